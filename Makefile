@@ -1,0 +1,47 @@
+# `make demo` runs the main job, `make test` the whole test suite; both build their own virtual environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types wheel examples benchmark clean
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/genbayes demo --out demo
+
+test: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev-installed
+	$(BIN)/pyright
+
+# Builds the wheel, installs it where the source tree cannot be seen, and runs a small job with it.
+wheel: $(VENV)/.dev-installed
+	rm -rf dist $(VENV)/wheel-test
+	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m venv $(VENV)/wheel-test
+	$(VENV)/wheel-test/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[plots,tasks]"
+	cd $(VENV) && wheel-test/bin/python ../tests/wheel_check.py
+
+examples: $(VENV)/.dev-installed
+	for example in examples/*.py; do echo "== $$example"; $(BIN)/python "$$example" || exit 1; done
+
+benchmark: $(VENV)/.dev-installed
+	$(BIN)/python benchmarks/linear_gaussian.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+
+$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[plots,tasks]"
+	touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/.demo-installed
+
+clean:
+	rm -rf $(VENV) dist demo .pytest_cache .ruff_cache

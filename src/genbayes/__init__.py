@@ -1,0 +1,25 @@
+"""Generalized Bayesian inference for scientific simulators by amortized cost estimation."""
+
+from . import distances as distances
+from . import plots as plots
+from . import tasks as tasks
+from .citations import bibtex as bibtex
+from .cost import Cost as Cost
+from .diagnostics import PredictiveCheck as PredictiveCheck
+from .diagnostics import check_predictive as check_predictive
+from .fit_cost import fit_cost as fit_cost
+from .persistence import load as load
+from .persistence import save as save
+from .posterior import GibbsPosterior as GibbsPosterior
+from .prior import Prior as Prior
+from .report import report as report
+from .sampling import NUTS as NUTS
+from .sampling import SMC as SMC
+from .sampling import Draws as Draws
+from .simulate import simulate as simulate
+from .simulate import simulate_at as simulate_at
+from .simulations import Simulations as Simulations
+from .training import FitConfig as FitConfig
+from .training import FitRecord as FitRecord
+
+__version__ = "0.1.0"

@@ -1,0 +1,137 @@
+"""`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .compiling import compiled
+from .cost_forms import CostForm, FunctionForm
+from .distances import Distance, UserDistance
+from .outcome import Outcome
+from .training import FitRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """E[d(x, x_o) | theta] in the units of the distance; call it as `cost(theta, x_o)`.
+
+    Made by `fit_cost`, by `load`, or from a known function by `Cost.exact`.
+
+    Attributes:
+        form: the networks (a JAX pytree).
+        distance: with all that it took from the simulations.
+        names: of the parameters, in the order of theta's coordinates.
+        x_shape: shape of one output.
+        fit: what happened in training, one record per network.
+        settings: how it was fitted (seed, simulations, configuration); plain values, stored with the cost.
+    """
+
+    form: CostForm
+    distance: Distance
+    names: tuple[str, ...]
+    x_shape: tuple[int, ...]
+    fit: tuple[FitRecord, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def exact(
+        cls,
+        function: Callable[[Array, Array], Array],
+        *,
+        names: tuple[str, ...],
+        x_shape: tuple[int, ...],
+        units: str,
+        name: str = "exact",
+    ) -> "Cost":
+        """A cost given by `function(theta, x_o) -> scalar` of one parameter and one observation (jax.numpy).
+
+        Args:
+            function: the expected distance; what is sampled is as right as this is.
+            names: of the parameters.
+            x_shape: shape of one output.
+            units: of the distance.
+            name: of the distance.
+        """
+        return cls(FunctionForm(function), UserDistance(_no_distance, name=name, units=units), names, x_shape)
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters."""
+        return len(self.names)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What went wrong in training."""
+        return Outcome.joined(record.outcome for record in self.fit)
+
+    def __call__(self, theta: Float[Any, "..."], x: Float[Any, "..."]) -> Float[Array, "..."]:
+        """The cost of parameters and observations; differentiable in both.
+
+        Args:
+            theta: (..., dim).
+            x: (..., *x_shape); leading axes broadcast against theta's.
+
+        Raises:
+            ValueError: theta's last axis or x's last axes are not those of the simulations.
+        """
+        return self._batched(theta, x, self.form.value)
+
+    def members(self, theta: Float[Any, "..."], x: Float[Any, "..."]) -> Float[Array, "... members"]:
+        """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
+        return self._batched(theta, x, self.form.member_values)
+
+    def embed(self, x_o: Float[Any, "..."]) -> Any:
+        """What the networks need to know of one observation, after checking its shape and values."""
+        return _embed(self.form, self.check_observation(x_o))
+
+    def check_observation(self, x_o: Float[Any, "..."]) -> Float[Array, "..."]:
+        """One observation as an array, or ValueError that says what is wrong with it."""
+        values = np.asarray(x_o)
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
+        self.distance.check_target(self.x_shape, values.shape)
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            where = tuple(int(i) for i in bad[0])
+            raise ValueError(
+                f"x_o has {len(bad)} value(s) that are NaN or infinite, the first at index {where}. "
+                "Fill the gaps, or leave these coordinates out of the simulator's output, the distance and x_o."
+            )
+        return jnp.asarray(values, jnp.float32)
+
+    def _batched(self, theta: Any, x: Any, function: Callable[[Any, Any], Array]) -> Array:
+        theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
+        rank = len(self.x_shape)
+        if theta.ndim == 0 or theta.shape[-1] != self.dim:
+            raise ValueError(
+                f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}."
+            )
+        if x.ndim < rank:
+            raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
+        batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
+        self.distance.check_target(self.x_shape, shape_x)
+        batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x)
+        if batch_x in ((), (1,) * len(batch_x)):
+            embedded = self.form.embed(x.reshape(shape_x))
+            flat = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
+            values = jax.vmap(lambda one: function(one, embedded))(flat)
+        else:
+            flat = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
+            flat_x = jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
+            values = jax.vmap(lambda one, target: function(one, self.form.embed(target)))(flat, flat_x)
+        return values.reshape(*batch, *values.shape[1:])
+
+
+@compiled
+def _embed(form: CostForm, x_o: Array) -> Any:
+    return form.embed(x_o)
+
+
+def _no_distance(x: Array, x_target: Array) -> Array:
+    raise ValueError("an exact cost knows the expected distance only; pass the distance itself where one is needed.")

@@ -1,0 +1,144 @@
+"""The networks behind a cost: what each computes for ONE parameter and one embedded observation.
+
+`embed` does all that depends on the observation alone; samplers call it once and `member_values` at every step.
+Array leaves of the trained parts have the ensemble members as their leading axis.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .distances import AdditiveDistance, Distance, HilbertDistance
+from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
+from .regression import RidgeResidual
+
+Embedding = VectorEmbedding | SetEmbedding | TimeSeriesEmbedding
+
+
+class CostForm(eqx.Module):
+    """E[d(x, x_o) | theta] of one parameter and one observation, by every member of an ensemble."""
+
+    @abstractmethod
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> PyTree:
+        """What the members need to know of an observation."""
+
+    @abstractmethod
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost; their mean is the cost, their spread a measure of network error."""
+
+    def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
+        """The cost."""
+        return jnp.mean(self.member_values(theta, embedded))
+
+
+class HilbertForm(CostForm):
+    """||g(theta) - features(x_o)||^2 + v(theta) + what the distance holds of x_o beyond its features.
+
+    g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
+    outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
+    """
+
+    distance: HilbertDistance
+    mean: RidgeResidual
+    spread: RidgeResidual
+    least_spread: Float[Array, ""]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> tuple[Float[Array, " k"], Float[Array, ""]]:
+        """Features of the observation, and the rest of its self term."""
+        features = self.distance.features(x_o)
+        return features, self.distance.self_term(x_o) - jnp.sum(features**2)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost."""
+        features, rest = embedded
+        means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
+        return jnp.sum((means - features[None]) ** 2, axis=1) + self._spread(theta) + rest
+
+    def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
+        """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
+        features, rest = embedded
+        mean = mean_prediction(self.mean, theta)
+        return jnp.sum((mean - features) ** 2) + jnp.mean(self._spread(theta)) + rest
+
+    def _spread(self, theta: Float[Array, " dim"]) -> Float[Array, " members"]:
+        # No mean lies below the smallest label; a linear fit may, far out in the prior's tails.
+        return jnp.maximum(eqx.filter_vmap(lambda module: module(theta))(self.spread)[:, 0], self.least_spread)
+
+
+class MarginalForm(CostForm):
+    """sum_j sum_k P(x_j in cell k | theta) * mean over the cell of d_j(u, x_o_j): any additive distance.
+
+    The network gives the distribution function of every output coordinate at its grid points; `atoms` are simulated
+    values (quantiles) within the cells.
+    """
+
+    distance: AdditiveDistance
+    distribution: RidgeResidual
+    atoms: Float[Array, "coordinates cells per_cell"]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "coordinates cells"]:
+        """The distance of the observation to the cells of each coordinate, averaged over a cell."""
+        scale = jnp.broadcast_to(jnp.asarray(1.0 if self.distance.scale is None else self.distance.scale), x_o.shape)
+        values = (x_o / scale).reshape(-1)[:, None, None]
+        away = self.distance.per_coordinate(self.atoms / scale.reshape(-1)[:, None, None], values)
+        return jnp.mean(away, axis=2) / x_o.size
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost."""
+        logits = eqx.filter_vmap(lambda module: module(theta))(self.distribution)
+        # Summed by parts: one product per grid point, and no differences of nearly equal probabilities.
+        steps = (embedded[:, :-1] - embedded[:, 1:]).reshape(-1)
+        return jax.nn.sigmoid(logits) @ steps + jnp.sum(embedded[:, -1])
+
+
+class NetworkForm(CostForm):
+    """The general cost: scale * softplus(network(theta, embedding of x_o))."""
+
+    standardise: Standardiser
+    embedding: Embedding
+    network: ResidualMLP
+    scale: Float[Array, " members"]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "members width"]:
+        """Each member's embedding of the observation."""
+        return eqx.filter_vmap(lambda module: module(x_o))(self.embedding)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost."""
+
+        def one(standardise: Standardiser, network: ResidualMLP, target: Float[Array, " width"]) -> Float[Array, ""]:
+            return jax.nn.softplus(network(jnp.concatenate([standardise(theta), target]))[0])
+
+        return self.scale * eqx.filter_vmap(one)(self.standardise, self.network, embedded)
+
+
+class FunctionForm(CostForm):
+    """A cost that is known: stands in for a network wherever the two are to be told apart."""
+
+    function: Callable[[Array, Array], Array] = eqx.field(static=True)
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "*x_shape"]:
+        """The observation itself."""
+        return x_o
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """The function's value."""
+        return self.function(theta, embedded)[None]
+
+
+def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+    """The members' mean prediction at one parameter."""
+    return jnp.mean(eqx.filter_vmap(lambda module: module(theta))(ensemble), axis=0)
+
+
+def distance_matrix(
+    distance: Distance, x: Float[Array, "n *x_shape"], targets: Float[Array, "m *x_shape"]
+) -> Float[Array, "n m"]:
+    """The distances of all pairs."""
+    return jax.vmap(lambda one: jax.vmap(lambda target: distance(one, target))(targets))(x)
+
+

@@ -1,0 +1,134 @@
+"""Checks of a posterior against new runs of the simulator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .compiling import compiled
+from .distances import Distance
+from .outcome import Outcome
+from .posterior import GibbsPosterior
+from .sampling import Draws
+from .simulate import simulate_at
+
+
+@dataclass(frozen=True, eq=False)
+class PredictiveCheck:
+    """What the simulator makes of posterior draws, and what the cost had said of them.
+
+    Attributes:
+        theta: (m, dim), the draws that were run (those whose runs succeeded).
+        x: (m, *x_shape), one run at each.
+        predicted: (m,), the cost of each, from the network.
+        simulated: (m,), distance of that one run to x_o: an unbiased, noisy label of the cost.
+        replicate: (m,), distance of two runs at the same parameter: what a perfect fit would still show.
+        n_failed: draws whose runs failed.
+        seconds: of simulation.
+    """
+
+    theta: Float[np.ndarray, "m dim"]
+    x: Float[np.ndarray, "m *x_shape"]
+    predicted: Float[np.ndarray, " m"]
+    simulated: Float[np.ndarray, " m"]
+    replicate: Float[np.ndarray, " m"]
+    n_failed: int
+    seconds: float
+
+    @cached_property
+    def relative_error(self) -> float:
+        """(mean predicted - mean simulated) / mean simulated."""
+        return float(self.predicted.mean() / self.simulated.mean() - 1)
+
+    @cached_property
+    def standard_error(self) -> float:
+        """Standard error of `relative_error`, from the scatter of single runs around their predicted cost."""
+        scatter = np.std(self.simulated - self.predicted, ddof=1)
+        return float(scatter / np.sqrt(len(self.simulated)) / self.simulated.mean())
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What is wrong with the network at the posterior, and the remedy."""
+        messages = []
+        if abs(self.relative_error) > 0.1 + 2 * self.standard_error:
+            messages.append(
+                f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
+                f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger ensemble, "
+                "or lower beta."
+            )
+        if self.n_failed:
+            total = self.n_failed + len(self.theta)
+            messages.append(
+                f"{self.n_failed} of {total} runs at posterior draws failed: the cost is that of successful runs only."
+            )
+        return Outcome(tuple(messages))
+
+    def summary(self) -> str:
+        """Predicted and re-simulated cost and the replicate distance, in one line."""
+        return (
+            f"cost of {len(self.theta)} draws: predicted {self.predicted.mean():.4g}, re-simulated "
+            f"{self.simulated.mean():.4g} ({self.relative_error:+.1%} +- {self.standard_error:.1%}); "
+            f"replicate distance {self.replicate.mean():.4g}"
+        )
+
+
+def check_predictive(
+    simulator: Callable,
+    posterior: GibbsPosterior,
+    draws: Draws,
+    n: int = 500,
+    *,
+    seed: int,
+    distance: Distance | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> PredictiveCheck:
+    """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
+
+    Args:
+        simulator: as given to `simulate`.
+        posterior: whose draws they are.
+        draws: from `posterior.sample`.
+        n: number of draws to run, spread evenly over chains and draws; at most all.
+        seed: of the new runs; another one than that of the training simulations.
+        distance: needed only for `Cost.exact`, whose distance the posterior does not know.
+        workers: processes for a Python simulator.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: n is not positive; or every run failed.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n!r}.")
+    distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
+    rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
+    theta = draws.flat[rows]
+    runs = simulate_at(
+        simulator, np.concatenate([theta, theta]), seed=seed, names=draws.names, workers=workers, progress=progress
+    )
+    first, second = runs.ok[: len(theta)], runs.ok[len(theta) :]
+    kept = first & second
+    if not kept.any():
+        raise ValueError(f"all runs at posterior draws failed: {runs.summary()}")
+    x, again = runs.x[: len(theta)][kept], runs.x[len(theta) :][kept]
+    simulated, replicate = _distances(distance, jnp.asarray(x), jnp.asarray(again), jnp.asarray(posterior.x_o))
+    return PredictiveCheck(
+        theta=theta[kept],
+        x=x,
+        predicted=np.asarray(posterior.cost_at(theta[kept])),
+        simulated=np.asarray(simulated),
+        replicate=np.asarray(replicate),
+        n_failed=int(np.sum(~kept)),
+        seconds=runs.seconds,
+    )
+
+
+@compiled
+def _distances(distance: Distance, x: Array, again: Array, x_o: Array) -> tuple[Any, Any]:
+    simulated = jax.vmap(lambda one: distance(one, x_o))(x)
+    return simulated, jax.vmap(distance)(x, again)

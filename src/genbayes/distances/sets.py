@@ -1,0 +1,264 @@
+"""Distances of sets of independent trials, of shape (trials, trial_dim); the order of trials does not matter."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .base import Distance, HilbertDistance, need, replaced
+
+Estimator = Literal["biased", "unbiased"]
+K = TypeVar("K", bound="KernelDistance")
+
+
+class KernelDistance(HilbertDistance):
+    """The squared kernel distance of two sets: mean k(x, x') + mean k(y, y') - 2 mean k(x, y).
+
+    Its features are the projection of a set's mean embedding on the span of `landmarks` among the simulated trials
+    (Nystroem), chosen by pivoted Cholesky until no simulated trial is farther from the span than `tolerance`. Because
+    the simulated sets lie in that span, <features(x), features(y)> is right for every y, however far away.
+    """
+
+    estimator: eqx.AbstractVar[Estimator]
+    landmarks: eqx.AbstractVar[Array | None]
+    whitening: eqx.AbstractVar[Array | None]
+
+    @abstractmethod
+    def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
+        """The kernel of two trials."""
+
+    def gram(self, x: Float[Array, "n trial_dim"], y: Float[Array, "m trial_dim"]) -> Float[Array, "n m"]:
+        """The kernel of all pairs."""
+        return jax.vmap(lambda a: jax.vmap(lambda b: self.kernel(a, b))(y))(x)
+
+    def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
+        """L^-1 mean_i k(landmarks, x_i), where the landmarks' own kernel matrix is L L^T."""
+        return need(self.whitening, x) @ jnp.mean(self.gram(need(self.landmarks, x), x), axis=1)
+
+    def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
+        """Mean kernel within the set: over all pairs ("biased") or over pairs of different trials ("unbiased")."""
+        gram = self.gram(x, x)
+        if self.estimator == "biased":
+            return jnp.mean(gram)
+        n = x.shape[0]
+        return (jnp.sum(gram) - jnp.trace(gram)) / (n * (n - 1))
+
+    def __call__(self, x: Float[Array, "trials trial_dim"], x_target: Float[Array, "m trial_dim"]) -> Float[Array, ""]:
+        """The distance of one set to one set, which may have another number of trials."""
+        return self.self_term(x) + self.self_term(x_target) - 2 * jnp.mean(self.gram(x, x_target))
+
+    def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
+        """Raises ValueError unless both are sets of trials of the same dimension."""
+        _check_set(self.name, x_shape)
+        if len(target_shape) != 2 or target_shape[1] != x_shape[1]:
+            raise ValueError(
+                f"x_o has shape {target_shape}, but {self.name!r} compares it to sets of trials of shape {x_shape}: "
+                f"expected (any number of trials, {x_shape[1]})."
+            )
+        if self.estimator == "unbiased" and min(x_shape[0], target_shape[0]) < 2:
+            raise ValueError(
+                f"the unbiased {self.name} needs at least 2 trials in each set, got {x_shape[0]} and {target_shape[0]}; "
+                "use estimator='biased'."
+            )
+
+
+class MMD(KernelDistance):
+    """Squared maximum mean discrepancy with the kernel exp(-||a - b||^2 / (2 bandwidth^2)) (Gretton et al. 2012).
+
+    Args:
+        bandwidth: in data units, or "median": the median distance of two simulated trials.
+        estimator: "biased" (never negative) or "unbiased".
+        max_landmarks: bound on the number of features.
+        tolerance: squared distance of a simulated trial from the span of the landmarks (the kernel is 1 at most).
+    """
+
+    bandwidth: Float[Array, ""] | None
+    landmarks: Array | None
+    whitening: Array | None
+    estimator: Estimator = eqx.field(static=True)
+    max_landmarks: int = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    units: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        bandwidth: float | Literal["median"] = "median",
+        estimator: Estimator = "biased",
+        max_landmarks: int = 256,
+        tolerance: float = 1e-5,
+    ):
+        if isinstance(bandwidth, str):
+            if bandwidth != "median":
+                raise ValueError(f"bandwidth must be a number or 'median', got {bandwidth!r}.")
+            self.bandwidth = None
+        elif not (np.isfinite(bandwidth) and bandwidth > 0):
+            raise ValueError(f"bandwidth must be positive and finite, got {bandwidth!r}.")
+        else:
+            self.bandwidth = jnp.asarray(bandwidth, jnp.float32)
+        self.landmarks = self.whitening = None
+        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator), max_landmarks, tolerance
+        self.name, self.units = "mmd", "1 (squared kernel distance, 2 at most)"
+
+    def fitted(self, x: np.ndarray) -> "MMD":
+        """Fills in a median bandwidth and the landmarks."""
+        _check_set(self.name, x.shape[1:])
+        trials = _some_trials(x)
+        distance = self
+        if distance.bandwidth is None:
+            pairs = np.random.default_rng(1).permutation(len(trials))
+            half = len(trials) // 2
+            median = np.median(np.linalg.norm(trials[pairs[:half]] - trials[pairs[half : 2 * half]], axis=1))
+            if not median > 0:
+                raise ValueError("bandwidth='median' is 0: most simulated trials are equal; give a bandwidth.")
+            distance = replaced(distance, bandwidth=jnp.asarray(median, jnp.float32))
+        return _with_landmarks(distance, trials, _rbf(float(distance.bandwidth)))
+
+    def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
+        """exp(-||x - y||^2 / (2 bandwidth^2))."""
+        return jnp.exp(-jnp.sum(((x - y) / need(self.bandwidth, x)) ** 2) / 2)
+
+
+class EnergyDistance(KernelDistance):
+    """Energy distance 2 E||x - y|| - E||x - x'|| - E||y - y'|| of two sets (Szekely and Rizzo 2013).
+
+    Against one observed trial it is twice the energy score (Gneiting and Raftery 2007). It is the kernel distance of
+    k(a, b) = ||a - c|| + ||b - c|| - ||a - b||, whatever the centre c.
+
+    Args:
+        estimator: "biased" (never negative) or "unbiased" means within a set.
+        max_landmarks: bound on the number of features.
+        tolerance: squared distance of a simulated trial from the span of the landmarks, relative to its mean norm.
+    """
+
+    centre: Array | None
+    landmarks: Array | None
+    whitening: Array | None
+    estimator: Estimator = eqx.field(static=True)
+    max_landmarks: int = eqx.field(static=True)
+    tolerance: float = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    units: str = eqx.field(static=True)
+
+    def __init__(self, estimator: Estimator = "biased", max_landmarks: int = 256, tolerance: float = 1e-3):
+        self.centre = self.landmarks = self.whitening = None
+        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator), max_landmarks, tolerance
+        self.name, self.units = "energy_distance", "data units"
+
+    def fitted(self, x: np.ndarray) -> "EnergyDistance":
+        """Fills in the centre and the landmarks."""
+        _check_set(self.name, x.shape[1:])
+        trials = _some_trials(x)
+        centre = trials.mean(axis=0)
+
+        def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            norms = np.linalg.norm(a - centre, axis=1)[:, None] + np.linalg.norm(b - centre, axis=1)
+            return norms - np.linalg.norm(a[:, None] - b, axis=2)
+
+        return _with_landmarks(replaced(self, centre=jnp.asarray(centre, jnp.float32)), trials, kernel)
+
+    def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
+        """||x - c|| + ||y - c|| - ||x - y||; the centre cancels in the distance."""
+        centre = jnp.zeros_like(x) if self.centre is None else self.centre
+        return _norm(x - centre) + _norm(y - centre) - _norm(x - y)
+
+
+class SlicedWasserstein(HilbertDistance):
+    """Squared sliced 2-Wasserstein distance of sets (trials, trial_dim) (Bonneel et al. 2015).
+
+    The mean over random directions of the squared 2-Wasserstein distance of the projected trials, which is the mean
+    squared difference of the sorted projections.
+
+    Args:
+        n_projections: random directions (one-dimensional trials need and get a single one).
+        seed: of the directions.
+    """
+
+    n_projections: int = eqx.field(static=True)
+    seed: int = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    units: str = eqx.field(static=True)
+
+    def __init__(self, n_projections: int = 32, seed: int = 0):
+        if n_projections < 1:
+            raise ValueError(f"n_projections must be 1 or more, got {n_projections}.")
+        self.n_projections, self.seed = n_projections, seed
+        self.name, self.units = "sliced_wasserstein", "squared data units"
+
+    def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
+        """Sorted projections over the root of their number."""
+        dim = x.shape[1]
+        directions = np.random.default_rng(self.seed).normal(size=(dim, self.n_projections if dim > 1 else 1))
+        directions /= np.linalg.norm(directions, axis=0)
+        projected = jnp.sort(x @ jnp.asarray(directions, x.dtype), axis=0)
+        return projected.reshape(-1) / np.sqrt(projected.size)
+
+    def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
+        """Squared length of the features."""
+        return jnp.sum(self.features(x) ** 2)
+
+    def __call__(
+        self, x: Float[Array, "trials trial_dim"], x_target: Float[Array, "trials trial_dim"]
+    ) -> Float[Array, ""]:
+        """The distance of one set to one set of as many trials."""
+        return jnp.sum((self.features(x) - self.features(x_target)) ** 2)
+
+    def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
+        """Raises ValueError unless both are sets of as many trials."""
+        _check_set(self.name, x_shape)
+        Distance.check_target(self, x_shape, target_shape)
+
+
+def _checked(estimator: Estimator) -> Estimator:
+    if estimator not in ("biased", "unbiased"):
+        raise ValueError(f"estimator must be 'biased' or 'unbiased', got {estimator!r}.")
+    return estimator
+
+
+def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:
+    # The gradient of a plain norm at 0 is NaN.
+    square = jnp.sum(value**2)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
+def _some_trials(x: np.ndarray, most: int = 4000) -> np.ndarray:
+    trials = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    return np.random.default_rng(0).permutation(trials)[:most]
+
+
+def _rbf(bandwidth: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda a, b: np.exp(-np.sum((a[:, None] - b) ** 2, axis=2) / (2 * bandwidth**2))
+
+
+def _with_landmarks(
+    distance: K, trials: np.ndarray, kernel: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> K:
+    """Pivoted Cholesky: take the trial farthest from the span of those taken until all are within the tolerance."""
+    residual = np.array([kernel(trial[None], trial[None])[0, 0] for trial in trials])
+    enough = distance.tolerance * residual.mean()
+    columns = np.zeros((0, len(trials)))
+    chosen: list[int] = []
+    while len(chosen) < min(distance.max_landmarks, len(trials)):
+        pivot = int(np.argmax(residual))
+        if residual[pivot] <= enough:
+            break
+        row = kernel(trials[[pivot]], trials)[0] - columns[:, pivot] @ columns
+        columns = np.vstack([columns, row / np.sqrt(residual[pivot])])
+        residual = np.maximum(residual - columns[-1] ** 2, 0.0)
+        chosen.append(pivot)
+    whitening = np.linalg.inv(columns[:, chosen].T)
+    return replaced(
+        distance,
+        landmarks=jnp.asarray(trials[chosen], jnp.float32),
+        whitening=jnp.asarray(whitening, jnp.float32),
+    )
+
+
+def _check_set(name: str, x_shape: tuple[int, ...]) -> None:
+    if len(x_shape) != 2:
+        raise ValueError(f"the distance {name!r} compares sets of trials (trials, trial_dim), got outputs {x_shape}.")

@@ -1,0 +1,127 @@
+"""`fit_cost`: simulations + distance -> Cost."""
+
+from dataclasses import asdict
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .compiling import compiled
+from .cost import Cost
+from .cost_forms import HilbertForm, mean_prediction
+from .distances import AdditiveDistance, Distance, HilbertDistance
+from .fit_general import EmbeddingName, embedding_class, fit_general
+from .fit_marginal import fit_marginal
+from .regression import Folds, RidgeResidual, fit_mean
+from .simulations import Simulations
+from .training import FitConfig, FitRecord
+
+
+def fit_cost(
+    simulations: Simulations,
+    distance: Distance,
+    *,
+    seed: int = 0,
+    config: FitConfig | None = None,
+    method: Literal["auto", "general"] = "auto",
+    embedding: EmbeddingName = "auto",
+    progress: bool = True,
+) -> Cost:
+    """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
+
+    A distance with a feature map is learned by regressing the features (exact in the observation, however far it lies
+    from the simulations); an additive one through the marginal distributions of the output's coordinates; any other by
+    a network of parameter and observation.
+
+    Args:
+        simulations: at least a few hundred; failed rows are left out, so the cost is E[d | theta, success].
+        distance: from `genbayes.distances`.
+        seed: of folds, first weights and batches.
+        config: see `FitConfig`.
+        method: "general" takes the general network even where the distance has a structure to use.
+        embedding: how the general network reads an observation: as a "vector", as a "set" of trials
+            (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
+        progress: show progress bars.
+
+    Returns:
+        The cost; `cost.outcome` says whether training went well.
+
+    Raises:
+        ValueError: too few simulations, or the distance does not fit their outputs.
+
+    Example:
+        >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
+        >>> cost(theta, x_o)
+    """
+    if not isinstance(distance, Distance):
+        raise TypeError(
+            f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
+            "genbayes.distances.UserDistance(function, name=..., units=...)."
+        )
+    config = FitConfig() if config is None else config
+    rows = np.flatnonzero(simulations.ok)
+    theta = np.asarray(simulations.theta[rows], np.float32)
+    x = np.asarray(simulations.x[rows], np.float32)
+    distance.check_target(simulations.x_shape, simulations.x_shape)
+    folds = Folds.make(np.arange(len(rows)), config, seed)
+    distance = distance.fitted(x[np.unique(folds.train)])
+    key = jax.random.key(seed)
+    if method == "auto" and isinstance(distance, HilbertDistance):
+        form, fit = _fit_hilbert(theta, x, distance, folds, config, key=key, progress=progress)
+    elif method == "auto" and isinstance(distance, AdditiveDistance):
+        form, fit = fit_marginal(theta, x, distance, folds, config, key=key, progress=progress)
+    elif method in ("auto", "general"):
+        kind = embedding_class(embedding, distance, simulations.x_shape)
+        form, fit = fit_general(theta, x, distance, kind, folds, config, key=key, progress=progress)
+    else:
+        raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
+    settings = {
+        "seed": seed,
+        "simulations": len(simulations),
+        "simulations_failed": simulations.n_failed,
+        "simulation_seed": simulations.seed,
+        "simulator": simulations.simulator,
+        "prior": simulations.prior,
+        "config": asdict(config),
+        "form": type(form).__name__,
+    }
+    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings)
+
+
+def _fit_hilbert(
+    theta: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n *x_shape"],
+    distance: HilbertDistance,
+    folds: Folds,
+    config: FitConfig,
+    *,
+    key: PRNGKeyArray,
+    progress: bool,
+) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
+    """Regresses the features, then the spread of outputs around them."""
+    features, self_terms = (np.asarray(part) for part in _features(distance, jnp.asarray(x)))
+    mean_key, spread_key = jax.random.split(key)
+    mean, mean_record = fit_mean(
+        theta, features, folds, config, key=mean_key, name="mean features", progress=progress
+    )
+    predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    labels = self_terms - 2 * np.sum(predicted * features, axis=1) + np.sum(predicted**2, axis=1)
+    spread, spread_record = fit_mean(
+        theta, labels[:, None].astype(np.float32), folds, config, key=spread_key, name="spread", progress=progress
+    )
+    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
+    return form, (mean_record, spread_record)
+
+
+@compiled
+def _features(distance: HilbertDistance, x: Float[Array, "n *x_shape"]) -> tuple[Array, Array]:
+    # One after the other in blocks: the kernel matrices of all rows at once could fill the memory.
+    return jax.lax.map(lambda one: (distance.features(one), distance.self_term(one)), x, batch_size=256)
+
+
+@compiled
+def _predict(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, "n k"]:
+    return jax.vmap(lambda one: mean_prediction(ensemble, one))(theta)

@@ -1,0 +1,146 @@
+"""Fits the general cost: a network of the parameter and the embedded observation, for any distance."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .compiling import compiled
+from .cost_forms import Embedding, NetworkForm, distance_matrix
+from .distances import Distance
+from .distances.sets import KernelDistance, SlicedWasserstein
+from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
+from .regression import Folds, stacked
+from .training import FitConfig, FitRecord, train
+
+EmbeddingName = Literal["auto", "vector", "set", "series"]
+
+_CLASSES: dict[str, type[Embedding]] = {
+    "vector": VectorEmbedding,
+    "set": SetEmbedding,
+    "series": TimeSeriesEmbedding,
+}
+
+
+def embedding_class(name: EmbeddingName, distance: Distance, x_shape: tuple[int, ...]) -> type[Embedding]:
+    """The embedding called by its name, or the one that the distance or the shape of outputs decides on."""
+    if name != "auto":
+        if name not in _CLASSES:
+            raise ValueError(f"embedding must be 'auto', 'vector', 'set' or 'series', got {name!r}.")
+        if name != "vector" and len(x_shape) != 2:
+            raise ValueError(f"embedding={name!r} reads outputs of two axes, but they have shape {x_shape}.")
+        return _CLASSES[name]
+    if isinstance(distance, KernelDistance | SlicedWasserstein):
+        return SetEmbedding
+    if len(x_shape) == 1:
+        return VectorEmbedding
+    raise ValueError(
+        f"outputs of shape {x_shape} may be a set of trials, a time series or a plain array: say which by "
+        "embedding='set', 'series' or 'vector'."
+    )
+
+
+class _Member(eqx.Module):
+    """What is trained of one member."""
+
+    embedding: Embedding
+    network: ResidualMLP
+
+
+def fit_general(
+    theta: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n *x_shape"],
+    distance: Distance,
+    embedding: type[Embedding],
+    folds: Folds,
+    config: FitConfig,
+    *,
+    key: PRNGKeyArray,
+    progress: bool,
+) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
+    """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
+
+    Args:
+        theta: parameters, (n, dim).
+        x: outputs, (n, *x_shape).
+        distance: any distance, fitted.
+        embedding: class of the network that reads the target.
+        folds: rows of each member.
+        config: see `FitConfig`.
+        key: source of the networks' first weights and of batches.
+        progress: show a progress bar.
+    """
+    train_x = x[np.unique(folds.train)]
+    standardise = Standardiser.fit(theta[np.unique(folds.train)])
+    z = jax.vmap(standardise)(jnp.asarray(theta))
+
+    def build(member_key: PRNGKeyArray) -> _Member:
+        one, two = jax.random.split(member_key)
+        embed = embedding(train_x, key=one)
+        return _Member(embed, ResidualMLP(theta.shape[1] + embed.out_size, 1, config.width, config.depth, key=two))
+
+    members = eqx.filter_vmap(build)(jax.random.split(key, config.members))
+    noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
+    scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
+    trained, record = train(
+        members,
+        _PairLoss(config.targets, config.noise_targets),
+        (z, jnp.asarray(x), distance, noise_std, scale),
+        folds.train,
+        folds.validation,
+        config,
+        key=jax.random.fold_in(key, 1),
+        name="cost",
+        loss_name="squared error of single distances, in units of their mean",
+        progress=progress,
+    )
+
+    k = config.members
+    form = NetworkForm(stacked(standardise, k), trained.embedding, trained.network, stacked(scale, k))
+    return form, (record,)
+
+
+@dataclass(frozen=True)
+class _PairLoss:
+    """Mean squared error over pairs of a row's parameter and other rows' outputs, some of these with noise added.
+
+    Row i meets rows i + 1, i + 2, ... of the (shuffled) batch: every row serves as a target equally often and none
+    meets itself, whose distance 0 is no draw of d.
+    """
+
+    targets: int
+    noise_targets: int
+
+    def __call__(
+        self, module: _Member, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
+    ) -> Float[Array, ""]:
+        z, x, distance, noise_std, scale = data
+        x, z, n = x[rows], z[rows], len(rows)
+        total, pairs = jnp.zeros(()), 0
+        noise = noise_std * jax.random.normal(key, x.shape)
+        for targets, count in ((x, self.targets), (x + noise, self.noise_targets)):
+            if count == 0:
+                continue
+            partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(min(count, n - 1))[None]) % n
+            embedded = jax.vmap(module.embedding)(targets)
+
+            def row_error(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
+                def error(other: Array) -> Array:
+                    predicted = jax.nn.softplus(module.network(jnp.concatenate([one_z, embedded[other]]))[0])
+                    return (predicted - distance(one_x, targets[other]) / scale) ** 2
+
+                return jnp.sum(jax.vmap(error)(others))
+
+            errors = jax.vmap(row_error, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
+            total, pairs = total + jnp.sum(errors), pairs + partners.size
+        return total / pairs
+
+
+@compiled
+def _mean_distance(distance: Distance, x: Float[Array, "n *x_shape"]) -> Float[Array, ""]:
+    half = x.shape[0] // 2
+    return jnp.maximum(jnp.mean(distance_matrix(distance, x[:half], x[half:])), 1e-12)

@@ -1,0 +1,147 @@
+"""Networks written for ONE example (batch with `jax.vmap`) and the standardisers that stand before them."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class Standardiser(eqx.Module):
+    """Maps each coordinate to mean 0 and standard deviation 1 over the rows that it was fitted on.
+
+    A positive coordinate whose logarithm is less skewed than itself (a rate under a log-normal prior) is taken as
+    its logarithm first; otherwise a few rows far out in the tail would set the scale for all others.
+    """
+
+    mean: Float[Array, " dim"]
+    std: Float[Array, " dim"]
+    logarithmic: Float[Array, " dim"]
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, *, allow_log: bool = True) -> "Standardiser":
+        """Fits to `rows` of shape (n, dim); a constant coordinate keeps its own units."""
+        rows = np.asarray(rows, np.float64)
+        logarithmic = np.zeros(rows.shape[1])
+        if allow_log:
+            for j in np.flatnonzero(rows.min(0) > 0):
+                logarithmic[j] = abs(_skewness(np.log(rows[:, j]))) < abs(_skewness(rows[:, j])) - 0.5
+        values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
+        std = values.std(0)
+        return cls(*(_f32(a) for a in (values.mean(0), np.where(std > 0, std, 1.0), logarithmic)))
+
+    def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " dim"]:
+        """The standardised value; a non-positive value of a logarithmic coordinate is treated as tiny."""
+        logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-30))
+        return (jnp.where(self.logarithmic > 0, logs, value) - self.mean) / self.std
+
+
+class ResidualMLP(eqx.Module):
+    """A multi-layer perceptron of residual blocks with a smooth activation (samplers take its gradient).
+
+    The output layer starts at zero: what it is added to is the fit before the first step.
+    """
+
+    first: eqx.nn.Linear
+    blocks: tuple[tuple[eqx.nn.Linear, eqx.nn.Linear], ...]
+    last: eqx.nn.Linear
+
+    def __init__(self, in_size: int, out_size: int, width: int, depth: int, *, key: PRNGKeyArray):
+        keys = jax.random.split(key, 2 * depth + 2)
+        self.first = eqx.nn.Linear(in_size, width, key=keys[0])
+        self.blocks = tuple(
+            (eqx.nn.Linear(width, width, key=keys[2 * i + 1]), eqx.nn.Linear(width, width, key=keys[2 * i + 2]))
+            for i in range(depth)
+        )
+        self.last = jax.tree.map(jnp.zeros_like, eqx.nn.Linear(width, out_size, key=keys[-1]))
+
+    def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        """One forward pass."""
+        hidden = self.first(value)
+        for one, two in self.blocks:
+            hidden = hidden + two(jax.nn.silu(one(jax.nn.silu(hidden))))
+        return self.last(jax.nn.silu(hidden))
+
+
+class VectorEmbedding(eqx.Module):
+    """A vector output as the network sees it: standardised, and compressed beyond a few standard deviations.
+
+    asinh is linear near the simulations and logarithmic far out, so an observation outside their range moves the
+    network's input by a bounded amount.
+    """
+
+    standardise: Standardiser
+    out_size: int = eqx.field(static=True)
+
+    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray):
+        del key  # nothing here is random; embeddings share one signature
+        self.standardise = Standardiser.fit(x.reshape(len(x), -1))
+        self.out_size = int(np.prod(x.shape[1:]))
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, " out_size"]:
+        """Embeds one output of any shape as the vector of its coordinates."""
+        return jnp.arcsinh(self.standardise(x.reshape(-1)))
+
+
+class SetEmbedding(eqx.Module):
+    """A set of i.i.d. trials (trials, trial_dim): mean over trials of a per-trial network (Zaheer et al. 2017).
+
+    Does not depend on the order of trials and takes any number of them.
+    """
+
+    standardise: Standardiser
+    per_trial: eqx.nn.MLP
+    out_size: int = eqx.field(static=True)
+
+    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray, width: int = 64, out_size: int = 32):
+        trials = x.reshape(-1, x.shape[-1])
+        self.standardise = Standardiser.fit(trials)
+        self.per_trial = eqx.nn.MLP(x.shape[-1], out_size, width, 2, jax.nn.silu, key=key)
+        self.out_size = out_size
+
+    def __call__(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " out_size"]:
+        """Embeds one set."""
+        trials = jnp.arcsinh(jax.vmap(self.standardise)(x))
+        return jnp.mean(jax.vmap(self.per_trial)(trials), axis=0)
+
+
+class TimeSeriesEmbedding(eqx.Module):
+    """A time series (time, channels): strided convolutions, then means over four stretches of time."""
+
+    standardise: Standardiser
+    layers: tuple[eqx.nn.Conv1d, ...]
+    out_size: int = eqx.field(static=True)
+
+    _stretches = 4
+
+    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray, width: int = 16):
+        time, channels = x.shape[1:]
+        self.standardise = Standardiser.fit(x.reshape(-1, channels))
+        # Halve the series until some 16 steps are left: enough for four stretches, few enough to be quick.
+        n_layers = max(1, int(np.ceil(np.log2(max(time, 2) / 16))))
+        keys = jax.random.split(key, n_layers)
+        self.layers = tuple(
+            eqx.nn.Conv1d(channels if i == 0 else width, width, 5, stride=2, padding=2, key=keys[i])
+            for i in range(n_layers)
+        )
+        self.out_size = width * self._stretches
+
+    def __call__(self, x: Float[Array, "time channels"]) -> Float[Array, " out_size"]:
+        """Embeds one series."""
+        hidden = jnp.arcsinh(jax.vmap(self.standardise)(x)).T
+        for layer in self.layers:
+            hidden = jax.nn.silu(layer(hidden))
+        edges = np.linspace(0, hidden.shape[1], self._stretches + 1).astype(int)
+        parts = [
+            hidden[:, low : max(high, low + 1)].mean(axis=1) for low, high in zip(edges[:-1], edges[1:], strict=True)
+        ]
+        return jnp.concatenate(parts)
+
+
+def _skewness(values: np.ndarray) -> float:
+    std = values.std()
+    return 0.0 if std == 0 else float(np.mean(((values - values.mean()) / std) ** 3))
+
+
+def _f32(values: np.ndarray) -> Array:
+    return jnp.asarray(values, jnp.float32)

@@ -1,0 +1,188 @@
+"""One named parameter of a prior: a numpyro distribution, its support and its bijection to the reals."""
+
+import copy
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Bool, Float
+from numpyro.distributions import biject_to, constraints
+from numpyro.distributions.transforms import Transform
+
+_FLOAT32 = np.finfo(np.float32)
+# Images of the edges of a closed support: the outermost values that numpyro's clipped sigmoid tells apart.
+_LOWEST_EDGE = math.log(float(_FLOAT32.tiny))
+_HIGHEST_EDGE = -math.log(float(_FLOAT32.eps))
+_SIMPLEX = type(constraints.simplex)
+
+
+class Parameter:
+    """A named scalar or vector parameter; values have the flat shape (..., dim)."""
+
+    def __init__(self, name: Any, distribution: Any):
+        """Check the name and the distribution.
+
+        Raises:
+            TypeError: the name is not a string or the value is not a numpyro distribution.
+            ValueError: an unusable name, or a discrete, matrix-valued or fixed distribution, or a support without
+                a bijection to the reals.
+        """
+        check_name(name)
+        self.name = name
+        self.distribution = _as_event(name, distribution)
+        self.event_shape = self.distribution.event_shape
+        self.dim = math.prod(self.event_shape)
+        self._support: Any = self.distribution.support
+        self._bijection = _bijection(name, self.distribution)
+        self._unconstrained_shape = tuple(self._bijection.inverse_shape(self.event_shape))
+        self.unconstrained_dim = math.prod(self._unconstrained_shape)
+        self.names = tuple(f"{name}[{i}]" for i in range(self.dim)) if self.event_shape else (name,)
+        low, high = _limits(self._support)
+        self.bounds = np.empty((self.dim, 2), np.float32)
+        self.bounds[:, 0], self.bounds[:, 1] = low, high
+
+    # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
+
+    def contains(self, value: Float[Array, " dim"]) -> Bool[Array, ""]:
+        """Tell whether a value is finite and inside the support."""
+        finite = jnp.isfinite(value).all()
+        if isinstance(self._support, _SIMPLEX):
+            # numpyro allows the sum 1e-6 of slack, which float32 rounding alone uses up in high dimension.
+            slack = max(1e-6, 4 * self.dim * float(_FLOAT32.eps))
+            return finite & (value >= 0).all() & (jnp.abs(value.sum() - 1) <= slack)
+        return finite & self._support(jnp.reshape(value, self.event_shape))
+
+    def log_density(self, value: Float[Array, " dim"]) -> Float[Array, ""]:
+        """Log density of a value (dim,), -inf outside the support."""
+        inside = self.contains(value)
+        # An interior stand-in before the formula, not only a `where` after it: otherwise the gradient is NaN.
+        safe = jnp.where(inside, value, self.from_unconstrained(jnp.zeros(self.unconstrained_dim)))
+        density = self.distribution.log_prob(jnp.reshape(safe, self.event_shape))
+        return jnp.where(inside & ~jnp.isnan(density), density, -jnp.inf)
+
+    def to_unconstrained(self, value: Float[Array, " dim"]) -> Float[Array, " free"]:
+        """Map a value (dim,) to (unconstrained_dim,)."""
+        u = jnp.reshape(self._bijection.inv(jnp.reshape(value, self.event_shape)), (self.unconstrained_dim,))
+        edge = jnp.isinf(u) & jnp.isfinite(value).all()
+        return jnp.where(edge, jnp.where(u > 0, _HIGHEST_EDGE, _LOWEST_EDGE), u)
+
+    def from_unconstrained(self, u: Float[Array, " free"]) -> Float[Array, " dim"]:
+        """Map a real vector (unconstrained_dim,) to a value (dim,)."""
+        value = jnp.reshape(self._bijection(jnp.reshape(u, self._unconstrained_shape)), (self.dim,))
+        # low + (high - low) * s can round to just above `high`.
+        return jnp.clip(value, jnp.asarray(self.bounds[:, 0]), jnp.asarray(self.bounds[:, 1]))
+
+    def log_density_unconstrained(self, u: Float[Array, " free"]) -> Float[Array, ""]:
+        """Log density of the unconstrained coordinates, with the Jacobian; -inf where the value overflows."""
+        inside = self.contains(self.from_unconstrained(u))
+        safe = jnp.where(inside, u, jnp.zeros_like(u))
+        value = jnp.reshape(self.from_unconstrained(safe), self.event_shape)
+        volume = self._bijection.log_abs_det_jacobian(jnp.reshape(safe, self._unconstrained_shape), value)
+        density = self.distribution.log_prob(value) + volume
+        return jnp.where(inside & ~jnp.isnan(density), density, -jnp.inf)
+
+    def describe(self) -> dict:
+        """Return name, distribution class and settings, JSON-able."""
+        return {"name": self.name, **_describe(self.distribution)}
+
+
+def check_name(name: Any) -> str:
+    """Return a parameter's name after checking it.
+
+    Raises:
+        TypeError: not a string.
+        ValueError: empty, or with blanks at its ends, line breaks or brackets.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"A parameter name must be a string, got {name!r} of type {type(name).__name__}.")
+    if not name or name != name.strip() or not name.isprintable() or "[" in name or "]" in name:
+        raise ValueError(
+            f"The parameter name {name!r} is unusable: it must not be empty, start or end with a blank, or contain "
+            f"line breaks or square brackets (these mark the coordinates of a vector). Rename it."
+        )
+    return name
+
+
+def _as_event(name: str, distribution: Any) -> dist.Distribution:
+    if not isinstance(distribution, dist.Distribution):
+        kind = f"{type(distribution).__module__}.{type(distribution).__qualname__}"
+        raise TypeError(
+            f"Parameter {name!r} must be a numpyro distribution, got {kind}. Write for example "
+            f"numpyro.distributions.Uniform(0.0, 1.0); Prior.from_torch converts torch and sbi priors."
+        )
+    kind = type(distribution).__name__
+    support = distribution.support
+    if support is None or distribution.is_discrete:
+        raise ValueError(f"Parameter {name!r} has the discrete distribution {kind}; expected a continuous one.")
+    if isinstance(distribution, dist.Delta):  # a wrong value of the right type, so ValueError
+        raise ValueError(f"Parameter {name!r} is fixed (Delta). Leave it out and set it inside the simulator.")  # noqa: TRY004
+    shape = (*distribution.batch_shape, *distribution.event_shape)
+    if len(shape) > 1 or math.prod(shape) == 0:
+        raise ValueError(
+            f"Parameter {name!r} ({kind}) has values of shape {shape}; expected () or (k,) with k >= 1. Use one "
+            f"parameter per row, or flatten it."
+        )
+    # A copy, so that numpyro's own range checks (warnings for each call) can be off: the support is tested here.
+    quiet = copy.copy(distribution.to_event(1) if distribution.batch_shape else distribution)
+    quiet._validate_args = False
+    return quiet
+
+
+def _bijection(name: str, distribution: dist.Distribution) -> Transform:
+    try:
+        return biject_to(distribution.support)
+    except NotImplementedError:
+        raise ValueError(
+            f"Parameter {name!r} ({type(distribution).__name__}) has the support {distribution.support}, for which "
+            f"numpyro has no bijection to the reals. Choose another parametrisation."
+        ) from None
+
+
+def _limits(support: Any) -> tuple[Any, Any]:
+    while hasattr(support, "base_constraint"):
+        support = support.base_constraint
+    if isinstance(support, _SIMPLEX):
+        return 0.0, 1.0
+    if isinstance(support, type(constraints.positive_ordered_vector)):
+        return 0.0, np.inf
+    if isinstance(support, type(constraints.l1_ball)):
+        return -1.0, 1.0
+    low = getattr(support, "lower_bound", -np.inf)
+    high = getattr(support, "upper_bound", np.inf)
+    return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+
+def _describe(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float | np.ndarray | np.generic | jax.Array):
+        return _as_lists(np.asarray(value, np.float32))
+    if isinstance(value, list | tuple):
+        return [_describe(item) for item in value]
+    if isinstance(value, dist.Distribution):
+        return {"distribution": type(value).__name__, "settings": _settings(value)}
+    if isinstance(value, Transform):
+        return {"transform": type(value).__name__, "settings": [_describe(leaf) for leaf in jax.tree.leaves(value)]}
+    return repr(value)
+
+
+def _settings(distribution: dist.Distribution) -> dict:
+    # Only what the constructor stored: attributes that are computed when first read may or may not be there yet.
+    fields = {*type(distribution).gather_pytree_data_fields(), *distribution.arg_constraints}
+    if "scale_tril" in fields:
+        fields -= {"covariance_matrix", "precision_matrix"}
+    # Private fields repeat the public ones, except where a class has no others (mixtures).
+    fields = {field for field in fields if not field.startswith("_")} or fields
+    stored = {field: distribution.__dict__.get(field) for field in sorted(fields)}
+    return {field: _describe(value) for field, value in stored.items() if value is not None}
+
+
+def _as_lists(value: Any) -> Any:
+    if np.ndim(value):
+        return [_as_lists(item) for item in value]
+    # Through text, so that float32 0.1 reads 0.1; and JSON has no infinity.
+    text = str(np.float32(value))
+    return float(text) if np.isfinite(value) else text

@@ -1,0 +1,113 @@
+"""`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .cost import Cost
+from .prior import Prior
+from .sampling import SMC, Draws, Sampler, Target
+from .timing import stopwatch
+
+
+class GibbsPosterior:
+    """p(theta | x_o) proportional to exp(-beta cost(theta, x_o)) prior(theta) (Bissiri, Holmes, Walker 2016).
+
+    Another observation or beta is another `GibbsPosterior` of the same cost; nothing is simulated, trained or compiled
+    for it.
+
+    Args:
+        prior: over the parameters that the cost knows, in its order.
+        cost: from `fit_cost`, `load` or `Cost.exact`.
+        x_o: the observation, in the form of one output of the simulator.
+        beta: inverse temperature, in 1 / units of the distance; there is no right value, and no default.
+
+    Raises:
+        ValueError: x_o has another shape or holds NaN or infinities; beta is not a positive number; the prior's
+            parameters are not the cost's.
+
+    Example:
+        >>> posterior = gb.GibbsPosterior(prior, cost, x_o, beta=100.0)
+        >>> draws = posterior.sample(4000, seed=0)
+    """
+
+    def __init__(self, prior: Prior, cost: Cost, x_o: Float[Any, "..."], beta: float):
+        if not isinstance(prior, Prior):
+            raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
+        if not isinstance(cost, Cost):
+            raise TypeError(f"cost must be a genbayes.Cost (from fit_cost, load or Cost.exact), got {type(cost).__name__}.")
+        if prior.names != cost.names:
+            raise ValueError(
+                f"the prior has the parameters ({', '.join(prior.names)}), but the cost was fitted for "
+                f"({', '.join(cost.names)}): use the prior of the simulations, in the same order."
+            )
+        self.prior = prior
+        self.cost = cost
+        self.beta = _checked_beta(beta, cost.distance.units)
+        self._x = cost.check_observation(x_o)
+        self._target = Target(cost.form, cost.embed(self._x), jnp.asarray(self.beta, jnp.float32), prior)
+
+    @property
+    def x_o(self) -> np.ndarray:
+        """The observation."""
+        return np.asarray(self._x)
+
+    def cost_at(self, theta: Float[Any, "... dim"]) -> Float[Array, "..."]:
+        """The cost of parameters (..., dim) for this observation, in units of the distance."""
+        return self.cost(theta, self._x)
+
+    def log_density(self, theta: Float[Any, "... dim"]) -> Float[Array, "..."]:
+        """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
+        prior = self.prior.log_density(theta)
+        # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.
+        inside = jnp.isfinite(prior)
+        safe = jnp.where(inside[..., None], jnp.asarray(theta, jnp.float32), jnp.asarray(self._inside))
+        return jnp.where(inside, prior - self.beta * self.cost(safe, self._x), -jnp.inf)
+
+    @property
+    def _inside(self) -> Float[np.ndarray, " dim"]:
+        return np.asarray(self.prior.sample(1, seed=0))[0]
+
+    def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
+        """Draws from the posterior.
+
+        Args:
+            n: number of draws, rounded up to a multiple of the sampler's chains.
+            seed: the same seed gives the same draws.
+            sampler: `SMC()` if not given; `NUTS()` for many correlated draws of one mode.
+
+        Raises:
+            ValueError: n is not a positive whole number.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+        sampler = SMC() if sampler is None else sampler
+        with stopwatch() as seconds:
+            sampled = sampler.run(self._target, int(n), key=jax.random.key(seed))
+        return Draws(
+            theta=sampled.theta,
+            cost=sampled.cost,
+            names=self.prior.names,
+            beta=self.beta,
+            x_o=self.x_o,
+            sampler=sampler.name,
+            seed=seed,
+            statistics=sampled.statistics,
+            seconds=seconds,
+            sampler_outcome=sampled.outcome,
+        )
+
+
+def _checked_beta(beta: float, units: str) -> float:
+    if isinstance(beta, bool) or not np.isscalar(beta) and np.ndim(beta) != 0:
+        raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
+    value = float(beta)
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(
+            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in units "
+            f"of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
+        )
+    return value

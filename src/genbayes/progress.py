@@ -1,0 +1,77 @@
+"""One progress display for all long work: a bar on a terminal, plain lines elsewhere, both on stderr."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Advance = Callable[..., None]
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Advance]:
+    """Show how many of `total` steps are done; yields `advance(steps=1, note="")`.
+
+    Args:
+        title: what is being done, e.g. "simulating".
+        total: number of steps.
+        enabled: False shows nothing.
+
+    Example:
+        >>> with progress_bar("simulating", 100) as advance:
+        ...     advance(10, note="3 failed")
+    """
+    if not enabled:
+        yield lambda steps=1, note="": None
+    elif sys.stderr.isatty():
+        with _bar(title, total) as advance:
+            yield advance
+    else:
+        with _lines(title, total) as advance:
+            yield advance
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=total, note="")
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            progress.update(task, advance=steps, note=note)
+
+        yield advance
+
+
+@contextmanager
+def _lines(title: str, total: int) -> Iterator[Advance]:
+    started = last_line = time.monotonic()
+    done, last_note = 0, ""
+
+    def report() -> None:
+        suffix = f", {last_note}" if last_note else ""
+        print(f"{title}: {done}/{total} ({time.monotonic() - started:.0f} s{suffix})", file=sys.stderr, flush=True)
+
+    def advance(steps: int = 1, note: str = "") -> None:
+        nonlocal done, last_note, last_line
+        done, last_note = done + steps, note
+        if done < total and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
+            report()
+
+    try:
+        yield advance
+    finally:
+        # The last line also when interrupted: it says how far the work got.
+        report()

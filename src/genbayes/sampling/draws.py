@@ -1,0 +1,151 @@
+"""`Draws`: samples of a Gibbs posterior, with what is needed to judge them."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from ..outcome import Outcome
+
+# Vehtari et al. 2021: beyond 1.01 chains have not mixed; 1.05 leaves room for the noise of short chains.
+_RHAT_LIMIT = 1.05
+_ESS_LIMIT = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Equal-weight draws of p(theta | x_o) and their diagnostics.
+
+    Attributes:
+        theta: (chain, draw, dim).
+        cost: (chain, draw), the cost of each draw as the posterior's cost model gives it, units of the distance.
+        names: of the parameters.
+        beta: inverse temperature, 1 / units of the distance.
+        x_o: the observation.
+        sampler: name of the method.
+        seed: of the run.
+        statistics: what the sampler reports.
+        seconds: "compile" and "run".
+        sampler_outcome: what the sampler itself found wrong.
+    """
+
+    theta: Float[np.ndarray, "chain draw dim"]
+    cost: Float[np.ndarray, "chain draw"]
+    names: tuple[str, ...]
+    beta: float
+    x_o: np.ndarray
+    sampler: str
+    seed: int
+    statistics: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    sampler_outcome: Outcome = field(default_factory=Outcome)
+
+    @property
+    def flat(self) -> Float[np.ndarray, "draws dim"]:
+        """All draws of all chains."""
+        return self.theta.reshape(-1, self.theta.shape[-1])
+
+    def __len__(self) -> int:
+        return self.theta.shape[0] * self.theta.shape[1]
+
+    @cached_property
+    def rhat(self) -> Float[np.ndarray, " dim"]:
+        """Rank-normalised split R-hat (Vehtari et al. 2021): the larger of the bulk's and of the folded draws'.
+
+        NaN with fewer than 4 draws a chain; infinite where chains are stuck at different values.
+        """
+        if self.theta.shape[1] < 4:
+            return np.full(self.theta.shape[2], np.nan)
+        folded = np.abs(self.theta - np.median(self.theta, axis=(0, 1)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            both = [np.asarray(split_gelman_rubin(_normal_scores(values))) for values in (self.theta, folded)]
+        # Chains that do not move at all have no variance within: equal ones 0 / 0, different ones x / 0. The variances
+        # are then rounding errors, so the chains themselves are asked.
+        spread = np.ptp(self.theta, axis=1)
+        stuck = np.all(spread == 0, axis=0) & (np.ptp(self.theta[:, 0], axis=0) > 0)
+        return np.where(stuck, np.inf, np.fmax(*both))
+
+    @cached_property
+    def ess_bulk(self) -> Float[np.ndarray, " dim"]:
+        """Effective sample size of the bulk (rank-normalised, split chains); at most the number of draws.
+
+        SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain.
+        """
+        if self.theta.shape[1] < 4:
+            return np.full(self.theta.shape[2], np.nan)
+        half = self.theta.shape[1] // 2
+        split = np.concatenate([self.theta[:, :half], self.theta[:, -half:]])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = np.asarray(effective_sample_size(_normal_scores(split)))
+        return np.minimum(np.nan_to_num(size, nan=1.0), len(self))
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What is wrong with the draws, and the remedy."""
+        messages = list(self.sampler_outcome.messages)
+        if not np.all(np.isfinite(self.theta)):
+            messages.append("Some draws are not finite: the cost or the prior density is not; check the cost at them.")
+        worst = int(np.argmax(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf)))
+        if self.rhat[worst] > _RHAT_LIMIT:
+            messages.append(
+                f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {_RHAT_LIMIT}. The "
+                "posterior may have several modes that they share unequally: use SMC with more particles "
+                "(SMC(min_particles=...)), or a smaller beta."
+            )
+        fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
+        if self.ess_bulk[fewest] < min(_ESS_LIMIT, 0.5 * len(self)):
+            messages.append(
+                f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
+                f"{self.names[fewest]}: ask for more draws, or raise the sampler's moves (SMC(final_moves=...), "
+                "NUTS(warmup=...))."
+            )
+        return Outcome(tuple(messages))
+
+    def quantiles(self, probabilities: tuple[float, ...] = (0.05, 0.5, 0.95)) -> Float[np.ndarray, "quantiles dim"]:
+        """Quantiles of each parameter."""
+        return np.quantile(self.flat, probabilities, axis=0)
+
+    def summary(self) -> str:
+        """A plain table: 5, 50, 95 % quantiles, R-hat and bulk ESS of each parameter."""
+        width = max(len("parameter"), *(len(name) for name in self.names))
+        lines = [f"{'parameter':<{width}} {'5 %':>10} {'50 %':>10} {'95 %':>10} {'R-hat':>7} {'ESS':>7}"]
+        for name, (low, middle, high), rhat, size in zip(
+            self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True
+        ):
+            lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
+        lines.append(f"mean cost {self.cost.mean():.4g} at beta {self.beta:g}; {len(self)} draws by {self.sampler}")
+        return "\n".join([*lines, *self.outcome.messages])
+
+    def to_datatree(self) -> xr.DataTree:
+        """The draws in the ArviZ schema: groups posterior, sample_stats and observed_data.
+
+        A scalar parameter is a variable (chain, draw); `arviz.from_...` is not needed, ArviZ reads the tree as it is.
+        """
+        coords = {"chain": np.arange(self.theta.shape[0]), "draw": np.arange(self.theta.shape[1])}
+        posterior = xr.Dataset(
+            {name: (("chain", "draw"), self.theta[..., i]) for i, name in enumerate(self.names)},
+            coords=coords,
+            attrs={"inference_library": "genbayes", "sampler": self.sampler, "beta": self.beta, "seed": self.seed},
+        )
+        stats: dict[str, Any] = {"cost": (("chain", "draw"), self.cost)}
+        axes = [f"x_dim_{i}" for i in range(self.x_o.ndim)]
+        return xr.DataTree.from_dict(
+            {
+                "posterior": posterior,
+                "sample_stats": xr.Dataset(stats, coords=coords),
+                "observed_data": xr.Dataset({"x_o": (axes, self.x_o)}),
+            }
+        )
+
+
+def _normal_scores(values: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, "chain draw dim"]:
+    """Normal scores of the ranks over all chains, each parameter by itself."""
+    flat = values.reshape(-1, values.shape[-1])
+    ranks = rankdata(flat, axis=0)
+    return ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(values.shape)

@@ -1,0 +1,111 @@
+"""The No-U-Turn sampler (Hoffman and Gelman 2014), many chains started from tempered draws."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import blackjax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..compiling import compiled
+from ..outcome import Outcome
+from .smc import SMC
+from .target import Sampled, Target, check_count, to_parameters
+
+
+@dataclass(frozen=True)
+class NUTS:
+    """Chains start from SMC draws (so that each mode has its share), adapt in windows, then sample.
+
+    Args:
+        chains: run side by side.
+        warmup: steps of window adaptation of step size and diagonal mass matrix, not kept.
+        target_acceptance: of the step size adaptation; raise it where divergences are reported.
+        max_doublings: bound on the trajectory length, 2^max_doublings leapfrog steps.
+        start: the sampler of the starting points.
+    """
+
+    chains: int = 16
+    warmup: int = 300
+    target_acceptance: float = 0.8
+    max_doublings: int = 8
+    start: SMC = field(default_factory=lambda: SMC(populations=4, min_particles=250))
+
+    def __post_init__(self) -> None:
+        check_count("NUTS", "chains", self.chains, 2)
+        check_count("NUTS", "warmup", self.warmup, 50)
+        check_count("NUTS", "max_doublings", self.max_doublings, 1)
+        if not 0 < self.target_acceptance < 1:
+            raise ValueError(f"NUTS: target_acceptance must lie between 0 and 1, got {self.target_acceptance!r}.")
+
+    @property
+    def name(self) -> str:
+        """Of the method."""
+        return "NUTS"
+
+    def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
+        """At least `n` draws; see `Sampler`."""
+        start_key, pick_key, key = jax.random.split(key, 3)
+        starts = self.start.run(target, self.start.populations * self.start.min_particles, key=start_key)
+        flat = starts.theta.reshape(-1, starts.theta.shape[-1])
+        picked = jax.random.choice(pick_key, jnp.asarray(flat), (self.chains,), replace=len(flat) < self.chains)
+        per_chain = -(-n // self.chains)
+        theta, cost, info = _sample(target, target.prior.to_unconstrained(picked), key, per_chain, self)
+        divergences = int(np.sum(info["diverging"]))
+        statistics: dict[str, Any] = {
+            "divergences": divergences,
+            "acceptance": np.asarray(info["acceptance"]).mean(axis=1),
+            "step_size": np.asarray(info["step_size"]),
+            "leapfrog_steps": np.asarray(info["leapfrog_steps"]),
+        }
+        messages = list(starts.outcome.messages)
+        if divergences:
+            messages.append(
+                f"{divergences} of {per_chain * self.chains} NUTS transitions diverged: the sampler cannot follow the "
+                "posterior somewhere. Raise NUTS(target_acceptance=...), or use SMC()."
+            )
+        return Sampled(np.asarray(theta), np.asarray(cost), statistics, Outcome(tuple(messages)))
+
+
+@compiled
+def _sample(
+    target: Target, starts: Float[Array, "chain d"], key: PRNGKeyArray, per_chain: int, config: NUTS
+) -> tuple[Array, Array, dict[str, Array]]:
+    adaptation = blackjax.window_adaptation(
+        blackjax.nuts,
+        target.log_density,
+        target_acceptance_rate=config.target_acceptance,
+        initial_step_size=0.5,
+        max_num_doublings=config.max_doublings,
+        adaptation_info_fn=lambda *_: None,
+    )
+    kernel = blackjax.nuts.build_kernel()
+
+    def chain(k: PRNGKeyArray, start: Float[Array, " d"]) -> tuple[Array, dict[str, Array]]:
+        warm_key, run_key = jax.random.split(k)
+        (state, tuned), _ = adaptation.run(warm_key, start, config.warmup)
+
+        def step(state: Any, step_key: PRNGKeyArray) -> tuple[Any, tuple[Array, dict[str, Array]]]:
+            state, info = kernel(
+                step_key,
+                state,
+                target.log_density,
+                tuned["step_size"],
+                tuned["inverse_mass_matrix"],
+                config.max_doublings,
+            )
+            kept = {
+                "diverging": info.is_divergent,
+                "acceptance": info.acceptance_rate,
+                "leapfrog_steps": info.num_integration_steps,
+            }
+            return state, (state.position, kept)
+
+        _, (positions, info) = jax.lax.scan(step, state, jax.random.split(run_key, per_chain))
+        return positions, {**info, "step_size": tuned["step_size"]}
+
+    positions, info = jax.vmap(chain)(jax.random.split(key, config.chains), starts)
+    return *to_parameters(target, positions), info

@@ -1,0 +1,85 @@
+"""What a sampler is given and what it returns."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ..cost_forms import CostForm
+from ..outcome import Outcome
+from ..prior import Prior
+
+
+class Target(eqx.Module):
+    """The Gibbs posterior of one observation in unconstrained coordinates u, for ONE u.
+
+    The embedded observation, beta and the networks are traced arrays: other values compile nothing.
+    """
+
+    form: CostForm
+    embedded: PyTree
+    beta: Float[Array, ""]
+    prior: Prior = eqx.field(static=True)
+
+    def log_prior(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
+        """Log prior density of u, Jacobian included."""
+        return self.prior.log_density_unconstrained(u)
+
+    def cost(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
+        """The cost at theta(u)."""
+        return self.form.value(self.prior.from_unconstrained(u), self.embedded)
+
+    def log_density(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
+        """Unnormalised log posterior density of u."""
+        return self.log_prior(u) - self.beta * self.cost(u)
+
+    def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
+        """A draw from the prior."""
+        return self.prior.to_unconstrained(self.prior.sample_one(key))
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a sampler returns.
+
+    Attributes:
+        theta: (chain, draw, dim).
+        cost: (chain, draw).
+        statistics: what the sampler reports, by name.
+        outcome: what the sampler itself finds wrong.
+    """
+
+    theta: np.ndarray
+    cost: np.ndarray
+    statistics: dict[str, Any]
+    outcome: Outcome
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Anything with a name that turns a target into equal-weight draws."""
+
+    @property
+    def name(self) -> str:
+        """Of the method, for reports and citations."""
+        ...
+
+    def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
+        """At least `n` draws (rounded up to a multiple of the number of chains)."""
+        ...
+
+
+def check_count(owner: str, name: str, value: int, least: int) -> None:
+    """Raises ValueError unless a setting is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{owner}: {name} must be a whole number of at least {least}, got {value!r}.")
+
+
+def to_parameters(target: Target, u: Float[Array, "chain draw unconstrained_dim"]) -> tuple[Array, Array]:
+    """Parameters (chain, draw, dim) and cost (chain, draw) of unconstrained draws."""
+    theta = target.prior.from_unconstrained(u)
+    cost = eqx.filter_vmap(eqx.filter_vmap(lambda one: target.form.value(one, target.embedded)))(theta)
+    return theta, jnp.asarray(cost)

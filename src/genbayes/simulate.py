@@ -1,0 +1,237 @@
+"""Run a simulator on draws of the prior, or on given parameters, into Simulations."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .executors import Result, run_in_workers, run_serially
+from .prior import Prior
+from .progress import progress_bar
+from .recorder import Recorder
+from .seeds import SIMULATOR_STREAM, check_seed, row_key
+from .simulations import Simulations, make_header
+from .store import SimulationStore
+
+_FORMS = (
+    "Write either `def simulator(key, theta)` in JAX (one run; it is vectorised and compiled) or "
+    "`def simulator(theta, rng)` in Python (rng: numpy.random.Generator)"
+)
+_JAX_BATCH = 1024
+_PYTHON_BATCH = 32
+
+
+def simulate(
+    simulator: Callable[..., Any],
+    prior: Prior,
+    n: int,
+    *,
+    seed: int,
+    store: str | Path | None = None,
+    batch_size: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+    retry_failed: bool = False,
+) -> Simulations:
+    """Simulate n draws of the prior; every row depends on (seed, row) alone.
+
+    Args:
+        simulator: `simulator(key, theta)` in JAX, or `simulator(theta, rng)` in Python; theta (dim,), one run.
+        prior: what the parameters are drawn from.
+        n: number of simulations in all, those in the store included.
+        seed: integer in [0, 2**32).
+        store: path of a Zarr store that is written batch by batch; calling again resumes or extends it.
+        batch_size: most runs at a time, per worker for a Python simulator.
+        workers: number of processes for a Python simulator.
+        progress: show progress on stderr.
+        retry_failed: run the failed rows of the store again.
+
+    Returns:
+        Simulations (n rows); failed runs are kept, with the reason.
+
+    Raises:
+        TypeError: an argument of the wrong type, or a simulator of neither form or without an array as output.
+        ValueError: an argument out of range, a store made by something else, or a JAX simulator that cannot be traced.
+        RuntimeError: all simulations failed.
+
+    Example:
+        >>> simulations = simulate(simulator, prior, 10_000, seed=0, store="runs.zarr")
+    """
+    if not isinstance(prior, Prior):
+        raise TypeError(f"`prior` must be a genbayes.Prior, got {type(prior).__name__}. Prior.from_torch converts.")
+    form = _check_call(simulator, n, batch_size, workers)
+    seed = check_seed(seed)
+    theta = np.asarray(prior.sample(n, seed=seed))
+    header = make_header(prior.names, seed, prior.describe(), _qualified_name(simulator))
+    opened = _open_store(store, header, theta) if store is not None else None
+    recorder = Recorder(header, theta, opened, retry_failed)
+    return _run(simulator, form, recorder, batch_size, workers, progress)
+
+
+def simulate_at(
+    simulator: Callable[..., Any],
+    theta: Any,
+    *,
+    seed: int,
+    names: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Simulations:
+    """Simulate given parameters, such as draws of a posterior.
+
+    Row i of two calls with one seed shares its random numbers: use another seed for independent noise.
+
+    Args:
+        simulator: see `simulate`.
+        theta: parameters (n, dim), in the simulator's units.
+        seed: integer in [0, 2**32).
+        names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+        batch_size: see `simulate`.
+        workers: see `simulate`.
+        progress: show progress on stderr.
+
+    Raises:
+        TypeError: a simulator of neither form or without an array as output.
+        ValueError: `theta` is not (n, dim) or not finite, or another argument out of range.
+        RuntimeError: all simulations failed.
+    """
+    parameters = np.array(theta, np.float32)
+    if parameters.ndim != 2 or 0 in parameters.shape:
+        raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
+    if not np.isfinite(parameters).all():
+        raise ValueError("`theta` has NaN or infinite entries. Remove these rows first.")
+    names = [f"theta_{i}" for i in range(parameters.shape[1])] if names is None else list(names)
+    if len(names) != parameters.shape[1]:
+        raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
+    form = _check_call(simulator, len(parameters), batch_size, workers)
+    header = make_header(names, check_seed(seed), [], _qualified_name(simulator))
+    return _run(simulator, form, Recorder(header, parameters, None, False), batch_size, workers, progress)
+
+
+def _run(
+    simulator: Callable,
+    form: Literal["jax", "python"],
+    recorder: Recorder,
+    batch_size: int | None,
+    workers: int,
+    progress: bool,
+) -> Simulations:
+    rows = recorder.rows
+    seed = recorder.header["seed"]
+    started = time.perf_counter()
+    try:
+        with progress_bar("simulating", len(rows), progress and len(rows) > 0) as advance:
+            if not len(rows):
+                batches: Iterator[list[Result]] = iter(())
+            elif form == "jax":
+                recorder.expect(_jax_output_shape(simulator, recorder.theta.shape[1]))
+                batches = _run_jax(simulator, seed, rows, recorder.theta, batch_size)
+            elif workers == 1:
+                batches = run_serially(simulator, seed, rows, recorder.theta[rows], batch_size or _PYTHON_BATCH)
+            else:
+                batch = batch_size or _PYTHON_BATCH
+                batches = run_in_workers(simulator, seed, rows, recorder.theta[rows], batch, workers)
+            for results in batches:
+                recorder.add(results)
+                advance(len(results), note=f"{recorder.n_failed} failed" if recorder.n_failed else "")
+        recorder.finish()
+    finally:
+        recorder.close(time.perf_counter() - started)
+    return recorder.result()
+
+
+def _run_jax(
+    simulator: Callable, seed: int, rows: np.ndarray, theta: np.ndarray, batch_size: int | None
+) -> Iterator[list[Result]]:
+    # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
+    size = batch_size or min(_JAX_BATCH, max(16, 1 << (len(rows) - 1).bit_length()))
+    key = jax.random.key(seed)
+
+    @jax.jit
+    def run(batch: jax.Array, parameters: jax.Array) -> jax.Array:
+        def one(row: jax.Array, theta_row: jax.Array) -> jax.Array:
+            return simulator(row_key(key, row, SIMULATOR_STREAM), theta_row)
+
+        return jax.vmap(one)(batch, parameters).astype(jnp.float32)
+
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        padded = np.pad(batch, (0, size - len(batch)), mode="edge")
+        outputs = np.asarray(run(jnp.asarray(padded), jnp.asarray(theta[padded])))
+        yield list(zip(batch.tolist(), outputs[: len(batch)], strict=True))
+
+
+def _jax_output_shape(simulator: Callable, dim: int) -> tuple[int, ...]:
+    try:
+        output = jax.eval_shape(simulator, jax.random.key(0), jax.ShapeDtypeStruct((dim,), jnp.float32))
+    except Exception as error:
+        message = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
+            f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as simulator(theta, rng)."
+        ) from error
+    if not isinstance(output, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"`simulator` must return one array, got {type(output).__name__}: {output}. Concatenate the outputs with "
+            f"jnp.concatenate."
+        )
+    if not (jnp.issubdtype(output.dtype, jnp.number) or output.dtype == bool) or jnp.iscomplexobj(output):
+        raise TypeError(
+            f"`simulator` must return real numbers, got dtype {output.dtype}. Return real and imaginary parts."
+        )
+    if 0 in output.shape:
+        raise ValueError(f"`simulator` returned an empty array of shape {output.shape}; expected at least one number.")
+    return output.shape
+
+
+def _check_call(simulator: Callable, n: int, batch_size: int | None, workers: int) -> Literal["jax", "python"]:
+    for argument, value in (("n", n), ("batch_size", batch_size), ("workers", workers)):
+        if value is not None and value < 1:
+            raise ValueError(f"`{argument}` must be at least 1, got {value}.")
+    form = _form(simulator)
+    if form == "jax" and workers > 1:
+        raise ValueError(
+            f"`workers` must be 1 for a JAX simulator, got {workers}: its runs are vectorised and use all cores "
+            f"already. Raise `batch_size` instead."
+        )
+    return form
+
+
+def _form(simulator: Callable) -> Literal["jax", "python"]:
+    try:
+        parameters = list(inspect.signature(simulator).parameters.values())
+    except (TypeError, ValueError):
+        raise TypeError(f"`simulator` has no readable signature, got {simulator!r}. {_FORMS}.") from None
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [p.name for p in positional]
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    fits = len(names) >= 2 and set(required) <= set(names[:2])
+    if fits and names[0] == "key":
+        return "jax"
+    if fits and names[0] == "theta" and names[1] == "rng":
+        return "python"
+    raise TypeError(f"`simulator` has the parameters ({', '.join(p.name for p in parameters)}). {_FORMS}.")
+
+
+def _qualified_name(simulator: Any) -> str:
+    while isinstance(simulator, functools.partial):
+        simulator = simulator.func
+    named = simulator if hasattr(simulator, "__qualname__") else type(simulator)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _open_store(path: str | Path, header: dict[str, Any], theta: np.ndarray) -> SimulationStore:
+    if not Path(path).exists():
+        return SimulationStore.create(path, header, theta)
+    opened = SimulationStore.open(path, writable=True)
+    opened.check_header(header)
+    if len(theta) > len(opened):
+        opened.append(theta[len(opened) :])
+    return opened

@@ -1,0 +1,213 @@
+"""Simulations: parameters, outputs and what became of each run, in memory and on disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .seeds import check_seed
+from .store import PENDING, SimulationStore
+
+OK = 0
+INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
+
+
+@dataclass(frozen=True, eq=False)
+class Simulations:
+    """Simulations of one simulator, one row each; failed rows are kept, with their reason.
+
+    Attributes:
+        theta: parameters (n, dim), float32, in the prior's units.
+        x: outputs (n, *x_shape), float32, in data units; NaN where a run is pending or failed.
+        status: (n,) int32; 0 ok, 1 pending, k >= 2 failed for `reasons[k]`.
+        reasons: meaning of each status.
+        names: one name per coordinate of theta.
+        seed: seed of the runs; -1 if unknown.
+        prior: description of the prior (`Prior.describe()`), empty if unknown.
+        simulator: `module:qualname` of the simulator, empty if unknown.
+        seconds: time spent on simulating.
+    """
+
+    theta: np.ndarray
+    x: np.ndarray
+    status: np.ndarray
+    reasons: tuple[str, ...]
+    names: tuple[str, ...]
+    seed: int
+    prior: list[dict]
+    simulator: str
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    @property
+    def ok(self) -> np.ndarray:
+        """Which rows have an output, (n,) bool."""
+        return self.status == OK
+
+    @property
+    def n_failed(self) -> int:
+        """Number of failed rows."""
+        return int((self.status > PENDING).sum())
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of one output."""
+        return tuple(self.x.shape[1:])
+
+    def summary(self) -> str:
+        """Return in two plain lines how many runs there are and why some failed."""
+        pending = int((self.status == PENDING).sum())
+        text = f"{len(self)} simulations of {self.simulator or 'a simulator'}: {int(self.ok.sum())} ok, "
+        text += f"{self.n_failed} failed, {pending} pending; {self.seconds:.1f} s"
+        counts = np.bincount(self.status, minlength=len(self.reasons))
+        failures = [(int(counts[k]), self.reasons[k]) for k in range(PENDING + 1, len(self.reasons)) if counts[k]]
+        if failures:
+            listed = [f"{count} x {reason}" for count, reason in sorted(failures, key=lambda pair: -pair[0])]
+            text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
+        return text
+
+    def split(self, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Split the rows that are ok into training and validation rows, before anything is paired.
+
+        Args:
+            validation_fraction: in (0, 1); each part gets at least one row.
+            seed: seed of the permutation.
+
+        Returns:
+            Sorted row indices (train,) and (validation,), disjoint.
+
+        Raises:
+            ValueError: a fraction outside (0, 1), or fewer than two rows are ok.
+        """
+        if not 0 < validation_fraction < 1:
+            raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {validation_fraction}.")
+        rows = np.flatnonzero(self.ok)
+        if len(rows) < 2:
+            raise ValueError(
+                f"A split needs at least 2 simulations that are ok, got {len(rows)} of {len(self)}. Simulate more. "
+                f"{self.summary()}"
+            )
+        shuffled = np.random.default_rng(check_seed(seed)).permutation(rows)
+        n_validation = min(max(1, round(validation_fraction * len(rows))), len(rows) - 1)
+        return np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation])
+
+    @classmethod
+    def from_arrays(cls, theta: Any, x: Any, names: Sequence[str] | None = None) -> "Simulations":
+        """Take over simulations that exist already.
+
+        Args:
+            theta: parameters (n, dim).
+            x: outputs (n, ...); (n,) is read as (n, 1). Rows with NaN or infinity are marked as failed.
+            names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+
+        Raises:
+            ValueError: shapes that do not fit, or parameters that are not finite.
+        """
+        parameters, outputs = np.array(theta, np.float32), np.array(x, np.float32)
+        if parameters.ndim != 2 or 0 in parameters.shape:
+            raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
+        if outputs.ndim == 0 or len(outputs) != len(parameters) or outputs.size == 0:
+            raise ValueError(
+                f"`x` must have one output per row of `theta`: expected ({len(parameters)}, ...), got {outputs.shape}."
+            )
+        if not np.isfinite(parameters).all():
+            bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
+            raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
+        names = tuple(names) if names is not None else tuple(f"theta_{i}" for i in range(parameters.shape[1]))
+        if len(names) != parameters.shape[1]:
+            raise ValueError(
+                f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}."
+            )
+        outputs = outputs[:, None] if outputs.ndim == 1 else outputs
+        reasons = list(INITIAL_REASONS)
+        status = np.array([reason_code(output_problem(row), reasons) for row in outputs], np.int32)
+        outputs[status != OK] = np.nan
+        return cls(parameters, outputs, status, tuple(reasons), names, -1, [], "", 0.0)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Simulations":
+        """Read a store written by `simulate` or `save`.
+
+        Raises:
+            FileNotFoundError: nothing at `path`.
+            ValueError: not a store of simulations, or one of a newer format.
+        """
+        return from_record(SimulationStore.open(path).read())
+
+    def save(self, path: str | Path) -> None:
+        """Write a Zarr store that `open` and `xarray.open_zarr` read.
+
+        Raises:
+            FileExistsError: something is at `path` already.
+        """
+        store = SimulationStore.create(path, self._header(), self.theta)
+        store.create_outputs(self.x_shape)
+        store.write(np.arange(len(self)), self.x, self.status, self.reasons)
+        store.add_seconds(self.seconds)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ..."""
+        dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
+        arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
+        status = {"status": (("simulation",), self.status)}
+        return xr.Dataset(
+            {**arrays, **status}, {"parameter": list(self.names)}, {**self._header(), "seconds": self.seconds}
+        )
+
+    def _header(self) -> dict[str, Any]:
+        return {**make_header(self.names, self.seed, self.prior, self.simulator), "reasons": list(self.reasons)}
+
+
+def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
+    """Return the attributes that every store carries."""
+    try:
+        release = version("genbayes")
+    except PackageNotFoundError:
+        release = "unknown"
+    header = {"names": list(names), "seed": seed, "prior": prior, "simulator": simulator}
+    return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
+
+
+def from_record(record: dict[str, Any]) -> Simulations:
+    """Build simulations from what a store holds, with the reasons renumbered by their first row.
+
+    The numbers in a store follow the order in which runs ended; these do not, so equal runs give equal arrays.
+    """
+    status, reasons = record["status"], list(record["reasons"])
+    codes, first_rows = np.unique(status[status > PENDING], return_index=True)
+    codes = codes[np.argsort(first_rows)]
+    renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
+    renumbered[codes] = np.arange(len(codes)) + PENDING + 1
+    values = {field.name: record[field.name] for field in fields(Simulations)}
+    values["status"] = renumbered[status]
+    values["reasons"] = (*INITIAL_REASONS, *(reasons[code] for code in codes))
+    values["names"] = tuple(values["names"])
+    return Simulations(**values)
+
+
+def output_problem(x: np.ndarray) -> str | None:
+    """Return why an output cannot be used, None if it can."""
+    if np.isnan(x).any():
+        return "NaN in the output"
+    return None if np.isfinite(x).all() else "infinity in the output (float32)"
+
+
+_MOST_REASONS = 100
+_POOLED = f"another exception (over {_MOST_REASONS} different messages)"
+
+
+def reason_code(problem: str | None, reasons: list[str]) -> int:
+    """Return the status of a problem, adding it to `reasons` if new; over 100 different ones are pooled."""
+    if problem is None:
+        return OK
+    if problem not in reasons and len(reasons) >= _MOST_REASONS + len(INITIAL_REASONS):
+        problem = _POOLED
+    if problem not in reasons:
+        reasons.append(problem)
+    return reasons.index(problem)

@@ -1,0 +1,158 @@
+"""The Zarr store of simulations: one group with the arrays theta, x and status, readable with xarray."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+import zarr.errors
+
+FORMAT = "genbayes-simulations"
+FORMAT_VERSION = 1
+PENDING = 1
+_CHUNK_BYTES = 2**20
+_REMEDY = "Give another path to `store`, or the arguments that the store was made with"
+
+
+class SimulationStore:
+    """An open store. Rows count as done once their status is written, which happens after their data."""
+
+    def __init__(self, group: zarr.Group, path: str | Path):
+        self._group = group
+        self.path = str(path)
+
+    @classmethod
+    def open(cls, path: str | Path, *, writable: bool = False) -> "SimulationStore":
+        """Open an existing store.
+
+        Raises:
+            FileNotFoundError: nothing at `path`.
+            ValueError: not a store of simulations, or one of a newer format.
+        """
+        if not Path(path).exists():
+            raise FileNotFoundError(f"`path`: there is nothing at {path}. Make a store with simulate(..., store=path).")
+        try:
+            group = zarr.open_group(str(path), mode="r+" if writable else "r", use_consolidated=False)
+        except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, OSError):
+            raise ValueError(
+                f"`path`: {path} is not a Zarr group, so not a store of simulations. Check the path."
+            ) from None
+        if group.attrs.get("format") != FORMAT:
+            raise ValueError(
+                f"`path`: the Zarr group {path} was not written by genbayes (its attribute `format` is "
+                f"{group.attrs.get('format')!r}, expected {FORMAT!r}). Load its arrays and use Simulations.from_arrays."
+            )
+        version = group.attrs.get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ValueError(
+                f"`path`: {path} has format_version {version!r}; this genbayes reads up to {FORMAT_VERSION}. "
+                f"Upgrade genbayes."
+            )
+        return cls(group, path)
+
+    @classmethod
+    def create(cls, path: str | Path, header: dict[str, Any], theta: np.ndarray) -> "SimulationStore":
+        """Make a store with the given attributes and parameters (n, dim); all rows are pending.
+
+        Raises:
+            FileExistsError: something else is at `path`.
+        """
+        if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+            raise FileExistsError(f"`store`: {path} exists already. Give another path, or remove it.")
+        group = zarr.open_group(str(path), mode="w-" if not Path(path).exists() else "w", zarr_format=3)
+        store = cls(group, path)
+        store._create("theta", (0, theta.shape[1]), np.float32, np.nan, ("simulation", "parameter"))
+        store._create("status", (0,), np.int32, PENDING, ("simulation",))
+        # The format last: a store whose creation was interrupted is not taken for a whole one.
+        store.append(theta)
+        group.attrs.update({**header, "seconds": 0.0, "format": FORMAT, "format_version": FORMAT_VERSION})
+        store._consolidate()
+        return store
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the group."""
+        return dict(self._group.attrs)
+
+    def __len__(self) -> int:
+        return self._array("status").shape[0]
+
+    @property
+    def x_shape(self) -> tuple[int, ...] | None:
+        """Shape of one output, None before the first success."""
+        return tuple(self._array("x").shape[1:]) if "x" in self._group else None
+
+    def check_header(self, header: dict[str, Any]) -> None:
+        """Check that the store was made with the same prior, seed and simulator.
+
+        Raises:
+            ValueError: naming what differs, with both values.
+        """
+        for key in ("prior", "seed", "simulator", "names"):
+            stored, given = self._group.attrs.get(key), header[key]
+            if stored != given:
+                raise ValueError(
+                    f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
+                )
+
+    def append(self, theta: np.ndarray) -> None:
+        """Add parameters (m, dim) as pending rows."""
+        start = len(self)
+        length = start + len(theta)
+        self._array("theta").resize((length, theta.shape[1]))
+        self._array("theta")[start:] = theta
+        if "x" in self._group:
+            self._array("x").resize((length, *(self.x_shape or ())))
+        self._array("status").resize((length,))
+        self._consolidate()
+
+    def create_outputs(self, output_shape: Sequence[int]) -> None:
+        """Make the array of outputs once the shape of one output is known; a scalar output is stored as (1,)."""
+        x_shape = tuple(output_shape) or (1,)
+        dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(x_shape))))
+        self._create("x", (len(self), *x_shape), np.float32, np.nan, dimensions)
+        self._group.attrs["output_shape"] = list(output_shape)
+        self._consolidate()
+
+    def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
+        """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
+        if x is not None:
+            self._array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
+        if list(reasons) != self._group.attrs.get("reasons"):
+            self._group.attrs["reasons"] = list(reasons)
+            self._consolidate()
+        self._array("status").set_orthogonal_selection((rows,), status)
+
+    def add_seconds(self, seconds: float) -> None:
+        """Add to the seconds spent on simulating."""
+        self._group.attrs["seconds"] = self.attributes["seconds"] + seconds
+        self._consolidate()
+
+    def read(self, n: int | None = None) -> dict[str, Any]:
+        """Return theta, x and status of the first n rows (all if None), and the attributes."""
+        rows = slice(0, len(self) if n is None else n)
+        theta = np.asarray(self._array("theta")[rows])
+        x = np.asarray(self._array("x")[rows]) if "x" in self._group else np.zeros((len(theta), 0), np.float32)
+        return {"theta": theta, "x": x, "status": np.asarray(self._array("status")[rows]), **self.attributes}
+
+    def _array(self, name: str) -> zarr.Array:
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise TypeError(f"`path`: {self.path}/{name} is not a Zarr array; the store is damaged.")
+        return array
+
+    def _create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any, dimensions: tuple[str, ...]) -> None:
+        row_bytes = max(1, int(np.prod(shape[1:], dtype=int)) * 4)
+        rows = min(4096, max(1, _CHUNK_BYTES // row_bytes))
+        self._group.create_array(
+            name, shape=shape, chunks=(rows, *shape[1:]), dtype=dtype, fill_value=fill, dimension_names=dimensions
+        )
+
+    def _consolidate(self) -> None:
+        # xarray warns about a store without consolidated metadata, zarr about one with it; readers matter more.
+        # Repeated after every change, because xarray would trust outdated shapes.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(self._group.store, path=self._group.path)

@@ -1,0 +1,255 @@
+"""The training loop: modules + loss + rows + FitConfig -> the best modules and a FitRecord.
+
+Every fit in the library goes through `train`. One block of epochs is one compiled scan; ensemble members are the
+leading axis of every array and are trained at once by vmap.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from .compiling import compiled
+from .outcome import Outcome
+from .progress import progress_bar
+from .timing import stopwatch
+
+# loss(member module, row indices, data, key) -> mean loss over the rows
+Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a cost is fitted.
+
+    Attributes:
+        members: networks in the ensemble. Each holds out its own validation rows, so that together they use all rows.
+        width: units of a hidden layer.
+        depth: residual blocks.
+        learning_rate: Adam's first step size; it falls to zero along a cosine over `max_epochs`.
+        batch_size: parameters per step; lowered when there are fewer training rows.
+        max_epochs: passes over the training rows at most.
+        patience: epochs without a better validation loss after which a member stops.
+        validation_fraction: share of the rows that a member never trains on.
+        targets: outputs paired with every parameter of a step as if they were observed (general cost only).
+        noise_targets: further such targets, outputs plus noise, so that the network sees observations outside the
+            range of the simulations (general cost only; the paper had 100 in all, here they are fresh in each step).
+        noise_scale: standard deviation of that noise, in prior-predictive standard deviations (the paper: 2).
+    """
+
+    members: int = 4
+    width: int = 64
+    depth: int = 2
+    learning_rate: float = 2e-3
+    batch_size: int = 256
+    max_epochs: int = 100
+    patience: int = 10
+    validation_fraction: float = 0.1
+    targets: int = 32
+    noise_targets: int = 0
+    noise_scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        counts = ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")
+        for name in counts:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(
+                    f"FitConfig: {name} must be a whole number of at least 1, got {getattr(self, name)!r}."
+                )
+        for name in ("learning_rate", "noise_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
+        if self.noise_targets < 0:
+            raise ValueError(f"FitConfig: noise_targets must be 0 or more, got {self.noise_targets!r}.")
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "
+                "0.1 holds out every tenth row."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FitRecord:
+    """What happened while one network (an ensemble of `k` members) was fitted.
+
+    Attributes:
+        name: which part of the cost this is.
+        loss_name: the loss, with what it is relative to.
+        train_loss: (k, epochs), nan after a member has stopped.
+        validation_loss: (k, epochs + 1), on each member's held-out rows; column 0 is before the first step.
+        best_epoch: (k,), the epoch whose weights were kept; 0 means that training did not help.
+        seconds: "compile" and "run".
+        outcome: what went wrong, with the remedy.
+    """
+
+    name: str
+    loss_name: str
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    best_epoch: np.ndarray
+    seconds: dict[str, float]
+    outcome: Outcome
+
+
+class _Member(eqx.Module):
+    """What one member carries from epoch to epoch."""
+
+    weights: PyTree
+    optimiser: PyTree
+    best: PyTree
+    best_loss: Float[Array, "..."]
+    best_epoch: Int[Array, "..."]
+
+
+def train(
+    modules: PyTree,
+    loss: Loss,
+    data: PyTree,
+    train_rows: Int[np.ndarray, "members n_train"],
+    validation_rows: Int[np.ndarray, "members n_validation"],
+    config: FitConfig,
+    *,
+    key: PRNGKeyArray,
+    name: str,
+    loss_name: str,
+    progress: bool = False,
+) -> tuple[PyTree, FitRecord]:
+    """Fits an ensemble and returns each member's weights of its best validation epoch.
+
+    Args:
+        modules: equinox module whose array leaves have the members as their leading axis.
+        loss: mean loss of one member over given rows; a module-level function, so that a second fit of the same
+            shapes compiles nothing.
+        data: arrays that the loss reads by row.
+        train_rows: each member's training rows.
+        validation_rows: each member's held-out rows, disjoint from its training rows.
+        config: see `FitConfig`.
+        key: source of batches.
+        name: what is fitted, for messages.
+        loss_name: what the loss measures.
+        progress: show a progress bar.
+    """
+    weights, static = eqx.partition(modules, eqx.is_inexact_array)
+    rows = (jnp.asarray(train_rows), jnp.asarray(validation_rows))
+    block = min(10, config.max_epochs)
+    train_losses, validation_losses = [], []
+    with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
+        state, first = _start(weights, static, loss, data, rows[1], key, config)
+        validation_losses.append(np.asarray(first)[:, None])
+        for epoch in range(0, config.max_epochs, block):
+            state, losses = _epochs(state, static, loss, data, rows, key, jnp.asarray(epoch), block, config)
+            train_losses.append(np.asarray(losses[0]).T)
+            validation_losses.append(np.asarray(losses[1]).T)
+            best_epoch = np.asarray(state.best_epoch)
+            advance(min(block, config.max_epochs - epoch), note=f"validation loss {np.mean(state.best_loss):.4g}")
+            if np.all(epoch + block - best_epoch >= config.patience):
+                break
+    record = FitRecord(
+        name=name,
+        loss_name=loss_name,
+        train_loss=np.concatenate(train_losses, axis=1),
+        validation_loss=np.concatenate(validation_losses, axis=1),
+        best_epoch=best_epoch,
+        seconds=seconds,
+        outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
+    )
+    return eqx.combine(state.best, static), record
+
+
+def _optimiser(n_train: int, config: FitConfig) -> tuple[optax.GradientTransformation, int, int]:
+    batch_size = min(config.batch_size, n_train)
+    steps = n_train // batch_size
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps * config.max_epochs)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), batch_size, steps
+
+
+def _validate(weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray) -> Array:
+    # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
+    return loss(eqx.combine(weights, static), rows, data, key)
+
+
+@compiled
+def _start(
+    weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray, config: FitConfig
+) -> tuple[_Member, Array]:
+    optimiser, _, _ = _optimiser(1, config)
+    first = jax.vmap(lambda w, r: _validate(w, static, loss, data, r, key))(weights, rows)
+    state = jax.vmap(lambda w, v: _Member(w, optimiser.init(w), w, v, jnp.zeros((), int)))(weights, first)
+    return state, first
+
+
+@compiled
+def _epochs(
+    state: _Member,
+    static: PyTree,
+    loss: Loss,
+    data: PyTree,
+    rows: tuple[Array, Array],
+    key: PRNGKeyArray,
+    epoch: Array,
+    block: int,
+    config: FitConfig,
+) -> tuple[_Member, tuple[Array, Array]]:
+    """Runs `block` epochs of all members as one compiled scan; losses come out as (epoch, member)."""
+    optimiser, batch_size, steps = _optimiser(rows[0].shape[1], config)
+
+    def step(carry: tuple[PyTree, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[PyTree, PyTree], Array]:
+        weights, optimiser_state = carry
+        value, gradient = jax.value_and_grad(lambda w: loss(eqx.combine(w, static), batch[0], data, batch[1]))(weights)
+        updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
+        return (optax.apply_updates(weights, updates), optimiser_state), value
+
+    def one_member(
+        member: _Member, train_rows: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
+    ) -> tuple[_Member, tuple[Array, Array]]:
+        order_key, step_key = jax.random.split(member_key)
+        # The rows left over by the last whole batch are others in every epoch.
+        order = jax.random.permutation(order_key, train_rows)[: steps * batch_size].reshape(steps, batch_size)
+        (weights, optimiser_state), losses = jax.lax.scan(
+            step, (member.weights, member.optimiser), (order, jax.random.split(step_key, steps))
+        )
+        validation = _validate(weights, static, loss, data, validation_rows, key)
+        stopped = number - 1 - member.best_epoch >= config.patience
+        better = (validation < member.best_loss) & ~stopped
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), weights, member.best)
+        member = _Member(
+            weights,
+            optimiser_state,
+            best,
+            jnp.where(better, validation, member.best_loss),
+            jnp.where(better, number, member.best_epoch),
+        )
+        return member, (
+            jnp.where(stopped, jnp.nan, jnp.mean(losses)),
+            jnp.where(stopped, jnp.nan, validation),
+        )
+
+    def one_epoch(members: _Member, number: Array) -> tuple[_Member, tuple[Array, Array]]:
+        count = rows[0].shape[0]
+        keys = jax.random.split(jax.random.fold_in(key, number), count)
+        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None))(members, *rows, keys, number)
+
+    return jax.lax.scan(one_epoch, state, epoch + 1 + jnp.arange(block))
+
+
+def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:
+    messages = []
+    if not np.all(np.isfinite(best_loss)):
+        messages.append(
+            f"The {name} network's validation loss is not finite: the outputs or distances may hold very large values; "
+            "rescale the distance or lower FitConfig.learning_rate."
+        )
+    late = int(np.sum(best_epoch > config.max_epochs - 3))
+    # The step size has fallen to zero by then: a member that still improves was stopped by the clock.
+    if 2 * late > len(best_epoch) and config.max_epochs < 30:
+        messages.append(
+            f"The {name} network was still improving in the last of {config.max_epochs} epochs: "
+            "raise FitConfig.max_epochs."
+        )
+    return Outcome(tuple(messages))
