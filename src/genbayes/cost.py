@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
 from .compiling import compiled
 from .cost_forms import CostForm, FunctionForm
@@ -70,7 +71,7 @@ class Cost:
         """What went wrong in training."""
         return Outcome.joined(record.outcome for record in self.fit)
 
-    def __call__(self, theta: Float[Any, "..."], x: Float[Any, "..."]) -> Float[Array, "..."]:
+    def __call__(self, theta: ArrayLike, x: ArrayLike) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
 
         Args:
@@ -82,25 +83,27 @@ class Cost:
         """
         return self._batched(theta, x, self.form.value)
 
-    def members(self, theta: Float[Any, "..."], x: Float[Any, "..."]) -> Float[Array, "... members"]:
+    def members(self, theta: ArrayLike, x: ArrayLike) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, self.form.member_values)
 
-    def embed(self, x_o: Float[Any, "..."]) -> Any:
+    def embed(self, x_o: ArrayLike) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
         return _embed(self.form, self.check_observation(x_o))
 
-    def check_observation(self, x_o: Float[Any, "..."]) -> Float[Array, "..."]:
+    def check_observation(self, x_o: ArrayLike) -> Float[Array, "..."]:
         """One observation as an array, or ValueError that says what is wrong with it."""
         values = np.asarray(x_o)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
         self.distance.check_target(self.x_shape, values.shape)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
             raise ValueError(
-                f"x_o has {len(bad)} value(s) that are NaN or infinite, the first at index {where}. "
+                f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
                 "Fill the gaps, or leave these coordinates out of the simulator's output, the distance and x_o."
             )
         return jnp.asarray(values, jnp.float32)

@@ -16,6 +16,7 @@ from .distances import AdditiveDistance, Distance, HilbertDistance
 from .fit_general import EmbeddingName, embedding_class, fit_general
 from .fit_marginal import fit_marginal
 from .regression import Folds, RidgeResidual, fit_mean
+from .seeds import check_seed
 from .simulations import Simulations
 from .training import FitConfig, FitRecord
 
@@ -62,6 +63,7 @@ def fit_cost(
             "genbayes.distances.UserDistance(function, name=..., units=...)."
         )
     config = FitConfig() if config is None else config
+    seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
     theta = np.asarray(simulations.theta[rows], np.float32)
     x = np.asarray(simulations.x[rows], np.float32)
@@ -102,13 +104,14 @@ def _fit_hilbert(
     progress: bool,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses the features, then the spread of outputs around them."""
-    features, self_terms = (np.asarray(part) for part in _features(distance, jnp.asarray(x)))
+    features, rests = (np.asarray(part, np.float64) for part in _features(distance, jnp.asarray(x)))
     mean_key, spread_key = jax.random.split(key)
     mean, mean_record = fit_mean(
-        theta, features, folds, config, key=mean_key, name="mean features", progress=progress
+        theta, features.astype(np.float32), folds, config, key=mean_key, name="mean features", progress=progress
     )
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
-    labels = self_terms - 2 * np.sum(predicted * features, axis=1) + np.sum(predicted**2, axis=1)
+    # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
+    labels = rests + np.sum((predicted - features) ** 2, axis=1)
     spread, spread_record = fit_mean(
         theta, labels[:, None].astype(np.float32), folds, config, key=spread_key, name="spread", progress=progress
     )
@@ -118,8 +121,14 @@ def _fit_hilbert(
 
 @compiled
 def _features(distance: HilbertDistance, x: Float[Array, "n *x_shape"]) -> tuple[Array, Array]:
+    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`)."""
+
     # One after the other in blocks: the kernel matrices of all rows at once could fill the memory.
-    return jax.lax.map(lambda one: (distance.features(one), distance.self_term(one)), x, batch_size=256)
+    def one(output: Float[Array, "*x_shape"]) -> tuple[Array, Array]:
+        features = distance.features(output)
+        return features, distance.self_term(output) - jnp.sum(features**2)
+
+    return jax.lax.map(one, x, batch_size=256)
 
 
 @compiled

@@ -74,6 +74,8 @@ def fit_general(
         key: source of the networks' first weights and of batches.
         progress: show a progress bar.
     """
+    if config.batch_size < 2:
+        raise ValueError("FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1.")
     train_x = x[np.unique(folds.train)]
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = jax.vmap(standardise)(jnp.asarray(theta))
@@ -121,7 +123,7 @@ class _PairLoss:
         z, x, distance, noise_std, scale = data
         x, z, n = x[rows], z[rows], len(rows)
         total, pairs = jnp.zeros(()), 0
-        noise = noise_std * jax.random.normal(key, x.shape)
+        noise = noise_std[None] * jax.random.normal(key, x.shape)
         for targets, count in ((x, self.targets), (x + noise, self.noise_targets)):
             if count == 0:
                 continue

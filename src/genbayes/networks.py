@@ -27,13 +27,16 @@ class Standardiser(eqx.Module):
             for j in np.flatnonzero(rows.min(0) > 0):
                 logarithmic[j] = abs(_skewness(np.log(rows[:, j]))) < abs(_skewness(rows[:, j])) - 0.5
         values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
-        std = values.std(0)
-        return cls(*(_f32(a) for a in (values.mean(0), np.where(std > 0, std, 1.0), logarithmic)))
+        # Not std > 0: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
+        std = np.where(values.max(0) > values.min(0), values.std(0), 1.0)
+        return cls(*(_f32(a) for a in (values.mean(0), std, logarithmic)))
 
     def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " dim"]:
         """The standardised value; a non-positive value of a logarithmic coordinate is treated as tiny."""
+        # Never trained: a step of Adam is of the size of a weight, not of the data's units.
+        mean, std = jax.lax.stop_gradient((self.mean, self.std))
         logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-30))
-        return (jnp.where(self.logarithmic > 0, logs, value) - self.mean) / self.std
+        return (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
 
 
 class ResidualMLP(eqx.Module):
@@ -90,19 +93,24 @@ class SetEmbedding(eqx.Module):
     """
 
     standardise: Standardiser
-    per_trial: eqx.nn.MLP
+    layers: tuple[eqx.nn.Linear, ...]
     out_size: int = eqx.field(static=True)
 
     def __init__(self, x: np.ndarray, *, key: PRNGKeyArray, width: int = 64, out_size: int = 32):
         trials = x.reshape(-1, x.shape[-1])
         self.standardise = Standardiser.fit(trials)
-        self.per_trial = eqx.nn.MLP(x.shape[-1], out_size, width, 2, jax.nn.silu, key=key)
+        sizes = (x.shape[-1], width, width, out_size)
+        keys = jax.random.split(key, 3)
+        # Not eqx.nn.MLP: it holds its activation, a function, which no file can store.
+        self.layers = tuple(eqx.nn.Linear(sizes[i], sizes[i + 1], key=keys[i]) for i in range(3))
         self.out_size = out_size
 
     def __call__(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " out_size"]:
         """Embeds one set."""
-        trials = jnp.arcsinh(jax.vmap(self.standardise)(x))
-        return jnp.mean(jax.vmap(self.per_trial)(trials), axis=0)
+        hidden = jax.vmap(self.layers[0])(jnp.arcsinh(jax.vmap(self.standardise)(x)))
+        for layer in self.layers[1:]:
+            hidden = jax.vmap(layer)(jax.nn.silu(hidden))
+        return jnp.mean(hidden, axis=0)
 
 
 class TimeSeriesEmbedding(eqx.Module):
@@ -140,7 +148,7 @@ class TimeSeriesEmbedding(eqx.Module):
 
 def _skewness(values: np.ndarray) -> float:
     std = values.std()
-    return 0.0 if std == 0 else float(np.mean(((values - values.mean()) / std) ** 3))
+    return 0.0 if values.max() == values.min() else float(np.mean(((values - values.mean()) / std) ** 3))
 
 
 def _f32(values: np.ndarray) -> Array:

@@ -114,11 +114,12 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         ) from error
     if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not of a genbayes cost (format {header.get('format')!r}).")
-    if int(header["format_version"]) > _VERSION:
+    version = header.get("format_version", "")
+    if version.isdecimal() and int(version) > _VERSION:
         raise ValueError(
-            f"{path} has format version {header['format_version']}, this genbayes reads up to {_VERSION}: upgrade genbayes."
+            f"{path} has format version {version}, this genbayes reads up to {_VERSION}: upgrade genbayes."
         )
-    if header["checksum"] != _checksum(header["description"], tensors):
+    if not version.isdecimal() or header.get("checksum") != _checksum(header.get("description", ""), tensors):
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
@@ -166,6 +167,12 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
     if node["class"] not in _CLASSES:
         raise ValueError(f"the file names the class {node['class']!r}, which this genbayes does not know; upgrade it.")
     # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    expected, found = set(_CLASSES[node["class"]].__dataclass_fields__), set(node["fields"])
+    if expected != found:
+        raise ValueError(
+            f"the file holds a {node['class']} with the fields {sorted(found)}, but that of this genbayes has "
+            f"{sorted(expected)}: load it with the genbayes that saved it, or fit the cost again."
+        )
     module = object.__new__(_CLASSES[node["class"]])
     for name, value in node["fields"].items():
         object.__setattr__(module, name, _decode(value, tensors, user))

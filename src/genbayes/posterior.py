@@ -34,7 +34,7 @@ class GibbsPosterior:
         >>> draws = posterior.sample(4000, seed=0)
     """
 
-    def __init__(self, prior: Prior, cost: Cost, x_o: Float[Any, "..."], beta: float):
+    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
         if not isinstance(cost, Cost):
@@ -55,11 +55,16 @@ class GibbsPosterior:
         """The observation."""
         return np.asarray(self._x)
 
-    def cost_at(self, theta: Float[Any, "... dim"]) -> Float[Array, "..."]:
-        """The cost of parameters (..., dim) for this observation, in units of the distance."""
+    def cost_at(self, theta: Any) -> Float[Array, "..."]:
+        """The cost of parameters (..., dim) for this observation, in units of the distance.
+
+        Raises:
+            ValueError: a parameter lies outside the prior's support, where there were no simulations to learn from.
+        """
+        self.prior.check_inside(theta)
         return self.cost(theta, self._x)
 
-    def log_density(self, theta: Float[Any, "... dim"]) -> Float[Array, "..."]:
+    def log_density(self, theta: Any) -> Float[Array, "..."]:
         """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
         prior = self.prior.log_density(theta)
         # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.

@@ -183,6 +183,24 @@ class Prior:
         parts = self._over_parameters("contains", theta, "(d)->()")
         return functools.reduce(jnp.logical_and, parts)
 
+    def check_inside(self, theta: Any) -> None:
+        """Raise ValueError naming the first parameter of `theta` (..., dim) that lies outside the prior's support."""
+        outside = np.argwhere(~np.atleast_1d(self.contains(theta)))
+        if not len(outside):
+            return
+        row = np.atleast_2d(np.asarray(theta))[tuple(outside[0])]
+        low, high = self._bounds.T
+        named = [
+            f"{name} = {value:.6g} not in [{a:.6g}, {b:.6g}]"
+            for name, value, a, b in zip(self._names, row, low, high, strict=True)
+            if not a <= value <= b
+        ]
+        raise ValueError(
+            f"`theta` has {len(outside)} row(s) outside the prior's support, the first at index "
+            f"{tuple(int(i) for i in outside[0])}: {', '.join(named) or row}. Nothing was simulated there; keep theta "
+            f"inside, or widen the prior and simulate again."
+        )
+
     def to_unconstrained(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Map parameters (..., dim) inside the support to real vectors (..., unconstrained_dim); traceable.
 

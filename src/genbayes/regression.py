@@ -27,9 +27,9 @@ class RidgeResidual(eqx.Module):
     """
 
     standardise: Standardiser
-    intercept: Float[Array, " k"]
-    slopes: Float[Array, "k dim"]
-    scale: Float[Array, " k"]
+    intercept: Float[Array, "*members k"]
+    slopes: Float[Array, "*members k dim"]
+    scale: Float[Array, "*members k"]
     network: ResidualMLP | None
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
@@ -109,7 +109,7 @@ def fit_mean(
         progress=progress,
     )
     shrunk = ensemble.scale * _shrinkage(ensemble, data, jnp.asarray(folds.validation))[None]
-    intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)
+    intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)[None]
     # A network that the held-out rows do not vouch for at all would cost its time at every step of every sampler.
     network = ensemble.network if bool(jnp.any(shrunk > 0)) else None
     return RidgeResidual(ensemble.standardise, intercept, ensemble.slopes, shrunk, network), record
@@ -158,9 +158,10 @@ def _shrinkage(
 
     def one(module: RidgeResidual, rows: Int[Array, " rows"]) -> tuple[Array, Array, Array]:
         z = jax.vmap(module.standardise)(theta[rows])
-        output = module.scale[None] * jax.vmap(cast(ResidualMLP, module.network))(z)
-        # With their means: the network is used without an intercept of its own.
-        residual = labels[rows] - module.intercept[None] - z @ module.slopes.T
+        output = jax.vmap(cast(ResidualMLP, module.network))(z)
+        # With their means: the network is used without an intercept of its own. In units of the scale: fourth powers of
+        # data units leave the range of float32.
+        residual = (labels[rows] - module.intercept[None] - z @ module.slopes.T) / module.scale[None]
         return jnp.sum(output * residual, axis=0), jnp.sum(output**2, axis=0), jnp.sum((output * residual) ** 2, axis=0)
 
     products, squares, variances = (jnp.sum(part, axis=0) for part in eqx.filter_vmap(one)(ensemble, validation))

@@ -65,8 +65,10 @@ class FitConfig:
         for name in ("learning_rate", "noise_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
-        if self.noise_targets < 0:
-            raise ValueError(f"FitConfig: noise_targets must be 0 or more, got {self.noise_targets!r}.")
+        if not isinstance(self.noise_targets, int) or self.noise_targets < 0:
+            raise ValueError(
+                f"FitConfig: noise_targets must be a whole number of at least 0, got {self.noise_targets!r}."
+            )
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "
@@ -137,7 +139,8 @@ def train(
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
     rows = (jnp.asarray(train_rows), jnp.asarray(validation_rows))
-    block = min(10, config.max_epochs)
+    # Blocks of equal size, for each size is compiled; they may pass max_epochs, where every member stops.
+    block = -(-config.max_epochs // -(-config.max_epochs // 10))
     train_losses, validation_losses = [], []
     with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
         state, first = _start(weights, static, loss, data, rows[1], key, config)
@@ -153,8 +156,8 @@ def train(
     record = FitRecord(
         name=name,
         loss_name=loss_name,
-        train_loss=np.concatenate(train_losses, axis=1),
-        validation_loss=np.concatenate(validation_losses, axis=1),
+        train_loss=np.concatenate(train_losses, axis=1)[:, : config.max_epochs],
+        validation_loss=np.concatenate(validation_losses, axis=1)[:, : config.max_epochs + 1],
         best_epoch=best_epoch,
         seconds=seconds,
         outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
@@ -215,7 +218,7 @@ def _epochs(
             step, (member.weights, member.optimiser), (order, jax.random.split(step_key, steps))
         )
         validation = _validate(weights, static, loss, data, validation_rows, key)
-        stopped = number - 1 - member.best_epoch >= config.patience
+        stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
         better = (validation < member.best_loss) & ~stopped
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), weights, member.best)
         member = _Member(

@@ -102,7 +102,7 @@ class MMD(KernelDistance):
         else:
             self.bandwidth = jnp.asarray(bandwidth, jnp.float32)
         self.landmarks = self.whitening = None
-        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator), max_landmarks, tolerance
+        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator, max_landmarks, tolerance)
         self.name, self.units = "mmd", "1 (squared kernel distance, 2 at most)"
 
     def fitted(self, x: np.ndarray) -> "MMD":
@@ -147,7 +147,7 @@ class EnergyDistance(KernelDistance):
 
     def __init__(self, estimator: Estimator = "biased", max_landmarks: int = 256, tolerance: float = 1e-3):
         self.centre = self.landmarks = self.whitening = None
-        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator), max_landmarks, tolerance
+        self.estimator, self.max_landmarks, self.tolerance = _checked(estimator, max_landmarks, tolerance)
         self.name, self.units = "energy_distance", "data units"
 
     def fitted(self, x: np.ndarray) -> "EnergyDistance":
@@ -214,10 +214,14 @@ class SlicedWasserstein(HilbertDistance):
         Distance.check_target(self, x_shape, target_shape)
 
 
-def _checked(estimator: Estimator) -> Estimator:
+def _checked(estimator: Estimator, max_landmarks: int, tolerance: float) -> tuple[Estimator, int, float]:
+    if max_landmarks < 1:
+        raise ValueError(f"max_landmarks must be 1 or more, got {max_landmarks!r}.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance must be positive, got {tolerance!r}.")
     if estimator not in ("biased", "unbiased"):
         raise ValueError(f"estimator must be 'biased' or 'unbiased', got {estimator!r}.")
-    return estimator
+    return estimator, max_landmarks, tolerance
 
 
 def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:

@@ -67,9 +67,17 @@ class Mahalanobis(HilbertDistance):
 
     def fitted(self, x: np.ndarray) -> "Mahalanobis":
         """Fills in the prior-predictive covariance."""
-        if self.whitening is not None:
-            return self
-        return replaced(self, whitening=_whitening(np.cov(x.reshape(len(x), -1).astype(np.float64).T, ddof=0)))
+        rows = x.reshape(len(x), -1).astype(np.float64)
+        if self.whitening is None:
+            # A constant coordinate's variance may be 1e-34 by rounding: to a Cholesky factor that is positive.
+            varies = rows.max(axis=0) > rows.min(axis=0)
+            return replaced(self, whitening=_whitening(np.cov(rows.T, ddof=0) * varies))
+        if self.whitening.shape[0] != rows.shape[1]:
+            raise ValueError(
+                f"covariance has shape {self.whitening.shape}, expected {(rows.shape[1],) * 2} for outputs of shape "
+                f"{x.shape[1:]}."
+            )
+        return self
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """L^-1 x, where C = L L^T."""
@@ -129,8 +137,10 @@ def _given_scale(scale: Scale) -> tuple[Array | None, bool]:
 def _fitted_scale(scale: Array | None, x: np.ndarray) -> Array:
     if scale is None:
         std = x.astype(np.float64).std(axis=0)
-        if np.any(std == 0):
-            where = [tuple(int(i) for i in index) for index in np.argwhere(std == 0)]
+        # Not std == 0: rounding gives a constant coordinate of 0.1 a standard deviation of 1e-17.
+        constant = x.max(axis=0) == x.min(axis=0)
+        if np.any(constant):
+            where = [tuple(int(i) for i in index) for index in np.argwhere(constant)]
             raise ValueError(
                 f"scale='prior_predictive' is not defined for the output coordinates {where[:5]}: they do not vary over "
                 "the training simulations. Leave them out of the output, or give the scale of every coordinate."
@@ -143,10 +153,18 @@ def _fitted_scale(scale: Array | None, x: np.ndarray) -> Array:
 
 def _whitening(covariance: np.ndarray) -> Array:
     covariance = np.atleast_2d(covariance)
+    problem = ValueError(
+        f"covariance of shape {covariance.shape} must be a symmetric positive definite (D, D) matrix; for coordinates "
+        "that do not vary or repeat each other use MeanSquaredError with a scale."
+    )
+    # Checked here, for numpy's Cholesky factor reads one triangle only.
+    if covariance.shape != covariance.shape[::-1] or covariance.ndim != 2 or not np.allclose(covariance, covariance.T):
+        raise problem
     try:
-        return jnp.asarray(np.linalg.inv(np.linalg.cholesky(covariance)), jnp.float32)
+        factor = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError as error:
-        raise ValueError(
-            f"covariance of shape {covariance.shape} must be a positive definite (D, D) matrix; for coordinates that do "
-            "not vary or repeat each other use MeanSquaredError with a scale."
-        ) from error
+        raise problem from error
+    # A coordinate that repeats others leaves a variance of rounding size, with either sign.
+    if np.any(np.diag(factor) ** 2 <= 1e-12 * np.diag(covariance)):
+        raise problem
+    return jnp.asarray(np.linalg.inv(factor), jnp.float32)

@@ -1,5 +1,6 @@
 """`Draws`: samples of a Gibbs posterior, with what is needed to judge them."""
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -123,15 +124,26 @@ class Draws:
         return "\n".join([*lines, *self.outcome.messages])
 
     def to_datatree(self) -> xr.DataTree:
-        """The draws in the ArviZ schema: groups posterior, sample_stats and observed_data.
+        """The draws in the ArviZ schema (posterior, sample_stats, observed_data), and a group sampler_statistics.
 
         A scalar parameter is a variable (chain, draw); `arviz.from_...` is not needed, ArviZ reads the tree as it is.
+        `from_datatree` reads it back, also after `to_zarr`.
         """
         coords = {"chain": np.arange(self.theta.shape[0]), "draw": np.arange(self.theta.shape[1])}
+        attributes = {
+            "inference_library": "genbayes",
+            "sampler": self.sampler,
+            "beta": self.beta,
+            "seed": self.seed,
+            # As JSON: files do not keep the order of variables, and some formats have no empty lists.
+            "parameters": json.dumps(self.names),
+            "seconds": json.dumps(self.seconds),
+            "sampler_messages": json.dumps(self.sampler_outcome.messages),
+        }
         posterior = xr.Dataset(
             {name: (("chain", "draw"), self.theta[..., i]) for i, name in enumerate(self.names)},
             coords=coords,
-            attrs={"inference_library": "genbayes", "sampler": self.sampler, "beta": self.beta, "seed": self.seed},
+            attrs=attributes,
         )
         stats: dict[str, Any] = {"cost": (("chain", "draw"), self.cost)}
         axes = [f"x_dim_{i}" for i in range(self.x_o.ndim)]
@@ -140,7 +152,44 @@ class Draws:
                 "posterior": posterior,
                 "sample_stats": xr.Dataset(stats, coords=coords),
                 "observed_data": xr.Dataset({"x_o": (axes, self.x_o)}),
+                "sampler_statistics": xr.Dataset(
+                    {
+                        name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], np.asarray(value))
+                        for name, value in self.statistics.items()
+                    }
+                ),
             }
+        )
+
+    @classmethod
+    def from_datatree(cls, tree: xr.DataTree) -> "Draws":
+        """The draws that `to_datatree` wrote, with their diagnostics.
+
+        Args:
+            tree: from `to_datatree`, or from `xarray.open_datatree` of a file with it.
+
+        Raises:
+            ValueError: a tree of another program.
+        """
+        if "posterior" not in tree.children or tree["posterior"].attrs.get("inference_library") != "genbayes":
+            raise ValueError(
+                f"the tree was not written by Draws.to_datatree: it has the groups {sorted(tree.children)}; draws of "
+                "genbayes have a group posterior with the attribute inference_library = 'genbayes'."
+            )
+        attributes = tree["posterior"].attrs
+        names = tuple(json.loads(attributes["parameters"]))
+        values = {str(name): np.asarray(array) for name, array in tree["sampler_statistics"].data_vars.items()}
+        return cls(
+            theta=np.stack([np.asarray(tree["posterior"][name]) for name in names], axis=-1),
+            cost=np.asarray(tree["sample_stats"]["cost"]),
+            names=names,
+            beta=float(attributes["beta"]),
+            x_o=np.asarray(tree["observed_data"]["x_o"]),
+            sampler=str(attributes["sampler"]),
+            seed=int(attributes["seed"]),
+            statistics={name: array if array.ndim else array.item() for name, array in values.items()},
+            seconds=json.loads(attributes["seconds"]),
+            sampler_outcome=Outcome(tuple(json.loads(attributes["sampler_messages"]))),
         )
 
 

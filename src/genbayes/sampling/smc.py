@@ -111,7 +111,8 @@ class _Point(eqx.Module):
             return *jax.value_and_grad(target.log_prior)(v), *jax.value_and_grad(target.cost)(v)
 
         log_prior, prior_gradient, cost, cost_gradient = jax.vmap(jax.vmap(one))(u)
-        return cls(u, log_prior, cost, prior_gradient, cost_gradient)
+        # A cost that is NaN or infinite forbids the place; infinity itself would make 0 * inf of it at lambda = 0.
+        return cls(u, log_prior, jnp.where(jnp.isfinite(cost), cost, 1e30), prior_gradient, cost_gradient)
 
     def log_density(self, beta: Float[Array, " p"]) -> Float[Array, "p n"]:
         """At inverse temperatures `beta`, one of each population."""
@@ -233,7 +234,7 @@ def _move(
         def kick(momentum: Array, at: _Point, share: float) -> Array:
             return momentum + share * jittered * jnp.einsum("pnd,pde->pne", at.gradient(beta), factor)
 
-        def leapfrog(_: int, carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
+        def leapfrog(_: Any, carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
             at, momentum = carry
             momentum = kick(momentum, at, 0.5)
             at = _Point.at(target, at.u + jittered * jnp.einsum("pne,pde->pnd", momentum, factor))

@@ -1,0 +1,124 @@
+"""The output folder of the command line: what lies where, and reading it back."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from .cost import Cost
+from .distances import UserDistance
+from .persistence import load
+from .problem import Problem
+from .sampling import Draws
+from .simulate import _qualified_name
+from .simulations import Simulations
+from .store import PENDING
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the artefacts of one problem lie."""
+
+    path: Path
+
+    @property
+    def simulations(self) -> Path:
+        """The store of simulations."""
+        return self.path / "simulations.zarr"
+
+    @property
+    def cost(self) -> Path:
+        """The fitted cost."""
+        return self.path / "cost.safetensors"
+
+    def draws(self, beta: float) -> Path:
+        """The draws at one inverse temperature."""
+        return self.path / f"draws-beta-{beta:.10g}.zarr"
+
+    def report(self, beta: float) -> Path:
+        """The report on them."""
+        return self.path / f"report-beta-{beta:.10g}.html"
+
+    def betas(self) -> list[float]:
+        """The inverse temperatures of which there are draws, in ascending order."""
+        names = [path.name for path in self.path.glob("draws-beta-*.zarr")]
+        return sorted(float(name.removeprefix("draws-beta-").removesuffix(".zarr")) for name in names)
+
+    def stored(self) -> tuple[int, int]:
+        """Number of simulations that have been run (also those that failed), and of all."""
+        if not (self.simulations / "status").exists():
+            return 0, 0
+        status = np.asarray(zarr.open_array(str(self.simulations / "status"), mode="r")[:])
+        return int(np.sum(status != PENDING)), len(status)
+
+
+def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
+    """The simulations of the folder, which must be those of the problem.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: they were made by another simulator or prior.
+    """
+    if not folder.simulations.exists():
+        raise FileNotFoundError(
+            f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
+        )
+    simulations = Simulations.open(folder.simulations)
+    if simulations.prior != problem.prior.describe():
+        raise ValueError(
+            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
+            "the change, or simulate into another folder (--out)."
+        )
+    name = _qualified_name(problem.simulator)
+    if simulations.simulator != name:
+        raise ValueError(
+            f"the simulations in {folder.simulations} were made by {simulations.simulator}, the problem names {name}. "
+            "Undo the change, or simulate into another folder (--out)."
+        )
+    return simulations
+
+
+def stored_cost(problem: Problem, folder: Folder) -> Cost:
+    """The cost of the folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not folder.cost.exists():
+        raise FileNotFoundError(f"there is no fitted cost in {folder.path}. Run first: {command_line('fit', problem)}")
+    return load(folder.cost, distance=problem.distance if isinstance(problem.distance, UserDistance) else None)
+
+
+def save_draws(draws: Draws, folder: Folder) -> None:
+    """Stores draws under their inverse temperature."""
+    path = folder.draws(draws.beta)
+    # Written beside and renamed: an interrupted write leaves the old draws whole.
+    part = path.with_name(path.name + ".part")
+    draws.to_datatree().to_zarr(part, mode="w", consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    part.rename(path)
+
+
+def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
+    """The draws of the folder at one inverse temperature.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    path = folder.draws(beta)
+    if not path.exists():
+        found = ", ".join(f"{value:g}" for value in folder.betas()) or "none"
+        raise FileNotFoundError(
+            f"there are no draws at beta {beta:g} in {folder.path} (there are: {found}). Run first: "
+            f"{command_line('sample', problem)} --beta {beta:g}"
+        )
+    with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
+        return Draws.from_datatree(tree)
+
+
+def command_line(name: str, problem: Problem) -> str:
+    """What to type for a stage."""
+    return f"genbayes {name} {problem.path or 'problem.toml'}"

@@ -1,0 +1,219 @@
+"""The stages of the command line: each reads what the stage before left in an output folder, and leaves its own."""
+
+import importlib.util
+import sys
+import time
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .artefacts import Folder, command_line, save_draws
+from .cost import Cost
+from .diagnostics import PredictiveCheck, check_predictive
+from .fit_cost import fit_cost
+from .persistence import save
+from .posterior import GibbsPosterior
+from .problem import Problem
+from .report import report
+from .sampling import NUTS, SMC, Draws
+from .simulate import _qualified_name, simulate
+from .simulations import Simulations
+
+SAMPLERS = {"smc": SMC, "nuts": NUTS}
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A report, the check that went into it (None: none was asked for), and seconds."""
+
+    path: Path
+    check: PredictiveCheck | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_simulations(
+    problem: Problem,
+    folder: Folder,
+    n: int,
+    *,
+    seed: int,
+    workers: int = 1,
+    batch_size: int | None = None,
+    retry_failed: bool = False,
+    progress: bool = True,
+) -> Simulations:
+    """Simulates into the folder's store, or continues it; see `simulate`."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with _plain_main():
+            return simulate(
+                problem.simulator,
+                problem.prior,
+                n,
+                seed=seed,
+                store=folder.simulations,
+                batch_size=batch_size,
+                workers=workers,
+                progress=progress,
+                retry_failed=retry_failed,
+            )
+    except ValueError as error:
+        if not str(error).startswith("`store`"):
+            raise
+        raise ValueError(
+            f"{error} On the command line: name another folder by --out, or remove {folder.simulations} to start anew."
+        ) from error
+
+
+def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed: int, progress: bool = True) -> Cost:
+    """Fits the cost and saves it."""
+    cost = fit_cost(
+        simulations,
+        problem.distance,
+        seed=seed,
+        config=problem.fit,
+        method=problem.method,
+        embedding=problem.embedding,
+        progress=progress,
+    )
+    cost = replace(cost, settings={**cost.settings, **_fit_settings(problem)})
+    save(cost, folder.cost)
+    return cost
+
+
+def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
+    """What has changed since the cost was fitted, as warnings."""
+    settings, again = cost.settings, f"fit again: {command_line('fit', problem)}"
+    name = _qualified_name(problem.simulator)
+    messages = []
+    if settings.get("prior") != problem.prior.describe():
+        messages.append(f"The cost was fitted on simulations of another prior: simulate with this one, then {again}")
+    if settings.get("simulator") != name:
+        messages.append(
+            f"The cost was fitted on simulations of {settings.get('simulator')}, the problem names {name}: simulate "
+            f"with it, then {again}"
+        )
+    done, stored = folder.stored()
+    if settings.get("simulations", 0) < stored and done == stored:
+        messages.append(
+            f"The cost was fitted on {settings.get('simulations')} simulations, and {stored} are stored now: {again}"
+        )
+    wanted = {**_fit_settings(problem), "config": asdict(problem.fit)}
+    if any(settings.get(key) != value for key, value in wanted.items()):
+        messages.append(f"The tables [distance] or [fit] have changed since the cost was fitted: {again}")
+    return messages
+
+
+def run_sampling(
+    problem: Problem,
+    folder: Folder,
+    cost: Cost,
+    beta: float,
+    *,
+    n: int,
+    seed: int,
+    sampler: str,
+    x_o: np.ndarray | None = None,
+) -> Draws:
+    """Samples at one inverse temperature and stores the draws.
+
+    Raises:
+        ValueError: there is no observation, or it does not fit the cost.
+    """
+    x_o = problem.x_o if x_o is None else x_o
+    if x_o is None:
+        raise ValueError(
+            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
+        )
+    posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta)
+    draws = posterior.sample(n, seed=seed, sampler=SAMPLERS[sampler]())
+    save_draws(draws, folder)
+    return draws
+
+
+def run_report(
+    problem: Problem,
+    path: Path,
+    cost: Cost,
+    draws: Draws,
+    simulations: Simulations,
+    *,
+    resimulate: int = 500,
+    workers: int = 1,
+    warnings: tuple[str, ...] = (),
+    progress: bool = True,
+) -> Reported:
+    """Runs the simulator at `resimulate` draws (0: at none) and writes the report."""
+    posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta)
+    check, seconds = None, {}
+    if resimulate:
+        # Another seed than that of the training simulations, for independent noise.
+        seed = (simulations.seed + 1) % 2**32
+        started = time.perf_counter()
+        with _plain_main():
+            check = check_predictive(
+                problem.simulator, posterior, draws, resimulate, seed=seed, workers=workers, progress=progress
+            )
+        seconds["check"] = time.perf_counter() - started
+    settings, axis = problem.report, None
+    if settings.axis is not None or settings.axis_values is not None:
+        values = np.arange(draws.x_o.shape[0]) if settings.axis_values is None else np.array(settings.axis_values)
+        axis = values if settings.axis is None else (values, settings.axis)
+    started = time.perf_counter()
+    written = report(
+        path,
+        posterior,
+        draws,
+        check=check,
+        simulations=simulations,
+        title=problem.name,
+        settings={"problem": str(problem.path)} if problem.path else None,
+        seconds=dict(seconds),
+        warnings=warnings,
+        axis=axis,
+        labels=settings.labels,
+        kind=settings.kind,
+    )
+    return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
+
+
+def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
+    """A warning where the draws are those of another cost than the given one."""
+    theta, before = draws.flat[:20], draws.cost.reshape(-1)[:20]
+    if np.allclose(np.asarray(cost(theta, draws.x_o)), before, rtol=1e-3, atol=1e-3 * float(np.abs(before).max())):
+        return []
+    return ["The cost was fitted anew after these draws were made: sample again."]
+
+
+def as_output(x_o: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """The observation with the axes of length 1 that tables of numbers do not show; its own shape where it has more."""
+    if np.squeeze(x_o).shape == tuple(size for size in x_shape if size != 1):
+        return x_o.reshape(x_shape)
+    # A column of trials, as many as there are.
+    return x_o[:, None] if x_o.ndim == 1 and len(x_shape) == 2 and x_shape[1] == 1 else x_o
+
+
+def need_plots() -> None:
+    """Raises ImportError early where a report could not be drawn after hours of work."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("the report needs matplotlib: pip install 'genbayes[plots]'.")
+
+
+def _fit_settings(problem: Problem) -> dict[str, Any]:
+    return {"distance_settings": problem.distance_settings, "method": problem.method, "embedding": problem.embedding}
+
+
+@contextmanager
+def _plain_main() -> Iterator[None]:
+    """Hides the command from worker processes: they would import it, and JAX with it, before they start."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,67 @@
+"""`GibbsPosterior`: its density, and a clear message for each wrong input."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import genbayes as gb
+
+PRIOR = gb.Prior({"a": dist.Uniform(0.0, 2.0), "b": dist.Normal(0.0, 1.0)})
+
+
+def squares(theta, x):
+    return jnp.sum((theta - x) ** 2)
+
+
+COST = gb.Cost.exact(squares, names=("a", "b"), x_shape=(2,), units="mV^2")
+X_O = np.array([0.5, -0.5], np.float32)
+
+
+def test_log_density_is_prior_minus_beta_cost():
+    theta = np.array([[0.3, 1.0], [1.9, -2.0], [2.1, 0.0]], np.float32)
+    values = np.asarray(gb.GibbsPosterior(PRIOR, COST, X_O, 3.0).log_density(theta))
+    normal = -0.5 * theta[:2, 1] ** 2 - 0.5 * np.log(2 * np.pi)
+    expected = normal - np.log(2.0) - 3.0 * ((theta[:2] - X_O) ** 2).sum(axis=1)
+    np.testing.assert_allclose(values[:2], expected, rtol=1e-5)
+    assert values[2] == -np.inf
+
+
+@pytest.mark.parametrize(
+    ("x_o", "error", "message"),
+    [
+        (np.array([0.5, np.nan], np.float32), ValueError, r"x_o has 1 value\(s\) that are NaN or infinite.*\(1,\)"),
+        (np.array([np.inf, np.inf], np.float32), ValueError, r"x_o has 2 value\(s\) that are NaN or infinite"),
+        (np.zeros(3, np.float32), ValueError, r"x_o has shape \(3,\).*outputs have shape \(2,\)"),
+        (np.zeros((1, 2), np.float32), ValueError, r"x_o has shape \(1, 2\)"),
+        (np.array(["a", "b"]), TypeError, "x_o must hold numbers"),
+    ],
+)
+def test_wrong_observations(x_o, error, message):
+    with pytest.raises(error, match=message):
+        gb.GibbsPosterior(PRIOR, COST, x_o, 1.0)
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, float("nan"), float("inf")])
+def test_wrong_beta(beta):
+    with pytest.raises(ValueError, match=r"beta must be a finite number greater than 0, got .*1 / \(mV\^2\)"):
+        gb.GibbsPosterior(PRIOR, COST, X_O, beta)
+
+
+def test_prior_of_other_parameters():
+    other = gb.Prior.uniform([0.0, 0.0], [1.0, 1.0], ["b", "a"])
+    with pytest.raises(ValueError, match=r"prior has the parameters \(b, a\).*fitted for \(a, b\)"):
+        gb.GibbsPosterior(other, COST, X_O, 1.0)
+
+
+def test_theta_outside_the_prior():
+    posterior = gb.GibbsPosterior(PRIOR, COST, X_O, 1.0)
+    with pytest.raises(ValueError, match=r"1 row\(s\) outside the prior's support, the first at index \(1,\): a = 2.5 not in"):
+        posterior.cost_at(np.array([[1.0, 0.0], [2.5, 0.0]], np.float32))
+    assert posterior.cost_at(np.array([1.0, 0.0], np.float32)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("n", [0, -3, True])
+def test_wrong_number_of_draws(n):
+    with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
+        gb.GibbsPosterior(PRIOR, COST, X_O, 1.0).sample(n, seed=0)
