@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
             "sample p.toml --beta 20 5 -n 400",
             "report p.toml --resim 20",
         ):
-            assert cli.main([*line.split(), "--quiet"]) == 0
+            assert run(line + " --quiet") == 0
     return path
 
 
@@ -81,6 +81,10 @@ def empty(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def run(line):
+    return cli.main(line.split())
 
 
 def write(path):
@@ -121,9 +125,9 @@ def test_the_chain_leaves_every_artefact(folder):
     assert cost.settings["config"]["max_epochs"] == 5
     with xr.open_datatree(made / "draws-beta-20.zarr", engine="zarr", consolidated=False) as tree:
         draws = gb.Draws.from_datatree(tree)
-    np.testing.assert_array_equal(draws.x_o, np.float32([0.5, -0.5]))
-    # The posterior of a Gaussian simulator: cost = 0.09 + ||theta - x_o||^2 / 2, so its variance is 1 / beta without the
-    # prior. 400 draws and a net of 5 epochs: the means within 0.15, that is half a standard deviation.
+    np.testing.assert_array_equal(draws.x_o, np.array([0.5, -0.5], np.float32))
+    # The simulator is Gaussian: cost = 0.09 + ||theta - x_o||^2 / 2, so the posterior's precision is beta plus that of
+    # the prior. 400 draws and a net of 5 epochs: means within 0.15, about two thirds of a standard deviation.
     np.testing.assert_allclose(draws.flat.mean(axis=0), [0.5 * 20 / 21, -0.5], atol=0.15)
     np.testing.assert_allclose(draws.flat.std(axis=0), np.sqrt([1 / 21, 1 / 20]), rtol=0.3)
     assert "re-simulated" in (made / "report-beta-20.html").read_text("utf-8")
@@ -150,7 +154,7 @@ def test_quiet_prints_the_paths_alone(here, capsys):
 def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     (here / "other.csv").write_text("-1.0\n1.0\n")
     line = "sample p.toml --beta 20 50 -n 400 --observation other.csv --seed 3"
-    assert cli.main(line.split()) == 0
+    assert run(line) == 0
     out = capsys.readouterr().out
     assert re.search(r"parameter +5 % +50 % +95 % +R-hat +ESS\nb +-1\.\d", out)
     assert "mean cost" in out
@@ -158,12 +162,12 @@ def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     with xr.open_datatree(here / "p" / "draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:
         draws = gb.Draws.from_datatree(tree)
     assert (draws.seed, draws.sampler, draws.beta) == (3, "SMC", 50.0)
-    np.testing.assert_array_equal(draws.x_o, np.float32([-1, 1]))
+    np.testing.assert_array_equal(draws.x_o, np.array([-1, 1], np.float32))
 
 
 def test_run_chains_the_stages_within_80_columns(empty, capsys):
     line = "run p.toml --out made --simulations 300 --beta 5 -n 400 --resimulate 20"
-    assert cli.main(line.split()) == 0
+    assert run(line) == 0
     out = capsys.readouterr().out
     for text in ("predicted by the network", "re-simulated: new runs", "replicate distance", "simulate", "compiling"):
         assert text in out
@@ -175,7 +179,7 @@ def test_run_chains_the_stages_within_80_columns(empty, capsys):
 def test_report_at_one_beta_without_new_runs(here, capsys):
     (here / "p" / "report-beta-5.html").unlink()
     (here / "p" / "report-beta-20.html").unlink()
-    assert cli.main("report p.toml --beta 5 --resimulate 0".split()) == 0
+    assert run("report p.toml --beta 5 --resimulate 0") == 0
     assert capsys.readouterr().out == "written: p/report-beta-5.html\n"
     assert not (here / "p" / "report-beta-20.html").exists()
 
@@ -183,21 +187,21 @@ def test_report_at_one_beta_without_new_runs(here, capsys):
 def test_changes_since_the_fit_are_warned_of(here, capsys):
     edit(here / "p.toml", "scale = 1.0", "scale = 1.5")
     edit(here / "p.toml", "max_epochs = 5", "max_epochs = 6")
-    assert cli.main("sample p.toml --beta 5 -n 400".split()) == 0
+    assert run("sample p.toml --beta 5 -n 400") == 0
     err = capsys.readouterr().err
     assert "warning: The cost was fitted on simulations of another prior: simulate with this one, then fit again" in err
     assert "warning: The tables [distance] or [fit] have changed since the cost was fitted: fit again" in err
     edit(here / "p.toml", "scale = 1.5", "scale = 1.0")
-    assert cli.main("fit p.toml --seed 1".split()) == 0
+    assert run("fit p.toml --seed 1") == 0
     capsys.readouterr()
-    assert cli.main("sample p.toml --beta 5 -n 400".split()) == 0
+    assert run("sample p.toml --beta 5 -n 400") == 0
     assert "warning: The" not in capsys.readouterr().err
-    assert cli.main("report p.toml --beta 20 --resimulate 0".split()) == 0
+    assert run("report p.toml --beta 20 --resimulate 0") == 0
     assert "warning: The cost was fitted anew after these draws were made: sample again." in capsys.readouterr().err
 
 
 def fails(capsys, line):
-    assert cli.main(line.split()) == 1
+    assert run(line) == 1
     out, err = capsys.readouterr()
     errors = [text for text in err.splitlines() if text.startswith("error: ")]
     assert len(errors) == 1
@@ -231,7 +235,7 @@ def test_errors_of_the_simulator(empty, capsys):
 
 def test_failed_runs_are_reported_and_can_be_run_again(empty, capsys):
     edit(empty / "p.toml", "model_for_cli:simulate", "model_for_cli:fragile")
-    assert cli.main("simulate p.toml -n 50".split()) == 0
+    assert run("simulate p.toml -n 50") == 0
     out, err = capsys.readouterr()
     failed = int(re.findall(r"(\d+) failed, 0 pending", out)[0])
     reason = rf"warning: {failed} of 50 runs failed; the cost .* \(failed: {failed} x ValueError: negative rate\)"
@@ -283,7 +287,7 @@ def test_debug_raises(empty):
     ],
 )
 def test_usage_errors_exit_with_2(empty, capsys, line, text):
-    assert cli.main(line.split()) == 2
+    assert run(line) == 2
     assert text in capsys.readouterr().err
 
 
@@ -318,7 +322,8 @@ def test_workers_find_the_problems_module_and_do_not_load_jax(empty):
     edit(
         empty / "model_for_cli.py",
         "def simulate(theta, rng):",
-        "def simulate(theta, rng):\n    import sys\n    import helper_for_cli\n    helper_for_cli.check('jax' in sys.modules)",
+        "def simulate(theta, rng):\n    import sys\n    import helper_for_cli\n"
+        "    helper_for_cli.check('jax' in sys.modules)",
     )
     (empty / "helper_for_cli.py").write_text(
         "def check(loaded):\n    if loaded:\n        raise RuntimeError('jax was loaded')\n"
@@ -329,7 +334,7 @@ def test_workers_find_the_problems_module_and_do_not_load_jax(empty):
     # The same rows as without workers.
     parallel = gb.Simulations.open("p/simulations.zarr")
     edit(empty / "model_for_cli.py", "helper_for_cli.check('jax' in sys.modules)", "pass")
-    assert cli.main("simulate p.toml -n 40 --out serial --quiet".split()) == 0
+    assert run("simulate p.toml -n 40 --out serial --quiet") == 0
     np.testing.assert_array_equal(parallel.x, gb.Simulations.open("serial/simulations.zarr").x)
 
 
@@ -344,20 +349,20 @@ def test_traceback_only_with_debug(empty):
 
 def test_a_distance_of_the_module_is_given_to_the_loaded_cost(empty, capsys):
     edit(empty / "p.toml", 'name = "MeanSquaredError"', 'function = "model_for_cli:largest"\nunits = "mV"')
-    assert cli.main("simulate p.toml -n 300 --quiet".split()) == 0
-    assert cli.main("fit p.toml --quiet".split()) == 0
-    assert cli.main("sample p.toml --beta 5 -n 400 --quiet".split()) == 0
-    assert cli.main("report p.toml --resimulate 20 --quiet".split()) == 0
+    assert run("simulate p.toml -n 300 --quiet") == 0
+    assert run("fit p.toml --quiet") == 0
+    assert run("sample p.toml --beta 5 -n 400 --quiet") == 0
+    assert run("report p.toml --resimulate 20 --quiet") == 0
     assert "mV" in Path("p/report-beta-5.html").read_text("utf-8")
 
 
 def test_an_unfinished_store_is_warned_of_by_fit(here, monkeypatch, capsys):
     # Rows are appended as pending before they run.
     monkeypatch.setattr(sys.modules["genbayes.simulate"], "run_serially", _interrupt)
-    assert cli.main("simulate p.toml -n 310 --quiet".split()) == 130
+    assert run("simulate p.toml -n 310 --quiet") == 130
     assert "300 of 310 simulations" in capsys.readouterr().err
     assert Folder(Path("p")).stored() == (300, 310)
-    assert cli.main("fit p.toml --quiet".split()) == 0
+    assert run("fit p.toml --quiet") == 0
     assert "warning: Only 300 of 310 simulations have been run" in capsys.readouterr().err
 
 
@@ -368,7 +373,7 @@ def _interrupt(*args):
 
 @pytest.mark.slow
 def test_the_demo_finds_the_rates_of_the_lynx_hare_record(empty, capsys):
-    assert cli.main("demo --simulations 500 -n 200".split()) == 0
+    assert run("demo --simulations 500 -n 200") == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "written: demo/report.html" in out

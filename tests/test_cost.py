@@ -94,7 +94,8 @@ def test_the_cost_is_the_members_mean_where_they_are_costs() -> None:
 
 
 def test_disagreement_of_means_is_not_cost() -> None:
-    # mean_m ||g_m - f||^2 = ||mean g - f||^2 + mean_m ||g_m - mean g||^2: the last is the members' excess over the cost.
+    # mean_m ||g_m - f||^2 = ||mean g - f||^2 + mean_m ||g_m - mean g||^2: the last is the
+    # members' excess over the cost.
     cost = cost_of("mse")
     assert isinstance(cost.form, HilbertForm)
     theta = jnp.asarray(THETA[:20])
@@ -107,7 +108,7 @@ def test_disagreement_of_means_is_not_cost() -> None:
 
 def test_exact_cost() -> None:
     cost = cost_of("exact")
-    np.testing.assert_allclose(cost(np.float32([2.0, 0.5]), np.float32([1.0, 2.0, 4.0])), 5.5)
+    np.testing.assert_allclose(cost(np.array([2.0, 0.5], np.float32), np.array([1.0, 2.0, 4.0], np.float32)), 5.5)
     assert (cost.dim, cost.names, cost.x_shape, cost.distance.units) == (2, NAMES, (3,), "squared metres")
     assert cost.fit == ()
     assert cost.outcome.ok
@@ -144,8 +145,12 @@ def test_sets_of_another_number_of_trials() -> None:
 @pytest.mark.parametrize(
     ("x_o", "error", "message"),
     [
-        (np.float32([0, np.nan, np.nan]), ValueError, r"2 value\(s\) that are NaN or infinite.* index \(1,\)"),
-        (np.float32([0, 1, -np.inf]), ValueError, r"1 value\(s\).*index \(2,\)"),
+        (
+            np.array([0, np.nan, np.nan], np.float32),
+            ValueError,
+            r"2 value\(s\) that are NaN or infinite.* index \(1,\)",
+        ),
+        (np.array([0, 1, -np.inf], np.float32), ValueError, r"1 value\(s\).*index \(2,\)"),
         (np.array([1e300, 0.0, 0.0]), ValueError, r"1 value\(s\).*index \(0,\)"),
         (np.zeros(4), ValueError, r"x_o has shape \(4,\).*\(3,\)"),
         (np.zeros((1, 3)), ValueError, r"x_o has shape \(1, 3\)"),

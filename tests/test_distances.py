@@ -194,7 +194,9 @@ def test_order_of_trials_does_not_matter(name: str) -> None:
 
 def feature_error(distance: HilbertDistance, x: Any, y: Any) -> float:
     x, y = jnp.asarray(x), jnp.asarray(y)
-    by_features = distance.self_term(x) + distance.self_term(y) - 2 * jnp.dot(distance.features(x), distance.features(y))
+    by_features = (
+        distance.self_term(x) + distance.self_term(y) - 2 * jnp.dot(distance.features(x), distance.features(y))
+    )
     return abs(float(by_features - distance(x, y)))
 
 

@@ -56,7 +56,7 @@ def make(simulator: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> 
 
 SIMULATORS = {"vectors": simulate_vectors, "sets": simulate_sets}
 SIMULATIONS = {name: make(simulator) for name, simulator in SIMULATORS.items()}
-FAR = {"vectors": np.float32([10, -10, 100]), "sets": np.float32([10, -5])}
+FAR = {"vectors": np.array([10, -10, 100], np.float32), "sets": np.array([10, -5], np.float32)}
 # Two simulations that look usual, one shifted a little off the simulations' range, one far beyond it.
 OBSERVATIONS = {
     name: np.stack([s.x[0], s.x[1], s.x[2] + 0.2 * FAR[name], s.x[3] + FAR[name]]) for name, s in SIMULATIONS.items()
@@ -171,11 +171,12 @@ VECTORS = SIMULATIONS["vectors"].x[:300]
 def test_the_cost_of_other_units_is_the_cost_in_other_units(unit: float) -> None:
     # To float32's rounding, which training amplifies.
     x_o = OBSERVATIONS["vectors"]
-    unit = np.float32(unit)
     expected = costs(small(), x_o)
-    np.testing.assert_allclose(costs(small(VECTORS * unit), x_o * unit) / unit / unit, expected, rtol=2e-3)
+    np.testing.assert_allclose(
+        costs(small((VECTORS * unit).astype(np.float32)), x_o * unit) / unit / unit, expected, rtol=2e-3
+    )
     expected = costs(small(method="general"), x_o[:3])
-    found = costs(small(VECTORS * unit, method="general"), x_o[:3] * unit) / unit / unit
+    found = costs(small((VECTORS * unit).astype(np.float32), method="general"), x_o[:3] * unit) / unit / unit
     np.testing.assert_allclose(found, expected, rtol=2e-2)
 
 
@@ -198,7 +199,7 @@ def test_seeds(method: str) -> None:
 
 _compiled: list[str] = []
 jax.monitoring.register_event_duration_secs_listener(
-    lambda event, duration, **_: _compiled.append(event) if "backend_compile" in event else None
+    lambda event, duration_secs, **_: _compiled.append(event) if "backend_compile" in event else None
 )
 
 

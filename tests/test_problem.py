@@ -250,8 +250,8 @@ def test_numpy_files(tmp_path):
         read_observation(tmp_path / "two.npz")
     with pytest.raises(ValueError, match="has no array 'z'"):
         read_observation(tmp_path / "two.npz", "z")
+    (tmp_path / "x.xlsx").write_text("")
     with pytest.raises(ValueError, match=r"expected a .csv"):
-        (tmp_path / "x.xlsx").write_text("")
         read_observation(tmp_path / "x.xlsx")
 
 

@@ -13,7 +13,9 @@ from genbayes.networks import ResidualMLP
 from genbayes.regression import Folds
 from genbayes.training import FitConfig, FitRecord, train
 
-CONFIG = FitConfig(members=3, width=16, depth=1, max_epochs=25, batch_size=32, patience=3, learning_rate=2e-2, validation_fraction=0.25)
+CONFIG = FitConfig(
+    members=3, width=16, depth=1, max_epochs=25, batch_size=8, patience=3, learning_rate=1e-2, validation_fraction=0.25
+)
 N = 200
 RNG = np.random.default_rng(0)
 INPUTS = RNG.normal(size=(N, 2)).astype(np.float32)

@@ -74,7 +74,7 @@ def _chain(
 
 
 def simulate(options: argparse.Namespace, terminal: Terminal) -> None:
-    """Simulates, or continues to."""
+    """Simulates into the store of the problem, or continues it."""
     folder = folder_of(options)
     simulations = _simulations(read_problem(options.problem), folder, options, terminal)
     terminal.say(simulations.summary().split("\n")[0])

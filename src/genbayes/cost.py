@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,9 +111,7 @@ class Cost:
         theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
-            raise ValueError(
-                f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}."
-            )
+            raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")
         if x.ndim < rank:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]

@@ -140,5 +140,3 @@ def distance_matrix(
 ) -> Float[Array, "n m"]:
     """The distances of all pairs."""
     return jax.vmap(lambda one: jax.vmap(lambda target: distance(one, target))(targets))(x)
-
-

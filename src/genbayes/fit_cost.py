@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -75,7 +75,9 @@ def fit_general(
         progress: show a progress bar.
     """
     if config.batch_size < 2:
-        raise ValueError("FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1.")
+        raise ValueError(
+            "FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1."
+        )
     train_x = x[np.unique(folds.train)]
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = jax.vmap(standardise)(jnp.asarray(theta))
@@ -117,9 +119,7 @@ class _PairLoss:
     targets: int
     noise_targets: int
 
-    def __call__(
-        self, module: _Member, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
-    ) -> Float[Array, ""]:
+    def __call__(self, module: _Member, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray) -> Float[Array, ""]:
         z, x, distance, noise_std, scale = data
         x, z, n = x[rows], z[rows], len(rows)
         total, pairs = jnp.zeros(()), 0
@@ -145,4 +145,4 @@ class _PairLoss:
 @compiled
 def _mean_distance(distance: Distance, x: Float[Array, "n *x_shape"]) -> Float[Array, ""]:
     half = x.shape[0] // 2
-    return jnp.maximum(jnp.mean(distance_matrix(distance, x[:half], x[half:])), 1e-12)
+    return jnp.maximum(jnp.mean(distance_matrix(distance, x[:half], x[half:])), 1e-30)

@@ -64,9 +64,7 @@ def fit_marginal(
     return MarginalForm(distance, ensemble, jnp.asarray(_atoms(values, grid), jnp.float32)), (record,)
 
 
-def _cross_entropy(
-    module: RidgeResidual, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
-) -> Float[Array, ""]:
+def _cross_entropy(module: RidgeResidual, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray) -> Float[Array, ""]:
     del key
     theta, values, grid, weights = data
     below = values[rows][:, :, None] <= grid[None]

@@ -109,8 +109,8 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read as a saved cost ({error}): it is damaged, truncated, or of another program. Save the "
-            "cost again, or fit it again from the stored simulations."
+            f"{path} cannot be read as a saved cost ({error}): it is damaged, truncated, or of another program. Save "
+            "the cost again, or fit it again from the stored simulations."
         ) from error
     if header.get("format") != _FORMAT:
         raise ValueError(f"{path} is a safetensors file, but not of a genbayes cost (format {header.get('format')!r}).")
@@ -151,7 +151,8 @@ def _encode(node: Any, tensors: dict[str, np.ndarray], where: str) -> Any:
         fields = node.__dataclass_fields__
         return {"class": name, "fields": {f: _encode(getattr(node, f), tensors, f"{where}.{f}") for f in fields}}
     raise TypeError(
-        f"save cannot store {where}, a {name}: only costs from fit_cost with distances of genbayes.distances are stored."
+        f"save cannot store {where}, a {name}: only costs from fit_cost with distances of genbayes.distances are "
+        "stored."
     )
 
 

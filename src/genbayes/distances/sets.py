@@ -62,8 +62,8 @@ class KernelDistance(HilbertDistance):
             )
         if self.estimator == "unbiased" and min(x_shape[0], target_shape[0]) < 2:
             raise ValueError(
-                f"the unbiased {self.name} needs at least 2 trials in each set, got {x_shape[0]} and {target_shape[0]}; "
-                "use estimator='biased'."
+                f"the unbiased {self.name} needs at least 2 trials in each set, got {x_shape[0]} and "
+                f"{target_shape[0]}; use estimator='biased'."
             )
 
 
@@ -239,9 +239,7 @@ def _rbf(bandwidth: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda a, b: np.exp(-np.sum((a[:, None] - b) ** 2, axis=2) / (2 * bandwidth**2))
 
 
-def _with_landmarks(
-    distance: K, trials: np.ndarray, kernel: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> K:
+def _with_landmarks(distance: K, trials: np.ndarray, kernel: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> K:
     """Pivoted Cholesky: take the trial farthest from the span of those taken until all are within the tolerance."""
     residual = np.array([kernel(trial[None], trial[None])[0, 0] for trial in trials])
     enough = distance.tolerance * residual.mean()

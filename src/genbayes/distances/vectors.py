@@ -142,8 +142,8 @@ def _fitted_scale(scale: Array | None, x: np.ndarray) -> Array:
         if np.any(constant):
             where = [tuple(int(i) for i in index) for index in np.argwhere(constant)]
             raise ValueError(
-                f"scale='prior_predictive' is not defined for the output coordinates {where[:5]}: they do not vary over "
-                "the training simulations. Leave them out of the output, or give the scale of every coordinate."
+                f"scale='prior_predictive' is not defined for the output coordinates {where[:5]}: they do not vary "
+                "over the training simulations. Leave them out of the output, or give the scale of every coordinate."
             )
         return jnp.asarray(std, jnp.float32)
     if scale.shape not in ((), x.shape[1:]):
