@@ -93,8 +93,8 @@ def speed_table(fits: list[float], samples: np.ndarray) -> str:
 
 def accuracy_table(scores: dict[str, list[np.ndarray]], observations: int) -> str:
     lines = [
-        f"C2ST to exact draws ({DRAWS:,} + {DRAWS:,}), mean over {observations} observations; mean and standard deviation "
-        f"over {len(scores['specified'])} seeds. 0.5 is perfect.",
+        f"C2ST to exact draws ({DRAWS:,} + {DRAWS:,}), mean over {observations} observations; mean and standard "
+        f"deviation over {len(scores['specified'])} seeds. 0.5 is perfect.",
         "",
         "| observations | " + " | ".join(f"beta {beta:g}" for beta in BETAS) + " | published ACE |",
         "|---|---|---|---|---|",

@@ -98,8 +98,8 @@ def test_disagreement_of_means_is_not_cost() -> None:
     # members' excess over the cost.
     cost = cost_of("mse")
     assert isinstance(cost.form, HilbertForm)
-    theta = jnp.asarray(THETA[:20])
-    means = jax.vmap(lambda one: jax.vmap(lambda m: m(one))(cost.form.mean))(theta)
+    theta, ensemble = jnp.asarray(THETA[:20]), cost.form.mean
+    means = jax.vmap(lambda one: jax.vmap(lambda member: member(one))(ensemble))(theta)
     excess = jnp.mean(jnp.sum((means - means.mean(axis=1, keepdims=True)) ** 2, axis=2), axis=1)
     found = cost.members(theta, VECTORS[:20]).mean(axis=-1) - cost(theta, VECTORS[:20])
     np.testing.assert_allclose(found, excess, rtol=1e-3, atol=1e-6)

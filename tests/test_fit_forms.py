@@ -252,6 +252,7 @@ GENERAL = gb.FitConfig(members=1, width=32, depth=1, max_epochs=30, batch_size=6
 LARGEST = UserDistance(lambda x, y: jnp.sqrt(jnp.mean((x - y) ** 2)), name="root mean square", units="data units")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "distance", "embedding"),
     [

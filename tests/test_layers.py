@@ -1,7 +1,7 @@
 """The library's layers: a module imports only what stands before it in one list, so there are no cycles."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
 
 # From the bottom up. A module may import what stands before it.
-ORDER: list[str] = """
+ORDER = """
 outcome timing compiling progress seeds parameter torch_priors prior
 distances.base distances.vectors distances.sets distances
 store simulations executors recorder simulate
@@ -54,7 +54,7 @@ def imports(name: str, path: Path, known: set[str]) -> Iterator[tuple[str, int]]
                 yield (member if member in known else ".".join(base)), node.lineno
 
 
-def violations(source: Path, order: list[str]) -> list[str]:
+def violations(source: Path, order: Sequence[str]) -> list[str]:
     """One line for every unlisted module and every import of what does not stand before the importer."""
     found = modules(source)
     wrong = [f"{name} is not in the list of layers" for name in sorted(found) if name and name not in order]

@@ -56,7 +56,9 @@ def test_prior_of_other_parameters():
 
 def test_theta_outside_the_prior():
     posterior = gb.GibbsPosterior(PRIOR, COST, X_O, 1.0)
-    with pytest.raises(ValueError, match=r"1 row\(s\) outside the prior's support, the first at index \(1,\): a = 2.5 not in"):
+    with pytest.raises(
+        ValueError, match=r"1 row\(s\) outside the prior's support, the first at index \(1,\): a = 2.5 not in"
+    ):
         posterior.cost_at(np.array([[1.0, 0.0], [2.5, 0.0]], np.float32))
     assert posterior.cost_at(np.array([1.0, 0.0], np.float32)) == pytest.approx(0.5)
 

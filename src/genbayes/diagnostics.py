@@ -58,8 +58,8 @@ class PredictiveCheck:
         if abs(self.relative_error) > 0.1 + 2 * self.standard_error:
             messages.append(
                 f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
-                f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger ensemble, "
-                "or lower beta."
+                f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
+                "ensemble, or lower beta."
             )
         if self.n_failed:
             total = self.n_failed + len(self.theta)

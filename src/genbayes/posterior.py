@@ -38,7 +38,9 @@ class GibbsPosterior:
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
         if not isinstance(cost, Cost):
-            raise TypeError(f"cost must be a genbayes.Cost (from fit_cost, load or Cost.exact), got {type(cost).__name__}.")
+            raise TypeError(
+                f"cost must be a genbayes.Cost (from fit_cost, load or Cost.exact), got {type(cost).__name__}."
+            )
         if prior.names != cost.names:
             raise ValueError(
                 f"the prior has the parameters ({', '.join(prior.names)}), but the cost was fitted for "
@@ -112,7 +114,7 @@ def _checked_beta(beta: float, units: str) -> float:
     value = float(beta)
     if not (np.isfinite(value) and value > 0):
         raise ValueError(
-            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in units "
-            f"of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
+            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in "
+            f"units of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
         )
     return value

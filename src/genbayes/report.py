@@ -211,7 +211,6 @@ def _settings(posterior: Any, draws: Any, simulations: Any, extra: Mapping[str, 
             "distance",
             f"{getattr(distance, 'name', 'unknown')} (units: {units})",
         ),
-        ("cost", type(posterior.cost).__name__),
     ]
     for record in plots.fit_records(posterior.cost):
         losses, epochs = np.atleast_2d(record.validation_loss), np.atleast_1d(record.best_epoch)
@@ -232,10 +231,18 @@ def _settings(posterior: Any, draws: Any, simulations: Any, extra: Mapping[str, 
     ]
     scalars = {key: value for key, value in draws.statistics.items() if np.ndim(value) == 0}
     rows += [(key.replace("_", " "), number(float(value), 4)) for key, value in scalars.items()]
-    rows += [*getattr(posterior.cost, "settings", {}).items(), *(extra or {}).items()]
+    rows += [*_fit_settings(getattr(posterior.cost, "settings", {})), *(extra or {}).items()]
     prior = [(item["name"], *_distribution(item)) for item in posterior.prior.describe()]
     head = "<h3>Prior</h3>\n" + table(("parameter", "distribution", "arguments"), prior)
     return table(("setting", "value"), [(key, str(value)) for key, value in rows]) + head
+
+
+def _fit_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the cost was fitted, one line a setting; what the page says elsewhere (the prior, the simulator) left out."""
+    known = {"seed": "fitting seed", "form": "form of the cost", "method": "method", "embedding": "embedding"}
+    rows = [(name, str(settings[key])) for key, name in known.items() if settings.get(key) not in (None, "auto")]
+    config = settings.get("config", {})
+    return rows + [(f"fit: {key.replace('_', ' ')}", str(value)) for key, value in config.items()]
 
 
 def _distribution(item: Mapping[str, Any]) -> tuple[str, str]:

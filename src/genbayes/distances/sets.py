@@ -25,6 +25,8 @@ class KernelDistance(HilbertDistance):
     """
 
     estimator: eqx.AbstractVar[Estimator]
+    max_landmarks: eqx.AbstractVar[int]
+    tolerance: eqx.AbstractVar[float]
     landmarks: eqx.AbstractVar[Array | None]
     whitening: eqx.AbstractVar[Array | None]
 
@@ -117,7 +119,7 @@ class MMD(KernelDistance):
             if not median > 0:
                 raise ValueError("bandwidth='median' is 0: most simulated trials are equal; give a bandwidth.")
             distance = replaced(distance, bandwidth=jnp.asarray(median, jnp.float32))
-        return _with_landmarks(distance, trials, _rbf(float(distance.bandwidth)))
+        return _with_landmarks(distance, trials, _rbf(float(need(distance.bandwidth, jnp.asarray(x)))))
 
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
         """exp(-||x - y||^2 / (2 bandwidth^2))."""

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import blackjax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -88,8 +88,8 @@ class SMC:
         acceptance = float(statistics["acceptance"][-1]) if len(statistics["acceptance"]) else 0.0
         if not acceptance >= 0.3:
             messages.append(
-                f"Only {acceptance:.0%} of the last moves were accepted: the draws may hold copies of one another. Raise "
-                "SMC(final_moves=...), or lower beta."
+                f"Only {acceptance:.0%} of the last moves were accepted: the draws may hold copies of one another. "
+                "Raise SMC(final_moves=...), or lower beta."
             )
         return Outcome(tuple(messages))
 
@@ -214,7 +214,12 @@ def _cholesky(u: Float[Array, "n d"]) -> Float[Array, "d d"]:
 
 
 def _move(
-    target: Target, point: _Point, reached: Float[Array, " p"], step_size: Float[Array, " p"], key: PRNGKeyArray, config: SMC
+    target: Target,
+    point: _Point,
+    reached: Float[Array, " p"],
+    step_size: Float[Array, " p"],
+    key: PRNGKeyArray,
+    config: SMC,
 ) -> tuple[_Point, Float[Array, " p"], Float[Array, " p"]]:
     """Hamiltonian trajectories of all particles; returns the last mean acceptance and the tuned step size.
 
