@@ -282,8 +282,8 @@ def pair_loss(module: Any, targets: int) -> tuple[float, np.ndarray]:
     """The loss of a network that is zero, and the distances of all pairs of its rows."""
     x, count = jnp.asarray(VECTORS[:40]), 40
     distance = gb.distances.MeanSquaredError().fitted(VECTORS)
-    key = jax.random.key(0)
-    member = module._Member(VectorEmbedding(VECTORS, key=key), ResidualMLP(5, 1, 8, 1, key=key))
+    key, rng = jax.random.key(0), np.random.default_rng(0)
+    member = module._Member(VectorEmbedding(VECTORS, rng=rng), ResidualMLP(5, 1, 8, 1, rng=rng))
     rows = jnp.arange(count)[::-1]
     data = (jnp.zeros((count, 2)), x, distance, jnp.ones(3), jnp.asarray(1.0))
     loss = module._PairLoss(targets, 0)(member, rows, data, key)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genbayes.networks import ResidualMLP
+from genbayes.networks import ResidualMLP, stack
 from genbayes.regression import Folds
 from genbayes.training import FitConfig, FitRecord, train
 
@@ -30,13 +30,12 @@ def squared_error(module: Any, rows: jax.Array, data: Any, key: jax.Array) -> ja
 
 def fit(config: FitConfig, labels: np.ndarray = LABELS, seed: int = 0) -> tuple[Any, FitRecord, Folds]:
     folds = Folds.make(np.arange(N), config, seed)
-    modules = eqx.filter_vmap(lambda k: ResidualMLP(2, 1, config.width, config.depth, key=k))(
-        jax.random.split(jax.random.key(seed), config.members)
-    )
+    rng = np.random.default_rng(seed)
+    modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
     data = (jnp.asarray(INPUTS), jnp.asarray(labels))
     modules, record = train(
         modules, squared_error, data, folds.train, folds.validation, config,
-        key=jax.random.key(1), name="test", loss_name="squared error",
+        rng=rng, name="test", loss_name="squared error",
     )  # fmt: skip
     return modules, record, folds
 

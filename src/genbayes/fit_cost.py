@@ -1,12 +1,12 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from .compiling import compiled
 from .cost import Cost
@@ -69,14 +69,14 @@ def fit_cost(
     distance.check_target(simulations.x_shape, simulations.x_shape)
     folds = Folds.make(np.arange(len(rows)), config, seed)
     distance = distance.fitted(x[np.unique(folds.train)])
-    key = jax.random.key(seed)
+    rng = np.random.default_rng(seed)
     if method == "auto" and isinstance(distance, HilbertDistance):
-        form, fit = _fit_hilbert(theta, x, distance, folds, config, key=key, progress=progress)
+        form, fit = _fit_hilbert(theta, x, distance, folds, config, rng=rng, progress=progress)
     elif method == "auto" and isinstance(distance, AdditiveDistance):
-        form, fit = fit_marginal(theta, x, distance, folds, config, key=key, progress=progress)
+        form, fit = fit_marginal(theta, x, distance, folds, config, rng=rng, progress=progress)
     elif method in ("auto", "general"):
         kind = embedding_class(embedding, distance, simulations.x_shape)
-        form, fit = fit_general(theta, x, distance, kind, folds, config, key=key, progress=progress)
+        form, fit = fit_general(theta, x, distance, kind, folds, config, rng=rng, progress=progress)
     else:
         raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
     settings = {
@@ -99,20 +99,21 @@ def _fit_hilbert(
     folds: Folds,
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
     progress: bool,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses the features, then the spread of outputs around them."""
     features, rests = (np.asarray(part, np.float64) for part in _features(distance, jnp.asarray(x)))
-    mean_key, spread_key = jax.random.split(key)
     mean, mean_record = fit_mean(
-        theta, features.astype(np.float32), folds, config, key=mean_key, name="mean features", progress=progress
+        theta, features.astype(np.float32), folds, config, rng=rng, name="mean features", progress=progress
     )
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum((predicted - features) ** 2, axis=1)
+    # One smooth function of few parameters: a small network learns it, at a fraction of the cost of every draw.
+    small = replace(config, width=max(8, config.width // 2), depth=1)
     spread, spread_record = fit_mean(
-        theta, labels[:, None].astype(np.float32), folds, config, key=spread_key, name="spread", progress=progress
+        theta, labels[:, None].astype(np.float32), folds, small, rng=rng, name="spread", progress=progress
     )
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
     return form, (mean_record, spread_record)

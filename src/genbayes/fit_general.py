@@ -13,8 +13,8 @@ from .compiling import compiled
 from .cost_forms import Embedding, NetworkForm, distance_matrix
 from .distances import Distance
 from .distances.sets import KernelDistance, SlicedWasserstein
-from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
-from .regression import Folds, stacked
+from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding, stack
+from .regression import Folds
 from .training import FitConfig, FitRecord, train
 
 EmbeddingName = Literal["auto", "vector", "set", "series"]
@@ -59,7 +59,7 @@ def fit_general(
     folds: Folds,
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
     progress: bool,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
@@ -71,7 +71,7 @@ def fit_general(
         embedding: class of the network that reads the target.
         folds: rows of each member.
         config: see `FitConfig`.
-        key: source of the networks' first weights and of batches.
+        rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
     """
     if config.batch_size < 2:
@@ -82,12 +82,11 @@ def fit_general(
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = jax.vmap(standardise)(jnp.asarray(theta))
 
-    def build(member_key: PRNGKeyArray) -> _Member:
-        one, two = jax.random.split(member_key)
-        embed = embedding(train_x, key=one)
-        return _Member(embed, ResidualMLP(theta.shape[1] + embed.out_size, 1, config.width, config.depth, key=two))
+    def build() -> _Member:
+        embed = embedding(train_x, rng=rng)
+        return _Member(embed, ResidualMLP(theta.shape[1] + embed.out_size, 1, config.width, config.depth, rng=rng))
 
-    members = eqx.filter_vmap(build)(jax.random.split(key, config.members))
+    members = stack([build() for _ in range(config.members)])
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
     scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
     trained, record = train(
@@ -97,14 +96,14 @@ def fit_general(
         folds.train,
         folds.validation,
         config,
-        key=jax.random.fold_in(key, 1),
+        rng=rng,
         name="cost",
         loss_name="squared error of single distances, in units of their mean",
         progress=progress,
     )
 
     k = config.members
-    form = NetworkForm(stacked(standardise, k), trained.embedding, trained.network, stacked(scale, k))
+    form = NetworkForm(stack([standardise] * k), trained.embedding, trained.network, stack([scale] * k))
     return form, (record,)
 
 

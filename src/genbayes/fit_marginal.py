@@ -26,7 +26,7 @@ def fit_marginal(
     folds: Folds,
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
     progress: bool,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits P(x_j <= u_jk | theta) by cross-entropy weighted by cell width, from a linear fit on normal scores.
@@ -37,7 +37,7 @@ def fit_marginal(
         distance: an additive distance, fitted.
         folds: rows of each member.
         config: see `FitConfig`.
-        key: source of the networks' first weights and of batches.
+        rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
     """
     values = x.reshape(len(x), -1)
@@ -47,7 +47,7 @@ def fit_marginal(
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)))
     starts = [_linear_start(z, values, grid, rows) for rows in folds.train]
-    ensemble = ridge_ensemble(standardise, starts, config, key=key)
+    ensemble = ridge_ensemble(standardise, starts, config, rng=rng)
     data = (jnp.asarray(theta), jnp.asarray(values), jnp.asarray(grid, jnp.float32), _weights(values, grid))
     ensemble, record = train(
         ensemble,
@@ -56,7 +56,7 @@ def fit_marginal(
         folds.train,
         folds.validation,
         config,
-        key=jax.random.fold_in(key, 1),
+        rng=rng,
         name="marginal distributions",
         loss_name="cross-entropy of P(x <= grid), weighted by the width of the cells",
         progress=progress,

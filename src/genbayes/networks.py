@@ -1,10 +1,14 @@
 """Networks written for ONE example (batch with `jax.vmap`) and the standardisers that stand before them."""
 
+from typing import TypeVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
+
+T = TypeVar("T")
 
 
 class Standardiser(eqx.Module):
@@ -39,24 +43,36 @@ class Standardiser(eqx.Module):
         return (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
 
 
+class Linear(eqx.Module):
+    """weight @ value + bias, drawn by numpy: drawing by JAX would compile a program for every shape."""
+
+    weight: Float[Array | np.ndarray, "out_size in_size"]
+    bias: Float[Array | np.ndarray, " out_size"]
+
+    def __init__(self, in_size: int, out_size: int, *, rng: np.random.Generator):
+        limit = 1 / np.sqrt(in_size)
+        self.weight = rng.uniform(-limit, limit, (out_size, in_size)).astype(np.float32)
+        self.bias = rng.uniform(-limit, limit, out_size).astype(np.float32)
+
+    def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        """The affine map of one value."""
+        return self.weight @ value + self.bias
+
+
 class ResidualMLP(eqx.Module):
     """A multi-layer perceptron of residual blocks with a smooth activation (samplers take its gradient).
 
     The output layer starts at zero: what it is added to is the fit before the first step.
     """
 
-    first: eqx.nn.Linear
-    blocks: tuple[tuple[eqx.nn.Linear, eqx.nn.Linear], ...]
-    last: eqx.nn.Linear
+    first: Linear
+    blocks: tuple[tuple[Linear, Linear], ...]
+    last: Linear
 
-    def __init__(self, in_size: int, out_size: int, width: int, depth: int, *, key: PRNGKeyArray):
-        keys = jax.random.split(key, 2 * depth + 2)
-        self.first = eqx.nn.Linear(in_size, width, key=keys[0])
-        self.blocks = tuple(
-            (eqx.nn.Linear(width, width, key=keys[2 * i + 1]), eqx.nn.Linear(width, width, key=keys[2 * i + 2]))
-            for i in range(depth)
-        )
-        self.last = jax.tree.map(jnp.zeros_like, eqx.nn.Linear(width, out_size, key=keys[-1]))
+    def __init__(self, in_size: int, out_size: int, width: int, depth: int, *, rng: np.random.Generator):
+        self.first = Linear(in_size, width, rng=rng)
+        self.blocks = tuple((Linear(width, width, rng=rng), Linear(width, width, rng=rng)) for _ in range(depth))
+        self.last = jax.tree.map(np.zeros_like, Linear(width, out_size, rng=rng))
 
     def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         """One forward pass."""
@@ -76,8 +92,8 @@ class VectorEmbedding(eqx.Module):
     standardise: Standardiser
     out_size: int = eqx.field(static=True)
 
-    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray):
-        del key  # nothing here is random; embeddings share one signature
+    def __init__(self, x: np.ndarray, *, rng: np.random.Generator):
+        del rng  # nothing here is random; embeddings share one signature
         self.standardise = Standardiser.fit(x.reshape(len(x), -1))
         self.out_size = int(np.prod(x.shape[1:]))
 
@@ -93,16 +109,14 @@ class SetEmbedding(eqx.Module):
     """
 
     standardise: Standardiser
-    layers: tuple[eqx.nn.Linear, ...]
+    layers: tuple[Linear, ...]
     out_size: int = eqx.field(static=True)
 
-    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray, width: int = 64, out_size: int = 32):
+    def __init__(self, x: np.ndarray, *, rng: np.random.Generator, width: int = 64, out_size: int = 32):
         trials = x.reshape(-1, x.shape[-1])
         self.standardise = Standardiser.fit(trials)
         sizes = (x.shape[-1], width, width, out_size)
-        keys = jax.random.split(key, 3)
-        # Not eqx.nn.MLP: it holds its activation, a function, which no file can store.
-        self.layers = tuple(eqx.nn.Linear(sizes[i], sizes[i + 1], key=keys[i]) for i in range(3))
+        self.layers = tuple(Linear(sizes[i], sizes[i + 1], rng=rng) for i in range(3))
         self.out_size = out_size
 
     def __call__(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " out_size"]:
@@ -122,12 +136,12 @@ class TimeSeriesEmbedding(eqx.Module):
 
     _stretches = 4
 
-    def __init__(self, x: np.ndarray, *, key: PRNGKeyArray, width: int = 16):
+    def __init__(self, x: np.ndarray, *, rng: np.random.Generator, width: int = 16):
         time, channels = x.shape[1:]
         self.standardise = Standardiser.fit(x.reshape(-1, channels))
         # Halve the series until some 16 steps are left: enough for four stretches, few enough to be quick.
         n_layers = max(1, int(np.ceil(np.log2(max(time, 2) / 16))))
-        keys = jax.random.split(key, n_layers)
+        keys = [jax.random.key(int(seed)) for seed in rng.integers(2**31, size=n_layers)]
         self.layers = tuple(
             eqx.nn.Conv1d(channels if i == 0 else width, width, 5, stride=2, padding=2, key=keys[i])
             for i in range(n_layers)
@@ -144,6 +158,11 @@ class TimeSeriesEmbedding(eqx.Module):
             hidden[:, low : max(high, low + 1)].mean(axis=1) for low, high in zip(edges[:-1], edges[1:], strict=True)
         ]
         return jnp.concatenate(parts)
+
+
+def stack(members: list[T]) -> T:
+    """Modules of one structure as one, the members along a leading axis of every array."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *members)
 
 
 def _skewness(values: np.ndarray) -> float:

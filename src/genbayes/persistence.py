@@ -38,7 +38,7 @@ _CLASSES: dict[str, type] = {
         distances.SlicedWasserstein,
         distances.UserDistance,
         eqx.nn.Conv1d,
-        eqx.nn.Linear,
+        networks.Linear,
         networks.ResidualMLP,
         networks.SetEmbedding,
         networks.Standardiser,

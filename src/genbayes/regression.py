@@ -5,7 +5,7 @@ its shoulders. The network's part is kept as far as the held-out rows vouch for 
 """
 
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -14,10 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .compiling import compiled
-from .networks import ResidualMLP, Standardiser
+from .networks import ResidualMLP, Standardiser, stack
 from .training import FitConfig, FitRecord, train
-
-T = TypeVar("T")
 
 
 class RidgeResidual(eqx.Module):
@@ -72,7 +70,7 @@ def fit_mean(
     folds: Folds,
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
     name: str,
     progress: bool,
 ) -> tuple[RidgeResidual, FitRecord]:
@@ -83,7 +81,7 @@ def fit_mean(
         labels: what to predict the mean of, (n, k).
         folds: rows of each member.
         config: see `FitConfig`.
-        key: source of the networks' first weights and of batches.
+        rng: source of the networks' first weights and of batches.
         name: what is fitted, for messages.
         progress: show a progress bar.
 
@@ -94,7 +92,7 @@ def fit_mean(
     centred = labels - centre
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-    ensemble = ridge_ensemble(standardise, [ridge(z[rows], centred[rows]) for rows in folds.train], config, key=key)
+    ensemble = ridge_ensemble(standardise, [ridge(z[rows], centred[rows]) for rows in folds.train], config, rng=rng)
     data = (jnp.asarray(theta), jnp.asarray(centred, jnp.float32))
     ensemble, record = train(
         ensemble,
@@ -103,7 +101,7 @@ def fit_mean(
         folds.train,
         folds.validation,
         config,
-        key=jax.random.fold_in(key, 1),
+        rng=rng,
         name=name,
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
@@ -120,20 +118,13 @@ def ridge_ensemble(
     fits: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
 ) -> RidgeResidual:
     """Members that start as the given linear fits (intercept, slopes, scale), stacked along a leading axis."""
     intercept, slopes, scale = (jnp.asarray(np.stack(parts), jnp.float32) for parts in zip(*fits, strict=True))
     members, outputs, dim = slopes.shape
-    networks = eqx.filter_vmap(lambda k: ResidualMLP(dim, outputs, config.width, config.depth, key=k))(
-        jax.random.split(key, members)
-    )
-    return RidgeResidual(stacked(standardise, members), intercept, slopes, scale, networks)
-
-
-def stacked(module: T, members: int) -> T:
-    """The same module for each member, along a leading axis of every array."""
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), module)
+    networks = stack([ResidualMLP(dim, outputs, config.width, config.depth, rng=rng) for _ in range(members)])
+    return RidgeResidual(stack([standardise] * members), intercept, slopes, scale, networks)
 
 
 def _squared_loss(

@@ -117,7 +117,7 @@ def train(
     validation_rows: Int[np.ndarray, "members n_validation"],
     config: FitConfig,
     *,
-    key: PRNGKeyArray,
+    rng: np.random.Generator,
     name: str,
     loss_name: str,
     progress: bool = False,
@@ -132,21 +132,23 @@ def train(
         train_rows: each member's training rows.
         validation_rows: each member's held-out rows, disjoint from its training rows.
         config: see `FitConfig`.
-        key: source of batches.
+        rng: source of batches.
         name: what is fitted, for messages.
         loss_name: what the loss measures.
         progress: show a progress bar.
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
-    rows = (jnp.asarray(train_rows), jnp.asarray(validation_rows))
+    held_out = jnp.asarray(validation_rows)
+    key = jax.random.key(int(rng.integers(2**31)))
     # Blocks of equal size, for each size is compiled; they may pass max_epochs, where every member stops.
-    block = -(-config.max_epochs // -(-config.max_epochs // 10))
+    block = -(-config.max_epochs // -(-config.max_epochs // 5))
     train_losses, validation_losses = [], []
     with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
-        state, first = _start(weights, static, loss, data, rows[1], key, config)
+        state, first = _start(weights, static, loss, data, held_out, key, config)
         validation_losses.append(np.asarray(first)[:, None])
         for epoch in range(0, config.max_epochs, block):
-            state, losses = _epochs(state, static, loss, data, rows, key, jnp.asarray(epoch), block, config)
+            order = _order(train_rows, block, config, rng)
+            state, losses = _epochs(state, static, loss, data, order, held_out, key, jnp.asarray(epoch), config)
             train_losses.append(np.asarray(losses[0]).T)
             validation_losses.append(np.asarray(losses[1]).T)
             best_epoch = np.asarray(state.best_epoch)
@@ -165,11 +167,20 @@ def train(
     return eqx.combine(state.best, static), record
 
 
-def _optimiser(n_train: int, config: FitConfig) -> tuple[optax.GradientTransformation, int, int]:
+def _order(
+    train_rows: Int[np.ndarray, "members n_train"], block: int, config: FitConfig, rng: np.random.Generator
+) -> Int[Array, "block members steps batch"]:
+    """Shuffled batches of a block of epochs; the rows left over by the last whole batch are others in every epoch."""
+    members, n_train = train_rows.shape
     batch_size = min(config.batch_size, n_train)
     steps = n_train // batch_size
+    shuffled = rng.permuted(np.broadcast_to(train_rows, (block, *train_rows.shape)), axis=2)
+    return jnp.asarray(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
+
+
+def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:
     schedule = optax.cosine_decay_schedule(config.learning_rate, steps * config.max_epochs)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), batch_size, steps
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
 def _validate(weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray) -> Array:
@@ -181,7 +192,7 @@ def _validate(weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: A
 def _start(
     weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray, config: FitConfig
 ) -> tuple[_Member, Array]:
-    optimiser, _, _ = _optimiser(1, config)
+    optimiser = _optimiser(1, config)
     first = jax.vmap(lambda w, r: _validate(w, static, loss, data, r, key))(weights, rows)
     state = jax.vmap(lambda w, v: _Member(w, optimiser.init(w), w, v, jnp.zeros((), int)))(weights, first)
     return state, first
@@ -193,14 +204,15 @@ def _epochs(
     static: PyTree,
     loss: Loss,
     data: PyTree,
-    rows: tuple[Array, Array],
+    order: Int[Array, "block members steps batch"],
+    held_out: Int[Array, "members n_validation"],
     key: PRNGKeyArray,
-    epoch: Array,
-    block: int,
+    epoch: Int[Array, ""],
     config: FitConfig,
 ) -> tuple[_Member, tuple[Array, Array]]:
-    """Runs `block` epochs of all members as one compiled scan; losses come out as (epoch, member)."""
-    optimiser, batch_size, steps = _optimiser(rows[0].shape[1], config)
+    """Runs a block of epochs of all members as one compiled scan; losses come out as (epoch, member)."""
+    block, members, steps, _ = order.shape
+    optimiser = _optimiser(steps, config)
 
     def step(carry: tuple[PyTree, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[PyTree, PyTree], Array]:
         weights, optimiser_state = carry
@@ -209,13 +221,10 @@ def _epochs(
         return (optax.apply_updates(weights, updates), optimiser_state), value
 
     def one_member(
-        member: _Member, train_rows: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
+        member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
     ) -> tuple[_Member, tuple[Array, Array]]:
-        order_key, step_key = jax.random.split(member_key)
-        # The rows left over by the last whole batch are others in every epoch.
-        order = jax.random.permutation(order_key, train_rows)[: steps * batch_size].reshape(steps, batch_size)
         (weights, optimiser_state), losses = jax.lax.scan(
-            step, (member.weights, member.optimiser), (order, jax.random.split(step_key, steps))
+            step, (member.weights, member.optimiser), (batches, jax.random.split(member_key, steps))
         )
         validation = _validate(weights, static, loss, data, validation_rows, key)
         stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
@@ -233,12 +242,12 @@ def _epochs(
             jnp.where(stopped, jnp.nan, validation),
         )
 
-    def one_epoch(members: _Member, number: Array) -> tuple[_Member, tuple[Array, Array]]:
-        count = rows[0].shape[0]
-        keys = jax.random.split(jax.random.fold_in(key, number), count)
-        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None))(members, *rows, keys, number)
+    def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, tuple[Array, Array]]:
+        batches, number = scanned
+        keys = jax.random.split(jax.random.fold_in(key, number), members)
+        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None))(state, batches, held_out, keys, number)
 
-    return jax.lax.scan(one_epoch, state, epoch + 1 + jnp.arange(block))
+    return jax.lax.scan(one_epoch, state, (order, epoch + 1 + jnp.arange(block)))
 
 
 def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:
