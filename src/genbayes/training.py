@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from .compiling import compiled
@@ -100,11 +101,15 @@ class FitRecord:
 
 
 class _Member(eqx.Module):
-    """What one member carries from epoch to epoch."""
+    """What one member carries from epoch to epoch; all its weights are one vector.
 
-    weights: PyTree
+    The optimiser then is a handful of operations on one array, where a network of 14 arrays has 14 times as many to
+    compile.
+    """
+
+    weights: Float[Array, "..."]
     optimiser: PyTree
-    best: PyTree
+    best: Float[Array, "..."]
     best_loss: Float[Array, "..."]
     best_epoch: Int[Array, "..."]
 
@@ -140,31 +145,32 @@ def train(
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
     held_out = jnp.asarray(validation_rows)
     key = jax.random.key(int(rng.integers(2**31)))
-    # Blocks of equal size, for each size is compiled; they may pass max_epochs, where every member stops.
-    block = -(-config.max_epochs // -(-config.max_epochs // 5))
-    train_losses, validation_losses = [], []
+    # Blocks of equal size, for each size is compiled; they may pass the last epoch, where every member stops. One step
+    # more than epochs: a step validates first, and the last one does nothing else.
+    block = -(-(config.max_epochs + 1) // -(-(config.max_epochs + 1) // 5))
+    state = _start(weights, config)
+    losses: list[np.ndarray] = []
     with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
-        state, first = _start(weights, static, loss, data, held_out, key, config)
-        validation_losses.append(np.asarray(first)[:, None])
-        for epoch in range(0, config.max_epochs, block):
+        for epoch in range(0, config.max_epochs + 1, block):
             order = _order(train_rows, block, config, rng)
-            state, losses = _epochs(state, static, loss, data, order, held_out, key, jnp.asarray(epoch), config)
-            train_losses.append(np.asarray(losses[0]).T)
-            validation_losses.append(np.asarray(losses[1]).T)
+            number = jnp.asarray(epoch)
+            state, new = _epochs(state, weights, static, loss, data, order, held_out, key, number, config)
+            losses.append(np.asarray(new))
             best_epoch = np.asarray(state.best_epoch)
             advance(min(block, config.max_epochs - epoch), note=f"validation loss {np.mean(state.best_loss):.4g}")
-            if np.all(epoch + block - best_epoch >= config.patience):
+            if np.all(epoch + block - 1 - best_epoch >= config.patience):
                 break
+    train_loss, validation_loss = np.concatenate(losses, axis=1).transpose(0, 2, 1)
     record = FitRecord(
         name=name,
         loss_name=loss_name,
-        train_loss=np.concatenate(train_losses, axis=1)[:, : config.max_epochs],
-        validation_loss=np.concatenate(validation_losses, axis=1)[:, : config.max_epochs + 1],
+        train_loss=train_loss[:, : min(config.max_epochs, train_loss.shape[1] - 1)],
+        validation_loss=validation_loss[:, : config.max_epochs + 1],
         best_epoch=best_epoch,
         seconds=seconds,
         outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
     )
-    return eqx.combine(state.best, static), record
+    return eqx.combine(_unravelled(state.best, weights), static), record
 
 
 def _order(
@@ -183,24 +189,31 @@ def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
-def _validate(weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray) -> Array:
-    # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
-    return loss(eqx.combine(weights, static), rows, data, key)
+def _start(weights: PyTree, config: FitConfig) -> _Member:
+    """All members before the first step."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(weights)]
+    members = len(leaves[0])
+    vectors = jnp.asarray(np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1))
+    optimiser = jax.vmap(_optimiser(1, config).init)(vectors)
+    best_loss = jnp.asarray(np.full(members, np.inf, np.float32))
+    return _Member(vectors, optimiser, vectors, best_loss, jnp.asarray(np.zeros(members, np.int32)))
 
 
-@compiled
-def _start(
-    weights: PyTree, static: PyTree, loss: Loss, data: PyTree, rows: Array, key: PRNGKeyArray, config: FitConfig
-) -> tuple[_Member, Array]:
-    optimiser = _optimiser(1, config)
-    first = jax.vmap(lambda w, r: _validate(w, static, loss, data, r, key))(weights, rows)
-    state = jax.vmap(lambda w, v: _Member(w, optimiser.init(w), w, v, jnp.zeros((), int)))(weights, first)
-    return state, first
+def _unravelled(vectors: Float[Array, "members size"], template: PyTree) -> PyTree:
+    """The weights of all members from their vectors, by numpy: the inverse of `_start`'s concatenation."""
+    leaves, structure = jax.tree.flatten(template)
+    values, done, rebuilt = np.asarray(vectors), 0, []
+    for leaf in leaves:
+        size = leaf[0].size
+        rebuilt.append(jnp.asarray(values[:, done : done + size].reshape(leaf.shape)))
+        done += size
+    return jax.tree.unflatten(structure, rebuilt)
 
 
 @compiled
 def _epochs(
     state: _Member,
+    template: PyTree,
     static: PyTree,
     loss: Loss,
     data: PyTree,
@@ -209,45 +222,49 @@ def _epochs(
     key: PRNGKeyArray,
     epoch: Int[Array, ""],
     config: FitConfig,
-) -> tuple[_Member, tuple[Array, Array]]:
-    """Runs a block of epochs of all members as one compiled scan; losses come out as (epoch, member)."""
+) -> tuple[_Member, Float[Array, "2 block members"]]:
+    """Runs a block of epochs of all members as one compiled scan; returns training and validation losses.
+
+    Epoch `number` first validates the weights that it finds, then trains.
+    """
     block, members, steps, _ = order.shape
     optimiser = _optimiser(steps, config)
+    # In the order of the leaves, as `_start` has put them.
+    unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], template))[1]
 
-    def step(carry: tuple[PyTree, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[PyTree, PyTree], Array]:
+    def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:
+        return loss(eqx.combine(unravel(weights), static), rows, data, batch_key)
+
+    def step(carry: tuple[Array, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[Array, PyTree], Array]:
         weights, optimiser_state = carry
-        value, gradient = jax.value_and_grad(lambda w: loss(eqx.combine(w, static), batch[0], data, batch[1]))(weights)
+        value, gradient = jax.value_and_grad(loss_of)(weights, *batch)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
         return (optax.apply_updates(weights, updates), optimiser_state), value
 
     def one_member(
         member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
-    ) -> tuple[_Member, tuple[Array, Array]]:
+    ) -> tuple[_Member, Array]:
+        # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
+        validation = loss_of(member.weights, validation_rows, key)
+        had_stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
+        better = (validation < member.best_loss) & ~had_stopped
+        best_epoch = jnp.where(better, number, member.best_epoch)
+        stops = had_stopped | (number - best_epoch >= config.patience) | (number >= config.max_epochs)
+        best = jnp.where(better, member.weights, member.best)
+        best_loss = jnp.where(better, validation, member.best_loss)
         (weights, optimiser_state), losses = jax.lax.scan(
             step, (member.weights, member.optimiser), (batches, jax.random.split(member_key, steps))
         )
-        validation = _validate(weights, static, loss, data, validation_rows, key)
-        stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
-        better = (validation < member.best_loss) & ~stopped
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), weights, member.best)
-        member = _Member(
-            weights,
-            optimiser_state,
-            best,
-            jnp.where(better, validation, member.best_loss),
-            jnp.where(better, number, member.best_epoch),
-        )
-        return member, (
-            jnp.where(stopped, jnp.nan, jnp.mean(losses)),
-            jnp.where(stopped, jnp.nan, validation),
-        )
+        shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([jnp.mean(losses), validation]))
+        return _Member(weights, optimiser_state, best, best_loss, best_epoch), shown
 
-    def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, tuple[Array, Array]]:
+    def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, Array]:
         batches, number = scanned
         keys = jax.random.split(jax.random.fold_in(key, number), members)
-        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None))(state, batches, held_out, keys, number)
+        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None), out_axes=(0, 1))(state, batches, held_out, keys, number)
 
-    return jax.lax.scan(one_epoch, state, (order, epoch + 1 + jnp.arange(block)))
+    state, shown = jax.lax.scan(one_epoch, state, (order, epoch + jnp.arange(block)))
+    return state, jnp.moveaxis(shown, 1, 0)
 
 
 def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:
