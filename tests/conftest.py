@@ -1,6 +1,7 @@
 """Every test runs with shapes checked against the annotations and with implicit rank promotion forbidden."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -8,6 +9,9 @@ import jax
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-hook = install_import_hook("genbayes", "beartype.beartype")
+# All modules but the one whose functions are sent to worker processes by value: a checked function cannot be pickled.
+SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
+MODULES = sorted({path.stem for path in [*SOURCE.glob("*.py"), *SOURCE.glob("*/")]} - {"executors", "__init__"})
+hook = install_import_hook([f"genbayes.{name}" for name in MODULES], "beartype.beartype")
 with hook:
     import genbayes as genbayes

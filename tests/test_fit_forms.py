@@ -2,9 +2,10 @@
 
 Truth is brute force: 20,000 runs at each of five parameters. The error of a regression of n = 3,000 labels with p
 effective weights is sqrt(p / n) of the noise in each feature. Of the cost ||g - f(x_o)||^2 + spread that makes
-2 sqrt(p / n spread * cost) plus a relative sqrt(2 p / n) of the spread: with p of about 10 (a linear fit and what
-training adds), 0.12 sqrt(spread * cost) + 0.08 spread. All keys are fixed; the allowance is twice that, plus four
-standard errors of the brute-force mean.
+2 sqrt(p / n spread * cost) plus a relative sqrt(2 p / n) of the spread. p is about 10 for the vectors (a linear fit and
+what training adds), which makes 0.12 sqrt(spread * cost) + 0.08 spread, and 20 for the features of sets, which are
+strongly curved in theta. All keys are fixed; the allowance is twice that, plus four standard errors of the brute-force
+mean. A cost without its spread misses it.
 """
 
 import inspect
@@ -111,9 +112,10 @@ def fitted() -> Callable[[str], gb.Cost]:
     return get
 
 
-def allowance(truth: np.ndarray, error: np.ndarray, spread: np.ndarray) -> np.ndarray:
+def allowance(truth: np.ndarray, error: np.ndarray, spread: np.ndarray, weights: int = 10) -> np.ndarray:
     # The squared distance of means is truth - spread or less; unbiased estimates may lie below zero.
-    return 4 * error + 0.16 * spread + 0.24 * np.sqrt(spread * np.maximum(truth, spread))
+    relative = np.sqrt(weights / N)
+    return 4 * error + 2 * relative * (np.sqrt(2) * spread + 2 * np.sqrt(spread * np.maximum(truth, spread)))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -124,7 +126,7 @@ def test_cost_is_the_mean_distance_of_fresh_runs(name: str, fitted: Callable[[st
     assert cost.outcome.ok
     truth, error, spread = brute_force(cost.distance, kind)
     found = costs(cost, OBSERVATIONS[kind])
-    assert np.all(np.abs(found - truth) < allowance(truth, error, spread))
+    assert np.all(np.abs(found - truth) < allowance(truth, error, spread, weights=10 if kind == "vectors" else 20))
     # Far out the error is that of the mean features alone: a few per cent of their distance at most.
     np.testing.assert_allclose(found[:, 3], truth[:, 3], rtol=0.06)
 
@@ -271,11 +273,11 @@ def test_general_network_learns(kind: str, distance: Distance, embedding: Any) -
     # The loss is relative to the mean distance; predicting that mean has the loss var / mean^2.
     best = np.nanmin(cost.fit[0].validation_loss)
     assert best < 0.6 * pairs.var() / pairs.mean() ** 2
-    # Targets like the simulations: 1,000 runs and 30 epochs know the cost to a quarter of the mean distance.
+    # Targets like the simulations: 1,000 runs and 30 epochs know the cost to a sixth of the mean distance on average.
     truth, error, _ = brute_force(cost.distance, kind)
     found = costs(cost, OBSERVATIONS[kind])
     assert np.all(found > 0)
-    assert np.all(np.abs(found - truth)[:, :2] < 0.25 * pairs.mean() + 4 * error[:, :2])
+    assert np.mean(np.abs(found - truth)[:, :2]) < pairs.mean() / 6 + 4 * error[:, :2].mean()
 
 
 def pair_loss(module: Any, targets: int) -> tuple[float, np.ndarray]:

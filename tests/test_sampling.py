@@ -6,7 +6,7 @@ below 1e-6 each. Keys are fixed, so that a test that passes keeps passing.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,12 @@ PLAIN: dict[str, Any] = {"names": ("t",), "beta": 1.0, "x_o": np.zeros(1), "samp
 SAMPLERS = [gb.SMC(), gb.NUTS(chains=16, warmup=200)]
 named = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: s.name)
 TASK = task_of()
+COST = cast(gb.Cost, TASK.cost)
 X_O = np.asarray(TASK.simulator(jax.random.key(3), jnp.linspace(-1.5, 1.5, 10)))
 
 
 def posterior(beta: float, x_o: np.ndarray = X_O) -> gb.GibbsPosterior:
-    assert TASK.cost is not None
-    return gb.GibbsPosterior(TASK.prior, TASK.cost, x_o, beta)
+    return gb.GibbsPosterior(TASK.prior, COST, x_o, beta)
 
 
 def errors_in_tolerances(flat: np.ndarray, mean: np.ndarray, std: float) -> tuple[float, float]:
@@ -51,7 +51,7 @@ def test_linear_gaussian_means_and_covariances(sampler, beta):
     assert mean_error < 1
     assert covariance_error < 1
     assert draws.outcome.ok, draws.outcome
-    np.testing.assert_allclose(draws.cost, TASK.cost(draws.theta, X_O), rtol=1e-4)
+    np.testing.assert_allclose(draws.cost, COST(draws.theta, X_O), rtol=1e-4)
 
 
 def test_the_tolerance_sees_a_wrong_temperature():

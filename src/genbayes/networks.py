@@ -56,7 +56,7 @@ class Linear(eqx.Module):
 
     def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         """The affine map of one value."""
-        return self.weight @ value + self.bias
+        return jnp.asarray(self.weight) @ value + jnp.asarray(self.bias)
 
 
 class ResidualMLP(eqx.Module):

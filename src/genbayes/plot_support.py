@@ -135,7 +135,7 @@ def density_2d(x: np.ndarray, y: np.ndarray, bounds_x: Any, bounds_y: Any, bins:
     return centres[0], centres[1], smooth, levels
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | np.floating, digits: int = 3) -> str:
     """Formats a number for reading: `digits` significant digits, no exponent for everyday sizes."""
     if not np.isfinite(value):
         return "-"

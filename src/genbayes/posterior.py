@@ -109,9 +109,9 @@ class GibbsPosterior:
 
 
 def _checked_beta(beta: float, units: str) -> float:
-    if isinstance(beta, bool) or not np.isscalar(beta) and np.ndim(beta) != 0:
+    if isinstance(beta, bool | str) or np.ndim(beta) != 0:
         raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
-    value = float(beta)
+    value = float(np.asarray(beta))
     if not (np.isfinite(value) and value > 0):
         raise ValueError(
             f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in "

@@ -165,7 +165,8 @@ def _run_jax(
         batch = rows[start : start + size]
         padded = np.pad(batch, (0, size - len(batch)), mode="edge")
         outputs = np.asarray(run(jnp.asarray(padded), jnp.asarray(theta[padded])))
-        yield list(zip(batch.tolist(), outputs[: len(batch)], strict=True))
+        # As arrays: iterating over scalar outputs would give numpy scalars.
+        yield [(int(row), np.asarray(output)) for row, output in zip(batch, outputs, strict=False)]
 
 
 def _jax_output_shape(simulator: Callable, dim: int) -> tuple[int, ...]:

@@ -14,11 +14,11 @@ _COMPILE_EVENTS = (
 _open_watches: list[list[tuple[float, float]]] = []
 
 
-def _listen(event: str, duration: float, **_: object) -> None:
+def _listen(event: str, duration_secs: float, **_: object) -> None:
     if event in _COMPILE_EVENTS:
         now = time.perf_counter()
         for intervals in _open_watches:
-            intervals.append((now - duration, now))
+            intervals.append((now - duration_secs, now))
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

@@ -239,7 +239,7 @@ def _epochs(
         weights, optimiser_state = carry
         value, gradient = jax.value_and_grad(loss_of)(weights, *batch)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
-        return (optax.apply_updates(weights, updates), optimiser_state), value
+        return (weights + jnp.asarray(updates), optimiser_state), value
 
     def one_member(
         member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array

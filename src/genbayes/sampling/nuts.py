@@ -1,7 +1,7 @@
 """The No-U-Turn sampler (Hoffman and Gelman 2014), many chains started from tempered draws."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import blackjax
 import jax
@@ -85,7 +85,7 @@ def _sample(
 
     def chain(k: PRNGKeyArray, start: Float[Array, " d"]) -> tuple[Array, dict[str, Array]]:
         warm_key, run_key = jax.random.split(k)
-        (state, tuned), _ = adaptation.run(warm_key, start, config.warmup)
+        (state, tuned), _ = cast(Any, adaptation.run)(warm_key, start, config.warmup)
 
         def step(state: Any, step_key: PRNGKeyArray) -> tuple[Any, tuple[Array, dict[str, Array]]]:
             state, info = kernel(

@@ -52,7 +52,7 @@ def lynx_hare() -> Task:
 
 def observation() -> Float[np.ndarray, "years species"]:
     """Logarithms of thousands of pelts, hare and lynx, 1900 to 1920."""
-    text = resources.files(__package__).joinpath("lynx_hare.csv").read_text()
+    text = resources.files("genbayes.tasks").joinpath("lynx_hare.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
     return np.log([[float(row[f"{name}_thousands"]) for name in SPECIES] for row in rows]).astype(np.float32)
 
