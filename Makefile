@@ -15,7 +15,7 @@ lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: $(VENV)/.dev-installed
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # Builds the wheel, installs it where the source tree cannot be seen, and runs a small job with it.
 wheel: $(VENV)/.dev-installed
