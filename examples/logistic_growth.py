@@ -21,7 +21,7 @@ cost = gb.fit_cost(simulations, gb.distances.MeanAbsoluteError(scale="prior_pred
 
 for true in ((0.4, 60.0), (0.7, 40.0)):
     x_o = simulator(true, np.random.default_rng(42))
-    posterior = gb.GibbsPosterior(prior, cost, x_o, beta=100.0)
+    posterior = gb.GibbsPosterior(prior, cost, x_o, beta=30.0)
     draws = posterior.sample(1_000, seed=1)
     print(f"\ntrue parameters {true}")
     print(draws.summary())

@@ -321,3 +321,9 @@ def test_pairs_of_a_row_with_itself_would_show() -> None:
             assert abs(found / expected_pair_loss(labels, targets) - 1) > 0.03
     finally:
         del sys.modules["genbayes.mutant"]
+
+
+def test_too_few_landmarks_are_told() -> None:
+    few = gb.distances.MMD(bandwidth=0.05, max_landmarks=4)
+    cost = gb.fit_cost(SIMULATIONS["sets"], few, config=replace(CONFIG, max_epochs=1), progress=False)
+    assert "The 4 landmarks of the distance mmd miss" in str(cost.outcome)

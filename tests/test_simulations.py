@@ -120,26 +120,6 @@ def test_from_arrays_refuses(theta, x, message):
         Simulations.from_arrays(np.ones((3, 1)), np.ones((3, 1)), names=["a", "b"])
 
 
-def test_split_is_disjoint_covers_ok_rows_and_depends_on_the_seed():
-    x = np.ones((100, 1))
-    x[::10] = np.nan
-    simulations = Simulations.from_arrays(np.ones((100, 1)), x)
-    train, validation = simulations.split(0.2, seed=0)
-    assert (len(train), len(validation)) == (72, 18)
-    np.testing.assert_array_equal(np.sort(np.concatenate([train, validation])), np.flatnonzero(simulations.ok))
-    np.testing.assert_array_equal(simulations.split(0.2, seed=0)[1], validation)
-    assert not np.array_equal(simulations.split(0.2, seed=1)[1], validation)
-    assert not np.array_equal(validation, np.flatnonzero(simulations.ok)[:18]), "a permutation, not a block"
-
-
-def test_split_refuses():
-    simulations = Simulations.from_arrays(np.ones((3, 1)), [[1.0], [np.nan], [np.nan]])
-    with pytest.raises(ValueError, match=r"at least 2 simulations that are ok, got 1 of 3(.|\n)*2 x NaN in the output"):
-        simulations.split(0.5, seed=0)
-    with pytest.raises(ValueError, match="`validation_fraction` must lie between 0 and 1, got 1.0"):
-        simulations.split(1.0, seed=0)
-
-
 def test_summary(stored):
     failed = int((stored[1].theta[:, 0] < 0.3).sum())
     first, second = stored[1].summary().split("\n")

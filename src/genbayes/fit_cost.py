@@ -12,8 +12,10 @@ from .compiling import compiled
 from .cost import Cost
 from .cost_forms import HilbertForm, mean_prediction
 from .distances import AdditiveDistance, Distance, HilbertDistance
+from .distances.sets import KernelDistance
 from .fit_general import EmbeddingName, embedding_class, fit_general
 from .fit_marginal import fit_marginal
+from .outcome import Outcome
 from .regression import Folds, RidgeResidual, fit_mean
 from .seeds import check_seed
 from .simulations import Simulations
@@ -116,7 +118,21 @@ def _fit_hilbert(
         theta, labels[:, None].astype(np.float32), folds, small, rng=rng, name="spread", progress=progress
     )
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
-    return form, (mean_record, spread_record)
+    outcome = Outcome.joined([mean_record.outcome, _judge_landmarks(distance)])
+    return form, (replace(mean_record, outcome=outcome), spread_record)
+
+
+def _judge_landmarks(distance: HilbertDistance) -> Outcome:
+    """Single trials of many dimensions may lie far from any few landmarks; what is missed shrinks the learned cost."""
+    if not isinstance(distance, KernelDistance) or distance.missed is None or distance.missed < 0.05:
+        return Outcome()
+    return Outcome(
+        (
+            f"The {distance.max_landmarks} landmarks of the distance {distance.name} miss {float(distance.missed):.0%} "
+            "of the simulated trials' kernel: raise max_landmarks, use a wider kernel, or compare summaries of the "
+            "trials.",
+        )
+    )
 
 
 @compiled

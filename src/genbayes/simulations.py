@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .seeds import check_seed
 from .store import PENDING, SimulationStore
 
 OK = 0
@@ -71,31 +70,6 @@ class Simulations:
             listed = [f"{count} x {reason}" for count, reason in sorted(failures, key=lambda pair: -pair[0])]
             text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
         return text
-
-    def split(self, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Split the rows that are ok into training and validation rows, before anything is paired.
-
-        Args:
-            validation_fraction: in (0, 1); each part gets at least one row.
-            seed: seed of the permutation.
-
-        Returns:
-            Sorted row indices (train,) and (validation,), disjoint.
-
-        Raises:
-            ValueError: a fraction outside (0, 1), or fewer than two rows are ok.
-        """
-        if not 0 < validation_fraction < 1:
-            raise ValueError(f"`validation_fraction` must lie between 0 and 1, got {validation_fraction}.")
-        rows = np.flatnonzero(self.ok)
-        if len(rows) < 2:
-            raise ValueError(
-                f"A split needs at least 2 simulations that are ok, got {len(rows)} of {len(self)}. Simulate more. "
-                f"{self.summary()}"
-            )
-        shuffled = np.random.default_rng(check_seed(seed)).permutation(rows)
-        n_validation = min(max(1, round(validation_fraction * len(rows))), len(rows) - 1)
-        return np.sort(shuffled[n_validation:]), np.sort(shuffled[:n_validation])
 
     @classmethod
     def from_arrays(cls, theta: Any, x: Any, names: Sequence[str] | None = None) -> "Simulations":

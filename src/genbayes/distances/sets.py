@@ -29,6 +29,7 @@ class KernelDistance(HilbertDistance):
     tolerance: eqx.AbstractVar[float]
     landmarks: eqx.AbstractVar[Array | None]
     whitening: eqx.AbstractVar[Array | None]
+    missed: eqx.AbstractVar[Array | None]  # mean squared distance of a simulated trial from the span, relative
 
     @abstractmethod
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
@@ -82,6 +83,7 @@ class MMD(KernelDistance):
     bandwidth: Float[Array, ""] | None
     landmarks: Array | None
     whitening: Array | None
+    missed: Array | None
     estimator: Estimator = eqx.field(static=True)
     max_landmarks: int = eqx.field(static=True)
     tolerance: float = eqx.field(static=True)
@@ -103,7 +105,7 @@ class MMD(KernelDistance):
             raise ValueError(f"bandwidth must be positive and finite, got {bandwidth!r}.")
         else:
             self.bandwidth = jnp.asarray(bandwidth, jnp.float32)
-        self.landmarks = self.whitening = None
+        self.landmarks = self.whitening = self.missed = None
         self.estimator, self.max_landmarks, self.tolerance = _checked(estimator, max_landmarks, tolerance)
         self.name, self.units = "mmd", "1 (squared kernel distance, 2 at most)"
 
@@ -141,6 +143,7 @@ class EnergyDistance(KernelDistance):
     centre: Array | None
     landmarks: Array | None
     whitening: Array | None
+    missed: Array | None
     estimator: Estimator = eqx.field(static=True)
     max_landmarks: int = eqx.field(static=True)
     tolerance: float = eqx.field(static=True)
@@ -148,7 +151,7 @@ class EnergyDistance(KernelDistance):
     units: str = eqx.field(static=True)
 
     def __init__(self, estimator: Estimator = "biased", max_landmarks: int = 256, tolerance: float = 1e-3):
-        self.centre = self.landmarks = self.whitening = None
+        self.centre = self.landmarks = self.whitening = self.missed = None
         self.estimator, self.max_landmarks, self.tolerance = _checked(estimator, max_landmarks, tolerance)
         self.name, self.units = "energy_distance", "data units"
 
@@ -244,7 +247,8 @@ def _rbf(bandwidth: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 def _with_landmarks(distance: K, trials: np.ndarray, kernel: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> K:
     """Pivoted Cholesky: take the trial farthest from the span of those taken until all are within the tolerance."""
     residual = np.array([kernel(trial[None], trial[None])[0, 0] for trial in trials])
-    enough = distance.tolerance * residual.mean()
+    whole = residual.mean()
+    enough = distance.tolerance * whole
     columns = np.zeros((0, len(trials)))
     chosen: list[int] = []
     while len(chosen) < min(distance.max_landmarks, len(trials)):
@@ -260,6 +264,7 @@ def _with_landmarks(distance: K, trials: np.ndarray, kernel: Callable[[np.ndarra
         distance,
         landmarks=jnp.asarray(trials[chosen], jnp.float32),
         whitening=jnp.asarray(whitening, jnp.float32),
+        missed=jnp.asarray(residual.mean() / whole, jnp.float32),
     )
 
 
