@@ -1,5 +1,6 @@
 """`GibbsPosterior`: its density, and a clear message for each wrong input."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -25,6 +26,15 @@ def test_log_density_is_prior_minus_beta_cost():
     expected = normal - np.log(2.0) - 3.0 * ((theta[:2] - X_O) ** 2).sum(axis=1)
     np.testing.assert_allclose(values[:2], expected, rtol=1e-5)
     assert values[2] == -np.inf
+
+
+def test_log_density_works_inside_jit_and_has_a_gradient():
+    posterior = gb.GibbsPosterior(PRIOR, COST, X_O, 3.0)
+    theta = jnp.array([[0.3, 1.0], [2.1, 0.0]])
+    np.testing.assert_allclose(jax.jit(posterior.log_density)(theta), posterior.log_density(theta), rtol=1e-6)
+    # d/da of -3 (a - 0.5)^2, d/db of -b^2 / 2 - 3 (b + 0.5)^2; outside there is no slope, and no NaN.
+    gradient = jax.vmap(jax.grad(posterior.log_density))(theta)
+    np.testing.assert_allclose(gradient, [[1.2, -10.0], [0.0, 0.0]], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,8 @@ def test_sample_moments_and_independence():
         ({"": dist.Normal()}, ValueError, "unusable"),
         ({"a\n": dist.Normal()}, ValueError, "unusable"),
         ({"a[0]": dist.Normal()}, ValueError, "unusable"),
+        ({"draw": dist.Normal()}, ValueError, "axes of the draws"),
+        ({"a/b": dist.Normal()}, ValueError, "a slash separates groups"),
         ({1: dist.Normal()}, TypeError, "name must be a string"),
     ],
 )

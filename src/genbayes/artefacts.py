@@ -13,7 +13,7 @@ from .distances import UserDistance
 from .persistence import load
 from .problem import Problem
 from .sampling import Draws
-from .simulate import _qualified_name
+from .simulate import qualified_name
 from .simulations import Simulations
 from .store import PENDING
 
@@ -72,7 +72,7 @@ def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
             f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
             "the change, or simulate into another folder (--out)."
         )
-    name = _qualified_name(problem.simulator)
+    name = qualified_name(problem.simulator)
     if simulations.simulator != name:
         raise ValueError(
             f"the simulations in {folder.simulations} were made by {simulations.simulator}, the problem names {name}. "

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,11 +81,11 @@ class Cost:
         Raises:
             ValueError: theta's last axis or x's last axes are not those of the simulations.
         """
-        return self._batched(theta, x, self.form.value)
+        return self._batched(theta, x, members=False)
 
     def members(self, theta: ArrayLike, x: ArrayLike) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
-        return self._batched(theta, x, self.form.member_values)
+        return self._batched(theta, x, members=True)
 
     def embed(self, x_o: ArrayLike) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
@@ -107,7 +108,7 @@ class Cost:
             )
         return jnp.asarray(values, jnp.float32)
 
-    def _batched(self, theta: Any, x: Any, function: Callable[[Any, Any], Array]) -> Array:
+    def _batched(self, theta: Any, x: Any, *, members: bool) -> Array:
         theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
@@ -117,15 +118,22 @@ class Cost:
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x)
-        if batch_x in ((), (1,) * len(batch_x)):
-            embedded = self.form.embed(x.reshape(shape_x))
-            flat = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
-            values = jax.vmap(lambda one: function(one, embedded))(flat)
-        else:
-            flat = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
-            flat_x = jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-            values = jax.vmap(lambda one, target: function(one, self.form.embed(target)))(flat, flat_x)
+        theta = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
+        # One observation for all parameters is embedded once.
+        one_observation = all(length == 1 for length in batch_x)
+        x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
+        values = _values(self.form, theta, x, one_observation, members)
         return values.reshape(*batch, *values.shape[1:])
+
+
+# Not `compiled`: its compiler settings are refused inside a jit of the user's.
+@eqx.filter_jit
+def _values(form: CostForm, theta: Array, x: Array, one_observation: bool, members: bool) -> Array:
+    function = form.member_values if members else form.value
+    if one_observation:
+        embedded = form.embed(x)
+        return jax.vmap(lambda one: function(one, embedded))(theta)
+    return jax.vmap(lambda one, target: function(one, form.embed(target)))(theta, x)
 
 
 @compiled

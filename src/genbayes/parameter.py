@@ -98,6 +98,11 @@ def check_name(name: Any) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"A parameter name must be a string, got {name!r} of type {type(name).__name__}.")
+    if name in ("chain", "draw") or "/" in name:
+        raise ValueError(
+            f"The parameter name {name!r} is unusable: `chain` and `draw` are the axes of the draws in their files, "
+            f"and a slash separates groups there. Rename it."
+        )
     if not name or name != name.strip() or not name.isprintable() or "[" in name or "]" in name:
         raise ValueError(
             f"The parameter name {name!r} is unusable: it must not be empty, start or end with a blank, or contain "

@@ -71,12 +71,11 @@ class GibbsPosterior:
         prior = self.prior.log_density(theta)
         # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.
         inside = jnp.isfinite(prior)
-        safe = jnp.where(inside[..., None], jnp.asarray(theta, jnp.float32), jnp.asarray(self._inside))
+        somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
+        safe = jnp.where(
+            inside[..., None], jnp.asarray(theta, jnp.float32), jnp.broadcast_to(somewhere, jnp.shape(theta))
+        )
         return jnp.where(inside, prior - self.beta * self.cost(safe, self._x), -jnp.inf)
-
-    @property
-    def _inside(self) -> Float[np.ndarray, " dim"]:
-        return np.asarray(self.prior.sample(1, seed=0))[0]
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
         """Draws from the posterior.

@@ -68,7 +68,7 @@ def simulate(
     form = _check_call(simulator, n, batch_size, workers)
     seed = check_seed(seed)
     theta = np.asarray(prior.sample(n, seed=seed))
-    header = make_header(prior.names, seed, prior.describe(), _qualified_name(simulator))
+    header = make_header(prior.names, seed, prior.describe(), qualified_name(simulator))
     opened = _open_store(store, header, theta) if store is not None else None
     recorder = Recorder(header, theta, opened, retry_failed)
     return _run(simulator, form, recorder, batch_size, workers, progress)
@@ -111,7 +111,7 @@ def simulate_at(
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
     form = _check_call(simulator, len(parameters), batch_size, workers)
-    header = make_header(names, check_seed(seed), [], _qualified_name(simulator))
+    header = make_header(names, check_seed(seed), [], qualified_name(simulator))
     return _run(simulator, form, Recorder(header, parameters, None, False), batch_size, workers, progress)
 
 
@@ -221,7 +221,8 @@ def _form(simulator: Callable) -> Literal["jax", "python"]:
     raise TypeError(f"`simulator` has the parameters ({', '.join(p.name for p in parameters)}). {_FORMS}.")
 
 
-def _qualified_name(simulator: Any) -> str:
+def qualified_name(simulator: Any) -> str:
+    """The name under which a store remembers its simulator, module:name."""
     while isinstance(simulator, functools.partial):
         simulator = simulator.func
     named = simulator if hasattr(simulator, "__qualname__") else type(simulator)

@@ -21,7 +21,7 @@ from .posterior import GibbsPosterior
 from .problem import Problem
 from .report import report
 from .sampling import NUTS, SMC, Draws
-from .simulate import _qualified_name, simulate
+from .simulate import qualified_name, simulate
 from .simulations import Simulations
 
 SAMPLERS = {"smc": SMC, "nuts": NUTS}
@@ -89,7 +89,7 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
 def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     """What has changed since the cost was fitted, as warnings."""
     settings, again = cost.settings, f"fit again: {command_line('fit', problem)}"
-    name = _qualified_name(problem.simulator)
+    name = qualified_name(problem.simulator)
     messages = []
     if settings.get("prior") != problem.prior.describe():
         messages.append(f"The cost was fitted on simulations of another prior: simulate with this one, then {again}")

@@ -23,8 +23,9 @@ SPECIES = ("hare", "lynx")
 # Of the logarithm of a year's returns: trapping effort and reporting, as fitted to this record by others (Carpenter
 # 2018 finds 0.25 for both species).
 NOISE = 0.25
-# The noise floor: the smallest beta (to 10 %) at which the expected cost of the posterior reaches the distance of two
-# runs at the same parameter, 2 NOISE^2 = 0.125. A larger beta would ask the model to fit better than it fits itself.
+# The noise floor: the first of 25, 50, 100, 200, ... at which runs at posterior draws come as close to the record as
+# two runs at the same parameter to each other, 2 NOISE^2 = 0.125. A larger beta would ask the model to fit better than
+# it fits itself.
 DEMO_BETA = 200.0
 # One pelt, in thousands: what the record could not show. Without it the logarithm of a species that has all but died
 # out would be the largest number in the data.
