@@ -1,12 +1,16 @@
 """From a simulator to draws through a FITTED cost, against closed forms; and the checks by new runs."""
 
+from dataclasses import replace
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import genbayes as gb
-from genbayes.tasks.linear_gaussian import NOISE_VARIANCE, SHIFT, gibbs_posterior
+from genbayes.cost_forms import FunctionForm
+from genbayes.tasks.linear_gaussian import NOISE_VARIANCE, SHIFT, expected_distance, gibbs_posterior
 
 N = 4000
 SIMULATIONS = 10_000
@@ -85,3 +89,23 @@ def test_failed_runs_at_draws_are_counted(fitted):
     assert check.n_failed == int(np.sum(draws.flat[:, 0] > 0))
     assert np.all(check.theta[:, 0] <= 0)
     assert "runs at posterior draws failed" in str(check.outcome)
+
+
+def test_beta_beyond_what_the_ensemble_resolves_is_told(fitted):
+    # Two members of known costs: they differ by 0.04 theta_0, so that each is 0.02 theta_0 away from their mean.
+    task, _ = fitted
+
+    class TwoMembers(FunctionForm):
+        def member_values(self, theta, embedded):
+            return self.function(theta, embedded) + jnp.array([-0.02, 0.02]) * theta[0]
+
+    exact = cast(gb.Cost, task.cost)
+    cost = replace(exact, form=TwoMembers(expected_distance), distance=task.distance)
+    for beta, expected in ((1.0, True), (4000.0, False)):
+        posterior = gb.GibbsPosterior(task.prior, cost, np.zeros(10, np.float32), beta)
+        draws = posterior.sample(2000, seed=1)
+        check = gb.check_predictive(task.simulator, posterior, draws, n=1000, seed=2, progress=False)
+        # A member's variance, 2 x (0.02 sd)^2 / (2 - 1), halved for the mean of two.
+        std = gibbs_posterior(np.zeros(10), beta)[1]
+        assert check.log_density_error == pytest.approx(beta * 0.02 * std, rel=0.1)
+        assert ("beta is larger than the network resolves" not in str(check.outcome)) == expected

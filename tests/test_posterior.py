@@ -77,3 +77,27 @@ def test_theta_outside_the_prior():
 def test_wrong_number_of_draws(n):
     with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
         gb.GibbsPosterior(PRIOR, COST, X_O, 1.0).sample(n, seed=0)
+
+
+def test_missing_beta_is_explained():
+    with pytest.raises(TypeError, match=r"beta is missing, and has no default.*1 / \(mV\^2\)"):
+        gb.GibbsPosterior(PRIOR, COST, X_O)
+
+
+def test_sampler_given_as_its_class():
+    with pytest.raises(TypeError, match=r"sampler must be a sampler such as genbayes.SMC\(\)"):
+        gb.GibbsPosterior(PRIOR, COST, X_O, 1.0).sample(10, seed=0, sampler=gb.NUTS)  # pyright: ignore
+
+
+def test_prior_wider_than_the_simulations_is_told():
+    narrow = gb.Prior.uniform([0.0], [1.0], ["a"])
+    theta = np.asarray(narrow.sample(300, seed=0))
+    simulations = gb.Simulations.from_arrays(theta, theta + 1, names=["a"])
+    quick = gb.FitConfig(members=1, max_epochs=1)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=quick, progress=False)
+    assert gb.GibbsPosterior(narrow, cost, np.ones(1), 1.0).outcome.ok
+    # A third of U(0, 1.5) lies above 1.
+    wide = gb.GibbsPosterior(gb.Prior.uniform([0.0], [1.5], ["a"]), cost, np.ones(1), 1.0)
+    assert "3" in str(wide.outcome)[:2]
+    assert "of the prior lies outside the range of the simulated parameters" in str(wide.outcome)
+    assert "lies outside the range" in str(wide.sample(100, seed=0).outcome)

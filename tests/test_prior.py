@@ -205,6 +205,7 @@ def test_sample_moments_and_independence():
         ({"a\n": dist.Normal()}, ValueError, "unusable"),
         ({"a[0]": dist.Normal()}, ValueError, "unusable"),
         ({"draw": dist.Normal()}, ValueError, "axes of the draws"),
+        ({"b": dist.Uniform(1.0, 0.1)}, ValueError, "no room between its limits"),
         ({"a/b": dist.Normal()}, ValueError, "a slash separates groups"),
         ({1: dist.Normal()}, TypeError, "name must be a string"),
     ],

@@ -355,3 +355,22 @@ def test_progress_says_how_far_an_interrupted_job_got(capsys):
     with pytest.raises(KeyError):
         interrupted()
     assert "fitting: 2/3" in capsys.readouterr().err
+
+
+def test_a_simulator_edited_between_two_calls_is_told(tmp_path):
+    def make(factor):
+        def simulator(theta, rng):
+            return factor * theta + rng.normal(size=2)
+
+        return simulator
+
+    options = {"seed": 0, "store": tmp_path / "runs.zarr", "progress": False}
+    simulate(make(1.0), PRIOR, 5, **options)
+    simulate(make(1.0), PRIOR, 8, **options)  # the same one: no warning (warnings are errors here)
+    with pytest.warns(UserWarning, match="simulation 0 of the store, run again, gives another output"):
+        simulate(make(2.0), PRIOR, 11, **options)
+
+
+def test_n_must_be_whole():
+    with pytest.raises(ValueError, match=r"`n` must be a whole number of at least 0, got 100.0; write int"):
+        PRIOR.sample(100.0, seed=0)  # pyright: ignore

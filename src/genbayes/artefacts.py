@@ -20,9 +20,19 @@ from .store import PENDING
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the artefacts of one problem lie."""
+    """Where the artefacts of one problem lie.
+
+    Attributes:
+        path: of the folder.
+        observation: file stem of another observation than the problem's, which has draws and reports of its own.
+    """
 
     path: Path
+    observation: str = ""
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.observation}-" if self.observation else ""
 
     @property
     def simulations(self) -> Path:
@@ -36,16 +46,17 @@ class Folder:
 
     def draws(self, beta: float) -> Path:
         """The draws at one inverse temperature."""
-        return self.path / f"draws-beta-{beta:.10g}.zarr"
+        return self.path / f"{self._prefix}draws-beta-{beta:.10g}.zarr"
 
     def report(self, beta: float) -> Path:
         """The report on them."""
-        return self.path / f"report-beta-{beta:.10g}.html"
+        return self.path / f"{self._prefix}report-beta-{beta:.10g}.html"
 
     def betas(self) -> list[float]:
         """The inverse temperatures of which there are draws, in ascending order."""
-        names = [path.name for path in self.path.glob("draws-beta-*.zarr")]
-        return sorted(float(name.removeprefix("draws-beta-").removesuffix(".zarr")) for name in names)
+        start = f"{self._prefix}draws-beta-"
+        names = [path.name for path in self.path.glob("*.zarr") if path.name.startswith(start)]
+        return sorted(float(name.removeprefix(start).removesuffix(".zarr")) for name in names)
 
     def stored(self) -> tuple[int, int]:
         """Number of simulations that have been run (also those that failed), and of all."""

@@ -95,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = add("fit", commands.fit, "Fit the cost on the stored simulations.")
     sample = add("sample", commands.sample, "Draw from the posterior at one or more inverse temperatures.")
-    sample.add_argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
     report = add("report", commands.report, "Write an HTML report on the draws, with new runs at them.")
     run = add("run", commands.run, "All stages: simulate, fit, sample, report.")
     run.add_argument("--simulations", type=_count, default=10_000, dest="n_simulations", metavar="N")
@@ -105,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (sample, run):
         command.add_argument("-n", type=_count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
         command.add_argument("--sampler", choices=sorted(workflow.SAMPLERS), help="default: smc, or [sample] sampler")
+    for command in (sample, report):
+        text = "instead of the problem's; its draws and reports bear its name"
+        command.add_argument("--observation", type=Path, metavar="FILE", help=text)
     for command in (report, run):
         text = "runs for the check (default: 500; 0: none)"
         command.add_argument("--resimulate", type=_natural, default=500, metavar="N", help=text)

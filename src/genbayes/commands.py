@@ -239,4 +239,6 @@ def _betas(options: argparse.Namespace, problem: Problem) -> tuple[float, ...]:
 
 def folder_of(options: argparse.Namespace) -> Folder:
     """The output folder: given, or named after the problem file, in the current directory."""
-    return Folder(Path(options.problem.stem) if options.out is None else options.out)
+    other = getattr(options, "observation", None)
+    path = Path(options.problem.stem) if options.out is None else options.out
+    return Folder(path, "" if other is None else other.stem)

@@ -18,7 +18,7 @@ from .outcome import Outcome
 from .training import FitRecord
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cost:
     """E[d(x, x_o) | theta] in the units of the distance; call it as `cost(theta, x_o)`.
 
@@ -61,6 +61,10 @@ class Cost:
         """
         return cls(FunctionForm(function), UserDistance(_no_distance, name=name, units=units), names, x_shape)
 
+    def __repr__(self) -> str:
+        kind = type(self.form).__name__
+        return f"Cost({kind} of {self.distance.name}, parameters {', '.join(self.names)}, outputs {self.x_shape})"
+
     @property
     def dim(self) -> int:
         """Number of parameters."""
@@ -96,6 +100,8 @@ class Cost:
         values = np.asarray(x_o)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
+        if values.ndim == 0 and self.x_shape == (1,):
+            values = values.reshape(1)
         self.distance.check_target(self.x_shape, values.shape)
         with np.errstate(over="ignore"):
             values = values.astype(np.float32)

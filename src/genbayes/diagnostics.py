@@ -18,7 +18,7 @@ from .sampling import Draws
 from .simulate import simulate_at
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PredictiveCheck:
     """What the simulator makes of posterior draws, and what the cost had said of them.
 
@@ -30,6 +30,8 @@ class PredictiveCheck:
         replicate: (m,), distance of two runs at the same parameter: what a perfect fit would still show.
         n_failed: draws whose runs failed.
         seconds: of simulation.
+        log_density_error: beta times the disagreement of the ensemble's members about differences of cost between
+            draws: the error, in units of log density, that the network alone gives to the posterior. 0 with one member.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -39,6 +41,10 @@ class PredictiveCheck:
     replicate: Float[np.ndarray, " m"]
     n_failed: int
     seconds: float
+    log_density_error: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"PredictiveCheck({self.summary()})"
 
     @cached_property
     def relative_error(self) -> float:
@@ -60,6 +66,12 @@ class PredictiveCheck:
                 f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
                 f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
                 "ensemble, or lower beta."
+            )
+        if self.log_density_error > 1:
+            messages.append(
+                f"beta is larger than the network resolves: its members disagree by {self.log_density_error:.2g} in "
+                "log density between draws, so the posterior's place and width are uncertain. Lower beta, simulate "
+                "more, or simulate again under a narrower prior around these draws."
             )
         if self.n_failed:
             total = self.n_failed + len(self.theta)
@@ -103,6 +115,9 @@ def check_predictive(
     Raises:
         ValueError: n is not positive; or every run failed.
     """
+    if not callable(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+        got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
+        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n!r}.")
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
@@ -125,7 +140,19 @@ def check_predictive(
         replicate=np.asarray(replicate),
         n_failed=int(np.sum(~kept)),
         seconds=runs.seconds,
+        log_density_error=_log_density_error(posterior, theta[kept]),
     )
+
+
+def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
+    """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
+    costs = np.asarray(posterior.cost.members(theta, posterior.x_o), np.float64)
+    k = costs.shape[1]
+    if k == 1 or len(costs) < 2:
+        return 0.0
+    away = costs - costs.mean(axis=1, keepdims=True)
+    variance = np.sum((away - away.mean(axis=0)) ** 2) / (len(costs) * (k - 1))
+    return float(posterior.beta * np.sqrt(variance / k))
 
 
 @compiled

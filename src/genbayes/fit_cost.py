@@ -58,6 +58,10 @@ def fit_cost(
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
         >>> cost(theta, x_o)
     """
+    if not isinstance(simulations, Simulations):
+        raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
+    if isinstance(distance, type):
+        raise TypeError(f"distance is the class {distance.__name__}; make one of it: {distance.__name__}().")
     if not isinstance(distance, Distance):
         raise TypeError(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
@@ -88,6 +92,7 @@ def fit_cost(
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "prior": simulations.prior,
+        "theta_range": [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()],
         "config": asdict(config),
         "form": type(form).__name__,
     }

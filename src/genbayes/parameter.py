@@ -43,6 +43,11 @@ class Parameter:
         low, high = _limits(self._support)
         self.bounds = np.empty((self.dim, 2), np.float32)
         self.bounds[:, 0], self.bounds[:, 1] = low, high
+        if not (self.bounds[:, 0] < self.bounds[:, 1]).all():
+            raise ValueError(
+                f"Parameter {name!r} has no room between its limits {self.bounds[:, 0].tolist()} and "
+                f"{self.bounds[:, 1].tolist()}. The lower one comes first."
+            )
 
     # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
 

@@ -209,6 +209,8 @@ def _check_user_distance(path: Path, node: dict[str, Any], given: UserDistance |
             f"{path} was fitted with the user-written distance {saved!r}, and files hold no code: pass it again as "
             f"load(path, distance=UserDistance(function, name={saved!r}, units={node['units']!r}))."
         )
+    if not isinstance(given, UserDistance):
+        raise TypeError(f"distance must be a genbayes.distances.UserDistance, got {type(given).__name__}.")
     if given.name != saved:
         raise ValueError(f"{path} was fitted with the distance {saved!r}, but distance has the name {given.name!r}.")
     return given

@@ -167,7 +167,14 @@ def _series(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before
         ax.set_xlabel(time_label)
         few_ticks(ax.xaxis, 6)
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=min(len(names), 6))
+    figure.legend(
+        handles,
+        names,
+        frameon=False,
+        fontsize=SMALL,
+        loc="outside lower center",
+        ncols=min(len(names), 6 if len(panels) > 1 else 3),
+    )
     return figure
 
 

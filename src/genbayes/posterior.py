@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .cost import Cost
+from .outcome import Outcome
 from .prior import Prior
 from .sampling import SMC, Draws, Sampler, Target
 from .timing import stopwatch
@@ -34,7 +35,7 @@ class GibbsPosterior:
         >>> draws = posterior.sample(4000, seed=0)
     """
 
-    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float):
+    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float | None = None):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
         if not isinstance(cost, Cost):
@@ -48,6 +49,7 @@ class GibbsPosterior:
             )
         self.prior = prior
         self.cost = cost
+        self.outcome = _judge_prior(prior, cost)
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         self._target = Target(cost.form, cost.embed(self._x), jnp.asarray(self.beta, jnp.float32), prior)
@@ -87,10 +89,13 @@ class GibbsPosterior:
 
         Raises:
             ValueError: n is not a positive whole number.
+            TypeError: sampler is not a sampler.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
         sampler = SMC() if sampler is None else sampler
+        if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
         with stopwatch() as seconds:
             sampled = sampler.run(self._target, int(n), key=jax.random.key(seed))
         return Draws(
@@ -103,11 +108,36 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=sampled.outcome,
+            sampler_outcome=Outcome.joined([self.outcome, sampled.outcome]),
         )
 
 
-def _checked_beta(beta: float, units: str) -> float:
+def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
+    """A prior that reaches beyond the simulated parameters asks the network about places that it has not seen."""
+    simulated = cost.settings.get("theta_range")
+    if simulated is None:
+        return Outcome()
+    low, high = np.asarray(simulated)
+    theta = np.asarray(prior.sample(1000, seed=0))
+    outside = float(np.mean(np.any((theta < low) | (theta > high), axis=1)))
+    # n simulations of the same prior leave about 2 dim / n of it outside their range.
+    if outside < 0.05 + 4 * prior.dim / cost.settings["simulations"]:
+        return Outcome()
+    return Outcome(
+        (
+            f"{outside:.0%} of the prior lies outside the range of the simulated parameters, where the cost is a "
+            "guess: use the prior of the simulations, or simulate again under this one.",
+        )
+    )
+
+
+def _checked_beta(beta: float | None, units: str) -> float:
+    if beta is None:
+        raise TypeError(
+            "beta is missing, and has no default: it says how strongly the cost speaks against the prior (unit: 1 / "
+            f"({units})). Try a ladder such as 1, 10, 100, and compare the cost of the draws with the replicate "
+            "distance of check_predictive: beyond the smallest beta at which they meet, a larger one gains little."
+        )
     if isinstance(beta, bool | str) or np.ndim(beta) != 0:
         raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
     value = float(np.asarray(beta))

@@ -131,7 +131,7 @@ class Prior:
         """Limits of the support, (dim, 2), with -inf and inf where there is none."""
         return self._bounds
 
-    def sample(self, n: int, *, seed: int) -> Float[Array, "n dim"]:
+    def sample(self, n: Any, *, seed: int) -> Float[Array, "n dim"]:
         """Draw parameters; row i depends on (seed, i) alone, not on `n`.
 
         Args:
@@ -144,8 +144,8 @@ class Prior:
         Raises:
             ValueError: `n` is negative, or `seed` out of range.
         """
-        if n < 0:
-            raise ValueError(f"`n` must be at least 0, got {n}.")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}; write int(n).")
         # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
         length = max(16, 1 << max(n - 1, 0).bit_length())
         return _sample_rows(self, length, jax.random.key(check_seed(seed)))[:n]

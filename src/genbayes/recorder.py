@@ -47,6 +47,11 @@ class Recorder:
         """Failures in this call so far."""
         return self._n_new_failed
 
+    def one_done(self) -> tuple[int, np.ndarray] | None:
+        """A row of the store that succeeded, with its output; None where there is none."""
+        done = np.flatnonzero(self._status == OK)
+        return None if self._x is None or not len(done) else (int(done[0]), self._x[done[0]])
+
     def expect(self, output_shape: tuple[int, ...]) -> None:
         """Fix the shape of one output before anything runs.
 

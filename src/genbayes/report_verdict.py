@@ -124,10 +124,15 @@ def _agreement(check: Any) -> list[Finding]:
     if far:
         text += " The network is inaccurate where the draws are: add simulations at the draws and fit again."
     found = [Finding("care" if far else "ok", text)]
+    error = float(getattr(check, "log_density_error", 0.0))
+    if error > 0:
+        text = f"Resolution: the networks disagree by {error:.2g} in log density between draws"
+        more = "; beta is larger than they resolve: lower it, simulate more, or narrow the prior around these draws."
+        found.append(Finding("care", text + more) if error > 1 else Finding("ok", text + ", which is little."))
     ratio = _mean(check.simulated) / _mean(check.replicate) if _mean(check.replicate) > 0 else np.nan
     if np.isfinite(ratio):
         text = (
-            f"Fit to the data: runs at the draws are {ratio:.2g} times as far from the observation as from each other"
+            f"Fit to the data: runs at the draws are {ratio:.2f} times as far from the observation as from each other"
         )
         text += (
             ": the simulator reproduces it to within its own noise."

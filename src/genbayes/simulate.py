@@ -3,6 +3,7 @@
 import functools
 import inspect
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .executors import Result, run_in_workers, run_serially
+from .executors import Result, run_in_workers, run_row, run_serially
 from .prior import Prior
 from .progress import progress_bar
 from .recorder import Recorder
@@ -126,6 +127,8 @@ def _run(
     rows = recorder.rows
     seed = recorder.header["seed"]
     started = time.perf_counter()
+    if len(rows):
+        _compare_with_store(simulator, form, recorder)
     try:
         with progress_bar("simulating", len(rows), progress and len(rows) > 0) as advance:
             if not len(rows):
@@ -145,6 +148,29 @@ def _run(
     finally:
         recorder.close(time.perf_counter() - started)
     return recorder.result()
+
+
+def _compare_with_store(simulator: Callable, form: Literal["jax", "python"], recorder: Recorder) -> None:
+    """Runs one stored row again: a store knows its simulator by name only, and the function may have been edited."""
+    done = recorder.one_done()
+    if done is None:
+        return
+    row, stored = done
+    seed = recorder.header["seed"]
+    if form == "jax":
+        again = next(_run_jax(simulator, seed, np.array([row]), recorder.theta, None))[0][1]
+    else:
+        again = run_row(simulator, seed, row, recorder.theta[row])
+    if not isinstance(again, str) and again.size != stored.size:
+        return  # another output shape is an error of its own, when the rows come in
+    # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.
+    if isinstance(again, str) or not np.allclose(np.ravel(again), np.ravel(stored), rtol=1e-3, atol=1e-6):
+        warnings.warn(
+            f"simulation {row} of the store, run again, gives another output than the stored one: the simulator was "
+            "edited since, or draws random numbers from elsewhere than its key or rng. If it was edited, the store now "
+            "mixes two simulators: delete it and simulate anew.",
+            stacklevel=4,
+        )
 
 
 def _run_jax(

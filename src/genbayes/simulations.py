@@ -15,7 +15,7 @@ OK = 0
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Simulations:
     """Simulations of one simulator, one row each; failed rows are kept, with their reason.
 
@@ -40,6 +40,9 @@ class Simulations:
     prior: list[dict]
     simulator: str
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"Simulations({self.summary()})"
 
     def __len__(self) -> int:
         return len(self.theta)

@@ -35,9 +35,10 @@ class Distance(eqx.Module):
     def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
         """Raises ValueError where an observation of `target_shape` cannot be compared to outputs of `x_shape`."""
         if target_shape != x_shape:
+            same = np.prod(target_shape, dtype=int) == np.prod(x_shape, dtype=int)
+            remedy = f"Write x_o.reshape({x_shape})." if same else "Bring the observation into the simulator's form."
             raise ValueError(
-                f"x_o has shape {target_shape}, but the simulator's outputs have shape {x_shape}. "
-                "Bring the observation into the simulator's form."
+                f"x_o has shape {target_shape}, but the simulator's outputs have shape {x_shape}. {remedy}"
             )
 
 

@@ -19,7 +19,7 @@ _RHAT_LIMIT = 1.05
 _ESS_LIMIT = 100
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Draws:
     """Equal-weight draws of p(theta | x_o) and their diagnostics.
 
@@ -46,6 +46,10 @@ class Draws:
     statistics: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     sampler_outcome: Outcome = field(default_factory=Outcome)
+
+    def __repr__(self) -> str:
+        chains, draws, dim = self.theta.shape
+        return f"Draws({chains} chains x {draws} draws of {dim} parameters by {self.sampler}, beta {self.beta:g})"
 
     @property
     def flat(self) -> Float[np.ndarray, "draws dim"]:
@@ -95,16 +99,16 @@ class Draws:
         worst = int(np.argmax(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf)))
         if self.rhat[worst] > _RHAT_LIMIT:
             messages.append(
-                f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {_RHAT_LIMIT}. The "
-                "posterior may have several modes that they share unequally: use SMC with more particles "
-                "(SMC(min_particles=...)), or a smaller beta."
+                f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {_RHAT_LIMIT}. Ask "
+                "for more draws first; if it stays, the posterior has several modes that the chains share unequally: "
+                "use SMC with more particles (SMC(min_particles=...)), or a smaller beta."
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
         if self.ess_bulk[fewest] < min(_ESS_LIMIT, 0.5 * len(self)):
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
-                f"{self.names[fewest]}: ask for more draws, or raise the sampler's moves (SMC(final_moves=...), "
-                "NUTS(warmup=...))."
+                f"{self.names[fewest]}: ask for more draws, or raise "
+                f"{'SMC(final_moves=...)' if self.sampler == 'SMC' else 'NUTS(warmup=...)'}."
             )
         return Outcome(tuple(messages))
 

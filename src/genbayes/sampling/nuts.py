@@ -20,7 +20,7 @@ class NUTS:
     """Chains start from SMC draws (so that each mode has its share), adapt in windows, then sample.
 
     Args:
-        chains: run side by side.
+        chains: run side by side; fewer where there would be less than 100 draws in each.
         warmup: steps of window adaptation of step size and diagonal mass matrix, not kept.
         target_acceptance: of the step size adaptation; raise it where divergences are reported.
         max_doublings: bound on the trajectory length, 2^max_doublings leapfrog steps.
@@ -47,11 +47,13 @@ class NUTS:
 
     def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
         """At least `n` draws; see `Sampler`."""
+        # A short chain is judged by its noise: few draws come from few chains of at least a hundred.
+        chains = min(self.chains, max(4, n // 100))
+        per_chain = -(-n // chains)
         start_key, pick_key, key = jax.random.split(key, 3)
         starts = self.start.run(target, self.start.populations * self.start.min_particles, key=start_key)
         flat = starts.theta.reshape(-1, starts.theta.shape[-1])
-        picked = jax.random.choice(pick_key, jnp.asarray(flat), (self.chains,), replace=len(flat) < self.chains)
-        per_chain = -(-n // self.chains)
+        picked = jax.random.choice(pick_key, jnp.asarray(flat), (chains,), replace=len(flat) < chains)
         theta, cost, info = _sample(target, target.prior.to_unconstrained(picked), key, per_chain, self)
         divergences = int(np.sum(info["diverging"]))
         statistics: dict[str, Any] = {
@@ -63,7 +65,7 @@ class NUTS:
         messages = list(starts.outcome.messages)
         if divergences:
             messages.append(
-                f"{divergences} of {per_chain * self.chains} NUTS transitions diverged: the sampler cannot follow the "
+                f"{divergences} of {per_chain * chains} NUTS transitions diverged: the sampler cannot follow the "
                 "posterior somewhere. Raise NUTS(target_acceptance=...), or use SMC()."
             )
         return Sampled(np.asarray(theta), np.asarray(cost), statistics, Outcome(tuple(messages)))
@@ -106,5 +108,5 @@ def _sample(
         _, (positions, info) = jax.lax.scan(step, state, jax.random.split(run_key, per_chain))
         return positions, {**info, "step_size": tuned["step_size"]}
 
-    positions, info = jax.vmap(chain)(jax.random.split(key, config.chains), starts)
+    positions, info = jax.vmap(chain)(jax.random.split(key, starts.shape[0]), starts)
     return *to_parameters(target, positions), info
