@@ -159,10 +159,13 @@ def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     assert re.search(r"parameter +5 % +50 % +95 % +R-hat +ESS\nb +-1\.\d", out)
     assert "mean cost" in out
     assert "The ladder" in out
-    with xr.open_datatree(here / "p" / "draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:
+    with xr.open_datatree(here / "p" / "other-draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:
         draws = gb.Draws.from_datatree(tree)
     assert (draws.seed, draws.sampler, draws.beta) == (3, "SMC", 50.0)
     np.testing.assert_array_equal(draws.x_o, np.array([-1, 1], np.float32))
+    # The draws of the problem's own observation, and reports on them, are another matter.
+    assert run("report p.toml --beta 50 --resimulate 0 --observation other.csv") == 0
+    assert (here / "p" / "other-report-beta-50.html").exists()
 
 
 def test_run_chains_the_stages_within_80_columns(empty, capsys):

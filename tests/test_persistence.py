@@ -58,7 +58,7 @@ def rewritten(path: Path, change: Any, **metadata: str) -> Path:
     described = json.loads(header["description"])
     change(described)
     header["description"] = json.dumps(described)
-    header["checksum"] = persistence._checksum(header["description"], tensors)
+    header["checksum"] = persistence._checksum(header["format_version"] + header["description"], tensors)
     path.write_bytes(safetensors.numpy.save(tensors, header | metadata))
     return path
 

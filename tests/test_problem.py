@@ -137,7 +137,7 @@ ERRORS = {
     ),
     "swapped limits": (
         HEAD + '[prior]\nrate = { distribution = "Uniform", low = 2.0, high = 1.0 }\n' + DISTANCE,
-        "[prior] rate: has no room between its limits 2 and 1",
+        "[prior]: Parameter 'rate' has no room between its limits [2.0] and [1.0]",
     ),
     "discrete": (HEAD + '[prior]\nk = { distribution = "Poisson", rate = 1.0 }\n' + DISTANCE, "discrete"),
     "unknown distance": (

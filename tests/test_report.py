@@ -181,7 +181,7 @@ def test_agreement_is_the_relative_difference_of_the_means(run):
 def test_misfit_is_the_ratio_to_the_replicate_distance(run):
     notes, _ = texts_of(run, "note")
     ratio = run.check.simulated.mean() / run.check.replicate.mean()
-    assert any(f"{ratio:.2g} times as far" in text and "misspecified" in text for text in notes)
+    assert any(f"{ratio:.2f} times as far" in text and "misspecified" in text for text in notes)
     notes, _ = texts_of(run, "note", check=changed(run.check, replicate=run.check.simulated))
     assert any("to within its own noise" in text for text in notes)
 

@@ -227,7 +227,8 @@ def test_sampler_settings_are_checked(build, message):
 def test_nuts_reports_divergences():
     draws = posterior(1.0).sample(320, seed=1, sampler=gb.NUTS(chains=16, warmup=200))
     assert draws.statistics["divergences"] == 0
-    assert draws.theta.shape == (16, 20, 10)
+    # 16 chains of 20 draws would be judged by their noise: fewer, longer ones.
+    assert draws.theta.shape == (4, 80, 10)
 
 
 def test_datatree_is_in_the_arviz_schema():

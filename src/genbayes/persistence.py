@@ -76,7 +76,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "format": _FORMAT,
         "format_version": str(_VERSION),
         "description": text,
-        "checksum": _checksum(text, tensors),
+        "checksum": _checksum(f"{_VERSION}{text}", tensors),
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(
             f"{path} has format version {version}, this genbayes reads up to {_VERSION}: upgrade genbayes."
         )
-    if not version.isdecimal() or header.get("checksum") != _checksum(header.get("description", ""), tensors):
+    if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)

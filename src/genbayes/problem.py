@@ -166,13 +166,9 @@ def _read_prior(top: Table) -> Prior:
         entry = Table(table.path, f"prior.{name}", arguments)
         members[name] = _build(entry, _PRIORS, value["distribution"], "distribution", validate_args=True)
     try:
-        prior = Prior(members)
+        return Prior(members)
     except (TypeError, ValueError) as error:
         raise table.error("", str(error)) from error
-    for name, (low, high) in zip(prior.names, prior.bounds.tolist(), strict=True):
-        if not low < high:
-            raise table.error(name, f"has no room between its limits {low:g} and {high:g}. The lower one comes first.")
-    return prior
 
 
 def _read_distance(table: Table) -> Distance:
