@@ -184,17 +184,31 @@ def _pair_legend(figure: Any, axes: Any, prior: bool, edge: bool, truth: bool) -
     from matplotlib.lines import Line2D
 
     dim = len(axes)
-    lines = [Line2D([], [], color=POSTERIOR, linewidth=1.5, label="posterior" + (" (50, 90 % contours)" * (dim > 1)))]
+    lines = [
+        Line2D(
+            [],
+            [],
+            color=POSTERIOR,
+            linewidth=1.5,
+            label="posterior" + ("\n(50, 90 % contours)" if dim == 2 else " (50, 90 % contours)" * (dim > 2)),
+        )
+    ]
     if prior:
         lines.append(Line2D([], [], color=PRIOR, linewidth=1.5, label="prior"))
     if edge:
         lines.append(Line2D([], [], color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)), label="prior bound"))
     if prior and dim > 1:
-        lines.append(Line2D([], [], linestyle="none", label="k× narrower than the prior (90 %)"))
+        lines.append(
+            Line2D(
+                [],
+                [],
+                linestyle="none",
+                label="k×: than the prior,\n90 % interval" if dim == 2 else "k× narrower than the prior (90 %)",
+            )
+        )
     if truth:
         lines.append(Line2D([], [], color=ACCENT, linewidth=1.5, label="true value"))
-    if dim < 3:
-        # No room in the corner: a row below the axes.
-        figure.legend(handles=lines, frameon=False, loc="lower center", fontsize=SMALL, ncols=4 if dim == 1 else 2)
+    if dim == 1:
+        figure.legend(handles=lines, frameon=False, loc="lower center", fontsize=SMALL, ncols=4)
     else:
         figure.legend(handles=lines, frameon=False, loc="upper right", fontsize=SMALL + (dim > 3))
