@@ -1,5 +1,6 @@
 """`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
 
+import functools
 from typing import Any
 
 import jax
@@ -112,6 +113,8 @@ class GibbsPosterior:
         )
 
 
+# Many observations share one prior and cost; the answer is the same for all.
+@functools.lru_cache(maxsize=8)
 def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
     """A prior that reaches beyond the simulated parameters asks the network about places that it has not seen."""
     simulated = cost.settings.get("theta_range")
