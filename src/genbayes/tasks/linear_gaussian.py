@@ -26,7 +26,15 @@ def linear_gaussian() -> Task:
     """The task with its exact cost; parameters, outputs and observations have ten coordinates."""
     prior = Prior({"theta": dist.Normal(jnp.zeros(len(SHIFT)), 1.0)})
     cost = Cost.exact(expected_distance, names=prior.names, x_shape=SHIFT.shape, units="squared data units")
-    return Task("linear_gaussian", prior, simulate, MeanSquaredError(), cost=cost)
+    return Task(
+        "linear_gaussian",
+        prior,
+        simulate,
+        MeanSquaredError(),
+        cost=cost,
+        betas=(1.0, 10.0, 100.0),
+        reference=reference_draws,
+    )
 
 
 def simulate(key: PRNGKeyArray, theta: Float[Array, " dim"]) -> Float[Array, " dim"]:
@@ -46,6 +54,12 @@ def gibbs_posterior(x_o: Float[np.ndarray, " dim"], beta: float) -> tuple[Float[
     """
     precision = 2 * beta / len(SHIFT)
     return precision * (np.asarray(x_o) - SHIFT) / (1 + precision), float(1 / np.sqrt(1 + precision))
+
+
+def reference_draws(x_o: Float[np.ndarray, " dim"], beta: float, n: int, seed: int) -> Float[np.ndarray, "n dim"]:
+    """Independent draws of the Gibbs posterior."""
+    mean, std = gibbs_posterior(x_o, beta)
+    return (mean + std * np.random.default_rng(seed).normal(size=(n, len(mean)))).astype(np.float32)
 
 
 def log_evidence(x_o: Float[np.ndarray, " dim"], beta: float) -> float:

@@ -1,4 +1,4 @@
-"""What a task is: prior + simulator + distance + observation, and the exact cost where it is known."""
+"""What a task is: prior + simulator + distance + observation, and the exact answers where they are known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +21,11 @@ class Task:
         distance: between two outputs.
         x_o: an observation, or None.
         cost: the exact expected distance, or None where it is not known.
+        betas: inverse temperatures of the benchmark, ascending; units 1 / distance.
+        reference: `reference(x_o, beta, n, seed)` gives n independent draws (n, dim) of the exact Gibbs posterior;
+            None where it is not known.
+        misspecified: `misspecified(theta, x, seed)` makes of prior draws (n, dim) and their outputs (n, *x_shape)
+            observations (n, *x_shape) that the simulator cannot produce; None: they are pushed outside its range.
     """
 
     name: str
@@ -29,3 +34,6 @@ class Task:
     distance: Distance
     x_o: np.ndarray | None = None
     cost: Cost | None = None
+    betas: tuple[float, ...] = ()
+    reference: Callable[[np.ndarray, float, int, int], np.ndarray] | None = None
+    misspecified: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None
