@@ -56,17 +56,16 @@ class HilbertForm(CostForm):
         """Each member's cost."""
         features, rest = embedded
         means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
-        return jnp.sum((means - features[None]) ** 2, axis=1) + self._spread(theta) + rest
+        spread = eqx.filter_vmap(lambda module: module(theta))(self.spread)[:, 0]
+        return jnp.sum((means - features[None]) ** 2, axis=1) + jnp.maximum(spread, self.least_spread) + rest
 
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
         """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
         features, rest = embedded
         mean = mean_prediction(self.mean, theta)
-        return jnp.sum((mean - features) ** 2) + jnp.mean(self._spread(theta)) + rest
-
-    def _spread(self, theta: Float[Array, " dim"]) -> Float[Array, " members"]:
-        # No mean lies below the smallest label; a linear fit may, far out in the prior's tails.
-        return jnp.maximum(eqx.filter_vmap(lambda module: module(theta))(self.spread)[:, 0], self.least_spread)
+        # No mean lies below the smallest label; a ridge fit may, far out in the prior's tails.
+        spread = jnp.maximum(mean_prediction(self.spread, theta)[0], self.least_spread)
+        return jnp.sum((mean - features) ** 2) + spread + rest
 
 
 class MarginalForm(CostForm):
@@ -131,8 +130,25 @@ class FunctionForm(CostForm):
 
 
 def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
-    """The members' mean prediction at one parameter."""
-    return jnp.mean(eqx.filter_vmap(lambda module: module(theta))(ensemble), axis=0)
+    """The members' mean prediction at one parameter.
+
+    Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
+    """
+    merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), eqx.tree_at(_network, ensemble, None, is_leaf=_nothing))
+    ridge = merged(theta)
+    if ensemble.network is None:
+        return ridge
+    z = merged.standardise(theta)
+    networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
+    return ridge + jnp.mean(networks, axis=0)
+
+
+def _network(ensemble: RidgeResidual) -> PyTree:
+    return ensemble.network
+
+
+def _nothing(leaf: PyTree) -> bool:
+    return leaf is None
 
 
 def distance_matrix(

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from .cost_forms import MarginalForm
 from .distances import AdditiveDistance
 from .networks import Standardiser
+from .polynomial import Polynomial
 from .regression import Folds, RidgeResidual, ridge, ridge_ensemble
 from .training import FitConfig, FitRecord, train
 
@@ -47,7 +48,7 @@ def fit_marginal(
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)))
     starts = [_linear_start(z, values, grid, rows) for rows in folds.train]
-    ensemble = ridge_ensemble(standardise, starts, config, rng=rng)
+    ensemble = ridge_ensemble(standardise, Polynomial.fit(z, 1), starts, config, rng=rng)
     data = (jnp.asarray(theta), jnp.asarray(values), jnp.asarray(grid, jnp.float32), _weights(values, grid))
     ensemble, record = train(
         ensemble,
@@ -92,7 +93,7 @@ def _linear_start(
     """Logits of Phi((t_k - b z - a) / s): a linear fit of each coordinate's normal scores, with its residual spread."""
     n = len(rows)
     ranks = rankdata(values[rows], axis=0)
-    intercept, slopes, spread = ridge(z[rows].astype(np.float64), ndtri((ranks - 0.5) / n))
+    intercept, slopes, spread, _ = ridge(z[rows].astype(np.float64), ndtri((ranks - 0.5) / n))
     below = np.stack([(values[rows] <= points).mean(axis=0) for points in grid.T], axis=1)
     steps = ndtri(np.clip(below, 0.5 / n, 1 - 0.5 / n))
     # A normal distribution function is a logistic one of 1.702 times the argument to within 0.0095.

@@ -76,10 +76,14 @@ class ResidualMLP(eqx.Module):
 
     def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         """One forward pass."""
+        return self.last(self.hidden(value))
+
+    def hidden(self, value: Float[Array, " in_size"]) -> Float[Array, " width"]:
+        """What enters the last layer."""
         hidden = self.first(value)
         for one, two in self.blocks:
             hidden = hidden + two(jax.nn.silu(one(jax.nn.silu(hidden))))
-        return self.last(jax.nn.silu(hidden))
+        return jax.nn.silu(hidden)
 
 
 class VectorEmbedding(eqx.Module):

@@ -1,7 +1,7 @@
-"""Regression of labels on parameters: a ridge fit plus a network residual that starts at zero.
+"""Regression of labels on parameters: a polynomial ridge fit plus a network residual that starts at zero.
 
-Where the truth is nearly linear the network would only add noise; where it is not, the ridge fit takes the bulk off
-its shoulders. The network's part is kept as far as the held-out rows vouch for it.
+Where the truth is smooth, least squares has the smaller error and the network would only add noise; where it is not,
+the ridge fit takes the bulk off its shoulders. The network's part is kept as far as the held-out rows vouch for it.
 """
 
 from dataclasses import dataclass
@@ -15,28 +15,36 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .compiling import compiled
 from .networks import ResidualMLP, Standardiser, stack
+from .polynomial import Polynomial, degrees
 from .training import FitConfig, FitRecord, train
 
 
-class RidgeResidual(eqx.Module):
-    """intercept + slopes . z(theta) + scale * network(z(theta)); z standardises. Only the network is trained.
+_INFLATION = 1.4
 
-    There is no network where training found nothing beyond the linear fit.
+
+class RidgeResidual(eqx.Module):
+    """intercept + slopes . basis(z(theta)) + scale * network(z(theta)); z standardises. Only the network is trained.
+
+    There is no network where training found nothing beyond the ridge fit.
     """
 
     standardise: Standardiser
+    basis: Polynomial
     intercept: Float[Array, "*members k"]
-    slopes: Float[Array, "*members k dim"]
+    slopes: Float[Array, "*members k size"]
     scale: Float[Array, "*members k"]
     network: ResidualMLP | None
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction at one parameter."""
-        fixed = jax.lax.stop_gradient((self.standardise, self.intercept, self.slopes, self.scale))
-        standardise, intercept, slopes, scale = fixed
-        z = standardise(theta)
-        linear = intercept + slopes @ z
-        return linear if self.network is None else linear + scale * self.network(z)
+        z = self.standardise(theta)
+        fit = self.ridge(z)
+        return fit if self.network is None else fit + jax.lax.stop_gradient(self.scale) * self.network(z)
+
+    def ridge(self, z: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The part that is solved for, not trained, at one standardised parameter."""
+        basis, intercept, slopes = jax.lax.stop_gradient((self.basis, self.intercept, self.slopes))
+        return intercept + slopes @ basis(z)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,8 @@ def fit_mean(
     centred = labels - centre
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-    ensemble = ridge_ensemble(standardise, [ridge(z[rows], centred[rows]) for rows in folds.train], config, rng=rng)
+    fits = [ridge(z[rows], centred[rows])[:3] for rows in folds.train]
+    ensemble = ridge_ensemble(standardise, Polynomial.fit(z, 1), fits, config, rng=rng)
     data = (jnp.asarray(theta), jnp.asarray(centred, jnp.float32))
     ensemble, record = train(
         ensemble,
@@ -106,18 +115,40 @@ def fit_mean(
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
     )
+    basis, features = best_basis(z, centred)
+    smooth, smooth_errors = _polynomial(ensemble, basis, features, centred, folds)
+    curved, errors = _last_layers_solved(ensemble, data, folds)
+    # Held-out rows decide, and in doubt for the polynomial: a network costs its time at every step of every sampler.
+    gain = np.sum(smooth_errors**2 - errors**2, axis=1)
+    ensemble = curved if np.mean(gain) > 2 * np.std(gain) / np.sqrt(len(gain)) else smooth
     intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)[None]
-    # The linear fit's own estimation error is about dim / n of the residual variance. A network that gains less than
-    # twice that is noise in the same measure, and would cost its time at every step of every sampler.
-    gain = np.mean(record.validation_loss[:, 0] - np.nanmin(record.validation_loss, axis=1))
-    if not gain > 2 * theta.shape[1] / folds.train.shape[1]:
-        return RidgeResidual(ensemble.standardise, intercept, ensemble.slopes, ensemble.scale, None), record
-    shrunk = ensemble.scale * _shrinkage(ensemble, data, jnp.asarray(folds.validation))[None]
-    return RidgeResidual(ensemble.standardise, intercept, ensemble.slopes, shrunk, ensemble.network), record
+    return eqx.tree_at(lambda one: one.intercept, ensemble, intercept), record
+
+
+def best_basis(
+    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]
+) -> tuple[Polynomial, Float[np.ndarray, "n size"]]:
+    """The polynomial of the degree that predicts best by generalized cross-validation, and its features of all rows.
+
+    Judged by the sum over outputs of the squared error, in their own units, which are those of the cost.
+    """
+    sizes = degrees(z.shape[1], len(z))
+    whole = Polynomial.fit(z, max(sizes))
+    features = np.asarray(_features(whole, jnp.asarray(z, jnp.float32)), np.float64)
+    # Features stand in the order of their degree.
+    scores = {degree: float(np.sum(ridge(features[:, :size], labels)[3])) for degree, size in sizes.items()}
+    degree = min(scores, key=lambda one: scores[one])
+    return Polynomial.fit(z, degree), features[:, : sizes[degree]]
+
+
+@compiled
+def _features(basis: Polynomial, z: Float[Array, "n dim"]) -> Float[Array, "n size"]:
+    return jax.vmap(basis)(z)
 
 
 def ridge_ensemble(
     standardise: Standardiser,
+    basis: Polynomial,
     fits: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     config: FitConfig,
     *,
@@ -125,9 +156,11 @@ def ridge_ensemble(
 ) -> RidgeResidual:
     """Members that start as the given linear fits (intercept, slopes, scale), stacked along a leading axis."""
     intercept, slopes, scale = (jnp.asarray(np.stack(parts), jnp.float32) for parts in zip(*fits, strict=True))
-    members, outputs, dim = slopes.shape
+    members, outputs = intercept.shape
+    dim = len(standardise.mean)
     networks = stack([ResidualMLP(dim, outputs, config.width, config.depth, rng=rng) for _ in range(members)])
-    return RidgeResidual(stack([standardise] * members), intercept, slopes, scale, networks)
+    standardise, basis = stack([standardise] * members), stack([basis] * members)
+    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks)
 
 
 def _squared_loss(
@@ -139,39 +172,86 @@ def _squared_loss(
     return jnp.mean(errors**2)
 
 
-@compiled
-def _shrinkage(
-    ensemble: RidgeResidual, data: tuple[Array, Array], validation: Int[Array, "members rows"]
-) -> Float[Array, " k"]:
-    """How much of the networks' output to keep, from all members' held-out rows together.
+def _polynomial(
+    ensemble: RidgeResidual,
+    basis: Polynomial,
+    features: Float[np.ndarray, "n size"],
+    labels: Float[np.ndarray, "n k"],
+    folds: Folds,
+) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
+    """Members without networks on a basis, and their errors on held-out rows."""
+    fits = [ridge(features[rows], labels[rows]) for rows in folds.train]
+    errors = [
+        labels[rows] - fit[0] - features[rows] @ fit[1].T for fit, rows in zip(fits, folds.validation, strict=True)
+    ]
+    intercept, slopes, scale = (jnp.asarray(np.stack(part), jnp.float32) for part in list(zip(*fits, strict=True))[:3])
+    members = stack([basis] * len(fits))
+    return RidgeResidual(ensemble.standardise, members, intercept, slopes, scale, None), np.concatenate(errors)
 
-    The least-squares coefficient a of their output on the ridge fit's held-out residuals, times 1 - 4 (se / a)^2: a
-    network whose gain is less than two standard errors has learned noise, one whose gain is beyond doubt is kept whole.
+
+def _last_layers_solved(
+    ensemble: RidgeResidual, data: tuple[Array, Array], folds: Folds
+) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
+    """The members with their last layers moved towards least squares, and their errors on held-out rows.
+
+    The optimiser leaves a last layer near its least-squares value, and where it stands is noise, another in every run.
+    The step is a ridge fit to what the trained member leaves over; the penalty of every output is the one that its
+    held-out rows prefer, from next to none to one that leaves the layer as it is.
     """
-    theta, labels = data
+    network = cast(ResidualMLP, ensemble.network)
+    hidden, residual = (np.asarray(part, np.float64) for part in _left_over(ensemble, *data))
+    weights, biases = np.array(network.last.weight, np.float64), np.array(network.last.bias, np.float64)
+    errors = []
+    for member, (train_rows, held_out) in enumerate(zip(folds.train, folds.validation, strict=True)):
+        features, left = hidden[member, train_rows], residual[member, train_rows]
+        mean, mean_left = features.mean(axis=0), left.mean(axis=0)
+        eigenvalues, vectors = np.linalg.eigh((features - mean).T @ (features - mean))
+        projected = vectors.T @ ((features - mean).T @ (left - mean_left))
+        penalties = max(float(eigenvalues[-1]), 1e-30) * np.logspace(-10, 2, 25)
+        inverses = 1 / (np.maximum(eigenvalues, 0.0) + penalties[:, None])
+        # (penalties + 1, width, k); the last is no step at all.
+        steps = np.concatenate([vectors @ (inverses[:, :, None] * projected), np.zeros((1, *projected.shape))])
+        shifts = np.concatenate([np.tile(mean_left, (len(penalties), 1)), np.zeros((1, len(mean_left)))])
+        tried = residual[member, held_out] - shifts[:, None] - (hidden[member, held_out] - mean) @ steps
+        which = np.argmin(np.mean(tried**2, axis=1), axis=0)
+        outputs = np.arange(len(which))
+        step = steps[which, :, outputs].T
+        weights[member] += step.T
+        biases[member] += shifts[which, outputs] - mean @ step
+        # The error of new rows: those of one half of the held-out rows with the penalty that the other half prefers.
+        halves = np.array_split(np.arange(len(held_out)), 2)
+        for half, other in (halves, halves[::-1]):
+            chosen = np.argmin(np.mean(tried[:, other] ** 2, axis=1), axis=0)
+            errors.append(tried[chosen, :, outputs].T[half] * np.asarray(ensemble.scale[member]))
+    last = (jnp.asarray(weights, jnp.float32), jnp.asarray(biases, jnp.float32))
+    network = eqx.tree_at(lambda one: (one.last.weight, one.last.bias), network, last)
+    return eqx.tree_at(lambda one: one.network, ensemble, network), np.concatenate(errors)
 
-    def one(module: RidgeResidual, rows: Int[Array, " rows"]) -> tuple[Array, Array, Array]:
-        z = jax.vmap(module.standardise)(theta[rows])
-        output = jax.vmap(cast(ResidualMLP, module.network))(z)
-        # With their means: the network is used without an intercept of its own. In units of the scale: fourth powers of
-        # data units leave the range of float32.
-        residual = (labels[rows] - module.intercept[None] - z @ module.slopes.T) / module.scale[None]
-        return jnp.sum(output * residual, axis=0), jnp.sum(output**2, axis=0), jnp.sum((output * residual) ** 2, axis=0)
 
-    products, squares, variances = (jnp.sum(part, axis=0) for part in eqx.filter_vmap(one)(ensemble, validation))
-    coefficient = jnp.clip(products / jnp.maximum(squares, 1e-30), 0.0, 1.0)
-    # (se / a)^2 for a = products / squares; the residual's own fit makes this a slight overestimate.
-    doubt = variances / jnp.maximum(products**2, 1e-30)
-    return coefficient * jnp.clip(1 - 4 * doubt, 0.0, 1.0)
+@compiled
+def _left_over(
+    ensemble: RidgeResidual, theta: Float[Array, "n dim"], labels: Float[Array, "n k"]
+) -> tuple[Float[Array, "members n width"], Float[Array, "members n k"]]:
+    """What enters the networks' last layers, and what the members leave of the labels, in units of their scale."""
+
+    def one(module: RidgeResidual) -> tuple[Array, Array]:
+        z = jax.vmap(module.standardise)(theta)
+        hidden = jax.vmap(cast(ResidualMLP, module.network).hidden)(z)
+        return hidden, (labels - jax.vmap(module)(theta)) / module.scale[None]
+
+    return eqx.filter_vmap(one)(ensemble)
 
 
 def ridge(
-    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]
-) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k dim"], Float[np.ndarray, " k"]]:
+    z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"]
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Ridge regression with one penalty per output, by generalized cross-validation (Golub, Heath, Wahba 1979).
 
+    Degrees of freedom count 1.4 times: the criterion itself chooses too many in one sample of ten (Kim and Gu 2004).
+
     Returns:
-        Intercept, slopes, and the residual standard deviation of each output (1 where it is 0).
+        Intercept, slopes, the residual standard deviation of each output (1 where it is 0), and the mean squared error
+        that generalized cross-validation expects of new rows.
     """
     n = len(z)
     z_mean, label_mean = z.mean(axis=0), labels.mean(axis=0)
@@ -187,11 +267,11 @@ def ridge(
         inverse = 1 / (eigenvalues + penalty)
         left = total - np.sum((2 * inverse - eigenvalues * inverse**2)[:, None] * projected**2, axis=0)
         left = np.maximum(left, 0.0)
-        score = left / (n - 1 - np.sum(eigenvalues * inverse)) ** 2
+        score = left / np.maximum(n - _INFLATION * (1 + np.sum(eigenvalues * inverse)), 1.0) ** 2
         better = score < best
         best = np.where(better, score, best)
         slopes[better] = (vectors @ (inverse[:, None] * projected)).T[better]
     residual = np.std(labels - z @ slopes.T, axis=0)
     floor = 1e-6 * np.sqrt(total / n)
     scale = np.where(residual > np.maximum(floor, 1e-30), residual, np.where(floor > 0, floor, 1.0))
-    return label_mean - slopes @ z_mean, slopes, scale
+    return label_mean - slopes @ z_mean, slopes, scale, n * best
