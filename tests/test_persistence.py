@@ -163,9 +163,15 @@ def test_other_files(tmp_path: Path) -> None:
         gb.load(tmp_path)
 
 
+def test_an_older_format_asks_to_fit_again(tmp_path: Path) -> None:
+    path = rewritten(saved(tmp_path), lambda described: None, format_version="1")
+    with pytest.raises(ValueError, match=r"format version 1 of an earlier genbayes.*fit again"):
+        gb.load(path)
+
+
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
-    path = rewritten(saved(tmp_path), lambda described: None, format_version="2")
-    with pytest.raises(ValueError, match=r"format version 2, .* up to 1: upgrade"):
+    path = rewritten(saved(tmp_path), lambda described: None, format_version="3")
+    with pytest.raises(ValueError, match=r"format version 3, .* up to 2: upgrade"):
         gb.load(path)
 
 

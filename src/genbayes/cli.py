@@ -1,13 +1,13 @@
 """The command `genbayes`: what is typed, what is printed, and exit codes."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from . import commands, workflow
+from . import benchmark_command, commands, workflow
+from .argument_types import count, natural, path, positive
 from .artefacts import Folder
 from .citations import version
 from .tasks.lynx_hare import DEMO_BETA
@@ -21,6 +21,7 @@ examples:
   genbayes sample predator.toml --beta 1 10 100  a ladder of betas
   genbayes report predator.toml
   genbayes run predator.toml --beta 10           all stages of a problem
+  genbayes benchmark                             tasks with known answers
 """
 EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         options = _parser().parse_args(arguments)
+        options.command_line = shlex.join(["genbayes", *(sys.argv[1:] if arguments is None else arguments)])
     except SystemExit as error:
         return int(error.code or 0)
     try:
         options.function(options, Terminal(getattr(options, "quiet", False)))
     except KeyboardInterrupt:
-        paragraph(_interrupted(commands.folder_of(options)), sys.stderr)
+        kept = options.kept(options) if hasattr(options, "kept") else _kept(commands.folder_of(options))
+        paragraph(f"interrupted; {kept}. Run the same command again to continue.", sys.stderr)
         return 130
     except EXPECTED as error:
         if getattr(options, "debug", False):
@@ -48,13 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _interrupted(folder: Folder) -> str:
+def _kept(folder: Folder) -> str:
     done, stored = folder.stored()
     kept = [f"{done} of {stored} simulations"] if stored else []
     kept += ["the cost"] if folder.cost.exists() else []
     kept += [f"draws at beta {beta:g}" for beta in folder.betas()]
-    listed = f"kept in {folder.path}: {', '.join(kept)}" if kept else "nothing had been stored yet"
-    return f"interrupted; {listed}. Run the same command again to continue."
+    return f"kept in {folder.path}: {', '.join(kept)}" if kept else "nothing had been stored yet"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,70 +78,43 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(function=function)
         if name != "demo":
             command.add_argument("problem", metavar="problem.toml", type=Path, help="what to infer")
-            command.add_argument(
-                "--out", type=_path, metavar="DIR", help="folder (default: named after the file, here)"
-            )
+            command.add_argument("--out", type=path, metavar="DIR", help="folder (default: named after the file, here)")
         return command
 
     demo = add("demo", commands.demo, "Infer a Lotka-Volterra model from the lynx-hare record, and write a report.")
-    demo.add_argument("--out", type=_path, default=Path("demo"), metavar="DIR", help="folder (default: demo)")
-    demo.add_argument("--simulations", type=_count, default=20_000, dest="n_simulations", metavar="N")
-    demo.add_argument("-n", type=_count, default=4000, metavar="DRAWS", help="number of draws (default: 4000)")
-    demo.add_argument("--beta", type=_positive, metavar="B", help=f"inverse temperature (default: {DEMO_BETA:g})")
+    demo.add_argument("--out", type=path, default=Path("demo"), metavar="DIR", help="folder (default: demo)")
+    demo.add_argument("--simulations", type=count, default=20_000, dest="n_simulations", metavar="N")
+    demo.add_argument("-n", type=count, default=4000, metavar="DRAWS", help="number of draws (default: 4000)")
+    demo.add_argument("--beta", type=positive, metavar="B", help=f"inverse temperature (default: {DEMO_BETA:g})")
     demo.set_defaults(resimulate=500, workers=1)
 
     simulate = add("simulate", commands.simulate, "Simulate draws of the prior into DIR/simulations.zarr; resumable.")
-    simulate.add_argument("-n", type=_count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
-    simulate.add_argument("--batch-size", type=_count, metavar="N", help="most runs at a time")
+    simulate.add_argument("-n", type=count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
+    simulate.add_argument("--batch-size", type=count, metavar="N", help="most runs at a time")
     simulate.add_argument("--retry-failed", action="store_true", help="run failed rows again")
 
     fit = add("fit", commands.fit, "Fit the cost on the stored simulations.")
     sample = add("sample", commands.sample, "Draw from the posterior at one or more inverse temperatures.")
     report = add("report", commands.report, "Write an HTML report on the draws, with new runs at them.")
     run = add("run", commands.run, "All stages: simulate, fit, sample, report.")
-    run.add_argument("--simulations", type=_count, default=10_000, dest="n_simulations", metavar="N")
+    run.add_argument("--simulations", type=count, default=10_000, dest="n_simulations", metavar="N")
     for command in (sample, run, report):
         text = "which draws (default: all)" if command is report else "inverse temperatures"
-        command.add_argument("--beta", type=_positive, nargs="+", metavar="B", help=text)
+        command.add_argument("--beta", type=positive, nargs="+", metavar="B", help=text)
     for command in (sample, run):
-        command.add_argument("-n", type=_count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
+        command.add_argument("-n", type=count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
         command.add_argument("--sampler", choices=sorted(workflow.SAMPLERS), help="default: smc, or [sample] sampler")
     for command in (sample, report):
         text = "instead of the problem's; its draws and reports bear its name"
         command.add_argument("--observation", type=Path, metavar="FILE", help=text)
     for command in (report, run):
         text = "runs for the check (default: 500; 0: none)"
-        command.add_argument("--resimulate", type=_natural, default=500, metavar="N", help=text)
+        command.add_argument("--resimulate", type=natural, default=500, metavar="N", help=text)
     for command in (simulate, report, run):
-        command.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (Python simulators)")
+        command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
     for command in (demo, simulate, fit, sample, run):
-        command.add_argument("--seed", type=_natural, default=0)
+        command.add_argument("--seed", type=natural, default=0)
+    text = "Run methods on tasks with known answers: a table, figures and a page; resumable."
+    benchmark = subparsers.add_parser("benchmark", help=text, description=text, parents=[common])
+    benchmark_command.add_arguments(benchmark)
     return parser
-
-
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = np.nan
-    if not (np.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"expected a number greater than 0, got {text!r}")
-    return value
-
-
-def _path(text: str) -> Path:
-    if Path(text).exists() and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
-    return Path(text)

@@ -13,7 +13,7 @@ from .cost import Cost
 from .cost_forms import HilbertForm, mean_prediction
 from .distances import AdditiveDistance, Distance, HilbertDistance
 from .distances.sets import KernelDistance
-from .fit_general import EmbeddingName, embedding_class, fit_general
+from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import fit_marginal
 from .outcome import Outcome
 from .regression import Folds, RidgeResidual, fit_mean
@@ -42,7 +42,7 @@ def fit_cost(
         simulations: at least a few hundred; failed rows are left out, so the cost is E[d | theta, success].
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
-        config: see `FitConfig`.
+        config: see `FitConfig`; if not given, its defaults, or `GENERAL_CONFIG` for the general network.
         method: "general" takes the general network even where the distance has a structure to use.
         embedding: how the general network reads an observation: as a "vector", as a "set" of trials
             (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
@@ -67,7 +67,10 @@ def fit_cost(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
             "genbayes.distances.UserDistance(function, name=..., units=...)."
         )
-    config = FitConfig() if config is None else config
+    if method not in ("auto", "general"):
+        raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
+    structured = method == "auto" and isinstance(distance, HilbertDistance | AdditiveDistance)
+    config = (FitConfig() if structured else GENERAL_CONFIG) if config is None else config
     seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
     theta = np.asarray(simulations.theta[rows], np.float32)
@@ -76,15 +79,13 @@ def fit_cost(
     folds = Folds.make(np.arange(len(rows)), config, seed)
     distance = distance.fitted(x[np.unique(folds.train)])
     rng = np.random.default_rng(seed)
-    if method == "auto" and isinstance(distance, HilbertDistance):
+    if structured and isinstance(distance, HilbertDistance):
         form, fit = _fit_hilbert(theta, x, distance, folds, config, rng=rng, progress=progress)
-    elif method == "auto" and isinstance(distance, AdditiveDistance):
+    elif structured and isinstance(distance, AdditiveDistance):
         form, fit = fit_marginal(theta, x, distance, folds, config, rng=rng, progress=progress)
-    elif method in ("auto", "general"):
+    else:
         kind = embedding_class(embedding, distance, simulations.x_shape)
         form, fit = fit_general(theta, x, distance, kind, folds, config, rng=rng, progress=progress)
-    else:
-        raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
     settings = {
         "seed": seed,
         "simulations": len(simulations),

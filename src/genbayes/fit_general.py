@@ -17,6 +17,11 @@ from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbeddi
 from .regression import Folds
 from .training import FitConfig, FitRecord, train
 
+_FLOOR = 1e-3
+# Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
+# a parameter and a third of the steps the error at the largest beta of two moons was twice as large.
+GENERAL_CONFIG = FitConfig(members=2, depth=3, batch_size=128, max_epochs=200, patience=50, targets=2, noise_targets=2)
+
 EmbeddingName = Literal["auto", "vector", "set", "series"]
 
 _CLASSES: dict[str, type[Embedding]] = {
@@ -98,7 +103,7 @@ def fit_general(
         config,
         rng=rng,
         name="cost",
-        loss_name="squared error of single distances, in units of their mean",
+        loss_name="gamma deviance of single distances",
         progress=progress,
     )
 
@@ -109,7 +114,7 @@ def fit_general(
 
 @dataclass(frozen=True)
 class _PairLoss:
-    """Mean squared error over pairs of a row's parameter and other rows' outputs, some of these with noise added.
+    """Mean gamma deviance over pairs of a row's parameter and other rows' outputs, some of these with noise added.
 
     Row i meets rows i + 1, i + 2, ... of the (shuffled) batch: every row serves as a target equally often and none
     meets itself, whose distance 0 is no draw of d.
@@ -132,13 +137,24 @@ class _PairLoss:
             def row_error(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
                 def error(other: Array) -> Array:
                     predicted = jax.nn.softplus(module.network(jnp.concatenate([one_z, embedded[other]]))[0])
-                    return (predicted - distance(one_x, targets[other]) / scale) ** 2
+                    return gamma_deviance(predicted, distance(one_x, targets[other]) / scale)
 
                 return jnp.sum(jax.vmap(error)(others))
 
             errors = jax.vmap(row_error, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
             total, pairs = total + jnp.sum(errors), pairs + partners.size
         return total / pairs
+
+
+def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Float[Array, ""]:
+    """A loss that is least, like the squared error, at the mean of the labels, but weighs errors relative to it.
+
+    Distances spread as they grow. The squared error spends the network on the far pairs, where no posterior lies: at
+    the largest beta of two moons the error of the log posterior was 0.93 with it, 0.31 with the loss half way in
+    between, and is 0.24 with this one. Both arguments in units of the mean distance; below a thousandth of it errors
+    count as absolute.
+    """
+    return jnp.log(predicted + _FLOOR) + (label + _FLOOR) / (predicted + _FLOOR)
 
 
 @compiled

@@ -16,14 +16,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
-from . import cost_forms, distances, networks, regression
+from . import cost_forms, distances, networks, polynomial, regression
 from .cost import Cost
 from .distances import UserDistance
 from .outcome import Outcome
 from .training import FitRecord
 
 _FORMAT = "genbayes-cost"
-_VERSION = 1
+_VERSION = 2
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -44,6 +44,7 @@ _CLASSES: dict[str, type] = {
         networks.Standardiser,
         networks.TimeSeriesEmbedding,
         networks.VectorEmbedding,
+        polynomial.Polynomial,
         regression.RidgeResidual,
     )
 }
@@ -121,6 +122,10 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         )
     if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
+    if int(version) < _VERSION:
+        raise ValueError(
+            f"{path} has format version {version} of an earlier genbayes, this one reads {_VERSION}: fit again."
+        )
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
     known = _decode(described["distance"], tensors, user)

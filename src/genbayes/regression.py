@@ -18,7 +18,7 @@ from .networks import ResidualMLP, Standardiser, stack
 from .polynomial import Polynomial, degrees
 from .training import FitConfig, FitRecord, train
 
-
+# Of the degrees of freedom in generalized cross-validation.
 _INFLATION = 1.4
 
 

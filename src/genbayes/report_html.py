@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,9 +31,10 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a cell is a number, also one already formatted, or the dash of a missing one."""
+    """Whether a cell is a number, also one already formatted, with its error or count, or the dash of a missing one."""
+    text = re.sub(r"( ± \S+)?( \(\d+\))?$", "", str(value)).replace(",", "")
     try:
-        return value == "-" or float(str(value).replace(",", "")) is not None
+        return value == "-" or float(text) is not None
     except ValueError:
         return False
 

@@ -40,7 +40,8 @@ class FitConfig:
         validation_fraction: share of the rows that a member never trains on.
         targets: outputs paired with every parameter of a step as if they were observed (general cost only).
         noise_targets: further such targets, outputs plus noise, so that the network sees observations outside the
-            range of the simulations (general cost only; the paper had 100 in all, here they are fresh in each step).
+            range of the simulations (general cost only; the paper had 100 in all, here they are fresh in each step,
+            and `GENERAL_CONFIG` has 2 for every parameter).
         noise_scale: standard deviation of that noise, in prior-predictive standard deviations (the paper: 2).
     """
 

@@ -1,11 +1,7 @@
 """The stages of the command line: each reads what the stage before left in an output folder, and leaves its own."""
 
 import importlib.util
-import sys
 import time
-import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from .fit_cost import fit_cost
 from .persistence import save
 from .posterior import GibbsPosterior
 from .problem import Problem
+from .processes import plain_main
 from .report import report
 from .sampling import NUTS, SMC, Draws
 from .simulate import qualified_name, simulate
@@ -50,7 +47,7 @@ def run_simulations(
     """Simulates into the folder's store, or continues it; see `simulate`."""
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
-        with _plain_main():
+        with plain_main():
             return simulate(
                 problem.simulator,
                 problem.prior,
@@ -155,7 +152,7 @@ def run_report(
         # Another seed than that of the training simulations, for independent noise.
         seed = (simulations.seed + 1) % 2**32
         started = time.perf_counter()
-        with _plain_main():
+        with plain_main():
             check = check_predictive(
                 problem.simulator, posterior, draws, resimulate, seed=seed, workers=workers, progress=progress
             )
@@ -206,14 +203,3 @@ def need_plots() -> None:
 
 def _fit_settings(problem: Problem) -> dict[str, Any]:
     return {"distance_settings": problem.distance_settings, "method": problem.method, "embedding": problem.embedding}
-
-
-@contextmanager
-def _plain_main() -> Iterator[None]:
-    """Hides the command from worker processes: they would import it, and JAX with it, before they start."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main

@@ -1,0 +1,45 @@
+"""What a word on the command line may be: each function reads one, or says what was expected."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A number greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not (np.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a number greater than 0, got {text!r}")
+    return value
+
+
+def path(text: str) -> Path:
+    """A folder, there or not."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return Path(text)
+
+
+def count_or_file(text: str) -> int | Path:
+    """A whole number of at least 1, or the path of a file that exists."""
+    if not text.isdecimal() and not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"expected a whole number or a file; there is no file {text}")
+    return count(text) if text.isdecimal() else Path(text)
