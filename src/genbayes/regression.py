@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .compiling import compiled
 from .networks import ResidualMLP, Standardiser, stack
@@ -115,30 +115,48 @@ def fit_mean(
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
     )
-    basis, features = best_basis(z, centred)
-    smooth, smooth_errors = _polynomial(ensemble, basis, features, centred, folds)
+    degree_of_each, features = best_degrees(z, centred)
+    smooth, smooth_errors = _polynomial(ensemble, z, features, degree_of_each, centred, folds)
     curved, errors = _last_layers_solved(ensemble, data, folds)
-    # Held-out rows decide, and in doubt for the polynomial: a network costs its time at every step of every sampler.
-    gain = np.sum(smooth_errors**2 - errors**2, axis=1)
-    ensemble = curved if np.mean(gain) > 2 * np.std(gain) / np.sqrt(len(gain)) else smooth
+    # Held-out rows decide for each output, and in doubt for the polynomial: a network where there is nothing for it to
+    # find adds its noise, and costs its time at every step of every sampler.
+    gain = smooth_errors**2 - errors**2
+    worth = np.mean(gain, axis=0) > 3 * np.std(gain, axis=0) / np.sqrt(len(gain))
+    if np.any(worth):
+        # The features that only the other outputs' polynomials use are paid for no longer.
+        degree_of_each = np.where(worth, 1, degree_of_each)
+        smooth, _ = _polynomial(ensemble, z, features, degree_of_each, centred, folds)
+        smooth = _joined(smooth, curved, jnp.asarray(worth))
+    ensemble = smooth
     intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)[None]
     return eqx.tree_at(lambda one: one.intercept, ensemble, intercept), record
 
 
-def best_basis(
-    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]
-) -> tuple[Polynomial, Float[np.ndarray, "n size"]]:
-    """The polynomial of the degree that predicts best by generalized cross-validation, and its features of all rows.
+def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k"]) -> RidgeResidual:
+    """The members with networks for the outputs that are worth one, with polynomials for the others."""
+    size = smooth.slopes.shape[2]
+    linear = jnp.pad(curved.slopes, ((0, 0), (0, 0), (0, size - curved.slopes.shape[2])))
+    return RidgeResidual(
+        smooth.standardise,
+        smooth.basis,
+        jnp.where(worth[None], curved.intercept, smooth.intercept),
+        jnp.where(worth[None, :, None], linear, smooth.slopes),
+        jnp.where(worth[None], curved.scale, 0.0),
+        curved.network,
+    )
 
-    Judged by the sum over outputs of the squared error, in their own units, which are those of the cost.
+
+def best_degrees(
+    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "n size"]]:
+    """The degree that predicts each output best by generalized cross-validation, and the features of all rows.
+
+    The features are those of the highest degree that the rows allow, in the order of their degrees.
     """
     sizes = degrees(z.shape[1], len(z))
-    whole = Polynomial.fit(z, max(sizes))
-    features = np.asarray(_features(whole, jnp.asarray(z, jnp.float32)), np.float64)
-    # Features stand in the order of their degree.
-    scores = {degree: float(np.sum(ridge(features[:, :size], labels)[3])) for degree, size in sizes.items()}
-    degree = min(scores, key=lambda one: scores[one])
-    return Polynomial.fit(z, degree), features[:, : sizes[degree]]
+    features = np.asarray(_features(Polynomial.fit(z, max(sizes)), jnp.asarray(z, jnp.float32)), np.float64)
+    scores = np.stack([ridge(features[:, :size], labels)[3] for size in sizes.values()])
+    return np.array(list(sizes))[np.argmin(scores, axis=0)], features
 
 
 @compiled
@@ -174,19 +192,29 @@ def _squared_loss(
 
 def _polynomial(
     ensemble: RidgeResidual,
-    basis: Polynomial,
+    z: Float[np.ndarray, "n dim"],
     features: Float[np.ndarray, "n size"],
+    degree_of_each: Int[np.ndarray, " k"],
     labels: Float[np.ndarray, "n k"],
     folds: Folds,
 ) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
-    """Members without networks on a basis, and their errors on held-out rows."""
-    fits = [ridge(features[rows], labels[rows]) for rows in folds.train]
+    """Members without networks, each output of its own degree, and their errors on held-out rows."""
+    sizes, degree = degrees(z.shape[1], len(z)), int(degree_of_each.max())
+    features = features[:, : sizes[degree]]
+    members, k = folds.train.shape[0], labels.shape[1]
+    intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
+    for one in np.unique(degree_of_each):
+        which, size = np.flatnonzero(degree_of_each == one), sizes[int(one)]
+        for member, rows in enumerate(folds.train):
+            fit = ridge(features[rows, :size], labels[np.ix_(rows, which)])
+            intercept[member, which], slopes[member, which, :size] = fit[0], fit[1]
     errors = [
-        labels[rows] - fit[0] - features[rows] @ fit[1].T for fit, rows in zip(fits, folds.validation, strict=True)
+        labels[rows] - intercept[member] - features[rows] @ slopes[member].T
+        for member, rows in enumerate(folds.validation)
     ]
-    intercept, slopes, scale = (jnp.asarray(np.stack(part), jnp.float32) for part in list(zip(*fits, strict=True))[:3])
-    members = stack([basis] * len(fits))
-    return RidgeResidual(ensemble.standardise, members, intercept, slopes, scale, None), np.concatenate(errors)
+    basis = stack([Polynomial.fit(z, degree)] * members)
+    fitted = (jnp.asarray(part, jnp.float32) for part in (intercept, slopes, np.ones((members, k))))
+    return RidgeResidual(ensemble.standardise, basis, *fitted, None), np.concatenate(errors)
 
 
 def _last_layers_solved(

@@ -48,7 +48,7 @@ def simulate(key: PRNGKeyArray, theta: Float[Array, "2"]) -> Float[Array, "trial
     """One set of trials."""
     which_key, noise_key = jax.random.split(key)
     variance = jax.random.choice(which_key, jnp.asarray(VARIANCES), (TRIALS, 1))
-    return theta + jnp.sqrt(variance) * jax.random.normal(noise_key, (TRIALS, 2))
+    return theta[None] + jnp.sqrt(variance) * jax.random.normal(noise_key, (TRIALS, 2))
 
 
 def expected_distance(theta: Float[Array, "2"], x_o: Float[Array, "trials 2"]) -> Float[Array, ""]:
@@ -60,7 +60,7 @@ def expected_distance(theta: Float[Array, "2"], x_o: Float[Array, "trials 2"]) -
     """
     different = sum(1 / (1 + 2 * RATE * (one + other)) for one in VARIANCES for other in VARIANCES) / 4
     within = 1 / TRIALS + (1 - 1 / TRIALS) * different
-    away = jnp.sum((x_o - theta) ** 2, axis=1)
+    away = jnp.sum((x_o - theta[None]) ** 2, axis=1)
     widths = [1 + 2 * RATE * variance for variance in VARIANCES]
     between = sum(jnp.mean(jnp.exp(-RATE * away / width) / width) for width in widths) / len(widths)
     apart = jnp.sum((x_o[:, None] - x_o[None]) ** 2, axis=2)
