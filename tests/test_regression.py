@@ -56,7 +56,7 @@ def test_best_degree_is_the_truths() -> None:
 
 
 def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, np.ndarray]:
-    config = gb.FitConfig(members=2, width=32, max_epochs=30)
+    config = gb.FitConfig(members=2)
     folds = Folds.make(np.arange(len(theta)), config, 0)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
     ensemble, _ = fit_mean(theta, labels, folds, config, rng=np.random.default_rng(0), name="test", progress=False)
@@ -90,7 +90,7 @@ def test_a_kink_keeps_the_network() -> None:
 
 def test_each_output_gets_what_suits_it() -> None:
     theta = RNG.uniform(-1, 1, (4000, 2))
-    truths = [np.abs(theta.sum(axis=1)), theta @ [1.0, -1.0], theta[:, 0] ** 2]
+    truths = [5 * np.abs(theta.sum(axis=1)), theta @ [1.0, -1.0], theta[:, 0] ** 2]
     network, grid, predicted = fitted(theta, np.stack(truths, axis=1) + 0.02 * RNG.normal(size=(4000, 3)))
     assert network is not None
     # Least squares with 3 and with 6 coefficients (a higher degree by chance: 10); a network's noise would be several

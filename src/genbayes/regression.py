@@ -212,9 +212,15 @@ def _polynomial(
         labels[rows] - intercept[member] - features[rows] @ slopes[member].T
         for member, rows in enumerate(folds.validation)
     ]
-    basis = stack([Polynomial.fit(z, degree)] * members)
-    fitted = (jnp.asarray(part, jnp.float32) for part in (intercept, slopes, np.ones((members, k))))
-    return RidgeResidual(ensemble.standardise, basis, *fitted, None), np.concatenate(errors)
+    solved = RidgeResidual(
+        standardise=ensemble.standardise,
+        basis=stack([Polynomial.fit(z, degree)] * members),
+        intercept=jnp.asarray(intercept, jnp.float32),
+        slopes=jnp.asarray(slopes, jnp.float32),
+        scale=jnp.ones((members, k)),
+        network=None,
+    )
+    return solved, np.concatenate(errors)
 
 
 def _last_layers_solved(
