@@ -120,7 +120,7 @@ def test_new_parameters_observations_and_seeds_compile_nothing(task, theta):
         ({"x_o": np.zeros(9)}, r"x_o has shape \(9,\), but the simulator's outputs have shape \(10,\)"),
         ({"x_o": np.full(10, np.nan)}, r"x_o has 10 value\(s\) that are NaN"),
         ({"runs": 1}, "runs must be a whole number of at least 2.*got 1"),
-        ({"runs": 10.0}, "runs must be a whole number of at least 2.*got 10.0"),
+        ({"runs": True}, "runs must be a whole number of at least 2.*got True"),
         ({"seed": -1}, r"`seed` must lie in \[0, 2\*\*32\), got -1"),
     ],
 )

@@ -120,12 +120,12 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(
             f"{path} has format version {version}, this genbayes reads up to {_VERSION}: upgrade genbayes."
         )
-    if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
-        raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
-    if int(version) < _VERSION:
+    if version.isdecimal() and int(version) < _VERSION:
         raise ValueError(
             f"{path} has format version {version} of an earlier genbayes, this one reads {_VERSION}: fit again."
         )
+    if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
+        raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
     known = _decode(described["distance"], tensors, user)

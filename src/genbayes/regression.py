@@ -1,7 +1,7 @@
 """Regression of labels on parameters: a polynomial ridge fit plus a network residual that starts at zero.
 
-Where the truth is smooth, least squares has the smaller error and the network would only add noise; where it is not,
-the ridge fit takes the bulk off its shoulders. The network's part is kept as far as the held-out rows vouch for it.
+Where the truth is smooth, least squares has the smaller error and a network would only add noise; where it is not, the
+network learns what a line leaves over. Held-out rows decide, for each output.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _INFLATION = 1.4
 class RidgeResidual(eqx.Module):
     """intercept + slopes . basis(z(theta)) + scale * network(z(theta)); z standardises. Only the network is trained.
 
-    There is no network where training found nothing beyond the ridge fit.
+    There is no network where no output is worth one; an output that is not has scale 0.
     """
 
     standardise: Standardiser

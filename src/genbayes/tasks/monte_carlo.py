@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
+from numpy.typing import ArrayLike
 
 from ..compiling import compiled
 from ..distances import Distance
@@ -19,7 +20,7 @@ _MOST_NUMBERS = 2**21
 
 
 def expected_distance(
-    task: Task, theta: Float[np.ndarray, "m dim"], x_o: Float[np.ndarray, "..."], runs: int, *, seed: int
+    task: Task, theta: ArrayLike, x_o: ArrayLike, runs: int, *, seed: int
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Monte Carlo estimates of E[d(x, x_o) | theta] from `runs` outputs of each parameter.
 
@@ -29,7 +30,7 @@ def expected_distance(
 
     Args:
         task: with a JAX simulator and a distance that needs no fitting, or is fitted.
-        theta: parameters, in the prior's units.
+        theta: parameters (m, dim), in the prior's units.
         x_o: the observation, of the shape of an output.
         runs: of each parameter, at least 2.
         seed: integer in [0, 2**32).
