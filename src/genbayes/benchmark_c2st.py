@@ -2,7 +2,6 @@
 
 import importlib.util
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -11,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from .metrics import c2st
-from .processes import cores, plain_main
+from .processes import cores, end_now, ignore_interrupt, plain_main
 
 T = TypeVar("T")
 # Draws, reference draws and seed.
@@ -67,7 +66,7 @@ class _Pool:
     def submit(self, pair: Pair) -> Future:
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self._workers, context, _ignore_interrupt)
+            self._executor = ProcessPoolExecutor(self._workers, context, ignore_interrupt)
         with plain_main():
             return self._executor.submit(_compare, *pair)
 
@@ -77,17 +76,8 @@ class _Pool:
             self._executor = None
 
     def stop(self) -> None:
-        if self._executor is None:
-            return
-        # A comparison takes up to minutes: an interrupted command does not wait for it.
-        for process in list((getattr(self._executor, "_processes", None) or {}).values()):
-            process.terminate()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._executor is not None:
+            end_now(self._executor)
 
 
 def _compare(draws: np.ndarray, reference: np.ndarray, seed: int) -> float:

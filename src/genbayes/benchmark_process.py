@@ -18,7 +18,7 @@ import cloudpickle
 import numpy as np
 
 from .baselines.method import Fitted, Method
-from .processes import plain_main
+from .processes import ignore_interrupt, plain_main
 from .simulate import simulate
 from .simulations import Simulations
 from .tasks import Task
@@ -152,8 +152,7 @@ def _death(code: int | None, log: Path) -> str:
 
 def _main(connection: Connection, payload: bytes, log: str) -> None:
     """The process: sends events, and waits for a word after each."""
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupt()
     with open(log, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

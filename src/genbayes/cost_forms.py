@@ -6,6 +6,7 @@ Array leaves of the trained parts have the ensemble members as their leading axi
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -134,21 +135,13 @@ def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Flo
 
     Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
     """
-    merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), eqx.tree_at(_network, ensemble, None, is_leaf=_nothing))
+    merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), replace(ensemble, network=None))
     ridge = merged(theta)
     if ensemble.network is None:
         return ridge
     z = merged.standardise(theta)
     networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
     return ridge + jnp.mean(networks, axis=0)
-
-
-def _network(ensemble: RidgeResidual) -> PyTree:
-    return ensemble.network
-
-
-def _nothing(leaf: PyTree) -> bool:
-    return leaf is None
 
 
 def distance_matrix(

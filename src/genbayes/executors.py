@@ -13,6 +13,8 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from .processes import end_now
+
 # What became of one row: its output, or the reason why there is none.
 Result = tuple[int, np.ndarray | str]
 WORKER_DIED = "worker process died"
@@ -199,10 +201,8 @@ class _Pool:
     def stop(self) -> None:
         if self._executor is None:
             return
-        # A worker may be hours from the end of its run; its rows stay pending.
-        for process in list((getattr(self._executor, "_processes", None) or {}).values()):
-            process.terminate()
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        # The rows of its workers stay pending.
+        end_now(self._executor)
         self._executor = None
 
     def _submit(self, tasks: list) -> Future:

@@ -124,23 +124,23 @@ def fit_mean(
     worth = np.mean(gain, axis=0) > 3 * np.std(gain, axis=0) / np.sqrt(len(gain))
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.
-        degree_of_each = np.where(worth, 1, degree_of_each)
-        smooth, _ = _polynomial(ensemble, z, features, degree_of_each, centred, folds)
-        smooth = _joined(smooth, curved, jnp.asarray(worth))
+        basis = Polynomial.fit(z, int(degree_of_each[~worth].max(initial=1)))
+        smooth = _joined(smooth, curved, jnp.asarray(worth), stack([basis] * config.members))
     ensemble = smooth
     intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)[None]
     return eqx.tree_at(lambda one: one.intercept, ensemble, intercept), record
 
 
-def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k"]) -> RidgeResidual:
-    """The members with networks for the outputs that are worth one, with polynomials for the others."""
-    size = smooth.slopes.shape[2]
+def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k"], basis: Polynomial) -> RidgeResidual:
+    """The members with networks for the outputs that are worth one, with polynomials on `basis` for the others."""
+    # A line's slopes, and those of every feature of the basis.
+    size = curved.slopes.shape[2] + basis.chosen.shape[3]
     linear = jnp.pad(curved.slopes, ((0, 0), (0, 0), (0, size - curved.slopes.shape[2])))
     return RidgeResidual(
         smooth.standardise,
-        smooth.basis,
+        basis,
         jnp.where(worth[None], curved.intercept, smooth.intercept),
-        jnp.where(worth[None, :, None], linear, smooth.slopes),
+        jnp.where(worth[None, :, None], linear, smooth.slopes[:, :, :size]),
         jnp.where(worth[None], curved.scale, 0.0),
         curved.network,
     )

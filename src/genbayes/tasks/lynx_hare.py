@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..distances import MeanSquaredError
 from ..prior import Prior
+from .ode import need_diffrax
 from .task import Task
 
 YEARS = np.arange(1900, 1921)
@@ -46,7 +47,7 @@ def lynx_hare() -> Task:
     Raises:
         ImportError: diffrax is not installed.
     """
-    _diffrax()
+    need_diffrax("lynx_hare")
     prior = Prior({name: dist.LogNormal(*values) for name, values in _PRIORS.items()})
     return Task("lynx_hare", prior, simulate, MeanSquaredError(), x_o=observation())
 
@@ -69,7 +70,7 @@ def trajectory(theta: Float[Array, " 6"], times: Float[Array, " times"]) -> Floa
 
     d log H / dt = birth - predation L, d log L / dt = -death + growth H; in logarithms densities stay positive.
     """
-    diffrax = _diffrax()
+    diffrax = need_diffrax("lynx_hare")
     birth, predation, death, growth = theta[:4]
 
     def field(t: Any, y: Array, args: Any) -> Array:
@@ -90,11 +91,3 @@ def trajectory(theta: Float[Array, " 6"], times: Float[Array, " times"]) -> Floa
     )
     good = solution.result == diffrax.RESULTS.successful
     return jnp.where(good, jnp.asarray(solution.ys), jnp.nan)
-
-
-def _diffrax() -> Any:
-    try:
-        import diffrax
-    except ImportError as error:
-        raise ImportError("the lynx_hare task needs diffrax: pip install 'genbayes[tasks]'.") from error
-    return diffrax
