@@ -1,6 +1,6 @@
 """`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ class Cost:
         x_shape: shape of one output.
         fit: what happened in training, one record per network.
         settings: how it was fitted (seed, simulations, configuration); plain values, stored with the cost.
+        condition_names: of the known conditions that the cost takes beside theta; none for most simulators.
     """
 
     form: CostForm
@@ -39,6 +40,7 @@ class Cost:
     x_shape: tuple[int, ...]
     fit: tuple[FitRecord, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    condition_names: tuple[str, ...] = ()
 
     @classmethod
     def exact(
@@ -63,7 +65,9 @@ class Cost:
 
     def __repr__(self) -> str:
         kind = type(self.form).__name__
-        return f"Cost({kind} of {self.distance.name}, parameters {', '.join(self.names)}, outputs {self.x_shape})"
+        conditions = f", conditions {', '.join(self.condition_names)}" if self.condition_names else ""
+        parameters = ", ".join(self.names)
+        return f"Cost({kind} of {self.distance.name}, parameters {parameters}{conditions}, outputs {self.x_shape})"
 
     @property
     def dim(self) -> int:
@@ -75,21 +79,23 @@ class Cost:
         """What went wrong in training."""
         return Outcome.joined(record.outcome for record in self.fit)
 
-    def __call__(self, theta: ArrayLike, x: ArrayLike) -> Float[Array, "..."]:
+    def __call__(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
 
         Args:
             theta: (..., dim).
             x: (..., *x_shape); leading axes broadcast against theta's.
+            conditions: known conditions (..., c) where the cost takes them, or a mapping from name to value; leading
+                axes broadcast against theta's.
 
         Raises:
-            ValueError: theta's last axis or x's last axes are not those of the simulations.
+            ValueError: theta's last axis, x's last axes or the conditions are not those of the simulations.
         """
-        return self._batched(theta, x, members=False)
+        return self._batched(theta, x, conditions, members=False)
 
-    def members(self, theta: ArrayLike, x: ArrayLike) -> Float[Array, "... members"]:
+    def members(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
-        return self._batched(theta, x, members=True)
+        return self._batched(theta, x, conditions, members=True)
 
     def embed(self, x_o: ArrayLike) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
@@ -114,7 +120,33 @@ class Cost:
             )
         return jnp.asarray(values, jnp.float32)
 
-    def _batched(self, theta: Any, x: Any, *, members: bool) -> Array:
+    def check_conditions(self, conditions: Any) -> Float[Array, "... c"]:
+        """Conditions as an array, from a mapping of names to values or from an array (..., c).
+
+        Raises:
+            ValueError: conditions are missing, too many, of other names or not finite.
+        """
+        names = self.condition_names
+        if conditions is None and not names:
+            return jnp.zeros(0)
+        expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
+        if conditions is None:
+            raise ValueError(
+                f"conditions are missing: the cost was fitted for {expected}; pass "
+                f"conditions={{{', '.join(f'{name!r}: ...' for name in names)}}}, those of the observation."
+            )
+        if isinstance(conditions, Mapping):
+            if set(conditions) != set(names):
+                raise ValueError(f"conditions has the names {sorted(conditions)}, but the cost takes {expected}.")
+            conditions = [conditions[name] for name in names]
+        values = jnp.asarray(conditions, jnp.float32)
+        if values.ndim == 0 or values.shape[-1] != len(names):
+            raise ValueError(
+                f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
+            )
+        return values
+
+    def _batched(self, theta: Any, x: Any, conditions: Any, *, members: bool) -> Array:
         theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
@@ -123,23 +155,25 @@ class Cost:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
-        batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x)
-        theta = jnp.broadcast_to(theta, (*batch, self.dim)).reshape(-1, self.dim)
+        known = self.check_conditions(conditions)
+        batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
+        parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
+        inputs = jnp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
         # One observation for all parameters is embedded once.
         one_observation = all(length == 1 for length in batch_x)
         x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-        values = _values(self.form, theta, x, one_observation, members)
+        values = _values(self.form, inputs, x, one_observation, members)
         return values.reshape(*batch, *values.shape[1:])
 
 
 # Not `compiled`: its compiler settings are refused inside a jit of the user's.
 @eqx.filter_jit
-def _values(form: CostForm, theta: Array, x: Array, one_observation: bool, members: bool) -> Array:
+def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool) -> Array:
     function = form.member_values if members else form.value
     if one_observation:
         embedded = form.embed(x)
-        return jax.vmap(lambda one: function(one, embedded))(theta)
-    return jax.vmap(lambda one, target: function(one, form.embed(target)))(theta, x)
+        return jax.vmap(lambda one: function(one, embedded))(inputs)
+    return jax.vmap(lambda one, target: function(one, form.embed(target)))(inputs, x)
 
 
 @compiled

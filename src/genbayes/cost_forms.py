@@ -1,6 +1,7 @@
 """The networks behind a cost: what each computes for ONE parameter and one embedded observation.
 
 `embed` does all that depends on the observation alone; samplers call it once and `member_values` at every step.
+Where known conditions vary between observations, they stand behind the parameters in `theta`.
 Array leaves of the trained parts have the ensemble members as their leading axis.
 """
 
@@ -14,10 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .distances import AdditiveDistance, Distance, HilbertDistance
-from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
+from .networks import PairNetwork, Standardiser
 from .regression import RidgeResidual
-
-Embedding = VectorEmbedding | SetEmbedding | TimeSeriesEmbedding
 
 
 class CostForm(eqx.Module):
@@ -96,22 +95,21 @@ class MarginalForm(CostForm):
 
 
 class NetworkForm(CostForm):
-    """The general cost: scale * softplus(network(theta, embedding of x_o))."""
+    """The general cost: scale * network(theta, embedding of x_o)."""
 
     standardise: Standardiser
-    embedding: Embedding
-    network: ResidualMLP
+    network: PairNetwork
     scale: Float[Array, " members"]
 
     def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "members width"]:
         """Each member's embedding of the observation."""
-        return eqx.filter_vmap(lambda module: module(x_o))(self.embedding)
+        return eqx.filter_vmap(lambda network: network.embedding(x_o))(self.network)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
 
-        def one(standardise: Standardiser, network: ResidualMLP, target: Float[Array, " width"]) -> Float[Array, ""]:
-            return jax.nn.softplus(network(jnp.concatenate([standardise(theta), target]))[0])
+        def one(standardise: Standardiser, network: PairNetwork, target: Float[Array, " width"]) -> Float[Array, ""]:
+            return network(standardise(theta), target)
 
         return self.scale * eqx.filter_vmap(one)(self.standardise, self.network, embedded)
 

@@ -124,7 +124,13 @@ def check_predictive(
     rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
     theta = draws.flat[rows]
     runs = simulate_at(
-        simulator, np.concatenate([theta, theta]), seed=seed, names=draws.names, workers=workers, progress=progress
+        simulator,
+        np.concatenate([theta, theta]),
+        seed=seed,
+        names=draws.names,
+        conditions=list(posterior.conditions.values()) if posterior.conditions else None,
+        workers=workers,
+        progress=progress,
     )
     first, second = runs.ok[: len(theta)], runs.ok[len(theta) :]
     kept = first & second
@@ -146,7 +152,7 @@ def check_predictive(
 
 def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
     """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
-    costs = np.asarray(posterior.cost.members(theta, posterior.x_o), np.float64)
+    costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions or None), np.float64)
     k = costs.shape[1]
     if k == 1 or len(costs) < 2:
         return 0.0

@@ -73,7 +73,7 @@ def fit_cost(
     config = (FitConfig() if structured else GENERAL_CONFIG) if config is None else config
     seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
-    theta = np.asarray(simulations.theta[rows], np.float32)
+    theta = np.asarray(simulations.inputs[rows], np.float32)
     x = np.asarray(simulations.x[rows], np.float32)
     distance.check_target(simulations.x_shape, simulations.x_shape)
     folds = Folds.make(np.arange(len(rows)), config, seed)
@@ -86,6 +86,8 @@ def fit_cost(
     else:
         kind = embedding_class(embedding, distance, simulations.x_shape)
         form, fit = fit_general(theta, x, distance, kind, folds, config, rng=rng, progress=progress)
+    dim = len(simulations.names)
+    ranges = [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()]
     settings = {
         "seed": seed,
         "simulations": len(simulations),
@@ -93,11 +95,13 @@ def fit_cost(
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "prior": simulations.prior,
-        "theta_range": [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()],
+        "theta_range": [limit[:dim] for limit in ranges],
+        "conditions_range": [limit[dim:] for limit in ranges],
+        "conditions_prior": simulations.conditions_prior,
         "config": asdict(config),
         "form": type(form).__name__,
     }
-    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings)
+    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
 
 
 def _fit_hilbert(

@@ -39,6 +39,7 @@ _CLASSES: dict[str, type] = {
         distances.UserDistance,
         eqx.nn.Conv1d,
         networks.Linear,
+        networks.PairNetwork,
         networks.ResidualMLP,
         networks.SetEmbedding,
         networks.Standardiser,
@@ -67,6 +68,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "form": _encode(cost.form, tensors, "form"),
         "distance": _encode(cost.distance, tensors, "distance"),
         "names": list(cost.names),
+        "condition_names": list(cost.condition_names),
         "x_shape": list(cost.x_shape),
         "settings": cost.settings,
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
@@ -136,6 +138,8 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         x_shape=tuple(described["x_shape"]),
         fit=tuple(_decode_record(record, tensors) for record in described["fit"]),
         settings=described["settings"],
+        # Absent where a file is older than conditions.
+        condition_names=tuple(described.get("condition_names", ())),
     )
 
 

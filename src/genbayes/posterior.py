@@ -26,6 +26,7 @@ class GibbsPosterior:
         cost: from `fit_cost`, `load` or `Cost.exact`.
         x_o: the observation, in the form of one output of the simulator.
         beta: inverse temperature, in 1 / units of the distance; there is no right value, and no default.
+        conditions: known conditions of the observation (a mapping from name to value), where the simulator takes them.
 
     Raises:
         ValueError: x_o has another shape or holds NaN or infinities; beta is not a positive number; the prior's
@@ -36,7 +37,7 @@ class GibbsPosterior:
         >>> draws = posterior.sample(4000, seed=0)
     """
 
-    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float | None = None):
+    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float | None = None, *, conditions: Any = None):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
         if not isinstance(cost, Cost):
@@ -50,15 +51,22 @@ class GibbsPosterior:
             )
         self.prior = prior
         self.cost = cost
-        self.outcome = _judge_prior(prior, cost)
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
-        self._target = Target(cost.form, cost.embed(self._x), jnp.asarray(self.beta, jnp.float32), prior)
+        self._conditions = _checked_conditions(cost, conditions)
+        self.outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        beta_now = jnp.asarray(self.beta, jnp.float32)
+        self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
 
     @property
     def x_o(self) -> np.ndarray:
         """The observation."""
         return np.asarray(self._x)
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """The known conditions of the observation."""
+        return dict(zip(self.cost.condition_names, np.asarray(self._conditions).tolist(), strict=True))
 
     def cost_at(self, theta: Any) -> Float[Array, "..."]:
         """The cost of parameters (..., dim) for this observation, in units of the distance.
@@ -67,7 +75,7 @@ class GibbsPosterior:
             ValueError: a parameter lies outside the prior's support, where there were no simulations to learn from.
         """
         self.prior.check_inside(theta)
-        return self.cost(theta, self._x)
+        return self.cost(theta, self._x, self._conditions)
 
     def log_density(self, theta: Any) -> Float[Array, "..."]:
         """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
@@ -78,7 +86,7 @@ class GibbsPosterior:
         safe = jnp.where(
             inside[..., None], jnp.asarray(theta, jnp.float32), jnp.broadcast_to(somewhere, jnp.shape(theta))
         )
-        return jnp.where(inside, prior - self.beta * self.cost(safe, self._x), -jnp.inf)
+        return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
         """Draws from the posterior.
@@ -105,6 +113,7 @@ class GibbsPosterior:
             names=self.prior.names,
             beta=self.beta,
             x_o=self.x_o,
+            conditions=self.conditions,
             sampler=sampler.name,
             seed=seed,
             statistics=sampled.statistics,
@@ -130,6 +139,31 @@ def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
         (
             f"{outside:.0%} of the prior lies outside the range of the simulated parameters, where the cost is a "
             "guess: use the prior of the simulations, or simulate again under this one.",
+        )
+    )
+
+
+def _checked_conditions(cost: Cost, conditions: Any) -> Float[Array, " c"]:
+    values = cost.check_conditions(conditions)
+    if values.ndim != 1 or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"conditions must be {len(cost.condition_names)} finite number(s), those of the one observation, got "
+            f"{np.asarray(values).tolist()}."
+        )
+    return values
+
+
+def _judge_conditions(cost: Cost, conditions: Float[Array, " c"]) -> Outcome:
+    """Nothing was simulated beyond the range of the simulated conditions."""
+    low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
+    if len(low) != len(conditions):
+        return Outcome()
+    return Outcome(
+        tuple(
+            f"The condition {name} = {value:.6g} lies outside the simulated range {a:.6g} to {b:.6g}, where the cost "
+            "is a guess: simulate again under conditions that cover it."
+            for name, value, a, b in zip(cost.condition_names, np.asarray(conditions), low, high, strict=True)
+            if not a <= value <= b
         )
     )
 

@@ -131,12 +131,13 @@ class Prior:
         """Limits of the support, (dim, 2), with -inf and inf where there is none."""
         return self._bounds
 
-    def sample(self, n: Any, *, seed: int) -> Float[Array, "n dim"]:
+    def sample(self, n: Any, *, seed: int, stream: int = PARAMETER_STREAM) -> Float[Array, "n dim"]:
         """Draw parameters; row i depends on (seed, i) alone, not on `n`.
 
         Args:
             n: number of draws.
             seed: integer in [0, 2**32).
+            stream: draws of different streams are independent (see `seeds`).
 
         Returns:
             Draws of shape (n, dim).
@@ -148,7 +149,7 @@ class Prior:
             raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}; write int(n).")
         # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
         length = max(16, 1 << max(n - 1, 0).bit_length())
-        return _sample_rows(self, length, jax.random.key(check_seed(seed)))[:n]
+        return _sample_rows(self, length, jax.random.key(check_seed(seed)), stream)[:n]
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """Draw one parameter vector (dim,) from a JAX key; traceable."""
@@ -282,6 +283,6 @@ def _apply(prior: Prior, method: str, signature: str, parts: list[Array]) -> lis
     return [jnp.vectorize(getattr(parameter, method), signature=signature)(part) for parameter, part in pairs]
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "length"))
-def _sample_rows(prior: Prior, length: int, key: Key[Array, ""]) -> Float[Array, "length dim"]:
-    return jax.vmap(lambda row: prior.sample_one(row_key(key, row, PARAMETER_STREAM)))(jnp.arange(length))
+@functools.partial(jax.jit, static_argnames=("prior", "length", "stream"))
+def _sample_rows(prior: Prior, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
+    return jax.vmap(lambda row: prior.sample_one(row_key(key, row, stream)))(jnp.arange(length))

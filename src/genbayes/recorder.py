@@ -18,15 +18,15 @@ class Recorder:
 
     Attributes:
         header: attributes of the store.
-        theta: parameters (n, dim) of the job.
+        inputs: parameters and, after them, known conditions (n, dim + c) of the job.
         rows: rows that are to be run (m,).
     """
 
-    def __init__(self, header: dict[str, Any], theta: np.ndarray, store: SimulationStore | None, retry_failed: bool):
+    def __init__(self, header: dict[str, Any], inputs: np.ndarray, store: SimulationStore | None, retry_failed: bool):
         self.header = header
-        self.theta = theta
+        self.inputs = inputs
         self._store = store
-        self._status = np.full(len(theta), PENDING, np.int32)
+        self._status = np.full(len(inputs), PENDING, np.int32)
         self._x: np.ndarray | None = None
         self._reasons: list[str] = list(header["reasons"])
         self._output_shape: tuple[int, ...] | None = None
@@ -114,25 +114,26 @@ class Recorder:
         if not (self._status == OK).any():
             counts = Counter(self._reasons[code] for code in self._status)
             listed = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
+            names = [*self.header["names"], *self.header.get("condition_names", ())]
             raise RuntimeError(
-                f"All {len(self.theta)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
-                f"theta = {dict(zip(self.header['names'], self.theta[0].tolist(), strict=True))}. Call the simulator "
-                f"once with this theta to see why."
+                f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
+                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
+                f"theta to see why."
             )
-        record = {"theta": self.theta, "x": self._x, "status": self._status, "reasons": self._reasons}
+        record = {"inputs": self.inputs, "x": self._x, "status": self._status, "reasons": self._reasons}
         return from_record({**self.header, **record, "seconds": self._seconds})
 
     def _load(self, store: SimulationStore) -> None:
-        record = store.read(len(self.theta))
+        record = store.read(len(self.inputs))
         # Not bit by bit: another device or JAX version may round differently.
-        size = np.abs(self.theta).max(axis=0)
-        if not (np.abs(record["theta"] - self.theta) <= 1e-5 * size).all():
+        size = np.abs(self.inputs).max(axis=0)
+        if not (np.abs(record["inputs"] - self.inputs) <= 1e-5 * size).all():
             raise ValueError(
                 f"`store`: the parameters in {store.path} differ from those that this prior and seed give now, perhaps "
                 f"because of another JAX or numpyro version. Give another path to `store`, or read it with "
                 f"Simulations.open."
             )
-        self.theta = record["theta"]
+        self.inputs = record["inputs"]
         self._status = record["status"]
         self._reasons = list(record["reasons"])
         self._seconds = record["seconds"]
@@ -142,7 +143,7 @@ class Recorder:
 
     def _fix_shape(self, output_shape: tuple[int, ...]) -> None:
         self._output_shape = output_shape
-        self._x = np.full((len(self.theta), *(output_shape or (1,))), np.nan, np.float32)
+        self._x = np.full((len(self.inputs), *(output_shape or (1,))), np.nan, np.float32)
         if self._store is not None:
             self._store.create_outputs(output_shape)
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Key
 
 PARAMETER_STREAM = 0
 SIMULATOR_STREAM = 1
+CONDITION_STREAM = 2
 
 
 def check_seed(seed: int) -> int:
@@ -39,6 +40,7 @@ def row_key(key: Key[Array, ""], row: int | Array, stream: int) -> Key[Array, ""
     Args:
         key: the key of the whole job.
         row: index of the simulation.
-        stream: `PARAMETER_STREAM` for the draw of the parameters, `SIMULATOR_STREAM` for the simulator's noise.
+        stream: `PARAMETER_STREAM` for the draw of the parameters, `SIMULATOR_STREAM` for the simulator's noise,
+            `CONDITION_STREAM` for the draw of the known conditions.
     """
     return jax.random.fold_in(jax.random.fold_in(key, row), stream)

@@ -16,13 +16,14 @@ from .executors import Result, run_in_workers, run_row, run_serially
 from .prior import Prior
 from .progress import progress_bar
 from .recorder import Recorder
-from .seeds import SIMULATOR_STREAM, check_seed, row_key
+from .seeds import CONDITION_STREAM, SIMULATOR_STREAM, check_seed, row_key
 from .simulations import Simulations, make_header
 from .store import SimulationStore
 
 _FORMS = (
     "Write either `def simulator(key, theta)` in JAX (one run; it is vectorised and compiled) or "
-    "`def simulator(theta, rng)` in Python (rng: numpy.random.Generator)"
+    "`def simulator(theta, rng)` in Python (rng: numpy.random.Generator), with a third parameter `conditions` where "
+    "known conditions vary"
 )
 _JAX_BATCH = 1024
 _PYTHON_BATCH = 32
@@ -34,6 +35,7 @@ def simulate(
     n: int,
     *,
     seed: int,
+    conditions: Prior | None = None,
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: int = 1,
@@ -43,10 +45,14 @@ def simulate(
     """Simulate n draws of the prior; every row depends on (seed, row) alone.
 
     Args:
-        simulator: `simulator(key, theta)` in JAX, or `simulator(theta, rng)` in Python; theta (dim,), one run.
+        simulator: `simulator(key, theta)` in JAX, or `simulator(theta, rng)` in Python; theta (dim,), one run. With
+            `conditions`: `simulator(key, theta, conditions)` or `simulator(theta, rng, conditions)`.
         prior: what the parameters are drawn from.
         n: number of simulations in all, those in the store included.
         seed: integer in [0, 2**32).
+        conditions: distribution of known inputs that vary between observations and are not inferred (a stimulus'
+            strength, a temperature); the simulator gets a draw of them as its third argument, `conditions`. It should
+            cover the conditions of all observations.
         store: path of a Zarr store that is written batch by batch; calling again resumes or extends it.
         batch_size: most runs at a time, per worker for a Python simulator.
         workers: number of processes for a Python simulator.
@@ -66,13 +72,20 @@ def simulate(
     """
     if not isinstance(prior, Prior):
         raise TypeError(f"`prior` must be a genbayes.Prior, got {type(prior).__name__}. Prior.from_torch converts.")
-    form = _check_call(simulator, n, batch_size, workers)
+    if not isinstance(conditions, Prior | None):
+        raise TypeError(
+            f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
+        )
+    form = _check_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
-    theta = np.asarray(prior.sample(n, seed=seed))
+    inputs = np.asarray(prior.sample(n, seed=seed))
     header = make_header(prior.names, seed, prior.describe(), qualified_name(simulator))
-    opened = _open_store(store, header, theta) if store is not None else None
-    recorder = Recorder(header, theta, opened, retry_failed)
-    return _run(simulator, form, recorder, batch_size, workers, progress)
+    if conditions is not None:
+        inputs = np.concatenate([inputs, conditions.sample(n, seed=seed, stream=CONDITION_STREAM)], axis=1)
+        header |= {"condition_names": list(conditions.names), "conditions_prior": conditions.describe()}
+    opened = _open_store(store, header, inputs) if store is not None else None
+    recorder = Recorder(header, inputs, opened, retry_failed)
+    return _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
 
 
 def simulate_at(
@@ -81,6 +94,7 @@ def simulate_at(
     *,
     seed: int,
     names: Sequence[str] | None = None,
+    conditions: Any = None,
     batch_size: int | None = None,
     workers: int = 1,
     progress: bool = True,
@@ -94,6 +108,7 @@ def simulate_at(
         theta: parameters (n, dim), in the simulator's units.
         seed: integer in [0, 2**32).
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+        conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them.
         batch_size: see `simulate`.
         workers: see `simulate`.
         progress: show progress on stderr.
@@ -111,9 +126,33 @@ def simulate_at(
     names = [f"theta_{i}" for i in range(parameters.shape[1])] if names is None else list(names)
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
-    form = _check_call(simulator, len(parameters), batch_size, workers)
+    form = _check_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], qualified_name(simulator))
-    return _run(simulator, form, Recorder(header, parameters, None, False), batch_size, workers, progress)
+    if conditions is not None:
+        given = _checked_conditions(conditions, len(parameters))
+        parameters = np.concatenate([parameters, given], axis=1)
+        header |= {"condition_names": [f"condition_{i}" for i in range(given.shape[1])]}
+    recorder = Recorder(header, parameters, None, False)
+    return _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
+
+
+def _checked_conditions(conditions: Any, n: int) -> np.ndarray:
+    values = np.atleast_1d(np.array(conditions, np.float32))
+    if values.ndim > 2 or 0 in values.shape or (values.ndim == 2 and len(values) != n):
+        raise ValueError(f"`conditions` must have shape (c,) or ({n}, c), one row per parameter, got {values.shape}.")
+    if not np.isfinite(values).all():
+        raise ValueError("`conditions` has NaN or infinite entries.")
+    return np.broadcast_to(values, (n, values.shape[-1]))
+
+
+def _of_inputs(simulator: Callable, form: Literal["jax", "python"], recorder: Recorder) -> Callable:
+    """The simulator as a function of its inputs in one vector: parameters, then conditions."""
+    dim = len(recorder.header["names"])
+    if recorder.inputs.shape[1] == dim:
+        return simulator
+    if form == "jax":
+        return lambda key, inputs: simulator(key, inputs[:dim], inputs[dim:])
+    return lambda inputs, rng: simulator(inputs[:dim], rng, inputs[dim:])
 
 
 def _run(
@@ -134,13 +173,13 @@ def _run(
             if not len(rows):
                 batches: Iterator[list[Result]] = iter(())
             elif form == "jax":
-                recorder.expect(_jax_output_shape(simulator, recorder.theta.shape[1]))
-                batches = _run_jax(simulator, seed, rows, recorder.theta, batch_size)
+                recorder.expect(_jax_output_shape(simulator, recorder.inputs.shape[1]))
+                batches = _run_jax(simulator, seed, rows, recorder.inputs, batch_size)
             elif workers == 1:
-                batches = run_serially(simulator, seed, rows, recorder.theta[rows], batch_size or _PYTHON_BATCH)
+                batches = run_serially(simulator, seed, rows, recorder.inputs[rows], batch_size or _PYTHON_BATCH)
             else:
                 batch = batch_size or _PYTHON_BATCH
-                batches = run_in_workers(simulator, seed, rows, recorder.theta[rows], batch, workers)
+                batches = run_in_workers(simulator, seed, rows, recorder.inputs[rows], batch, workers)
             for results in batches:
                 recorder.add(results)
                 advance(len(results), note=f"{recorder.n_failed} failed" if recorder.n_failed else "")
@@ -158,9 +197,9 @@ def _compare_with_store(simulator: Callable, form: Literal["jax", "python"], rec
     row, stored = done
     seed = recorder.header["seed"]
     if form == "jax":
-        again = next(_run_jax(simulator, seed, np.array([row]), recorder.theta, None))[0][1]
+        again = next(_run_jax(simulator, seed, np.array([row]), recorder.inputs, None))[0][1]
     else:
-        again = run_row(simulator, seed, row, recorder.theta[row])
+        again = run_row(simulator, seed, row, recorder.inputs[row])
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.
@@ -174,23 +213,23 @@ def _compare_with_store(simulator: Callable, form: Literal["jax", "python"], rec
 
 
 def _run_jax(
-    simulator: Callable, seed: int, rows: np.ndarray, theta: np.ndarray, batch_size: int | None
+    simulator: Callable, seed: int, rows: np.ndarray, inputs: np.ndarray, batch_size: int | None
 ) -> Iterator[list[Result]]:
     # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
     size = batch_size or min(_JAX_BATCH, max(16, 1 << (len(rows) - 1).bit_length()))
     key = jax.random.key(seed)
 
     @jax.jit
-    def run(batch: jax.Array, parameters: jax.Array) -> jax.Array:
-        def one(row: jax.Array, theta_row: jax.Array) -> jax.Array:
-            return simulator(row_key(key, row, SIMULATOR_STREAM), theta_row)
+    def run(batch: jax.Array, batch_inputs: jax.Array) -> jax.Array:
+        def one(row: jax.Array, inputs_row: jax.Array) -> jax.Array:
+            return simulator(row_key(key, row, SIMULATOR_STREAM), inputs_row)
 
-        return jax.vmap(one)(batch, parameters).astype(jnp.float32)
+        return jax.vmap(one)(batch, batch_inputs).astype(jnp.float32)
 
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         padded = np.pad(batch, (0, size - len(batch)), mode="edge")
-        outputs = np.asarray(run(jnp.asarray(padded), jnp.asarray(theta[padded])))
+        outputs = np.asarray(run(jnp.asarray(padded), jnp.asarray(inputs[padded])))
         # As arrays: iterating over scalar outputs would give numpy scalars.
         yield [(int(row), np.asarray(output)) for row, output in zip(batch, outputs, strict=False)]
 
@@ -218,11 +257,13 @@ def _jax_output_shape(simulator: Callable, dim: int) -> tuple[int, ...]:
     return output.shape
 
 
-def _check_call(simulator: Callable, n: int, batch_size: int | None, workers: int) -> Literal["jax", "python"]:
+def _check_call(
+    simulator: Callable, n: int, batch_size: int | None, workers: int, *, conditional: bool
+) -> Literal["jax", "python"]:
     for argument, value in (("n", n), ("batch_size", batch_size), ("workers", workers)):
         if value is not None and value < 1:
             raise ValueError(f"`{argument}` must be at least 1, got {value}.")
-    form = _form(simulator)
+    form = _form(simulator, conditional)
     if form == "jax" and workers > 1:
         raise ValueError(
             f"`workers` must be 1 for a JAX simulator, got {workers}: its runs are vectorised and use all cores "
@@ -231,7 +272,7 @@ def _check_call(simulator: Callable, n: int, batch_size: int | None, workers: in
     return form
 
 
-def _form(simulator: Callable) -> Literal["jax", "python"]:
+def _form(simulator: Callable, conditional: bool) -> Literal["jax", "python"]:
     try:
         parameters = list(inspect.signature(simulator).parameters.values())
     except (TypeError, ValueError):
@@ -239,7 +280,13 @@ def _form(simulator: Callable) -> Literal["jax", "python"]:
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = [p.name for p in positional]
     required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    fits = len(names) >= 2 and set(required) <= set(names[:2])
+    takes = 3 if conditional or names[2:3] == ["conditions"] else 2
+    fits = len(names) >= takes and set(required) <= set(names[:takes])
+    if fits and takes == 3 and not conditional and "conditions" in required:
+        raise ValueError(
+            "`simulator` takes known conditions, and none are given: pass conditions=Prior({...}) to simulate, or "
+            "their values to simulate_at."
+        )
     if fits and names[0] == "key":
         return "jax"
     if fits and names[0] == "theta" and names[1] == "rng":
@@ -255,11 +302,11 @@ def qualified_name(simulator: Any) -> str:
     return f"{named.__module__}:{named.__qualname__}"
 
 
-def _open_store(path: str | Path, header: dict[str, Any], theta: np.ndarray) -> SimulationStore:
+def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
     if not Path(path).exists():
-        return SimulationStore.create(path, header, theta)
+        return SimulationStore.create(path, header, inputs)
     opened = SimulationStore.open(path, writable=True)
     opened.check_header(header)
-    if len(theta) > len(opened):
-        opened.append(theta[len(opened) :])
+    if len(inputs) > len(opened):
+        opened.append(inputs[len(opened) :])
     return opened

@@ -1,7 +1,7 @@
 """Simulations: parameters, outputs and what became of each run, in memory and on disk."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ class Simulations:
         prior: description of the prior (`Prior.describe()`), empty if unknown.
         simulator: `module:qualname` of the simulator, empty if unknown.
         seconds: time spent on simulating.
+        conditions: known inputs that are not inferred (n, c), float32, in their own units; (n, 0) where there are none.
+        condition_names: one name per coordinate of `conditions`.
+        conditions_prior: description of their distribution, empty if unknown.
     """
 
     theta: np.ndarray
@@ -40,6 +43,13 @@ class Simulations:
     prior: list[dict]
     simulator: str
     seconds: float
+    conditions: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    condition_names: tuple[str, ...] = ()
+    conditions_prior: list[dict] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.condition_names and not len(self.conditions):
+            object.__setattr__(self, "conditions", np.zeros((len(self.theta), 0), np.float32))
 
     def __repr__(self) -> str:
         return f"Simulations({self.summary()})"
@@ -51,6 +61,11 @@ class Simulations:
     def ok(self) -> np.ndarray:
         """Which rows have an output, (n,) bool."""
         return self.status == OK
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """All that a run depends on but its noise: parameters, then conditions, (n, dim + c)."""
+        return np.concatenate([self.theta, self.conditions], axis=1)
 
     @property
     def n_failed(self) -> int:
@@ -75,13 +90,16 @@ class Simulations:
         return text
 
     @classmethod
-    def from_arrays(cls, theta: Any, x: Any, names: Sequence[str] | None = None) -> "Simulations":
+    def from_arrays(
+        cls, theta: Any, x: Any, names: Sequence[str] | None = None, *, conditions: Mapping[str, Any] | None = None
+    ) -> "Simulations":
         """Take over simulations that exist already.
 
         Args:
             theta: parameters (n, dim).
             x: outputs (n, ...); (n,) is read as (n, 1). Rows with NaN or infinity are marked as failed.
             names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+            conditions: known inputs that are not inferred: name -> (n,) values.
 
         Raises:
             ValueError: shapes that do not fit, or parameters that are not finite.
@@ -105,7 +123,15 @@ class Simulations:
         reasons = list(INITIAL_REASONS)
         status = np.array([reason_code(output_problem(row), reasons) for row in outputs], np.int32)
         outputs[status != OK] = np.nan
-        return cls(parameters, outputs, status, tuple(reasons), names, -1, [], "", 0.0)
+        known = {name: np.array(values, np.float32) for name, values in (conditions or {}).items()}
+        for name, values in known.items():
+            if values.shape != (len(parameters),) or not np.isfinite(values).all():
+                raise ValueError(
+                    f"`conditions`: {name!r} must have one finite number per row of `theta`, shape "
+                    f"({len(parameters)},), got shape {values.shape}."
+                )
+        columns = np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32)
+        return cls(parameters, outputs, status, tuple(reasons), names, -1, [], "", 0.0, columns, tuple(known))
 
     @classmethod
     def open(cls, path: str | Path) -> "Simulations":
@@ -123,22 +149,27 @@ class Simulations:
         Raises:
             FileExistsError: something is at `path` already.
         """
-        store = SimulationStore.create(path, self._header(), self.theta)
+        store = SimulationStore.create(path, self._header(), self.inputs)
         store.create_outputs(self.x_shape)
         store.write(np.arange(len(self)), self.x, self.status, self.reasons)
         store.add_seconds(self.seconds)
 
     def to_xarray(self) -> xr.Dataset:
-        """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ..."""
+        """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
         arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
         status = {"status": (("simulation",), self.status)}
-        return xr.Dataset(
-            {**arrays, **status}, {"parameter": list(self.names)}, {**self._header(), "seconds": self.seconds}
-        )
+        coordinates = {"parameter": list(self.names)}
+        if self.condition_names:
+            arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
+            coordinates |= {"condition": list(self.condition_names)}
+        return xr.Dataset({**arrays, **status}, coordinates, {**self._header(), "seconds": self.seconds})
 
     def _header(self) -> dict[str, Any]:
-        return {**make_header(self.names, self.seed, self.prior, self.simulator), "reasons": list(self.reasons)}
+        header = make_header(self.names, self.seed, self.prior, self.simulator)
+        if self.condition_names:
+            header |= {"condition_names": list(self.condition_names), "conditions_prior": self.conditions_prior}
+        return {**header, "reasons": list(self.reasons)}
 
 
 def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
@@ -161,10 +192,13 @@ def from_record(record: dict[str, Any]) -> Simulations:
     codes = codes[np.argsort(first_rows)]
     renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
+    dim = len(record["names"])
+    record = {"condition_names": (), "conditions_prior": [], **record}
+    record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}
     values["status"] = renumbered[status]
     values["reasons"] = (*INITIAL_REASONS, *(reasons[code] for code in codes))
-    values["names"] = tuple(values["names"])
+    values["names"], values["condition_names"] = tuple(values["names"]), tuple(values["condition_names"])
     return Simulations(**values)
 
 

@@ -1,4 +1,4 @@
-"""The Zarr store of simulations: one group with the arrays theta, x and status, readable with xarray."""
+"""The Zarr store of simulations: one group with the arrays theta, conditions, x and status, readable with xarray."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ import zarr
 import zarr.errors
 
 FORMAT = "genbayes-simulations"
-FORMAT_VERSION = 1
+# 2: with known conditions. A store without them is written as version 1, which earlier releases read.
+FORMAT_VERSION = 2
 PENDING = 1
 _CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
@@ -53,8 +54,8 @@ class SimulationStore:
         return cls(group, path)
 
     @classmethod
-    def create(cls, path: str | Path, header: dict[str, Any], theta: np.ndarray) -> "SimulationStore":
-        """Make a store with the given attributes and parameters (n, dim); all rows are pending.
+    def create(cls, path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> "SimulationStore":
+        """Make a store with the given attributes, parameters and conditions (n, dim + c); all rows are pending.
 
         Raises:
             FileExistsError: something else is at `path`.
@@ -63,11 +64,15 @@ class SimulationStore:
             raise FileExistsError(f"`store`: {path} exists already. Give another path, or remove it.")
         group = zarr.open_group(str(path), mode="w-" if not Path(path).exists() else "w", zarr_format=3)
         store = cls(group, path)
-        store._create("theta", (0, theta.shape[1]), np.float32, np.nan, ("simulation", "parameter"))
+        dim, conditions = len(header["names"]), len(header.get("condition_names", ()))
+        store._create("theta", (0, dim), np.float32, np.nan, ("simulation", "parameter"))
+        if conditions:
+            store._create("conditions", (0, conditions), np.float32, np.nan, ("simulation", "condition"))
         store._create("status", (0,), np.int32, PENDING, ("simulation",))
         # The format last: a store whose creation was interrupted is not taken for a whole one.
-        store.append(theta)
-        group.attrs.update({**header, "seconds": 0.0, "format": FORMAT, "format_version": FORMAT_VERSION})
+        store.append(inputs)
+        version = 2 if conditions else 1
+        group.attrs.update({**header, "seconds": 0.0, "format": FORMAT, "format_version": version})
         store._consolidate()
         return store
 
@@ -90,19 +95,22 @@ class SimulationStore:
         Raises:
             ValueError: naming what differs, with both values.
         """
-        for key in ("prior", "seed", "simulator", "names"):
-            stored, given = self._group.attrs.get(key), header[key]
+        for key in ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior"):
+            stored, given = self._group.attrs.get(key), header.get(key)
             if stored != given:
                 raise ValueError(
                     f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
                 )
 
-    def append(self, theta: np.ndarray) -> None:
-        """Add parameters (m, dim) as pending rows."""
+    def append(self, inputs: np.ndarray) -> None:
+        """Add parameters and conditions (m, dim + c) as pending rows."""
         start = len(self)
-        length = start + len(theta)
-        self._array("theta").resize((length, theta.shape[1]))
-        self._array("theta")[start:] = theta
+        length = start + len(inputs)
+        dim = self._array("theta").shape[1]
+        for name, values in (("theta", inputs[:, :dim]), ("conditions", inputs[:, dim:])):
+            if values.shape[1]:
+                self._array(name).resize((length, values.shape[1]))
+                self._array(name)[start:] = values
         if "x" in self._group:
             self._array("x").resize((length, *(self.x_shape or ())))
         self._array("status").resize((length,))
@@ -131,11 +139,13 @@ class SimulationStore:
         self._consolidate()
 
     def read(self, n: int | None = None) -> dict[str, Any]:
-        """Return theta, x and status of the first n rows (all if None), and the attributes."""
+        """Return inputs (theta, conditions), x and status of the first n rows (all if None), and the attributes."""
         rows = slice(0, len(self) if n is None else n)
-        theta = np.asarray(self._array("theta")[rows])
-        x = np.asarray(self._array("x")[rows]) if "x" in self._group else np.zeros((len(theta), 0), np.float32)
-        return {"theta": theta, "x": x, "status": np.asarray(self._array("status")[rows]), **self.attributes}
+        inputs = np.asarray(self._array("theta")[rows])
+        if "conditions" in self._group:
+            inputs = np.concatenate([inputs, np.asarray(self._array("conditions")[rows])], axis=1)
+        x = np.asarray(self._array("x")[rows]) if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
+        return {"inputs": inputs, "x": x, "status": np.asarray(self._array("status")[rows]), **self.attributes}
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]

@@ -182,7 +182,12 @@ def run_report(
 def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
     """A warning where the draws are those of another cost than the given one."""
     theta, before = draws.flat[:20], draws.cost.reshape(-1)[:20]
-    if np.allclose(np.asarray(cost(theta, draws.x_o)), before, rtol=1e-3, atol=1e-3 * float(np.abs(before).max())):
+    if np.allclose(
+        np.asarray(cost(theta, draws.x_o, draws.conditions or None)),
+        before,
+        rtol=1e-3,
+        atol=1e-3 * float(np.abs(before).max()),
+    ):
         return []
     return ["The cost was fitted anew after these draws were made: sample again."]
 

@@ -34,6 +34,7 @@ class Draws:
         statistics: what the sampler reports.
         seconds: "compile" and "run".
         sampler_outcome: what the sampler itself found wrong.
+        conditions: known conditions of the observation, by name.
     """
 
     theta: Float[np.ndarray, "chain draw dim"]
@@ -46,6 +47,7 @@ class Draws:
     statistics: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     sampler_outcome: Outcome = field(default_factory=Outcome)
+    conditions: dict[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         chains, draws, dim = self.theta.shape
@@ -143,6 +145,7 @@ class Draws:
             "parameters": json.dumps(self.names),
             "seconds": json.dumps(self.seconds),
             "sampler_messages": json.dumps(self.sampler_outcome.messages),
+            "conditions": json.dumps(self.conditions),
         }
         posterior = xr.Dataset(
             {name: (("chain", "draw"), self.theta[..., i]) for i, name in enumerate(self.names)},
@@ -194,6 +197,7 @@ class Draws:
             statistics={name: array if array.ndim else array.item() for name, array in values.items()},
             seconds=json.loads(attributes["seconds"]),
             sampler_outcome=Outcome(tuple(json.loads(attributes["sampler_messages"]))),
+            conditions=json.loads(attributes.get("conditions", "{}")),
         )
 
 

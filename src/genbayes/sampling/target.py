@@ -16,11 +16,12 @@ from ..prior import Prior
 class Target(eqx.Module):
     """The Gibbs posterior of one observation in unconstrained coordinates u, for ONE u.
 
-    The embedded observation, beta and the networks are traced arrays: other values compile nothing.
+    The embedded observation, known conditions, beta and the networks are traced arrays: other values compile nothing.
     """
 
     form: CostForm
     embedded: PyTree
+    conditions: Float[Array, " c"]
     beta: Float[Array, ""]
     prior: Prior = eqx.field(static=True)
 
@@ -30,7 +31,7 @@ class Target(eqx.Module):
 
     def cost(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """The cost at theta(u)."""
-        return self.form.value(self.prior.from_unconstrained(u), self.embedded)
+        return self.form.value(jnp.concatenate([self.prior.from_unconstrained(u), self.conditions]), self.embedded)
 
     def log_density(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """Unnormalised log posterior density of u."""
