@@ -13,18 +13,22 @@ ORDER = """
 outcome processes timing compiling progress seeds parameter torch_priors prior
 distances.base distances.vectors distances.sets distances
 store simulations executors recorder simulate
-networks training polynomial regression cost_forms fit_marginal fit_general cost fit_cost persistence
+networks training polynomial regression mixture cost_forms fit_marginal fit_general cost fit_cost persistence
 sampling.draws sampling.target sampling.smc sampling.nuts sampling posterior metrics diagnostics
 citations plot_support plot_pairs plot_predictive plots
 report_html report_verdict report
 tasks.task tasks.grid tasks.ode tasks.observations tasks.monte_carlo tasks.linear_gaussian tasks.lynx_hare
-tasks.uniform_1d tasks.two_moons tasks.gaussian_mixture tasks.lotka_volterra tasks.sir tasks
+tasks.uniform_1d tasks.two_moons tasks.gaussian_mixture tasks.lotka_volterra tasks.sir
+tasks.hodgkin_huxley.arithmetic tasks.hodgkin_huxley.model tasks.hodgkin_huxley.statistics
+tasks.hodgkin_huxley.simulator tasks.hodgkin_huxley.nwb tasks.hodgkin_huxley.recording
+tasks.hodgkin_huxley.conditional tasks.hodgkin_huxley.task tasks.hodgkin_huxley tasks
 baselines.method baselines.particles baselines.cost_methods baselines.rejection baselines.flows baselines.npe
 baselines.nle baselines.emulator baselines
 benchmark_results benchmark_metrics benchmark_plan benchmark_process benchmark_c2st benchmark
 benchmark_table plot_benchmark benchmark_page
 observation toml_table user_code problem artefacts workflow terminal commands
-argument_types benchmark_command cli __main__
+plot_traces hodgkin_huxley_inputs hodgkin_huxley_results hodgkin_huxley_posterior
+argument_types benchmark_command hodgkin_huxley_command cli __main__
 """.split()  # noqa: SIM905 (a list of lines would hide the layers)
 
 

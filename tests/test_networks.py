@@ -1,13 +1,13 @@
 """Standardisers, networks and the ridge fit against closed forms."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from genbayes.fit_marginal import _atoms, _linear_start, _weights
-from genbayes.networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
+from genbayes.networks import PairNetwork, ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding
 from genbayes.regression import ridge
 
 RNG = np.random.default_rng(0)
@@ -67,13 +67,50 @@ def test_set_embedding_reads_sets_in_any_order_and_number() -> None:
     assert float(jnp.max(jnp.abs(embedding(jnp.asarray(x[1])) - one))) > 0.01
 
 
-def test_vector_embedding_is_linear_nearby_and_bounded_far_out() -> None:
+def test_vector_embedding_standardises() -> None:
     x = RNG.normal(3.0, 2.0, (500, 4)).astype(np.float32)
-    embedding = VectorEmbedding(x, rng=RNG)
     z = (x[0] - x.mean(axis=0)) / x.std(axis=0)
-    np.testing.assert_allclose(embedding(jnp.asarray(x[0])), np.arcsinh(z), atol=1e-4)
-    assert np.all(np.abs(embedding(jnp.full(4, 1e9))) < 25)
+    np.testing.assert_allclose(VectorEmbedding(x, rng=RNG)(jnp.asarray(x[0])), z, atol=1e-4)
     assert VectorEmbedding(x.reshape(500, 2, 2), rng=RNG)(jnp.zeros((2, 2))).shape == (4,)
+
+
+def pair_network() -> PairNetwork:
+    """Of two parameters and outputs of two coordinates, with weights as after training."""
+    network = PairNetwork(2, VectorEmbedding(RNG.normal(size=(500, 2)), rng=RNG), 16, 1, rng=RNG)
+    weights = jnp.asarray(RNG.normal(size=(1, 16)), jnp.float32)
+    return eqx.tree_at(lambda one: one.network.last.weight, network, weights)
+
+
+def test_pair_network_is_a_softplus_and_a_mean_of_squares() -> None:
+    # The network sees the target compressed, the squares as it is.
+    network = pair_network()
+    for z, embedded in RNG.normal(size=(5, 2, 2)).astype(np.float32):
+        value = network.network(jnp.concatenate([z, jnp.arcsinh(embedded)]))[0]
+        linear = np.asarray(network.squares(jnp.concatenate([z, embedded])), np.float64)
+        expected = np.log1p(np.exp(float(value))) + np.mean(linear**2)
+        assert float(network(jnp.asarray(z), jnp.asarray(embedded))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_pair_network_takes_the_embedding_of_a_set_as_it_is() -> None:
+    network = PairNetwork(2, SetEmbedding(RNG.normal(size=(50, 6, 2)), rng=RNG), 16, 1, rng=RNG)
+    weights = jnp.asarray(RNG.normal(size=(1, 16)), jnp.float32)
+    network = eqx.tree_at(lambda one: one.network.last.weight, network, weights)
+    z, embedded = jnp.ones(2), jnp.asarray(3 * RNG.normal(size=32), jnp.float32)
+    both = jnp.concatenate([z, embedded])
+    expected = jax.nn.softplus(network.network(both)[0]) + jnp.mean(network.squares(both) ** 2)
+    assert float(network(z, embedded)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_pair_network_can_be_a_squared_distance_everywhere() -> None:
+    # Maps that are differences of coordinates, 16 in all: mean of squares = 16 / 16 * ||z - y||^2.
+    network = pair_network()
+    weight = jnp.concatenate([4 * jnp.eye(2, 4) - 4 * jnp.eye(2, 4, 2), jnp.zeros((14, 4))])
+    network = eqx.tree_at(lambda one: (one.squares.weight, one.squares.bias), network, (weight, jnp.zeros(16)))
+    network = eqx.tree_at(lambda one: one.network.last.weight, network, jnp.zeros((1, 16)))
+    for scale in (1.0, 1e4):
+        z, embedded = jnp.array([0.3, -1.0]), scale * jnp.array([2.0, 1.0])
+        expected = float(jnp.sum((z - embedded) ** 2)) + np.log1p(np.exp(float(network.network.last.bias[0])))
+        assert float(network(z, embedded)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("time", [1, 2, 3, 16, 33, 500])
@@ -133,55 +170,3 @@ def test_ridge_recovers_a_line_exactly() -> None:
     intercept, slopes, _, _ = ridge(z, (3 + z @ [2.0, -1.0])[:, None])
     np.testing.assert_allclose(intercept, [3], rtol=1e-6)
     np.testing.assert_allclose(slopes, [[2, -1]], rtol=1e-6)
-
-
-def quantile_grid(values: np.ndarray, cells: int) -> np.ndarray:
-    return np.quantile(values, np.arange(1, cells) / cells, axis=0, method="inverted_cdf").T
-
-
-def test_atoms_are_quantiles_within_their_cells() -> None:
-    values = np.stack([RNG.normal(size=4000), RNG.exponential(size=4000)], axis=1)
-    grid = quantile_grid(values, 10)
-    atoms = _atoms(values, grid)
-    assert atoms.shape == (2, 10, 8)
-    for j in range(2):
-        for k in range(9):
-            assert np.all(atoms[j, k] <= grid[j, k])
-            assert np.all(atoms[j, k + 1] > grid[j, k])
-    # Cells hold equal numbers, so the atoms' mean is the mean, but for the tails' last sixteenths.
-    np.testing.assert_allclose(atoms.mean(axis=(1, 2)), values.mean(axis=0), atol=0.02)
-
-
-def test_atoms_of_counts_with_ties_are_the_counts() -> None:
-    values = np.stack([RNG.poisson(1.0, 4000), np.full(4000, 3)], axis=1).astype(np.float64)
-    grid = quantile_grid(values, 40)
-    atoms = _atoms(values, grid)
-    below = np.stack([(values <= points).mean(axis=0) for points in grid.T], axis=1)
-    weights = np.diff(np.concatenate([np.zeros((2, 1)), below, np.ones((2, 1))], axis=1), axis=1)
-    # The law that cells and atoms stand for has the mean and mean absolute deviation from 2 of the values.
-    np.testing.assert_allclose(np.sum(weights * atoms.mean(axis=2), axis=1), values.mean(axis=0), atol=0.01)
-    away = np.sum(weights * np.abs(atoms - 2).mean(axis=2), axis=1)
-    np.testing.assert_allclose(away, np.abs(values - 2).mean(axis=0), atol=0.01)
-    assert np.all(atoms[1] == 3)
-
-
-def test_weights_are_the_widths_of_cells() -> None:
-    values = np.stack([RNG.uniform(0, 1, 20000), RNG.uniform(0, 50, 20000), np.full(20000, 0.1)], axis=1)
-    weights = np.asarray(_weights(values, quantile_grid(values, 20)))
-    # Equal cells of two coordinates that differ in units only; none of a constant one.
-    np.testing.assert_allclose(weights[:2], 1 / 38, rtol=0.1)
-    assert np.all(weights[2] < 1e-6)
-    np.testing.assert_allclose(weights.sum(), 1, rtol=1e-5)
-
-
-def test_linear_start_is_the_distribution_function_of_a_gaussian() -> None:
-    z = RNG.normal(size=(4000, 2))
-    values = (z @ [1.0, -0.5] + 0.5 * RNG.normal(size=4000))[:, None]
-    grid = quantile_grid(values, 20)
-    intercept, slopes, scale = _linear_start(z, values, grid, np.arange(4000))
-    point = np.array([0.7, -0.4])
-    found = 1 / (1 + np.exp(-(intercept + slopes @ point)))
-    normal = np.array([0.5 * (1 + float(jax.scipy.special.erf((g - 0.9) / 0.5 / np.sqrt(2)))) for g in grid[0]])
-    # The logistic function's 0.0095, and the regression's 1 / sqrt(4000) slopes.
-    assert np.max(np.abs(found - normal)) < 0.0095 + 0.03
-    np.testing.assert_array_equal(scale, 1)

@@ -1,10 +1,12 @@
 import sys
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import genbayes as gb
+from genbayes.fit_cost import default_config
 from genbayes.observation import read_observation
 from genbayes.problem import read_problem
 from genbayes.workflow import as_output
@@ -71,7 +73,9 @@ def test_everything_that_the_file_says_arrives(read, tmp_path):
     assert problem.distance.scale is None
     assert problem.x_o is not None
     np.testing.assert_array_equal(problem.x_o, [1.5, 2.5])
-    assert problem.fit == gb.FitConfig(members=2, learning_rate=1.0)
+    # Settings that the file leaves out are those of the general network, not of FitConfig.
+    assert problem.fit == replace(default_config(problem.distance, "general"), members=2, learning_rate=1.0)
+    assert problem.fit != gb.FitConfig(members=2, learning_rate=1.0)
     assert (problem.method, problem.embedding) == ("general", "series")
     assert (problem.sample.beta, problem.sample.n, problem.sample.sampler) == ((1.0, 10.0), 7, "nuts")
     assert (problem.report.labels, problem.report.axis, problem.report.kind) == (("a", "b"), "year", "series")

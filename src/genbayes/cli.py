@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import benchmark_command, commands, workflow
+from . import benchmark_command, commands, hodgkin_huxley_command, workflow
 from .argument_types import count, natural, path, positive
 from .artefacts import Folder
 from .citations import version
@@ -22,6 +22,7 @@ examples:
   genbayes report predator.toml
   genbayes run predator.toml --beta 10           all stages of a problem
   genbayes benchmark                             tasks with known answers
+  genbayes hodgkin-huxley --recordings DIR       a neuron model for each recording
 """
 EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
@@ -117,4 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Run methods on tasks with known answers: a table, figures and a page; resumable."
     benchmark = subparsers.add_parser("benchmark", help=text, description=text, parents=[common])
     benchmark_command.add_arguments(benchmark)
+    text = "Infer a Hodgkin-Huxley model from each intracellular recording of a folder, with one fit for all."
+    neuron = subparsers.add_parser("hodgkin-huxley", help=text, description=text, parents=[common])
+    hodgkin_huxley_command.add_arguments(neuron)
     return parser

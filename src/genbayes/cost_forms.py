@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from .distances import AdditiveDistance, Distance, HilbertDistance
+from .mixture import LogisticMixture
 from .networks import PairNetwork, Standardiser
 from .regression import RidgeResidual
 
@@ -69,29 +70,31 @@ class HilbertForm(CostForm):
 
 
 class MarginalForm(CostForm):
-    """sum_j sum_k P(x_j in cell k | theta) * mean over the cell of d_j(u, x_o_j): any additive distance.
+    """The mean over coordinates j of E[d_j(x_j, x_o_j) | theta]: any additive distance.
 
-    The network gives the distribution function of every output coordinate at its grid points; `atoms` are simulated
-    values (quantiles) within the cells.
+    The networks give the distribution of every output coordinate; the distance comes in only here.
     """
 
     distance: AdditiveDistance
-    distribution: RidgeResidual
-    atoms: Float[Array, "coordinates cells per_cell"]
+    distribution: LogisticMixture
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "coordinates cells"]:
-        """The distance of the observation to the cells of each coordinate, averaged over a cell."""
-        scale = jnp.broadcast_to(jnp.asarray(1.0 if self.distance.scale is None else self.distance.scale), x_o.shape)
-        values = (x_o / scale).reshape(-1)[:, None, None]
-        away = self.distance.per_coordinate(self.atoms / scale.reshape(-1)[:, None, None], values)
-        return jnp.mean(away, axis=2) / x_o.size
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, " coordinates"]:
+        """The coordinates, scaled."""
+        return (x_o / self._scale(x_o)).reshape(-1)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
-        logits = eqx.filter_vmap(lambda module: module(theta))(self.distribution)
-        # Summed by parts: one product per grid point, and no differences of nearly equal probabilities.
-        steps = (embedded[:, :-1] - embedded[:, 1:]).reshape(-1)
-        return jax.nn.sigmoid(logits) @ steps + jnp.sum(embedded[:, -1])
+
+        def one(mixture: LogisticMixture) -> Float[Array, ""]:
+            values, probability = mixture.atoms(theta)
+            scale = jnp.ravel(self._scale(embedded))[:, None]
+            return jnp.sum(probability * self.distance.per_coordinate(values / scale, embedded[:, None]))
+
+        return eqx.filter_vmap(one)(self.distribution) / len(embedded)
+
+    def _scale(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        scale = jnp.asarray(1.0 if self.distance.scale is None else self.distance.scale)
+        return scale if scale.ndim == 0 else scale.reshape(x.shape)
 
 
 class NetworkForm(CostForm):

@@ -14,7 +14,7 @@ from .cost_forms import HilbertForm, mean_prediction
 from .distances import AdditiveDistance, Distance, HilbertDistance
 from .distances.sets import KernelDistance
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
-from .fit_marginal import fit_marginal
+from .fit_marginal import MARGINAL_CONFIG, fit_marginal
 from .outcome import Outcome
 from .regression import Folds, RidgeResidual, fit_mean
 from .seeds import check_seed
@@ -42,7 +42,7 @@ def fit_cost(
         simulations: at least a few hundred; failed rows are left out, so the cost is E[d | theta, success].
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
-        config: see `FitConfig`; if not given, its defaults, or `GENERAL_CONFIG` for the general network.
+        config: see `FitConfig`; if not given, that of `default_config`.
         method: "general" takes the general network even where the distance has a structure to use.
         embedding: how the general network reads an observation: as a "vector", as a "set" of trials
             (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
@@ -69,8 +69,8 @@ def fit_cost(
         )
     if method not in ("auto", "general"):
         raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
-    structured = method == "auto" and isinstance(distance, HilbertDistance | AdditiveDistance)
-    config = (FitConfig() if structured else GENERAL_CONFIG) if config is None else config
+    structured = _structured(distance, method)
+    config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
     theta = np.asarray(simulations.inputs[rows], np.float32)
@@ -102,6 +102,20 @@ def fit_cost(
         "form": type(form).__name__,
     }
     return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
+
+
+def default_config(distance: Distance, method: Literal["auto", "general"] = "auto") -> FitConfig:
+    """What `fit_cost` takes where no configuration is given: for features, marginal distributions or the general cost.
+
+    Start from it to change a single setting: `dataclasses.replace(default_config(distance), members=8)`.
+    """
+    if not _structured(distance, method):
+        return GENERAL_CONFIG
+    return FitConfig() if isinstance(distance, HilbertDistance) else MARGINAL_CONFIG
+
+
+def _structured(distance: Distance, method: str) -> bool:
+    return method == "auto" and isinstance(distance, HilbertDistance | AdditiveDistance)
 
 
 def _fit_hilbert(

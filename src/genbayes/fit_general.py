@@ -3,24 +3,24 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .compiling import compiled
-from .cost_forms import Embedding, NetworkForm, distance_matrix
+from .cost_forms import NetworkForm, distance_matrix
 from .distances import Distance
 from .distances.sets import KernelDistance, SlicedWasserstein
-from .networks import ResidualMLP, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding, stack
+from .networks import Embedding, PairNetwork, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding, stack
 from .regression import Folds
 from .training import FitConfig, FitRecord, train
 
 _FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
-# a parameter and a third of the steps the error at the largest beta of two moons was twice as large.
-GENERAL_CONFIG = FitConfig(members=2, depth=3, batch_size=128, max_epochs=200, patience=50, targets=2, noise_targets=2)
+# a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
+# to the end: the last, smallest steps gain the most.
+GENERAL_CONFIG = FitConfig(depth=3, batch_size=128, patience=100, targets=2, noise_targets=2)
 
 EmbeddingName = Literal["auto", "vector", "set", "series"]
 
@@ -47,13 +47,6 @@ def embedding_class(name: EmbeddingName, distance: Distance, x_shape: tuple[int,
         f"outputs of shape {x_shape} may be a set of trials, a time series or a plain array: say which by "
         "embedding='set', 'series' or 'vector'."
     )
-
-
-class _Member(eqx.Module):
-    """What is trained of one member."""
-
-    embedding: Embedding
-    network: ResidualMLP
 
 
 def fit_general(
@@ -87,11 +80,12 @@ def fit_general(
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = jax.vmap(standardise)(jnp.asarray(theta))
 
-    def build() -> _Member:
-        embed = embedding(train_x, rng=rng)
-        return _Member(embed, ResidualMLP(theta.shape[1] + embed.out_size, 1, config.width, config.depth, rng=rng))
-
-    members = stack([build() for _ in range(config.members)])
+    members = stack(
+        [
+            PairNetwork(theta.shape[1], embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
+            for _ in range(config.members)
+        ]
+    )
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
     scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
     trained, record = train(
@@ -108,13 +102,12 @@ def fit_general(
     )
 
     k = config.members
-    form = NetworkForm(stack([standardise] * k), trained.embedding, trained.network, stack([scale] * k))
-    return form, (record,)
+    return NetworkForm(stack([standardise] * k), trained, stack([scale] * k)), (record,)
 
 
 @dataclass(frozen=True)
 class _PairLoss:
-    """Mean gamma deviance over pairs of a row's parameter and other rows' outputs, some of these with noise added.
+    """Mean gamma deviance over pairs of a row's parameter and other rows' outputs, some of these made unlike any row.
 
     Row i meets rows i + 1, i + 2, ... of the (shuffled) batch: every row serves as a target equally often and none
     meets itself, whose distance 0 is no draw of d.
@@ -123,27 +116,53 @@ class _PairLoss:
     targets: int
     noise_targets: int
 
-    def __call__(self, module: _Member, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray) -> Float[Array, ""]:
+    def __call__(
+        self, module: PairNetwork, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
+    ) -> Float[Array, ""]:
         z, x, distance, noise_std, scale = data
         x, z, n = x[rows], z[rows], len(rows)
         total, pairs = jnp.zeros(()), 0
-        noise = noise_std[None] * jax.random.normal(key, x.shape)
-        for targets, count in ((x, self.targets), (x + noise, self.noise_targets)):
+        noisy = (contaminated if isinstance(module.embedding, SetEmbedding) else blurred)(x, noise_std, key)
+        # A set half a batch on is contaminated by trials of the row itself.
+        for targets, count in ((x, min(self.targets, n - 1)), (noisy, min(self.noise_targets, n // 2 - 1))):
             if count == 0:
                 continue
-            partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(min(count, n - 1))[None]) % n
+            partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(count)[None]) % n
             embedded = jax.vmap(module.embedding)(targets)
 
             def row_error(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
                 def error(other: Array) -> Array:
-                    predicted = jax.nn.softplus(module.network(jnp.concatenate([one_z, embedded[other]]))[0])
-                    return gamma_deviance(predicted, distance(one_x, targets[other]) / scale)
+                    return gamma_deviance(module(one_z, embedded[other]), distance(one_x, targets[other]) / scale)
 
                 return jnp.sum(jax.vmap(error)(others))
 
             errors = jax.vmap(row_error, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
             total, pairs = total + jnp.sum(errors), pairs + partners.size
         return total / pairs
+
+
+def blurred(
+    x: Float[Array, "n *x_shape"], noise_std: Float[Array, "*x_shape"], key: PRNGKeyArray
+) -> Float[Array, "n *x_shape"]:
+    """Outputs plus independent noise."""
+    return x + noise_std[None] * jax.random.normal(key, x.shape)
+
+
+def contaminated(
+    x: Float[Array, "n trials trial_dim"], noise_std: Float[Array, "trials trial_dim"], key: PRNGKeyArray
+) -> Float[Array, "n trials trial_dim"]:
+    """Sets of which some trials belong to the set half a batch before, displaced together (gross errors: Huber 1964).
+
+    The share of such trials is uniform, and so is the size of the displacement, up to 1.5 `noise_std`. A set is
+    misspecified where its trials are not of one parameter. Independent noise only makes wide clouds of them: trained
+    on those, the posterior of a set of two far clusters was told from the exact one in 88, not 72 of 100 cases.
+    """
+    n, trials, dim = x.shape
+    share_key, which_key, size_key, direction_key = jax.random.split(key, 4)
+    foreign = jax.random.uniform(which_key, (n, trials, 1)) < jax.random.uniform(share_key, (n, 1, 1))
+    size = 1.5 * jax.random.uniform(size_key, (n, 1, 1)) * jnp.mean(noise_std, axis=0)[None, None]
+    displaced = jnp.roll(x, n // 2, axis=0) + size * jax.random.normal(direction_key, (n, 1, dim))
+    return jnp.where(foreign, displaced, x)
 
 
 def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Float[Array, ""]:

@@ -1,4 +1,4 @@
-"""Fits the distribution function of every output coordinate given the parameters, on a grid of quantiles."""
+"""Fits the distribution of every output coordinate given the parameters, by maximum likelihood."""
 
 from typing import Any
 
@@ -6,18 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from .cost_forms import MarginalForm
 from .distances import AdditiveDistance
-from .networks import Standardiser
-from .polynomial import Polynomial
-from .regression import Folds, RidgeResidual, ridge, ridge_ensemble
+from .mixture import Bend, LogisticMixture
+from .networks import ResidualMLP, Standardiser, stack
+from .regression import Folds, best_degrees, polynomial_ensemble
 from .training import FitConfig, FitRecord, train
 
-_CELLS = 80
-_ATOMS = 8
+_COMPONENTS = 4
+# Of a coordinate's standard deviation: what no component is narrower than. Whole numbers and repeated values would
+# otherwise draw the likelihood to infinity.
+_FLOOR = 0.01
+# A wider network than for means: distributions change abruptly where a neuron begins to fire.
+MARGINAL_CONFIG = FitConfig(members=2, width=128, depth=3, max_epochs=150, patience=20)
 
 
 def fit_marginal(
@@ -30,7 +32,7 @@ def fit_marginal(
     rng: np.random.Generator,
     progress: bool,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
-    """Fits P(x_j <= u_jk | theta) by cross-entropy weighted by cell width, from a linear fit on normal scores.
+    """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
     Args:
         theta: parameters, (n, dim).
@@ -42,76 +44,43 @@ def fit_marginal(
         progress: show a progress bar.
     """
     values = x.reshape(len(x), -1)
-    cells = int(np.clip(len(x) // 20, 4, _CELLS))
-    probabilities = np.arange(1, cells) / cells
-    grid = np.quantile(values, probabilities, axis=0, method="inverted_cdf").T
+    bend = Bend.fit(values)
+    bent = np.asarray(jax.vmap(bend)(jnp.asarray(values)), np.float64)
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)))
-    starts = [_linear_start(z, values, grid, rows) for rows in folds.train]
-    ensemble = ridge_ensemble(standardise, Polynomial.fit(z, 1), starts, config, rng=rng)
-    data = (jnp.asarray(theta), jnp.asarray(values), jnp.asarray(grid, jnp.float32), _weights(values, grid))
-    ensemble, record = train(
-        ensemble,
-        _cross_entropy,
-        data,
+    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+    degree_of_each, features = best_degrees(z, bent)
+    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, bent, folds)
+    std = bent.std(axis=0)
+    # A constant coordinate has neither spread nor error.
+    floor = np.where(std > 0, _FLOOR * std, _FLOOR)
+    residual = np.maximum(errors.std(axis=0), floor)
+    members = config.members
+    size = values.shape[1] * 3 * _COMPONENTS
+    mixtures = LogisticMixture(
+        bend=stack([bend] * members),
+        location=location,
+        residual=jnp.tile(jnp.asarray(residual, jnp.float32), (members, 1)),
+        floor=jnp.tile(jnp.asarray(floor, jnp.float32), (members, 1)),
+        network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
+    )
+    mixtures, record = train(
+        mixtures,
+        _negative_log_likelihood,
+        (jnp.asarray(theta), jnp.asarray(bent, jnp.float32)),
         folds.train,
         folds.validation,
         config,
         rng=rng,
         name="marginal distributions",
-        loss_name="cross-entropy of P(x <= grid), weighted by the width of the cells",
+        loss_name="negative log-likelihood of a coordinate, mean over coordinates",
         progress=progress,
     )
-    return MarginalForm(distance, ensemble, jnp.asarray(_atoms(values, grid), jnp.float32)), (record,)
+    return MarginalForm(distance, mixtures), (record,)
 
 
-def _cross_entropy(module: RidgeResidual, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray) -> Float[Array, ""]:
+def _negative_log_likelihood(
+    module: LogisticMixture, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
+) -> Float[Array, ""]:
     del key
-    theta, values, grid, weights = data
-    below = values[rows][:, :, None] <= grid[None]
-    logits = jax.vmap(module)(theta[rows]).reshape(below.shape)
-    # -log sigmoid(l) where the output is below the grid point, -log sigmoid(-l) where it is not.
-    return jnp.mean(jnp.sum(jax.nn.softplus(jnp.where(below, -logits, logits)) * weights[None], axis=(1, 2)))
-
-
-def _weights(values: np.ndarray, grid: np.ndarray) -> Float[Array, "coordinates points"]:
-    """Half the width of the two cells at a grid point: by how much an error there changes an absolute distance.
-
-    In units of the coordinate's standard deviation, so that all coordinates count alike. The outermost cells are
-    cut at the 99.9 % quantiles; single runs far out would otherwise own the loss.
-    """
-    low, high = np.quantile(values, [0.001, 0.999], axis=0)
-    edges = np.concatenate([np.minimum(low, grid[:, 0])[:, None], grid, np.maximum(high, grid[:, -1])[:, None]], axis=1)
-    std = values.std(axis=0)
-    widths = (edges[:, 2:] - edges[:, :-2]) / 2 / np.where(std > 0, std, 1.0)[:, None]
-    return jnp.asarray(widths / np.maximum(widths.sum(), 1e-12), jnp.float32)
-
-
-def _linear_start(
-    z: np.ndarray, values: np.ndarray, grid: np.ndarray, rows: np.ndarray
-) -> tuple[Float[np.ndarray, " outputs"], Float[np.ndarray, "outputs dim"], Float[np.ndarray, " outputs"]]:
-    """Logits of Phi((t_k - b z - a) / s): a linear fit of each coordinate's normal scores, with its residual spread."""
-    n = len(rows)
-    ranks = rankdata(values[rows], axis=0)
-    intercept, slopes, spread, _ = ridge(z[rows].astype(np.float64), ndtri((ranks - 0.5) / n))
-    below = np.stack([(values[rows] <= points).mean(axis=0) for points in grid.T], axis=1)
-    steps = ndtri(np.clip(below, 0.5 / n, 1 - 0.5 / n))
-    # A normal distribution function is a logistic one of 1.702 times the argument to within 0.0095.
-    factor = 1.702 / np.maximum(spread, 0.02)[:, None]
-    slopes = -np.repeat(factor * slopes, grid.shape[1], axis=0)
-    return (factor * (steps - intercept[:, None])).reshape(-1), slopes, np.ones(steps.size)
-
-
-def _atoms(values: np.ndarray, grid: np.ndarray) -> Float[np.ndarray, "coordinates cells per_cell"]:
-    """Quantiles of the simulated values within each cell (u_k, u_k+1]; an empty cell holds its upper end."""
-    coordinates, points = grid.shape
-    atoms = np.empty((coordinates, points + 1, _ATOMS), np.float64)
-    probabilities = (np.arange(_ATOMS) + 0.5) / _ATOMS
-    for j in range(coordinates):
-        ordered = np.sort(values[:, j])
-        # Numbers of values at or below each grid point: the same comparison as the labels.
-        ends = np.concatenate([[0], np.searchsorted(ordered, grid[j], side="right"), [len(ordered)]])
-        for k, (low, high) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
-            inside = ordered[low:high] if high > low else grid[j, [min(k, points - 1)]]
-            atoms[j, k] = np.quantile(inside, probabilities)
-    return atoms
+    theta, bent = data
+    return -jnp.mean(jax.vmap(module.log_density)(theta[rows], bent[rows]))

@@ -87,11 +87,7 @@ class ResidualMLP(eqx.Module):
 
 
 class VectorEmbedding(eqx.Module):
-    """A vector output as the network sees it: standardised, and compressed beyond a few standard deviations.
-
-    asinh is linear near the simulations and logarithmic far out, so an observation outside their range moves the
-    network's input by a bounded amount.
-    """
+    """A vector output, standardised; the network behind it sees it compressed beyond a few standard deviations."""
 
     standardise: Standardiser
     out_size: int = eqx.field(static=True)
@@ -103,7 +99,11 @@ class VectorEmbedding(eqx.Module):
 
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, " out_size"]:
         """Embeds one output of any shape as the vector of its coordinates."""
-        return jnp.arcsinh(self.standardise(x.reshape(-1)))
+        return self.standardise(x.reshape(-1))
+
+    def compressed(self, embedded: Float[Array, " out_size"]) -> Float[Array, " out_size"]:
+        """asinh, linear near the simulations and logarithmic far out, where a network knows nothing."""
+        return jnp.arcsinh(embedded)
 
 
 class SetEmbedding(eqx.Module):
@@ -129,6 +129,10 @@ class SetEmbedding(eqx.Module):
         for layer in self.layers[1:]:
             hidden = jax.vmap(layer)(jax.nn.silu(hidden))
         return jnp.mean(hidden, axis=0)
+
+    def compressed(self, embedded: Float[Array, " out_size"]) -> Float[Array, " out_size"]:
+        """The same: trials were compressed before they were embedded."""
+        return embedded
 
 
 class TimeSeriesEmbedding(eqx.Module):
@@ -162,6 +166,37 @@ class TimeSeriesEmbedding(eqx.Module):
             hidden[:, low : max(high, low + 1)].mean(axis=1) for low, high in zip(edges[:-1], edges[1:], strict=True)
         ]
         return jnp.concatenate(parts)
+
+    def compressed(self, embedded: Float[Array, " out_size"]) -> Float[Array, " out_size"]:
+        """The same: values were compressed before they were embedded."""
+        return embedded
+
+
+Embedding = VectorEmbedding | SetEmbedding | TimeSeriesEmbedding
+
+
+class PairNetwork(eqx.Module):
+    """A positive function of a parameter and a target: softplus of a network, plus a mean of squares of linear maps.
+
+    Distances grow without bound as parameter and target part, many of them as a square. A network has to learn that
+    piece by piece and stops where the simulations do; the squares know it, also far beyond them. Where a distance is
+    nothing of the kind they cost little: on two moons errors are the same without them.
+    """
+
+    embedding: Embedding
+    network: ResidualMLP
+    squares: Linear
+
+    def __init__(self, dim: int, embedding: Embedding, width: int, depth: int, *, rng: np.random.Generator):
+        in_size = dim + embedding.out_size
+        self.embedding = embedding
+        self.network = ResidualMLP(in_size, 1, width, depth, rng=rng)
+        self.squares = Linear(in_size, width, rng=rng)
+
+    def __call__(self, z: Float[Array, " dim"], embedded: Float[Array, " out_size"]) -> Float[Array, ""]:
+        """The value for one standardised parameter and one embedded target."""
+        seen = jnp.concatenate([z, self.embedding.compressed(embedded)])
+        return jax.nn.softplus(self.network(seen)[0]) + jnp.mean(self.squares(jnp.concatenate([z, embedded])) ** 2)
 
 
 def stack(members: list[T]) -> T:

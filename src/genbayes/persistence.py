@@ -16,14 +16,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
-from . import cost_forms, distances, networks, polynomial, regression
+from . import cost_forms, distances, mixture, networks, polynomial, regression
 from .cost import Cost
 from .distances import UserDistance
 from .outcome import Outcome
 from .training import FitRecord
 
 _FORMAT = "genbayes-cost"
-_VERSION = 2
+_VERSION = 3
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
@@ -38,6 +38,8 @@ _CLASSES: dict[str, type] = {
         distances.SlicedWasserstein,
         distances.UserDistance,
         eqx.nn.Conv1d,
+        mixture.Bend,
+        mixture.LogisticMixture,
         networks.Linear,
         networks.PairNetwork,
         networks.ResidualMLP,

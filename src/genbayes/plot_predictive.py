@@ -106,7 +106,9 @@ def _coordinates(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], b
     figure, panels = _panels(len(labels), 1.9, 4)
     ranks = rank_of(x, x_o)
     for j, ax in enumerate(panels):
-        limits = window(x[:, j], include=x_o[j])
+        limits, bulk = (window(x[:, j], include=x_o[j], level=level) for level in (0.99, 0.9))
+        # A few wild runs must not shrink the others to a line.
+        limits = bulk if np.ptp(limits) > 8 * np.ptp(bulk) else limits
         if before is not None:
             wide = window(before[:, j], include=limits, level=0.9)
             limits = wide if np.ptp(wide) < 6 * np.ptp(limits) else limits

@@ -6,7 +6,7 @@ Every mistake in the file becomes a ValueError that names the file, the table, t
 import inspect
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,7 @@ import numpyro.distributions
 
 from . import distances
 from .distances import Distance, UserDistance
+from .fit_cost import default_config
 from .fit_general import EmbeddingName
 from .observation import read_observation
 from .prior import Prior
@@ -64,12 +65,13 @@ class Problem:
         prior: over its parameters.
         distance: between two outputs.
         x_o: the observation, or None.
-        fit: how the cost is fitted.
+        fit: how the cost is fitted; None for the default of the distance.
         method: see `fit_cost`.
         embedding: see `fit_cost`.
         sample: how draws are made.
         report: how the observation is shown.
         distance_settings: the table [distance], which is stored with a cost.
+        conditions: distribution of the known conditions, where the simulator takes them; see `simulate`.
     """
 
     name: str
@@ -78,12 +80,13 @@ class Problem:
     prior: Prior
     distance: Distance
     x_o: np.ndarray | None = None
-    fit: FitConfig = field(default_factory=FitConfig)
+    fit: FitConfig | None = None
     method: Literal["auto", "general"] = "auto"
     embedding: EmbeddingName = "auto"
     sample: SampleSettings = field(default_factory=SampleSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     distance_settings: dict[str, Any] = field(default_factory=dict)
+    conditions: Prior | None = None
 
 
 def read_problem(path: str | Path) -> Problem:
@@ -114,21 +117,22 @@ def read_problem(path: str | Path) -> Problem:
     top.need("simulator", 'simulator = "module:function"')
     top.need("prior", "a table [prior] with one distribution per parameter")
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
-    fit, method, embedding = _read_fit(top.table("fit"))
-    distance = top.table("distance")
+    settings = top.table("distance")
+    distance = _read_distance(settings)
+    fit, method, embedding = _read_fit(top.table("fit"), distance)
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
         simulator=_callable(top, "simulator"),
         prior=_read_prior(top),
-        distance=_read_distance(distance),
+        distance=distance,
         x_o=_read_observation(top.table("observation")) if "observation" in content else None,
         fit=fit,
         method=method,
         embedding=embedding,
         sample=_read_sample(top.table("sample")),
         report=_read_report(top.table("report")),
-        distance_settings=distance.content,
+        distance_settings=settings.content,
     )
 
 
@@ -219,15 +223,15 @@ def _read_observation(table: Table) -> np.ndarray:
         raise type(error)(str(table.error(key, str(error)))) from error
 
 
-def _read_fit(table: Table) -> tuple[FitConfig, Any, Any]:
+def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
     kinds = {item.name: type(item.default) for item in fields(FitConfig)}
     table.check_keys((*kinds, "method", "embedding"))
     given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
+    method = table.choice("method", ("auto", "general"), "auto")
     try:
-        config = FitConfig(**given)
+        config = replace(default_config(distance, method), **given)
     except ValueError as error:
         raise table.error("", str(error)) from error
-    method = table.choice("method", ("auto", "general"), "auto")
     return config, method, table.choice("embedding", get_args(EmbeddingName), "auto")
 
 

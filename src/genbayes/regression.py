@@ -116,7 +116,7 @@ def fit_mean(
         progress=progress,
     )
     degree_of_each, features = best_degrees(z, centred)
-    smooth, smooth_errors = _polynomial(ensemble, z, features, degree_of_each, centred, folds)
+    smooth, smooth_errors = polynomial_ensemble(standardise, z, features, degree_of_each, centred, folds)
     curved, errors = _last_layers_solved(ensemble, data, folds)
     # Held-out rows decide for each output, and in doubt for the polynomial: a network where there is nothing for it to
     # find adds its noise, and costs its time at every step of every sampler.
@@ -190,8 +190,8 @@ def _squared_loss(
     return jnp.mean(errors**2)
 
 
-def _polynomial(
-    ensemble: RidgeResidual,
+def polynomial_ensemble(
+    standardise: Standardiser,
     z: Float[np.ndarray, "n dim"],
     features: Float[np.ndarray, "n size"],
     degree_of_each: Int[np.ndarray, " k"],
@@ -213,7 +213,7 @@ def _polynomial(
         for member, rows in enumerate(folds.validation)
     ]
     solved = RidgeResidual(
-        standardise=ensemble.standardise,
+        standardise=stack([standardise] * members),
         basis=stack([Polynomial.fit(z, degree)] * members),
         intercept=jnp.asarray(intercept, jnp.float32),
         slopes=jnp.asarray(slopes, jnp.float32),

@@ -66,7 +66,7 @@ def report(
         check: The `PredictiveCheck` of the draws; without it the page says that the cost was not checked.
         simulations: The `Simulations` of the training, for failures and the prior's outputs.
         title: Heading of the page.
-        figures: Further pictures, caption -> matplotlib Figure.
+        figures: Further pictures, caption -> matplotlib Figure; they come first.
         settings: Further settings to record, name -> value.
         seconds: Further stages, name -> seconds.
         warnings: Further points that need care, as plain text.
@@ -91,7 +91,7 @@ def report(
         found.append(Finding("note", text))
     x_prior = None if simulations is None else _prior_outputs(simulations, np.shape(posterior.x_o))
     predictive = {"axis": axis, "labels": labels, "kind": kind, "prior_x": x_prior}
-    pictures = [*_pictures(posterior, draws, check, predictive), *dict(figures or {}).items()]
+    pictures = [*dict(figures or {}).items(), *_pictures(posterior, draws, check, predictive)]
     sections = [
         _verdict(found),
         section("Parameters", _parameters(posterior.prior, draws)),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from .artefacts import Folder, command_line, save_draws
 from .cost import Cost
 from .diagnostics import PredictiveCheck, check_predictive
-from .fit_cost import fit_cost
+from .fit_cost import default_config, fit_cost
 from .persistence import save
 from .posterior import GibbsPosterior
 from .problem import Problem
@@ -53,6 +54,7 @@ def run_simulations(
                 problem.prior,
                 n,
                 seed=seed,
+                conditions=problem.conditions,
                 store=folder.simulations,
                 batch_size=batch_size,
                 workers=workers,
@@ -90,6 +92,8 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     messages = []
     if settings.get("prior") != problem.prior.describe():
         messages.append(f"The cost was fitted on simulations of another prior: simulate with this one, then {again}")
+    if settings.get("conditions_prior", []) != _conditions_prior(problem):
+        messages.append(f"The cost was fitted under other conditions: simulate under these, then {again}")
     if settings.get("simulator") != name:
         messages.append(
             f"The cost was fitted on simulations of {settings.get('simulator')}, the problem names {name}: simulate "
@@ -100,7 +104,8 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
         messages.append(
             f"The cost was fitted on {settings.get('simulations')} simulations, and {stored} are stored now: {again}"
         )
-    wanted = {**_fit_settings(problem), "config": asdict(problem.fit)}
+    config = default_config(problem.distance, problem.method) if problem.fit is None else problem.fit
+    wanted = {**_fit_settings(problem), "config": asdict(config)}
     if any(settings.get(key) != value for key, value in wanted.items()):
         messages.append(f"The tables [distance] or [fit] have changed since the cost was fitted: {again}")
     return messages
@@ -116,8 +121,9 @@ def run_sampling(
     seed: int,
     sampler: str,
     x_o: np.ndarray | None = None,
+    conditions: Mapping[str, float] | None = None,
 ) -> Draws:
-    """Samples at one inverse temperature and stores the draws.
+    """Samples at one inverse temperature, under the observation's known conditions if any, and stores the draws.
 
     Raises:
         ValueError: there is no observation, or it does not fit the cost.
@@ -127,7 +133,7 @@ def run_sampling(
         raise ValueError(
             f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
         )
-    posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta)
+    posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta, conditions=conditions)
     draws = posterior.sample(n, seed=seed, sampler=SAMPLERS[sampler]())
     save_draws(draws, folder)
     return draws
@@ -143,14 +149,18 @@ def run_report(
     resimulate: int = 500,
     workers: int = 1,
     warnings: tuple[str, ...] = (),
+    figures: Callable[[PredictiveCheck], Mapping[str, Any]] | None = None,
+    extra_settings: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Reported:
-    """Runs the simulator at `resimulate` draws (0: at none) and writes the report."""
-    posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta)
+    """Runs the simulator at `resimulate` draws (0: at none) and writes the report.
+
+    `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table.
+    """
+    posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions or None)
     check, seconds = None, {}
     if resimulate:
-        # Another seed than that of the training simulations, for independent noise.
-        seed = (simulations.seed + 1) % 2**32
+        seed = resimulation_seed(simulations)
         started = time.perf_counter()
         with plain_main():
             check = check_predictive(
@@ -169,7 +179,8 @@ def run_report(
         check=check,
         simulations=simulations,
         title=problem.name,
-        settings={"problem": str(problem.path)} if problem.path else None,
+        figures=figures(check) if figures is not None and check is not None else None,
+        settings={**({"problem": str(problem.path)} if problem.path else {}), **(extra_settings or {})},
         seconds=dict(seconds),
         warnings=warnings,
         axis=axis,
@@ -177,6 +188,11 @@ def run_report(
         kind=settings.kind,
     )
     return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
+
+
+def resimulation_seed(simulations: Simulations) -> int:
+    """Another seed than that of the training simulations, so that new runs at draws have independent noise."""
+    return (simulations.seed + 1) % 2**32
 
 
 def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
@@ -204,6 +220,10 @@ def need_plots() -> None:
     """Raises ImportError early where a report could not be drawn after hours of work."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("the report needs matplotlib: pip install 'genbayes[plots]'.")
+
+
+def _conditions_prior(problem: Problem) -> list[dict]:
+    return [] if problem.conditions is None else problem.conditions.describe()
 
 
 def _fit_settings(problem: Problem) -> dict[str, Any]:
