@@ -348,7 +348,8 @@ def test_conditions_of_a_recording_give_its_own_current():
     prior = hh.conditions_prior()
     assert prior.names == tuple(known)
     # The five published recordings' range, with room.
-    assert np.all(prior.bounds[:, 0] < [0.9, -89]) and np.all(prior.bounds[:, 1] > [1.6, -74])
+    assert np.all(prior.bounds[:, 0] < [0.9, -89])
+    assert np.all(prior.bounds[:, 1] > [1.6, -74])
 
 
 def test_the_task_is_that_of_a_recording_and_not_in_the_benchmark():

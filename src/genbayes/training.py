@@ -39,7 +39,7 @@ class FitConfig:
         patience: epochs without a better validation loss after which a member stops.
         validation_fraction: share of the rows that a member never trains on.
         targets: outputs paired with every parameter of a step as if they were observed (general cost only).
-        noise_targets: further such targets, made unlike the simulations: outputs plus noise; or, where outputs are sets,
+        noise_targets: further such targets, made unlike the simulations: outputs plus noise; where they are sets,
             a random share of the trials taken from another set and displaced (general cost only; the paper had 100 in
             all, here they are fresh in each step, and `GENERAL_CONFIG` has 2 for every parameter).
         noise_scale: standard deviation of that noise, in prior-predictive standard deviations (the paper: 2); in sets

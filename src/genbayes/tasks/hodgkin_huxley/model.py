@@ -166,7 +166,7 @@ def gates(voltage: Float[Array, "..."], theta: Float[Array, "8 ..."], dt: float)
     """
     tau_max, minus_v_t = theta[4], theta[5]
     # Beyond these voltages no neuron goes, and powers of w would leave the range of float32.
-    v = clip(voltage + minus_v_t, -150, 250)
+    v = clip(voltage + minus_v_t, -150.0, 250.0)
     inverse_w = exp(v * (-1 / 40))
     inverse_w2 = inverse_w * inverse_w
     inverse_w8 = (inverse_w2 * inverse_w2) * (inverse_w2 * inverse_w2)
@@ -177,7 +177,7 @@ def gates(voltage: Float[Array, "..."], theta: Float[Array, "8 ..."], dt: float)
     beta_h = 4 / (1 + e40)
     alpha_n = 0.16 * _efun(-0.2 * (v - 15), inverse_w8 * float(np.exp(15 / 5)))
     beta_n = inverse_w * float(0.5 * np.exp(10 / 40))
-    q = exp(clip(voltage + 35, -150, 150) * 0.05)
+    q = exp(clip(voltage + 35, -150.0, 150.0) * 0.05)
     steady_p = (q * q) / (1 + q * q)
     sums = (alpha_m + beta_m, alpha_h + beta_h, alpha_n + beta_n)
     steady = (alpha_m / sums[0], alpha_h / sums[1], alpha_n / sums[2], steady_p)
