@@ -51,7 +51,7 @@ class Stimulus:
             voltage needs some), lasts less than five or ends outside the recording.
     """
 
-    current_density: Float[np.ndarray, " steps"]
+    current_density: np.ndarray
     dt: float
     on: float
     off: float
