@@ -22,7 +22,7 @@ examples:
   genbayes report predator.toml
   genbayes run predator.toml --beta 10           all stages of a problem
   genbayes benchmark                             tasks with known answers
-  genbayes hodgkin-huxley --recordings DIR       a neuron model for each recording
+  genbayes hodgkin-huxley --recordings DIR       a model of each neuron
 """
 EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
