@@ -393,7 +393,6 @@ def test_the_task_is_that_of_a_recording_and_not_in_the_benchmark():
     recording = hh.Recording("r", np.random.default_rng(0).normal(-70, 1, STEPS), current(1.0), DT, ON, OFF)
     task = gb.tasks.hodgkin_huxley.hodgkin_huxley(recording)
     assert task.x_o is not None
-    assert task.x_o is not None
     np.testing.assert_allclose(task.x_o, hh.summary_statistics(recording.voltage, dt=DT, on=ON, off=OFF), rtol=1e-5)
     assert task.betas == (25.0, 50.0, 100.0)
     assert "hodgkin_huxley" not in BENCHMARK
