@@ -152,7 +152,7 @@ def check_predictive(
 
 def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
     """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
-    costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions or None), np.float64)
+    costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions), np.float64)
     k = costs.shape[1]
     if k == 1 or len(costs) < 2:
         return 0.0

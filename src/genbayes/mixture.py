@@ -2,7 +2,7 @@
 
 A handful of components describe a coordinate at a parameter, however many quantiles one asks of them. On the spike
 statistics of a neuron model their cost was nearer to the truth than that of a network of the distribution function at
-80 or 100 grid points, with a tenth of the time to fit (docs/hodgkin_huxley.md).
+80 or 100 grid points (docs/hodgkin_huxley.md).
 """
 
 from typing import NamedTuple
@@ -19,8 +19,6 @@ from .regression import RidgeResidual
 # Of an integral over one component: Gauss-Legendre nodes in its probability.
 _NODES, _WEIGHTS = ((part + shift) / 2 for part, shift in zip(np.polynomial.legendre.leggauss(16), (1, 0), strict=True))
 _LOGITS = np.log(_NODES / (1 - _NODES))
-
-
 # Kurtosis: a normal distribution has 3, a Laplace distribution 6.
 _HEAVY = 6.0
 

@@ -140,8 +140,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         x_shape=tuple(described["x_shape"]),
         fit=tuple(_decode_record(record, tensors) for record in described["fit"]),
         settings=described["settings"],
-        # Absent where a file is older than conditions.
-        condition_names=tuple(described.get("condition_names", ())),
+        condition_names=tuple(described["condition_names"]),
     )
 
 

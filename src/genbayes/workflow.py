@@ -157,7 +157,7 @@ def run_report(
 
     `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table.
     """
-    posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions or None)
+    posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
     check, seconds = None, {}
     if resimulate:
         seed = resimulation_seed(simulations)
@@ -199,7 +199,7 @@ def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
     """A warning where the draws are those of another cost than the given one."""
     theta, before = draws.flat[:20], draws.cost.reshape(-1)[:20]
     if np.allclose(
-        np.asarray(cost(theta, draws.x_o, draws.conditions or None)),
+        np.asarray(cost(theta, draws.x_o, draws.conditions)),
         before,
         rtol=1e-3,
         atol=1e-3 * float(np.abs(before).max()),
