@@ -6,6 +6,7 @@ The law: x = c theta + 0.3 e, theta ~ U(-3, 3), e ~ N(0, 1), squared error. Then
 """
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import pytest
 import xarray as xr
 
 import genbayes as gb
+from genbayes.cli import main
 
 NOISE = 0.3
 PRIOR = gb.Prior({"theta": dist.Uniform(-3.0, 3.0)})
@@ -178,3 +180,45 @@ def test_a_simulator_with_optional_conditions_runs_without(simulations):
     np.testing.assert_array_equal(runs.x, runs.theta)
     assert runs.conditions.shape == (5, 0)
     assert jnp.shape(runs.inputs) == (5, 1)
+
+
+def test_the_command_line_takes_conditions(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    lines = [
+        "def simulate(theta, rng, conditions):",
+        f"    return conditions[0] * theta + {NOISE} * rng.standard_normal(1)",
+    ]
+    (tmp_path / "model_under_conditions.py").write_text("\n".join(lines))
+    (tmp_path / "other.csv").write_text("1.0")
+    problem = tmp_path / "problem.toml"
+    problem.write_text("""
+simulator = "model_under_conditions:simulate"
+[prior]
+theta = { distribution = "Uniform", low = -3.0, high = 3.0 }
+[conditions]
+gain = { distribution = "Uniform", low = 0.5, high = 2.0 }
+[distance]
+name = "MeanSquaredError"
+[observation]
+values = [1.0]
+conditions = { gain = 1.0 }
+""")
+    folder = tmp_path / "out"
+
+    def command(name, *more):
+        return main([name, str(problem), "--quiet", "--out", str(folder), *more])
+
+    def drawn(name):
+        with xr.open_datatree(folder / name, engine="zarr", consolidated=False) as tree:
+            return gb.Draws.from_datatree(tree)
+
+    assert command("run", "--simulations", "3000", "--beta", "10", "--resimulate", "50") == 0
+    # The mean of the closed form, 1 / gain; 0.05 is a fifth of the posterior's standard deviation at gain 1.
+    assert drawn("draws-beta-10.zarr").flat.mean() == pytest.approx(1.0, abs=0.05)
+    other = ("--observation", str(tmp_path / "other.csv"))
+    assert command("sample", "--beta", "10", *other, "--condition", "gain=2") == 0
+    draws = drawn("other-draws-beta-10.zarr")
+    assert draws.conditions == {"gain": 2.0}
+    assert draws.flat.mean() == pytest.approx(0.5, abs=0.05)
+    assert command("report", *other, "--resimulate", "20") == 0
+    assert command("sample", "--beta", "10", *other, "--condition", "gian=2") == 1

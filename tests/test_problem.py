@@ -83,6 +83,20 @@ def test_everything_that_the_file_says_arrives(read, tmp_path):
     assert problem.simulator(np.zeros(2), np.random.default_rng(0)).shape == (2,)
 
 
+CONDITIONS = '[conditions]\ngain = { distribution = "Uniform", low = 0.5, high = 2.0 }\n'
+
+
+def test_known_conditions_and_those_of_the_observation(read):
+    observation = "[observation]\nvalues = [1.0, 2.0]\nconditions = { gain = 2 }\n"
+    problem = read(HEAD + PRIOR + CONDITIONS + DISTANCE + observation)
+    assert problem.conditions is not None
+    assert problem.conditions.names == ("gain",)
+    assert problem.x_o_conditions == {"gain": 2.0}
+    of_the_module = read(HEAD + 'conditions = "model_for_problems:prior"\n' + PRIOR + DISTANCE)
+    assert of_the_module.conditions is not None
+    assert of_the_module.conditions.names == ("a", "b")
+
+
 def test_a_prior_and_a_distance_of_the_module(read):
     problem = read(
         HEAD
@@ -142,6 +156,19 @@ ERRORS = {
     "swapped limits": (
         HEAD + '[prior]\nrate = { distribution = "Uniform", low = 2.0, high = 1.0 }\n' + DISTANCE,
         "[prior]: Parameter 'rate' has no room between its limits [2.0] and [1.0]",
+    ),
+    "condition entry": (HEAD + PRIOR + DISTANCE + "[conditions]\ngain = 3\n", "[conditions] gain: must be like"),
+    "conditions of no simulator": (
+        HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [1.0]\nconditions = { gain = 2 }\n",
+        "[observation] conditions: the simulator takes none",
+    ),
+    "conditions missing": (
+        HEAD + PRIOR + CONDITIONS + DISTANCE + "[observation]\nvalues = [1.0]\n",
+        "[observation.conditions] gain: is missing. Add gain = 1.0",
+    ),
+    "condition of another name": (
+        HEAD + PRIOR + CONDITIONS + DISTANCE + "[observation]\nvalues = [1.0]\nconditions = { gian = 2 }\n",
+        "[observation.conditions] gian: is not a key here; did you mean gain?",
     ),
     "discrete": (HEAD + '[prior]\nk = { distribution = "Poisson", rate = 1.0 }\n' + DISTANCE, "discrete"),
     "unknown distance": (

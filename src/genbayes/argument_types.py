@@ -43,3 +43,15 @@ def count_or_file(text: str) -> int | Path:
     if not text.isdecimal() and not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"expected a whole number or a file; there is no file {text}")
     return count(text) if text.isdecimal() else Path(text)
+
+
+def named_number(text: str) -> tuple[str, float]:
+    """A name and its value, as name=1.5."""
+    name, equals, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = np.nan
+    if not (name and equals and np.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"expected NAME=NUMBER such as temperature=21.5, got {text!r}")
+    return name, number

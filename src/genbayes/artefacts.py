@@ -1,9 +1,12 @@
 """The output folder of the command line: what lies where, and reading it back."""
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import xarray as xr
 import zarr
@@ -12,10 +15,14 @@ from .cost import Cost
 from .distances import UserDistance
 from .persistence import load
 from .problem import Problem
+from .report_html import Section
 from .sampling import Draws
 from .simulate import qualified_name
 from .simulations import Simulations
 from .store import PENDING
+
+# In the order in which the analyses stand in a report.
+SECTIONS = ("check", "temperature", "sensitivity", "refinement")
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,16 @@ class Folder:
     def report(self, beta: float) -> Path:
         """The report on them."""
         return self.path / f"{self._prefix}report-beta-{beta:.10g}.html"
+
+    def section(self, name: str, beta: float | None = None) -> Path:
+        """A part of the reports, of one beta or (None) of all."""
+        which = "" if beta is None else f"-beta-{beta:.10g}"
+        return self.path / f"{self._prefix}section-{name}{which}.json"
+
+    def result(self, name: str, beta: float | None = None) -> Path:
+        """The numbers of an analysis beside the draws, for other programs."""
+        which = "" if beta is None else f"-beta-{beta:.10g}"
+        return self.path / f"{self._prefix}{name}{which}.json"
 
     def betas(self) -> list[float]:
         """The inverse temperatures of which there are draws, in ascending order."""
@@ -128,6 +145,33 @@ def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
         )
     with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
         return Draws.from_datatree(tree)
+
+
+def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:
+    """Stores a part of the reports that are written of this cost: of those of one beta, or (None) of all."""
+    path = folder.section(name, beta)
+    content = {"title": section.title, "body": section.body, "cost": _fingerprint(cost)}
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
+    """The stored parts of the report of one beta, made with this very cost, by name.
+
+    What was found with another cost does not hold for this one, and is left out.
+    """
+    paths = [path for name in SECTIONS for path in (folder.section(name), folder.section(name, beta)) if path.exists()]
+    contents = [json.loads(path.read_text("utf-8")) for path in paths]
+    now = _fingerprint(cost)
+    return [Section(item["title"], item["body"]) for item in contents if item["cost"] == now]
+
+
+def _fingerprint(cost: Cost) -> str:
+    """Of the numbers that the cost is made of."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves((cost.form, cost.distance)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def command_line(name: str, problem: Problem) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import benchmark_command, commands, hodgkin_huxley_command, workflow
-from .argument_types import count, natural, path, positive
+from .argument_types import count, named_number, natural, path, positive
 from .artefacts import Folder
 from .citations import version
 from .tasks.lynx_hare import DEMO_BETA
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         return int(error.code or 0)
     try:
-        options.function(options, Terminal(getattr(options, "quiet", False)))
+        # A command that judges says what it found by its exit code.
+        return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
     except KeyboardInterrupt:
         kept = options.kept(options) if hasattr(options, "kept") else _kept(commands.folder_of(options))
         paragraph(f"interrupted; {kept}. Run the same command again to continue.", sys.stderr)
@@ -49,7 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         paragraph(f"error: {' '.join(str(error).split()) or type(error).__name__}", sys.stderr)
         return 1
-    return 0
 
 
 def _kept(folder: Folder) -> str:
@@ -108,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     for command in (sample, report):
         text = "instead of the problem's; its draws and reports bear its name"
         command.add_argument("--observation", type=Path, metavar="FILE", help=text)
+    text = "known conditions of that observation, where the simulator takes them"
+    sample.add_argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
     for command in (report, run):
         text = "runs for the check (default: 500; 0: none)"
         command.add_argument("--resimulate", type=natural, default=500, metavar="N", help=text)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import workflow
-from .artefacts import Folder, command_line, stored_cost, stored_draws, stored_simulations
+from .artefacts import Folder, command_line, stored_cost, stored_draws, stored_sections, stored_simulations
 from .cost import Cost
 from .observation import read_observation
 from .problem import Problem, ReportSettings, SampleSettings, read_problem
@@ -155,9 +155,19 @@ def _draws(
     terminal: Terminal,
     x_o: np.ndarray | None = None,
 ) -> Draws:
+    given = dict(getattr(options, "condition", None) or ())
     with progress_bar(f"sampling at beta {beta:g}", 1, not terminal.quiet) as advance:
-        n, sampler = options.n or problem.sample.n, getattr(options, "sampler", None) or problem.sample.sampler
-        draws = workflow.run_sampling(problem, folder, cost, beta, n=n, seed=options.seed, sampler=sampler, x_o=x_o)
+        draws = workflow.run_sampling(
+            problem,
+            folder,
+            cost,
+            beta,
+            n=options.n or problem.sample.n,
+            seed=options.seed,
+            sampler=getattr(options, "sampler", None) or problem.sample.sampler,
+            x_o=x_o,
+            conditions={**problem.x_o_conditions, **given} if given else None,
+        )
         advance()
     return draws
 
@@ -177,6 +187,7 @@ def report(options: argparse.Namespace, terminal: Terminal) -> None:
         warnings = [*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws)]
         path = folder.report(draws.beta)
         settings = {**_report_options(options, terminal), "warnings": tuple(warnings)}
+        settings |= {"sections": stored_sections(folder, cost, draws.beta)}
         reported = workflow.run_report(problem, path, cost, draws, simulations, **settings)
         if reported.check is not None:
             terminal.say(f"beta {draws.beta:g}: {reported.check.summary()}")

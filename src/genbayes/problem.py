@@ -72,6 +72,7 @@ class Problem:
         report: how the observation is shown.
         distance_settings: the table [distance], which is stored with a cost.
         conditions: distribution of the known conditions, where the simulator takes them; see `simulate`.
+        x_o_conditions: those of the observation, by name.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Problem:
     report: ReportSettings = field(default_factory=ReportSettings)
     distance_settings: dict[str, Any] = field(default_factory=dict)
     conditions: Prior | None = None
+    x_o_conditions: dict[str, float] = field(default_factory=dict)
 
 
 def read_problem(path: str | Path) -> Problem:
@@ -113,18 +115,20 @@ def read_problem(path: str | Path) -> Problem:
             f"{path} is not valid TOML: {error}. Text stands in quotes, tables start with [name]."
         ) from error
     top = Table(path, "", content)
-    top.check_keys(("name", "simulator", "prior", "distance", "observation", "fit", "sample", "report"))
+    known = ("name", "simulator", "prior", "conditions", "distance", "observation", "fit", "sample", "report")
+    top.check_keys(known)
     top.need("simulator", 'simulator = "module:function"')
     top.need("prior", "a table [prior] with one distribution per parameter")
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
     settings = top.table("distance")
     distance = _read_distance(settings)
     fit, method, embedding = _read_fit(top.table("fit"), distance)
+    conditions = _read_prior(top, "conditions") if "conditions" in content else None
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
         simulator=_callable(top, "simulator"),
-        prior=_read_prior(top),
+        prior=_read_prior(top, "prior"),
         distance=distance,
         x_o=_read_observation(top.table("observation")) if "observation" in content else None,
         fit=fit,
@@ -133,6 +137,8 @@ def read_problem(path: str | Path) -> Problem:
         sample=_read_sample(top.table("sample")),
         report=_read_report(top.table("report")),
         distance_settings=settings.content,
+        conditions=conditions,
+        x_o_conditions=_read_x_o_conditions(top.table("observation"), conditions) if "observation" in content else {},
     )
 
 
@@ -150,14 +156,15 @@ def _object(table: Table, key: str) -> Any:
         raise table.error(key, str(error)) from error
 
 
-def _read_prior(top: Table) -> Prior:
-    if isinstance(top.content["prior"], str):
-        prior = _object(top, "prior")
+def _read_prior(top: Table, key: str) -> Prior:
+    """The distribution of the parameters, or of the known conditions: a table, or an object of the module."""
+    if isinstance(top.content[key], str):
+        prior = _object(top, key)
         if not isinstance(prior, Prior):
-            name = top.content["prior"]
-            raise top.error("prior", f"{name!r} must be a genbayes.Prior, got {type(prior).__name__}.")
+            name = top.content[key]
+            raise top.error(key, f"{name!r} must be a genbayes.Prior, got {type(prior).__name__}.")
         return prior
-    table = top.table("prior")
+    table = top.table(key)
     if not table.content:
         raise table.error("", 'is empty. Add a parameter: rate = { distribution = "Uniform", low = 0.0, high = 1.0 }.')
     members = {}
@@ -167,7 +174,7 @@ def _read_prior(top: Table) -> Prior:
                 name, f'must be like {{ distribution = "Uniform", low = 0.0, high = 1.0 }}, got {value!r}.'
             )
         arguments = {key: item for key, item in value.items() if key != "distribution"}
-        entry = Table(table.path, f"prior.{name}", arguments)
+        entry = Table(table.path, f"{key}.{name}", arguments)
         members[name] = _build(entry, _PRIORS, value["distribution"], "distribution", validate_args=True)
     try:
         return Prior(members)
@@ -211,7 +218,7 @@ def _value(value: Any) -> Any:
 
 
 def _read_observation(table: Table) -> np.ndarray:
-    table.check_keys(("file", "key", "values"))
+    table.check_keys(("file", "key", "values", "conditions"))
     if ("file" in table.content) == ("values" in table.content):
         raise table.error("", 'give either file = "x_o.csv" or values = [1.0, 2.0].')
     try:
@@ -221,6 +228,20 @@ def _read_observation(table: Table) -> np.ndarray:
     except (FileNotFoundError, ValueError) as error:
         key = "file" if "file" in table.content else "values"
         raise type(error)(str(table.error(key, str(error)))) from error
+
+
+def _read_x_o_conditions(table: Table, conditions: Prior | None) -> dict[str, float]:
+    inner = table.table("conditions")
+    if conditions is None:
+        if inner.content:
+            raise table.error(
+                "conditions", "the simulator takes none: give their distributions in a table [conditions]."
+            )
+        return {}
+    inner.check_keys(conditions.names)
+    for name in conditions.names:
+        inner.need(name, f"{name} = 1.0, the value under which the observation was made")
+    return {name: inner.get(name, float) for name in conditions.names}
 
 
 def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:

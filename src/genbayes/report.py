@@ -18,7 +18,7 @@ from . import plots
 from .citations import bibtex, version
 from .plot_predictive import MOST_COORDINATES
 from .plot_support import number
-from .report_html import picture, section, table
+from .report_html import Section, picture, section, table
 from .report_verdict import Finding, findings, headline
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def report(
     axis: Any = None,
     labels: Any = None,
     kind: str | None = None,
+    sections: Iterable[Section] = (),
 ) -> Path:
     """Writes one HTML page about a run that needs nothing else: no network, no further files.
 
@@ -73,6 +74,7 @@ def report(
         axis: Times of a series, or (times, label), as in `plots.predictive`.
         labels: Names with units of the output's coordinates or channels, as in `plots.predictive`.
         kind: Kind of output, as in `plots.predictive`.
+        sections: Further parts, shown between the pictures and the settings.
 
     Returns:
         The path written.
@@ -97,6 +99,7 @@ def report(
         section("Parameters", _parameters(posterior.prior, draws)),
         section("Cost", _costs(posterior, draws, check)),
         section("Pictures", "\n".join(picture(*item) for item in pictures)),
+        *(section(part.title, part.body) for part in sections),
         section("Settings", _settings(posterior, draws, simulations, settings)),
         section("Time", table(("stage", "seconds"), _seconds(posterior.cost, draws, simulations, seconds))),
         section("Software", table(("package", "version"), _versions())),

@@ -5,9 +5,33 @@ import html
 import io
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from .plot_support import number
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Attributes:
+        title: plain text.
+        body: HTML, such as `paragraph`, `table` and `picture` return.
+    """
+
+    title: str
+    body: str
+
+
+def composed(title: str, parts: Iterable[str]) -> Section:
+    """A section of paragraphs, tables and pictures, one below the other."""
+    return Section(title, "\n".join(parts))
+
+
+def paragraph(text: str) -> str:
+    """Returns a paragraph of plain text."""
+    return f"<p>{html.escape(text)}</p>"
 
 
 def section(heading: str, content: str) -> str:

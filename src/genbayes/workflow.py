@@ -2,7 +2,7 @@
 
 import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from .posterior import GibbsPosterior
 from .problem import Problem
 from .processes import plain_main
 from .report import report
+from .report_html import Section
 from .sampling import NUTS, SMC, Draws
 from .simulate import qualified_name, simulate
 from .simulations import Simulations
@@ -125,10 +126,13 @@ def run_sampling(
 ) -> Draws:
     """Samples at one inverse temperature, under the observation's known conditions if any, and stores the draws.
 
+    Without `x_o` it is the problem's observation; `conditions` not given are the problem's.
+
     Raises:
         ValueError: there is no observation, or it does not fit the cost.
     """
     x_o = problem.x_o if x_o is None else x_o
+    conditions = problem.x_o_conditions if conditions is None else conditions
     if x_o is None:
         raise ValueError(
             f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
@@ -151,11 +155,13 @@ def run_report(
     warnings: tuple[str, ...] = (),
     figures: Callable[[PredictiveCheck], Mapping[str, Any]] | None = None,
     extra_settings: Mapping[str, Any] | None = None,
+    sections: Sequence[Section] = (),
     progress: bool = True,
 ) -> Reported:
     """Runs the simulator at `resimulate` draws (0: at none) and writes the report.
 
-    `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table.
+    `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table,
+    `sections` below its pictures.
     """
     posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
     check, seconds = None, {}
@@ -186,6 +192,7 @@ def run_report(
         axis=axis,
         labels=settings.labels,
         kind=settings.kind,
+        sections=sections,
     )
     return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
 
