@@ -94,7 +94,7 @@ def report(
     x_prior = None if simulations is None else _prior_outputs(simulations, np.shape(posterior.x_o))
     predictive = {"axis": axis, "labels": labels, "kind": kind, "prior_x": x_prior}
     pictures = [*dict(figures or {}).items(), *_pictures(posterior, draws, check, predictive)]
-    sections = [
+    body = [
         _verdict(found),
         section("Parameters", _parameters(posterior.prior, draws)),
         section("Cost", _costs(posterior, draws, check)),
@@ -108,7 +108,7 @@ def report(
     subtitle = f"{draws.flat.shape[0]:,} draws of {len(draws.names)} parameters, beta {float(draws.beta):g}, "
     subtitle += f"sampler {draws.sampler}. Written by genbayes {version('genbayes')} on {datetime.date.today()}."
     template = Template(resources.files("genbayes").joinpath("report_template.html").read_text("utf-8"))
-    page = template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body="\n".join(sections))
+    page = template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body="\n".join(body))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, "utf-8")
