@@ -37,6 +37,28 @@ class Target(eqx.Module):
         """Unnormalised log posterior density of u."""
         return self.log_prior(u) - self.beta * self.cost(u)
 
+
+class Targets(eqx.Module):
+    """The Gibbs posteriors of m observations at b inverse temperatures, for one prior and cost.
+
+    Attributes:
+        form: the networks.
+        embedded: what they need to know of each observation; every array has m as its leading axis.
+        conditions: known conditions of each.
+        betas: ascending.
+        prior: over the parameters.
+    """
+
+    form: CostForm
+    embedded: PyTree
+    conditions: Float[Array, "m c"]
+    betas: Float[Array, " b"]
+    prior: Prior = eqx.field(static=True)
+
+    def one(self, embedded: PyTree, conditions: Float[Array, " c"]) -> Target:
+        """The target of one observation, at the highest beta."""
+        return Target(self.form, embedded, conditions, self.betas[-1], self.prior)
+
     def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
         """A draw from the prior."""
         return self.prior.to_unconstrained(self.prior.sample_one(key))
