@@ -11,11 +11,13 @@ from .fit_cost import fit_cost as fit_cost
 from .persistence import load as load
 from .persistence import save as save
 from .posterior import GibbsPosterior as GibbsPosterior
+from .posterior_stack import GibbsPosteriors as GibbsPosteriors
 from .prior import Prior as Prior
 from .report import report as report
 from .sampling import NUTS as NUTS
 from .sampling import SMC as SMC
 from .sampling import Draws as Draws
+from .sampling import StackedDraws as StackedDraws
 from .simulate import simulate as simulate
 from .simulate import simulate_at as simulate_at
 from .simulations import Simulations as Simulations

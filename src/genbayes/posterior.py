@@ -100,13 +100,12 @@ class GibbsPosterior:
             ValueError: n is not a positive whole number.
             TypeError: sampler is not a sampler.
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+        n = checked_count("n", n)
         sampler = SMC() if sampler is None else sampler
         if isinstance(sampler, type) or not isinstance(sampler, Sampler):
             raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
         with stopwatch() as seconds:
-            sampled = sampler.run(self._target, int(n), key=jax.random.key(seed))
+            sampled = sampler.run(self._target, n, key=jax.random.key(seed))
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -120,6 +119,13 @@ class GibbsPosterior:
             seconds=seconds,
             sampler_outcome=Outcome.joined([self.outcome, sampled.outcome]),
         )
+
+
+def checked_count(name: str, value: Any) -> int:
+    """A number of things, or ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+    return int(value)
 
 
 # Many observations share one prior and cost; the answer is the same for all.

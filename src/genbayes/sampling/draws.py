@@ -15,8 +15,8 @@ from scipy.stats import rankdata
 from ..outcome import Outcome
 
 # Vehtari et al. 2021: beyond 1.01 chains have not mixed; 1.05 leaves room for the noise of short chains.
-_RHAT_LIMIT = 1.05
-_ESS_LIMIT = 100
+RHAT_LIMIT = 1.05
+ESS_LIMIT = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,16 +67,7 @@ class Draws:
 
         NaN with fewer than 4 draws a chain; infinite where chains are stuck at different values.
         """
-        if self.theta.shape[1] < 4:
-            return np.full(self.theta.shape[2], np.nan)
-        folded = np.abs(self.theta - np.median(self.theta, axis=(0, 1)))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            both = [np.asarray(split_gelman_rubin(_normal_scores(values))) for values in (self.theta, folded)]
-        # Chains that do not move at all have no variance within: equal ones 0 / 0, different ones x / 0. The variances
-        # are then rounding errors, so the chains themselves are asked.
-        spread = np.ptp(self.theta, axis=1)
-        stuck = np.all(spread == 0, axis=0) & (np.ptp(self.theta[:, 0], axis=0) > 0)
-        return np.where(stuck, np.inf, np.fmax(*both))
+        return split_rhat(self.theta)
 
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, " dim"]:
@@ -84,13 +75,7 @@ class Draws:
 
         SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain.
         """
-        if self.theta.shape[1] < 4:
-            return np.full(self.theta.shape[2], np.nan)
-        half = self.theta.shape[1] // 2
-        split = np.concatenate([self.theta[:, :half], self.theta[:, -half:]])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            size = np.asarray(effective_sample_size(_normal_scores(split)))
-        return np.minimum(np.nan_to_num(size, nan=1.0), len(self))
+        return bulk_size(self.theta)
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -99,14 +84,14 @@ class Draws:
         if not np.all(np.isfinite(self.theta)):
             messages.append("Some draws are not finite: the cost or the prior density is not; check the cost at them.")
         worst = int(np.argmax(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf)))
-        if self.rhat[worst] > _RHAT_LIMIT:
+        if self.rhat[worst] > RHAT_LIMIT:
             messages.append(
-                f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {_RHAT_LIMIT}. Ask "
+                f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {RHAT_LIMIT}. Ask "
                 "for more draws first; if it stays, the posterior has several modes that the chains share unequally: "
                 "use SMC with more particles (SMC(min_particles=...)), or a smaller beta."
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
-        if self.ess_bulk[fewest] < min(_ESS_LIMIT, 0.5 * len(self)):
+        if self.ess_bulk[fewest] < min(ESS_LIMIT, 0.5 * len(self)):
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
                 f"{self.names[fewest]}: ask for more draws, or raise "
@@ -199,6 +184,31 @@ class Draws:
             sampler_outcome=Outcome(tuple(json.loads(attributes["sampler_messages"]))),
             conditions=json.loads(attributes.get("conditions", "{}")),
         )
+
+
+def split_rhat(theta: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, " dim"]:
+    """See `Draws.rhat`."""
+    if theta.shape[1] < 4:
+        return np.full(theta.shape[2], np.nan)
+    folded = np.abs(theta - np.median(theta, axis=(0, 1)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        both = [np.asarray(split_gelman_rubin(_normal_scores(values))) for values in (theta, folded)]
+    # Chains that do not move at all have no variance within: equal ones 0 / 0, different ones x / 0. The variances
+    # are then rounding errors, so the chains themselves are asked.
+    spread = np.ptp(theta, axis=1)
+    stuck = np.all(spread == 0, axis=0) & (np.ptp(theta[:, 0], axis=0) > 0)
+    return np.where(stuck, np.inf, np.fmax(*both))
+
+
+def bulk_size(theta: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, " dim"]:
+    """See `Draws.ess_bulk`."""
+    if theta.shape[1] < 4:
+        return np.full(theta.shape[2], np.nan)
+    half = theta.shape[1] // 2
+    split = np.concatenate([theta[:, :half], theta[:, -half:]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.asarray(effective_sample_size(_normal_scores(split)))
+    return np.minimum(np.nan_to_num(size, nan=1.0), theta.shape[0] * theta.shape[1])
 
 
 def _normal_scores(values: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, "chain draw dim"]:

@@ -1,6 +1,6 @@
 """Adaptive tempered sequential Monte Carlo from the prior to Gibbs posteriors (Del Moral, Doucet, Jasra 2006)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
@@ -143,6 +143,12 @@ class Ladders:
     stages: np.ndarray
     per_stage: dict[str, np.ndarray]
     particles: int
+
+    def first(self, m: int) -> "Ladders":
+        """Those of the first `m` observations, or of all if there are fewer."""
+        each = ("theta", "cost", "log_evidence", "reached", "acceptance", "stages")
+        per_stage = {name: values[:, :m] for name, values in self.per_stage.items()}
+        return replace(self, per_stage=per_stage, **{name: getattr(self, name)[:m] for name in each})
 
 
 class _Point(eqx.Module):

@@ -1,0 +1,204 @@
+"""`StackedDraws`: draws of the Gibbs posteriors of many observations at several inverse temperatures."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float
+
+from ..outcome import Outcome
+from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackedDraws:
+    """Equal-weight draws of m observations at b betas, each posterior by itself.
+
+    Attributes:
+        theta: (m, b, chain, draw, dim).
+        cost: (m, b, chain, draw), units of the distance.
+        names: of the parameters.
+        betas: inverse temperatures (b,), ascending, 1 / units of the distance.
+        x_o: the observations (m, *x_shape).
+        log_evidence: log of Z(beta) / Z(0) of each chain's population, (m, b, chain).
+        acceptance: share of the sampler's last moves at each beta that were accepted, (m, b, chain).
+        sampler: name of the method.
+        seed: of the run.
+        seconds: "compile" and "run", of all.
+        messages: what the sampler found wrong, for each observation and beta: a tuple of texts; empty for most.
+        conditions: known conditions (m, c).
+        condition_names: of their columns.
+        prior_outcome: what is wrong with all of them alike.
+    """
+
+    theta: Float[np.ndarray, "m b chain draw dim"]
+    cost: Float[np.ndarray, "m b chain draw"]
+    names: tuple[str, ...]
+    betas: Float[np.ndarray, " b"]
+    x_o: np.ndarray
+    log_evidence: Float[np.ndarray, "m b chain"]
+    acceptance: Float[np.ndarray, "m b chain"]
+    sampler: str
+    seed: int
+    seconds: dict[str, float]
+    messages: dict[tuple[int, int], tuple[str, ...]]
+    conditions: Float[np.ndarray, "m c"]
+    condition_names: tuple[str, ...] = ()
+    prior_outcome: Outcome = field(default_factory=Outcome)
+
+    def __repr__(self) -> str:
+        m, b, chains, draws, dim = self.theta.shape
+        return f"StackedDraws({m} observations x {b} betas x {chains} chains x {draws} draws of {dim} parameters)"
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    @cached_property
+    def rhat(self) -> Float[np.ndarray, "m b dim"]:
+        """Rank-normalised split R-hat of each posterior; see `Draws.rhat`."""
+        return self._by_parameter(split_rhat)
+
+    @cached_property
+    def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
+        """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
+        return self._by_parameter(bulk_size)
+
+    @cached_property
+    def suspect(self) -> Bool[np.ndarray, "m b"]:
+        """Which posteriors have chains that disagree, too few independent draws, or a message of the sampler."""
+        least = min(ESS_LIMIT, 0.5 * self.theta.shape[2] * self.theta.shape[3])
+        bad = np.any(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf) > RHAT_LIMIT, axis=2)
+        bad |= np.any(np.nan_to_num(self.ess_bulk, nan=np.inf) < least, axis=2)
+        bad |= ~np.all(np.isfinite(self.theta), axis=(2, 3, 4))
+        for place in self.messages:
+            bad[place] = True
+        return bad
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """How many posteriors look wrong, and which; `draws(i, j).outcome` says what is wrong with one."""
+        texts = list(self.prior_outcome.messages)
+        where = np.argwhere(self.suspect)
+        if len(where):
+            some = "; ".join(f"observation {i} at beta {self.betas[j]:g}" for i, j in where[:5])
+            texts.append(
+                f"{len(where)} of {self.suspect.size} posteriors are not well sampled ({some}"
+                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or raise "
+                "SMC(min_particles=...)."
+            )
+        return Outcome(tuple(texts))
+
+    def draws(self, i: int, j: int = -1) -> Draws:
+        """The draws of observation `i` at the `j`-th beta (the highest if not given)."""
+        j = int(np.arange(len(self.betas))[j])
+        i = int(np.arange(len(self))[i])
+        chains, per_chain = self.theta.shape[2:4]
+        evidence = self.log_evidence[i, j].astype(np.float64)
+        top = evidence.max()
+        return Draws(
+            theta=self.theta[i, j],
+            cost=self.cost[i, j],
+            names=self.names,
+            beta=float(self.betas[j]),
+            x_o=self.x_o[i],
+            sampler=self.sampler,
+            seed=self.seed,
+            statistics={
+                "log_evidence": float(top + np.log(np.mean(np.exp(evidence - top)))),
+                "log_evidence_per_population": self.log_evidence[i, j],
+            },
+            seconds={name: value / self.suspect.size for name, value in self.seconds.items()},
+            sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
+            conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
+        )
+
+    def summary(self, most: int = 10) -> str:
+        """A plain table: mean cost, least ESS and largest R-hat of the first posteriors, and what is wrong."""
+        lines = [f"{'observation':>11} {'beta':>10} {'mean cost':>11} {'least ESS':>10} {'max R-hat':>10}"]
+        b = len(self.betas)
+        for i, j in [(k // b, k % b) for k in range(min(most, len(self) * b))]:
+            cost, size, rhat = self.cost[i, j].mean(), self.ess_bulk[i, j].min(), self.rhat[i, j].max()
+            lines.append(f"{i:>11} {self.betas[j]:>10.4g} {cost:>11.4g} {size:>10.0f} {rhat:>10.3f}")
+        if len(self) * b > most:
+            lines.append(f"... {len(self) * b - most} more")
+        return "\n".join([*lines, *self.outcome.messages])
+
+    def to_datatree(self) -> xr.DataTree:
+        """Groups posterior, sample_stats and observed_data with the dimensions observation, beta, chain, draw.
+
+        `from_datatree` reads it back, also after `to_zarr`.
+        """
+        place, chain = ("observation", "beta"), ("observation", "beta", "chain")
+        coords: dict[str, Any] = {"beta": self.betas}
+        attributes = {
+            "inference_library": "genbayes",
+            "stacked": 1,
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "parameters": json.dumps(self.names),
+            "condition_names": json.dumps(self.condition_names),
+            "seconds": json.dumps(self.seconds),
+            "messages": json.dumps([[*where, *texts] for where, texts in self.messages.items()]),
+            "prior_messages": json.dumps(self.prior_outcome.messages),
+        }
+        values = {name: ((*chain, "draw"), self.theta[..., i]) for i, name in enumerate(self.names)}
+        stats: dict[str, Any] = {
+            "cost": ((*chain, "draw"), self.cost),
+            "log_evidence": (chain, self.log_evidence),
+            "acceptance": (chain, self.acceptance),
+            "suspect": (place, self.suspect),
+        }
+        axes = ["observation", *(f"x_dim_{i}" for i in range(self.x_o.ndim - 1))]
+        observed = {"x_o": (axes, self.x_o), "conditions": (["observation", "condition"], self.conditions)}
+        return xr.DataTree.from_dict(
+            {
+                "posterior": xr.Dataset(values, coords=coords, attrs=attributes),
+                "sample_stats": xr.Dataset(stats, coords=coords),
+                "observed_data": xr.Dataset(observed),
+            }
+        )
+
+    @classmethod
+    def from_datatree(cls, tree: xr.DataTree) -> "StackedDraws":
+        """The draws that `to_datatree` wrote.
+
+        Raises:
+            ValueError: a tree of another program, or of the draws of one posterior.
+        """
+        if "posterior" not in tree.children or not tree["posterior"].attrs.get("stacked"):
+            raise ValueError(
+                "the tree was not written by StackedDraws.to_datatree: for the draws of one posterior use "
+                "Draws.from_datatree."
+            )
+        attributes, stats = tree["posterior"].attrs, tree["sample_stats"]
+        names = tuple(json.loads(attributes["parameters"]))
+        return cls(
+            theta=np.stack([np.asarray(tree["posterior"][name]) for name in names], axis=-1),
+            cost=np.asarray(stats["cost"]),
+            names=names,
+            betas=np.asarray(tree["posterior"]["beta"]),
+            x_o=np.asarray(tree["observed_data"]["x_o"]),
+            log_evidence=np.asarray(stats["log_evidence"]),
+            acceptance=np.asarray(stats["acceptance"]),
+            sampler=str(attributes["sampler"]),
+            seed=int(attributes["seed"]),
+            seconds=json.loads(attributes["seconds"]),
+            messages={(i, j): tuple(texts) for i, j, *texts in json.loads(attributes["messages"])},
+            conditions=np.asarray(tree["observed_data"]["conditions"]),
+            condition_names=tuple(json.loads(attributes["condition_names"])),
+            prior_outcome=Outcome(tuple(json.loads(attributes["prior_messages"]))),
+        )
+
+    def _by_parameter(self, diagnostic: Any) -> np.ndarray:
+        """A diagnostic of chains (chain, draw, columns) -> (columns,), of every parameter of every posterior."""
+        m, b, chains, draws, dim = self.theta.shape
+        # In blocks: the intermediate arrays of many thousand posteriors would be many times the draws.
+        block = max(1, 2_000_000 // (b * chains * draws * dim))
+        parts = [
+            diagnostic(np.moveaxis(self.theta[k : k + block], (2, 3), (0, 1)).reshape(chains, draws, -1))
+            for k in range(0, m, block)
+        ]
+        return np.concatenate(parts).reshape(m, b, dim)
