@@ -168,6 +168,31 @@ def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     assert (here / "p" / "other-report-beta-50.html").exists()
 
 
+def test_sample_takes_a_stack_of_observations(here, capsys):
+    np.savetxt(here / "many.csv", [[-1.0, 1.0], [0.0, 0.5], [1.0, -1.0]], delimiter=",")
+    assert run("sample p.toml --beta 20 50 -n 400 --observations many.csv --seed 3") == 0
+    out = capsys.readouterr().out
+    assert "3 observations x 2 betas in" in out
+    with xr.open_datatree(here / "p" / "many-stacked-draws.zarr", engine="zarr", consolidated=False) as tree:
+        draws = gb.StackedDraws.from_datatree(tree)
+    assert draws.theta.shape[:2] == (3, 2)
+    np.testing.assert_array_equal(draws.betas, [20.0, 50.0])
+    # Another sampler run on the same posterior: means within 5 joint standard errors of its 400 draws.
+    assert run("sample p.toml --beta 50 -n 400 --observation many.csv") == 1
+    assert "shape" in capsys.readouterr().err
+    (here / "one.csv").write_text("1.0\n-1.0\n")
+    assert run("sample p.toml --beta 50 -n 4000 --observation one.csv") == 0
+    with xr.open_datatree(here / "p" / "one-draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:
+        one = gb.Draws.from_datatree(tree)
+    many = draws.draws(2)
+    error = one.flat.std(axis=0) / np.sqrt(np.minimum(many.ess_bulk, 400))
+    assert np.all(np.abs(many.flat.mean(axis=0) - one.flat.mean(axis=0)) < 5 * error)
+    assert run("sample p.toml --beta 50 --observations many.csv --sampler nuts") == 1
+    np.save(here / "wide.npy", np.zeros((3, 5)))
+    assert run("sample p.toml --beta 50 --observations wide.npy") == 1
+    assert "wide.npy has shape (3, 5), expected a stack of observations (m, 2)" in capsys.readouterr().err
+
+
 def test_run_chains_the_stages_within_80_columns(empty, capsys):
     line = "run p.toml --out made --simulations 300 --beta 5 -n 400 --resimulate 20"
     assert run(line) == 0

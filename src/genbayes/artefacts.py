@@ -55,6 +55,10 @@ class Folder:
         """The draws at one inverse temperature."""
         return self.path / f"{self._prefix}draws-beta-{beta:.10g}.zarr"
 
+    def stack(self, name: str) -> Path:
+        """The draws of a whole file of observations, called by its stem."""
+        return self.path / f"{name}-stacked-draws.zarr"
+
     def report(self, beta: float) -> Path:
         """The report on them."""
         return self.path / f"{self._prefix}report-beta-{beta:.10g}.html"
@@ -122,10 +126,14 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
 
 def save_draws(draws: Draws, folder: Folder) -> None:
     """Stores draws under their inverse temperature."""
-    path = folder.draws(draws.beta)
+    save_tree(draws.to_datatree(), folder.draws(draws.beta))
+
+
+def save_tree(tree: xr.DataTree, path: Path) -> None:
+    """Stores a tree, in the place of an earlier one."""
     # Written beside and renamed: an interrupted write leaves the old draws whole.
     part = path.with_name(path.name + ".part")
-    draws.to_datatree().to_zarr(part, mode="w", consolidated=False)
+    tree.to_zarr(part, mode="w", consolidated=False)
     shutil.rmtree(path, ignore_errors=True)
     part.rename(path)
 

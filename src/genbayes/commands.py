@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from . import workflow
-from .artefacts import Folder, command_line, stored_cost, stored_draws, stored_sections, stored_simulations
+from .artefacts import Folder, command_line, save_tree, stored_cost, stored_draws, stored_sections, stored_simulations
 from .cost import Cost
-from .observation import read_observation
+from .observation import read_observation, read_observations
+from .posterior_stack import GibbsPosteriors
 from .problem import Problem, ReportSettings, SampleSettings, read_problem
 from .progress import progress_bar
 from .sampling import Draws
@@ -133,6 +134,9 @@ def sample(options: argparse.Namespace, terminal: Terminal) -> None:
     betas = _betas(options, problem)
     cost = stored_cost(problem, folder)
     terminal.warn(workflow.stale(problem, folder, cost))
+    if options.observations is not None:
+        _sample_stack(problem, folder, cost, betas, options, terminal)
+        return
     x_o = None if options.observation is None else read_observation(options.observation)
     rows = []
     for beta in betas:
@@ -144,6 +148,28 @@ def sample(options: argparse.Namespace, terminal: Terminal) -> None:
     if len(rows) > 1:
         terminal.say("")
         terminal.table(("beta", "mean cost", "least cost", "least ESS"), rows, "The ladder")
+
+
+def _sample_stack(
+    problem: Problem,
+    folder: Folder,
+    cost: Cost,
+    betas: tuple[float, ...],
+    options: argparse.Namespace,
+    terminal: Terminal,
+) -> None:
+    """All observations of a file at all betas."""
+    if options.observation is not None or (options.sampler or problem.sample.sampler) != "smc":
+        raise ValueError("--observations takes SMC, and no --observation beside it: sample that one by itself.")
+    x_o, conditions = read_observations(options.observations, cost.x_shape, cost.condition_names)
+    stack = GibbsPosteriors(problem.prior, cost, x_o, betas, conditions=conditions or None)
+    draws = stack.sample(options.n or problem.sample.n, seed=options.seed, progress=not terminal.quiet)
+    path = folder.stack(options.observations.stem)
+    save_tree(draws.to_datatree(), path)
+    terminal.say(draws.summary())
+    terminal.say(f"{len(draws)} observations x {len(betas)} betas in {draws.seconds['run']:.1f} s")
+    terminal.warn(draws.outcome.messages if terminal.quiet else ())
+    terminal.path(path)
 
 
 def _draws(

@@ -38,6 +38,46 @@ def read_observation(source: str | Path | list, key: str | None = None) -> np.nd
     raise ValueError(f"{path.name}: expected a .csv, .txt, .tsv, .dat, .npy or .npz file.")
 
 
+def read_observations(
+    path: str | Path, x_shape: tuple[int, ...], condition_names: tuple[str, ...] = ()
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Reads a stack of observations, and the known conditions of each.
+
+    Args:
+        path: of a table with one observation a row, of an .npy file (m, ...), or of an .npz file with one such array,
+            or with the array `x_o` and one of shape (m,) for each condition, by its name.
+        x_shape: of one observation; axes of length 1 may be missing.
+        condition_names: conditions that the cost takes.
+
+    Returns:
+        Observations (m, *x_shape), and the conditions by name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not numbers, another shape, or conditions that are missing.
+    """
+    path, known = Path(path), {}
+    several = path.suffix.lower() == ".npz" and path.is_file() and len(np.load(path).files) > 1
+    values = read_observation(path, "x_o" if several else None)
+    if condition_names:
+        if path.suffix.lower() != ".npz":
+            raise ValueError(
+                f"{path.name}: the cost takes the known conditions ({', '.join(condition_names)}): give an .npz file with "
+                "the array x_o and one of shape (m,) for each condition, by its name."
+            )
+        known = {name: read_observation(path, name) for name in condition_names}
+    size = int(np.prod(x_shape))
+    # A table of one column, or of one row, is read as a vector.
+    m = len(values) if size == 1 or values.ndim > 1 else values.size // size
+    if values.size != m * size or (
+        values.ndim > 1 and np.squeeze(values[0]).shape != np.squeeze(np.empty(x_shape)).shape
+    ):
+        raise ValueError(
+            f"{path.name} has shape {values.shape}, expected a stack of observations (m, {', '.join(map(str, x_shape))})."
+        )
+    return values.reshape(m, *x_shape), known
+
+
 def _read_table(path: Path) -> np.ndarray:
     lines = [(i, line.strip()) for i, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1)]
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]
