@@ -14,7 +14,8 @@ outcome processes timing compiling progress seeds parameter torch_priors prior
 distances.base distances.vectors distances.sets distances
 store simulations executors recorder simulate
 networks training polynomial regression mixture cost_forms fit_marginal fit_general cost fit_cost persistence
-sampling.draws sampling.target sampling.smc sampling.nuts sampling posterior metrics diagnostics
+sampling.draws sampling.stacked sampling.target sampling.smc sampling.nuts sampling posterior posterior_stack
+metrics diagnostics
 citations plot_support plot_pairs plot_predictive plots
 report_html report_verdict report
 tasks.task tasks.grid tasks.ode tasks.observations tasks.monte_carlo tasks.linear_gaussian tasks.lynx_hare

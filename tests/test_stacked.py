@@ -4,6 +4,8 @@ The law: prior N(0, I) of dim 2, cost |theta - x|^2. The Gibbs posterior is norm
 variance 1 / (1 + 2 beta); Z(beta) / Z(0) is the product over coordinates of (1 + 2 beta)^-1/2 exp(-beta x^2 / (1 + 2 beta)).
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -25,7 +27,7 @@ def squared(theta, x):
 COST = gb.Cost.exact(squared, names=PRIOR.names, x_shape=(2,), units="1")
 
 
-def stack(x=X, beta=BETAS, cost=COST):
+def stack(x: Any = X, beta: Any = BETAS, cost: gb.Cost = COST) -> gb.GibbsPosteriors:
     return gb.GibbsPosteriors(PRIOR, cost, x, beta)
 
 

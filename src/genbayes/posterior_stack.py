@@ -146,6 +146,7 @@ class GibbsPosteriors:
             x_o=self.x_o,
             log_evidence=np.concatenate([part.log_evidence for part in parts]),
             acceptance=np.concatenate([part.acceptance for part in parts]),
+            stages=np.concatenate([part.stages for part in parts]),
             sampler=sampler.name,
             seed=seed,
             seconds=seconds,

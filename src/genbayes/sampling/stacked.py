@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ..outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
@@ -28,6 +28,7 @@ class StackedDraws:
         sampler: name of the method.
         seed: of the run.
         seconds: "compile" and "run", of all.
+        stages: of each chain's population, (m, chain).
         messages: what the sampler found wrong, for each observation and beta: a tuple of texts; empty for most.
         conditions: known conditions (m, c).
         condition_names: of their columns.
@@ -41,6 +42,7 @@ class StackedDraws:
     x_o: np.ndarray
     log_evidence: Float[np.ndarray, "m b chain"]
     acceptance: Float[np.ndarray, "m b chain"]
+    stages: Int[np.ndarray, "m chain"]
     sampler: str
     seed: int
     seconds: dict[str, float]
@@ -150,6 +152,7 @@ class StackedDraws:
             "log_evidence": (chain, self.log_evidence),
             "acceptance": (chain, self.acceptance),
             "suspect": (place, self.suspect),
+            "stages": (("observation", "chain"), self.stages),
         }
         axes = ["observation", *(f"x_dim_{i}" for i in range(self.x_o.ndim - 1))]
         observed = {"x_o": (axes, self.x_o), "conditions": (["observation", "condition"], self.conditions)}
@@ -183,6 +186,7 @@ class StackedDraws:
             x_o=np.asarray(tree["observed_data"]["x_o"]),
             log_evidence=np.asarray(stats["log_evidence"]),
             acceptance=np.asarray(stats["acceptance"]),
+            stages=np.asarray(stats["stages"]),
             sampler=str(attributes["sampler"]),
             seed=int(attributes["seed"]),
             seconds=json.loads(attributes["seconds"]),

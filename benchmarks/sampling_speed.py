@@ -1,0 +1,181 @@
+"""Time per draw: tempered SMC of this library against sbi's vectorised slice sampler, on the same network.
+
+The general network of the ten-dimensional linear Gaussian task is fitted once and copied to PyTorch; the copy's values
+are compared with the network's. Both samplers then draw from the same Gibbs posteriors, in one run, in float32, each on
+one thread: sbi's MCMCPosterior with its defaults (slice_np_vectorized, 20 chains, 200 warm-up steps, init by
+resampling), and GibbsPosteriors. Compilation is timed apart. Means and standard deviations of the draws are compared.
+On another backend than the CPU it reports the draws per second and the share of the arithmetic peak (--peak, in
+floating-point operations a second).
+
+    taskset -c 0 python benchmarks/sampling_speed.py --out benchmarks/sampling_speed.md
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import genbayes as gb
+from genbayes.cost_forms import NetworkForm
+from genbayes.fit_cost import default_config
+from genbayes.sampling.draws import bulk_size
+
+BETAS = (1.0, 10.0, 100.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=2000, help="of each posterior")
+    parser.add_argument("--observations", type=int, default=20, help="of the stack that this library samples")
+    parser.add_argument("--sbi", type=int, default=2, help="observations that sbi samples, one after the other")
+    parser.add_argument("--epochs", type=int, default=30, help="of the fit, which is not what is timed")
+    parser.add_argument("--peak", type=float, help="floating-point operations a second of the device")
+    parser.add_argument("--out", type=Path, help="Markdown file to write")
+    arguments = parser.parse_args()
+    task = gb.tasks.linear_gaussian()
+    simulations = gb.simulate(task.simulator, task.prior, 10_000, seed=0, progress=False)
+    config = replace(default_config(task.distance, "general"), max_epochs=arguments.epochs)
+    cost = gb.fit_cost(simulations, task.distance, method="general", config=config)
+    x = gb.simulate(task.simulator, task.prior, arguments.observations, seed=1, progress=False).x
+    lines = [
+        "# Time per draw, against sbi's slice sampler",
+        "",
+        f"`taskset -c 0 python {shlex.join(sys.argv)}`",
+        "",
+        "The general network (four members of three residual blocks) of the ten-dimensional linear Gaussian; backend "
+        f"{jax.default_backend()}; {arguments.draws} draws of each posterior; genbayes: {len(x)} observations in one "
+        f"call; sbi: {arguments.sbi} observations one after the other. The PyTorch copy differs by at most "
+        f"{difference(cost, task, x):.1e} of the cost. Means: largest difference of a parameter's mean, in standard "
+        "deviations of the posterior; sds: ratio of standard deviations.",
+        "",
+        "| beta | genbayes, ms a draw | compiling, s | sbi, ms a draw | ratio | per effective draw | means | sds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for beta in BETAS:
+        lines.append(row(task, cost, x, beta, arguments))
+        print(lines[-1], flush=True)
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text)
+
+
+def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argparse.Namespace) -> str:
+    """One line of the table: both samplers at one beta."""
+    stack = gb.GibbsPosteriors(task.prior, cost, x, beta)
+    first = stack.sample(arguments.draws, seed=0, progress=False)
+    ours = stack.sample(arguments.draws, seed=1, progress=False)
+    milliseconds = 1000 * ours.seconds["run"] / (len(x) * arguments.draws)
+    if arguments.peak:
+        rate = operations(cost, x) * evaluations(ours) / ours.seconds["run"]
+        print(f"beta {beta:g}: {1000 / milliseconds:,.0f} draws/s, {rate / arguments.peak:.1%} of the peak")
+    per_draw, effective, apart, ratios = [], [], [], []
+    for i in range(arguments.sbi):
+        seconds, theirs = sbi_draws(cost, task, x[i], beta, arguments.draws)
+        mine = ours.draws(i)
+        per_draw.append(1000 * seconds / arguments.draws)
+        share = bulk_size(theirs).min() / arguments.draws / (mine.ess_bulk.min() / len(mine))
+        effective.append(per_draw[-1] / milliseconds / share)
+        sd = mine.flat.std(axis=0)
+        apart.append(np.abs(theirs.reshape(-1, 10).mean(axis=0) - mine.flat.mean(axis=0)) / sd)
+        ratios.append(theirs.reshape(-1, 10).std(axis=0) / sd)
+    return (
+        f"| {beta:g} | {milliseconds:.3f} | {first.seconds.get('compile', 0.0):.1f} | {np.mean(per_draw):.2f} | "
+        f"{np.mean(per_draw) / milliseconds:.0f} | {np.mean(effective):.0f} | {np.max(apart):.2f} | "
+        f"{np.min(ratios):.2f} to {np.max(ratios):.2f} |"
+    )
+
+
+def torch_cost(cost: gb.Cost, x_o: np.ndarray) -> Any:
+    """The general network in PyTorch, of one observation: theta (n, dim) -> cost (n,)."""
+    import torch
+
+    form = cast(NetworkForm, cost.form)
+
+    def tensor(values: Any) -> Any:
+        return torch.tensor(np.array(values, np.float32))
+
+    assert not np.any(form.standardise.logarithmic)
+    mean, std = tensor(form.standardise.mean), tensor(form.standardise.std)
+    embedded = form.embed(jnp.asarray(x_o))
+    compressed = eqx.filter_vmap(lambda network, target: network.embedding.compressed(target))(form.network, embedded)
+    raw, seen = tensor(embedded), tensor(compressed)
+    layers = jax.tree.map(tensor, form.network.network)
+    squares, scale = jax.tree.map(tensor, form.network.squares), tensor(form.scale)
+    silu = torch.nn.functional.silu
+
+    def linear(layer: Any, values: Any) -> Any:
+        return torch.baddbmm(layer.bias[:, None], values, layer.weight.transpose(1, 2))
+
+    def function(theta: Any) -> Any:
+        z = (theta[None] - mean[:, None]) / std[:, None]
+        both = torch.cat([z, seen[:, None].expand(-1, z.shape[1], -1)], dim=2)
+        hidden = linear(layers.first, both)
+        for one, two in layers.blocks:
+            hidden = hidden + linear(two, silu(linear(one, silu(hidden))))
+        smooth = torch.nn.functional.softplus(linear(layers.last, silu(hidden))[:, :, 0])
+        lines = linear(squares, torch.cat([z, raw[:, None].expand(-1, z.shape[1], -1)], dim=2))
+        return torch.mean(scale[:, None] * (smooth + torch.mean(lines**2, dim=2)), dim=0)
+
+    return function
+
+
+def difference(cost: gb.Cost, task: Any, x: np.ndarray) -> float:
+    """Largest relative difference of the copy's values."""
+    import torch
+
+    theta = np.array(task.prior.sample(1000, seed=3), np.float32)
+    copy = torch_cost(cost, x[0])(torch.tensor(theta)).numpy()
+    return float(np.max(np.abs(copy / np.asarray(cost(theta, x[0])) - 1)))
+
+
+def sbi_draws(cost: gb.Cost, task: Any, x_o: np.ndarray, beta: float, n: int) -> tuple[float, np.ndarray]:
+    """Seconds, and draws (chain, draw, dim), by sbi's default sampler."""
+    import torch
+    from sbi.inference import MCMCPosterior
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    dim = len(task.prior.names)
+    prior = torch.distributions.MultivariateNormal(torch.zeros(dim), torch.eye(dim))
+    function = torch_cost(cost, x_o)
+
+    def potential(theta: Any, x_o: Any) -> Any:
+        del x_o
+        with torch.no_grad():
+            return prior.log_prob(theta) - beta * function(theta)
+
+    posterior = MCMCPosterior(potential, proposal=prior)
+    posterior.set_default_x(torch.tensor(x_o)[None])
+    started = time.perf_counter()
+    draws = posterior.sample((n,), show_progress_bars=False).numpy()
+    seconds = time.perf_counter() - started
+    chains = 20
+    # sbi flattens (chain, draw).
+    return seconds, draws[: n // chains * chains].reshape(chains, -1, dim)
+
+
+def operations(cost: gb.Cost, x: np.ndarray) -> float:
+    """Floating-point operations of the value and gradient of one cost, as the compiler counts them."""
+    embedded = cost.embed(x[0])
+    function = jax.value_and_grad(lambda theta: cost.form.value(theta, embedded))
+    batch = jnp.zeros((1024, cost.dim))
+    analysis = cast(Any, jax.jit(jax.vmap(function)).lower(batch).compile().cost_analysis())
+    return float(analysis["flops"]) / 1024
+
+
+def evaluations(draws: gb.StackedDraws) -> float:
+    """Gradients that the run took, on average: half of seven steps in each of two moves of a stage."""
+    return float(draws.stages.mean() * 2 * 3.5 * draws.theta.shape[3] * draws.theta.shape[2] * len(draws))
+
+
+if __name__ == "__main__":
+    main()
