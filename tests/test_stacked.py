@@ -1,7 +1,8 @@
 """Many observations and betas in one program.
 
-The law: prior N(0, I) of dim 2, cost |theta - x|^2. The Gibbs posterior is normal with mean 2 beta x / (1 + 2 beta) and
-variance 1 / (1 + 2 beta); Z(beta) / Z(0) is the product over coordinates of (1 + 2 beta)^-1/2 exp(-beta x^2 / (1 + 2 beta)).
+The law: prior N(0, I) of dim 2, cost |theta - x|^2. The Gibbs posterior is normal with mean 2 beta x / (1 + 2 beta)
+and variance 1 / (1 + 2 beta); Z(beta) / Z(0) is the product over coordinates of
+(1 + 2 beta)^-1/2 exp(-beta x^2 / (1 + 2 beta)).
 """
 
 from typing import Any

@@ -62,8 +62,8 @@ def read_observations(
     if condition_names:
         if path.suffix.lower() != ".npz":
             raise ValueError(
-                f"{path.name}: the cost takes the known conditions ({', '.join(condition_names)}): give an .npz file with "
-                "the array x_o and one of shape (m,) for each condition, by its name."
+                f"{path.name}: the cost takes the known conditions ({', '.join(condition_names)}): give an .npz file "
+                "with the array x_o and one of shape (m,) for each condition, by its name."
             )
         known = {name: read_observation(path, name) for name in condition_names}
     size = int(np.prod(x_shape))
@@ -72,9 +72,8 @@ def read_observations(
     if values.size != m * size or (
         values.ndim > 1 and np.squeeze(values[0]).shape != np.squeeze(np.empty(x_shape)).shape
     ):
-        raise ValueError(
-            f"{path.name} has shape {values.shape}, expected a stack of observations (m, {', '.join(map(str, x_shape))})."
-        )
+        wanted = ", ".join(map(str, x_shape))
+        raise ValueError(f"{path.name} has shape {values.shape}, expected a stack of observations (m, {wanted}).")
     return values.reshape(m, *x_shape), known
 
 
