@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import genbayes as gb
+from genbayes.baselines.flows import import_sbi
 from genbayes.cost_forms import NetworkForm
 from genbayes.fit_cost import default_config
 from genbayes.sampling.draws import bulk_size
@@ -96,7 +97,7 @@ def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argpars
 
 def torch_cost(cost: gb.Cost, x_o: np.ndarray) -> Any:
     """The general network in PyTorch, of one observation: theta (n, dim) -> cost (n,)."""
-    import torch
+    torch = import_sbi("torch")
 
     form = cast(NetworkForm, cost.form)
 
@@ -130,7 +131,7 @@ def torch_cost(cost: gb.Cost, x_o: np.ndarray) -> Any:
 
 def difference(cost: gb.Cost, task: Any, x: np.ndarray) -> float:
     """Largest relative difference of the copy's values."""
-    import torch
+    torch = import_sbi("torch")
 
     theta = np.array(task.prior.sample(1000, seed=3), np.float32)
     copy = torch_cost(cost, x[0])(torch.tensor(theta)).numpy()
@@ -139,8 +140,7 @@ def difference(cost: gb.Cost, task: Any, x: np.ndarray) -> float:
 
 def sbi_draws(cost: gb.Cost, task: Any, x_o: np.ndarray, beta: float, n: int) -> tuple[float, np.ndarray]:
     """Seconds, and draws (chain, draw, dim), by sbi's default sampler."""
-    import torch
-    from sbi.inference import MCMCPosterior
+    torch, inference = import_sbi("torch"), import_sbi("sbi.inference")
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def sbi_draws(cost: gb.Cost, task: Any, x_o: np.ndarray, beta: float, n: int) ->
         with torch.no_grad():
             return prior.log_prob(theta) - beta * function(theta)
 
-    posterior = MCMCPosterior(potential, proposal=prior)
+    posterior = inference.MCMCPosterior(potential, proposal=prior)
     posterior.set_default_x(torch.tensor(x_o)[None])
     started = time.perf_counter()
     draws = posterior.sample((n,), show_progress_bars=False).numpy()
