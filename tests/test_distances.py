@@ -15,7 +15,7 @@ import scipy.stats
 from scipy.spatial.distance import mahalanobis
 
 from genbayes import distances as gbd
-from genbayes.distances.base import AdditiveDistance, Distance, HilbertDistance
+from genbayes.distances import AdditiveDistance, Distance, HilbertDistance
 
 RNG = np.random.default_rng(0)
 VECTORS = RNG.normal([1.0, -2.0, 30.0], [1.0, 0.1, 5.0], size=(400, 3)).astype(np.float32)

@@ -18,6 +18,8 @@ from .sampling import NUTS as NUTS
 from .sampling import SMC as SMC
 from .sampling import Draws as Draws
 from .sampling import StackedDraws as StackedDraws
+from .sensitivity import Sensitivity as Sensitivity
+from .sensitivity import sensitivity as sensitivity
 from .simulate import simulate as simulate
 from .simulate import simulate_at as simulate_at
 from .simulations import Simulations as Simulations

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 
 from .cost import Cost
+from .cost_forms import MarginalForm
 from .distances import UserDistance
 from .persistence import load
 from .problem import Problem
@@ -114,14 +115,21 @@ def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
 
 
 def stored_cost(problem: Problem, folder: Folder) -> Cost:
-    """The cost of the folder.
+    """The cost of the folder, by the distance that the problem names now where its networks serve that one too.
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: scale or weights of a new distance do not fit the outputs.
     """
     if not folder.cost.exists():
         raise FileNotFoundError(f"there is no fitted cost in {folder.path}. Run first: {command_line('fit', problem)}")
-    return load(folder.cost, distance=problem.distance if isinstance(problem.distance, UserDistance) else None)
+    cost = load(folder.cost, distance=problem.distance if isinstance(problem.distance, UserDistance) else None)
+    wanted = problem.distance_settings
+    if problem.method != "marginal" or cost.settings.get("distance_settings") == wanted:
+        return cost
+    if not isinstance(cost.form, MarginalForm):
+        return cost
+    return replace(cost.with_distance(problem.distance), settings={**cost.settings, "distance_settings": wanted})
 
 
 def save_draws(draws: Draws, folder: Folder) -> None:

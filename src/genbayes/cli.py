@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import benchmark_command, commands, hodgkin_huxley_command, workflow
+from . import benchmark_command, commands, hodgkin_huxley_command, sensitivity_command, workflow
 from .argument_types import count, named_number, natural, path, positive
 from .artefacts import Folder
 from .citations import version
@@ -21,6 +21,7 @@ examples:
   genbayes sample predator.toml --beta 1 10 100  a ladder of betas
   genbayes report predator.toml
   genbayes run predator.toml --beta 10           all stages of a problem
+  genbayes sensitivity predator.toml --beta 10   does the distance matter?
   genbayes benchmark                             tasks with known answers
   genbayes hodgkin-huxley --recordings DIR       a model of each neuron
 """
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
     for command in (demo, simulate, fit, sample, run):
         command.add_argument("--seed", type=natural, default=0)
+    sensitivity_command.add_parser(add)
     text = "Run methods on tasks with known answers: a table, figures and a page; resumable."
     benchmark = subparsers.add_parser("benchmark", help=text, description=text, parents=[common])
     benchmark_command.add_arguments(benchmark)

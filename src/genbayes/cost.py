@@ -1,7 +1,7 @@
 """`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import equinox as eqx
@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from .compiling import compiled
-from .cost_forms import CostForm, FunctionForm
-from .distances import Distance, UserDistance
+from .cost_forms import CostForm, FunctionForm, MarginalForm
+from .distances import AdditiveDistance, Distance, UserDistance
 from .outcome import Outcome
 from .training import FitRecord
 
@@ -96,6 +96,43 @@ class Cost:
     def members(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, conditions, members=True)
+
+    def with_distance(self, distance: Distance) -> "Cost":
+        """The cost by another distance, from the same networks: nothing is simulated or fitted.
+
+        Args:
+            distance: any additive distance; "prior_predictive" scales are those of the simulations that the cost was
+                fitted on.
+
+        Raises:
+            TypeError: distance is no additive distance; its expectation needs more than the distribution of single
+                coordinates.
+            ValueError: the cost was not fitted as distributions of coordinates; or scale or weights do not fit the
+                outputs.
+
+        Example:
+            >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale), method="marginal")
+            >>> robust = cost.with_distance(gb.distances.HuberError(1.0, scale, weights=[1.0, 1.0, 0.5]))
+        """
+        if not isinstance(distance, AdditiveDistance):
+            raise TypeError(
+                "distance must be an additive distance of genbayes.distances (MeanAbsoluteError, MeanSquaredError, "
+                f"HuberError, CappedError), got {getattr(distance, 'name', type(distance).__name__)}: the cost holds "
+                "the distribution of each output coordinate by itself. Fit another cost for it: fit_cost(simulations, "
+                "distance)."
+            )
+        if not isinstance(self.form, MarginalForm):
+            raise ValueError(  # noqa: TRY004 (how the cost was fitted, not what was passed)
+                f"the cost is a {type(self.form).__name__}, which was fitted for the distance {self.distance.name} "
+                'alone. Fit it as fit_cost(simulations, distance, method="marginal") (in problem.toml: [fit] method = '
+                '"marginal"), and exchange the distance of that one.'
+            )
+        spread = self.form.spread
+        known = distance.with_spread(np.asarray(spread))
+        # What a problem file said of the distance holds no more.
+        settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
+        form = MarginalForm.of(self.form.distribution, spread, known)
+        return replace(self, form=form, distance=known, settings=settings)
 
     def embed(self, x_o: ArrayLike) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""

@@ -8,14 +8,17 @@ Array leaves of the trained parts have the ensemble members as their leading axi
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .distances import AdditiveDistance, Distance, HilbertDistance
-from .mixture import LogisticMixture
+from .distances.additive import Growth
+from .distances.base import need
+from .mixture import Kinks, LogisticMixture
 from .networks import PairNetwork, Standardiser
 from .regression import RidgeResidual
 
@@ -69,32 +72,74 @@ class HilbertForm(CostForm):
         return jnp.sum((mean - features) ** 2) + spread + rest
 
 
+class MarginalTarget(NamedTuple):
+    """An observation and a distance, ready for `MarginalForm`: all that changes with either, and no network."""
+
+    y: Float[Array, " coordinates"]
+    scale: Float[Array, " coordinates"]
+    weight: Float[Array, " coordinates"]
+    growth: Growth
+    kinks: Kinks
+
+
 class MarginalForm(CostForm):
     """The mean over coordinates j of E[d_j(x_j, x_o_j) | theta]: any additive distance.
 
-    The networks give the distribution of every output coordinate; the distance comes in only here.
+    The networks give the distribution of every output coordinate; the distance is in a few numbers beside them, and
+    changes without them. `spread` is the standard deviation of every coordinate over the training simulations.
     """
 
-    distance: AdditiveDistance
     distribution: LogisticMixture
+    spread: Float[Array, "*x_shape"]
+    scale: Float[Array, "*x_shape"]
+    weights: Float[Array, "*x_shape"]
+    growth: Growth
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, " coordinates"]:
-        """The coordinates, scaled."""
-        return (x_o / self._scale(x_o)).reshape(-1)
+    @classmethod
+    def of(
+        cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
+    ) -> "MarginalForm":
+        """With a fitted distance."""
+        return cls(distribution, spread, need(distance.scale, spread), distance.weights, distance.growth)
 
-    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
+        """The coordinates, and where the distance to each has kinks."""
+        y, scale, weights = (part.reshape(-1) for part in (x_o, self.scale, self.weights))
+        at, slope, curvature = self.growth.kinks()
+        parts = (
+            y,
+            scale[:, None] * at[None],
+            slope[None] / scale[:, None],
+            curvature[None] / scale[:, None] ** 2,
+        )
+        kinks = eqx.filter_vmap(lambda mixture: mixture.bend.kinks(*parts))(self.distribution)
+        return MarginalTarget(y, scale, weights / len(y), self.growth, kinks)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: MarginalTarget) -> Float[Array, " members"]:
         """Each member's cost."""
+        return jnp.sum(embedded.weight[None] * self.coordinate_values(theta, embedded), axis=1)
 
-        def one(mixture: LogisticMixture) -> Float[Array, ""]:
-            values, probability = mixture.atoms(theta)
-            scale = jnp.ravel(self._scale(embedded))[:, None]
-            return jnp.sum(probability * self.distance.per_coordinate(values / scale, embedded[:, None]))
+    def coordinate_values(
+        self, theta: Float[Array, " dim"], embedded: MarginalTarget
+    ) -> Float[Array, "members coordinates"]:
+        """E[d_j(x_j, x_o_j) | theta] of every coordinate j, not weighted, by each member."""
 
-        return eqx.filter_vmap(one)(self.distribution) / len(embedded)
+        def one(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
+            values = mixture.expectation(
+                theta,
+                # Scaled first: the difference of large numbers would lose what is small.
+                lambda x: embedded.growth(x / embedded.scale[:, None] - (embedded.y / embedded.scale)[:, None]),
+                kinks,
+            )
+            # What is not negative has no negative mean, whatever an approximation says.
+            return jnp.maximum(values, 0.0)
 
-    def _scale(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        scale = jnp.asarray(1.0 if self.distance.scale is None else self.distance.scale)
-        return scale if scale.ndim == 0 else scale.reshape(x.shape)
+        return eqx.filter_vmap(one)(self.distribution, embedded.kinks)
+
+    def sample(self, theta: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, "members coordinates"]:
+        """One output by each member: its coordinates are drawn independently, which additive distances do not see."""
+        keys = jax.random.split(key, self.distribution.residual.shape[0])
+        return eqx.filter_vmap(lambda mixture, one: mixture.sample(theta, one))(self.distribution, keys)
 
 
 class NetworkForm(CostForm):

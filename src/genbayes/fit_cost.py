@@ -1,7 +1,7 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
 from dataclasses import asdict, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ from .seeds import check_seed
 from .simulations import Simulations
 from .training import FitConfig, FitRecord
 
+Method = Literal["auto", "marginal", "general"]
+
 
 def fit_cost(
     simulations: Simulations,
@@ -28,7 +30,7 @@ def fit_cost(
     *,
     seed: int = 0,
     config: FitConfig | None = None,
-    method: Literal["auto", "general"] = "auto",
+    method: Method = "auto",
     embedding: EmbeddingName = "auto",
     progress: bool = True,
 ) -> Cost:
@@ -43,7 +45,9 @@ def fit_cost(
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
-        method: "general" takes the general network even where the distance has a structure to use.
+        method: "auto", or "marginal": the distributions of the output's coordinates, for any additive distance, which
+            `Cost.with_distance` then exchanges without a new fit; or "general": the general network even where the
+            distance has a structure to use.
         embedding: how the general network reads an observation: as a "vector", as a "set" of trials
             (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
         progress: show progress bars.
@@ -52,7 +56,7 @@ def fit_cost(
         The cost; `cost.outcome` says whether training went well.
 
     Raises:
-        ValueError: too few simulations, or the distance does not fit their outputs.
+        ValueError: too few simulations, or the distance does not fit their outputs or the method.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
@@ -67,9 +71,7 @@ def fit_cost(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
             "genbayes.distances.UserDistance(function, name=..., units=...)."
         )
-    if method not in ("auto", "general"):
-        raise ValueError(f"method must be 'auto' or 'general', got {method!r}.")
-    structured = _structured(distance, method)
+    kind = _form(distance, method)
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
@@ -79,13 +81,13 @@ def fit_cost(
     folds = Folds.make(np.arange(len(rows)), config, seed)
     distance = distance.fitted(x[np.unique(folds.train)])
     rng = np.random.default_rng(seed)
-    if structured and isinstance(distance, HilbertDistance):
+    if kind == "features" and isinstance(distance, HilbertDistance):
         form, fit = _fit_hilbert(theta, x, distance, folds, config, rng=rng, progress=progress)
-    elif structured and isinstance(distance, AdditiveDistance):
+    elif kind == "marginal" and isinstance(distance, AdditiveDistance):
         form, fit = fit_marginal(theta, x, distance, folds, config, rng=rng, progress=progress)
     else:
-        kind = embedding_class(embedding, distance, simulations.x_shape)
-        form, fit = fit_general(theta, x, distance, kind, folds, config, rng=rng, progress=progress)
+        network = embedding_class(embedding, distance, simulations.x_shape)
+        form, fit = fit_general(theta, x, distance, network, folds, config, rng=rng, progress=progress)
     dim = len(simulations.names)
     ranges = [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()]
     settings = {
@@ -104,18 +106,27 @@ def fit_cost(
     return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
 
 
-def default_config(distance: Distance, method: Literal["auto", "general"] = "auto") -> FitConfig:
+def default_config(distance: Distance, method: Method = "auto") -> FitConfig:
     """What `fit_cost` takes where no configuration is given: for features, marginal distributions or the general cost.
 
     Start from it to change a single setting: `dataclasses.replace(default_config(distance), members=8)`.
     """
-    if not _structured(distance, method):
-        return GENERAL_CONFIG
-    return FitConfig() if isinstance(distance, HilbertDistance) else MARGINAL_CONFIG
+    return {"features": FitConfig(), "marginal": MARGINAL_CONFIG, "general": GENERAL_CONFIG}[_form(distance, method)]
 
 
-def _structured(distance: Distance, method: str) -> bool:
-    return method == "auto" and isinstance(distance, HilbertDistance | AdditiveDistance)
+def _form(distance: Distance, method: str) -> Literal["features", "marginal", "general"]:
+    """What is learned of a distance."""
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(map(repr, get_args(Method)))}, got {method!r}.")
+    additive = isinstance(distance, AdditiveDistance)
+    if method == "marginal" and not additive:
+        raise ValueError(
+            f"method='marginal' takes an additive distance (MeanAbsoluteError, MeanSquaredError, HuberError, "
+            f"CappedError), and {distance.name} is none: choose one of these, or method='auto'."
+        )
+    if method == "auto" and isinstance(distance, HilbertDistance):
+        return "features"
+    return "marginal" if additive and method != "general" else "general"
 
 
 def _fit_hilbert(

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .cost_forms import MarginalForm
 from .distances import AdditiveDistance
+from .distances.additive import spread_of
 from .mixture import Bend, LogisticMixture
 from .networks import ResidualMLP, Standardiser, stack
 from .regression import Folds, best_degrees, polynomial_ensemble
@@ -75,7 +76,8 @@ def fit_marginal(
         loss_name="negative log-likelihood of a coordinate, mean over coordinates",
         progress=progress,
     )
-    return MarginalForm(distance, mixtures), (record,)
+    spread = jnp.asarray(spread_of(x[np.unique(folds.train)]))
+    return MarginalForm.of(mixtures, spread, distance), (record,)
 
 
 def _negative_log_likelihood(

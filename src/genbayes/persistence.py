@@ -23,20 +23,23 @@ from .outcome import Outcome
 from .training import FitRecord
 
 _FORMAT = "genbayes-cost"
-_VERSION = 3
+_VERSION = 4
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         cost_forms.HilbertForm,
         cost_forms.MarginalForm,
         cost_forms.NetworkForm,
+        distances.CappedError,
         distances.EnergyDistance,
+        distances.HuberError,
         distances.MMD,
         distances.Mahalanobis,
         distances.MeanAbsoluteError,
         distances.MeanSquaredError,
         distances.SlicedWasserstein,
         distances.UserDistance,
+        distances.additive.Growth,
         eqx.nn.Conv1d,
         mixture.Bend,
         mixture.LogisticMixture,

@@ -13,6 +13,7 @@ import numpy as np
 
 from .plot_pairs import pair as pair
 from .plot_predictive import predictive as predictive
+from .plot_sensitivity import sensitivity as sensitivity
 from .plot_support import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, plain, subplots, window
 
 if TYPE_CHECKING:

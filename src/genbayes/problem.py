@@ -15,7 +15,7 @@ import numpyro.distributions
 
 from . import distances
 from .distances import Distance, UserDistance
-from .fit_cost import default_config
+from .fit_cost import Method, default_config
 from .fit_general import EmbeddingName
 from .observation import read_observation
 from .prior import Prior
@@ -82,7 +82,7 @@ class Problem:
     distance: Distance
     x_o: np.ndarray | None = None
     fit: FitConfig | None = None
-    method: Literal["auto", "general"] = "auto"
+    method: Method = "auto"
     embedding: EmbeddingName = "auto"
     sample: SampleSettings = field(default_factory=SampleSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
@@ -248,7 +248,7 @@ def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
     kinds = {item.name: type(item.default) for item in fields(FitConfig)}
     table.check_keys((*kinds, "method", "embedding"))
     given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
-    method = table.choice("method", ("auto", "general"), "auto")
+    method = table.choice("method", get_args(Method), "auto")
     try:
         config = replace(default_config(distance, method), **given)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """What a distance is, and the structure that makes its expectation easy to learn.
 
 A `HilbertDistance` is d(x, y) = s(x) + s(y) - 2 <features(x), features(y)>: regressing the features alone gives the
-expected distance to every y. An `AdditiveDistance` is a mean over coordinates: the marginal distributions of x give its
-expectation. Any other distance is a `UserDistance`, learned by the general network.
+expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over coordinates: the marginal distributions
+of x give its expectation. Any other distance is a `UserDistance`, learned by the general network.
 """
 
 from abc import abstractmethod
@@ -52,16 +52,6 @@ class HilbertDistance(Distance):
     @abstractmethod
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """What the distance holds of one argument alone; ||features(x)||^2 where the feature map is exact."""
-
-
-class AdditiveDistance(Distance):
-    """d(x, y) = mean over coordinates j of per_coordinate(x_j / scale_j, y_j / scale_j)."""
-
-    scale: eqx.AbstractVar[Array | None]
-
-    @abstractmethod
-    def per_coordinate(self, x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
-        """The discrepancy of single scaled coordinates, elementwise."""
 
 
 class UserDistance(Distance):

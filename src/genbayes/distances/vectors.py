@@ -8,43 +8,41 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import AdditiveDistance, HilbertDistance, need, replaced
+from .additive import AdditiveDistance, Growth, Scale, Weights, given_scale, given_weights, positive_number
+from .base import HilbertDistance, need, replaced
 
-Scale = Literal["prior_predictive"] | float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
 
-
-class MeanSquaredError(HilbertDistance):
-    """Mean over coordinates of ((x - x_target) / scale)^2.
+class MeanSquaredError(HilbertDistance, AdditiveDistance):
+    """Mean over coordinates of weight * ((x - x_target) / scale)^2.
 
     Args:
         scale: one number, one per coordinate (the shape of an output), or "prior_predictive": the standard deviation
             of each coordinate over the training simulations.
+        weights: one number per coordinate, 0 to leave it out; taken as they are, not normalised.
     """
 
     scale: Array | None
+    weights: Array
+    growth: Growth
     name: str = eqx.field(static=True)
-    units: str = eqx.field(static=True)
 
-    def __init__(self, scale: Scale = 1.0):
-        self.scale, unit = _given_scale(scale)
+    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0):
+        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        self.growth = Growth.of(square=1.0, knee=np.inf)
         self.name = "mean_squared_error"
-        self.units = "squared data units" if unit else "1 (squared multiples of the scale)"
 
-    def fitted(self, x: np.ndarray) -> "MeanSquaredError":
-        """Fills in a prior-predictive scale."""
-        return replaced(self, scale=_fitted_scale(self.scale, x))
+    @property
+    def units(self) -> str:
+        """Of the distance."""
+        return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
-        """The scaled coordinates over the root of their number."""
-        return (x / need(self.scale, x)).reshape(-1) / np.sqrt(x.size)
+        """The scaled coordinates times the root of their weights over the root of their number."""
+        return (jnp.sqrt(self.weights) * (x / need(self.scale, x))).reshape(-1) / np.sqrt(x.size)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
         return jnp.sum(self.features(x) ** 2)
-
-    def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
-        """The distance of one output to one target."""
-        return jnp.sum((self.features(x) - self.features(x_target)) ** 2)
 
 
 class Mahalanobis(HilbertDistance):
@@ -93,62 +91,90 @@ class Mahalanobis(HilbertDistance):
 
 
 class MeanAbsoluteError(AdditiveDistance):
-    """Mean over coordinates of |x - x_target| / scale.
+    """Mean over coordinates of weight * |x - x_target| / scale.
 
     Args:
         scale: as in `MeanSquaredError`.
+        weights: as in `MeanSquaredError`.
     """
 
     scale: Array | None
+    weights: Array
+    growth: Growth
     name: str = eqx.field(static=True)
-    units: str = eqx.field(static=True)
 
-    def __init__(self, scale: Scale = 1.0):
-        self.scale, unit = _given_scale(scale)
+    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0):
+        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        self.growth = Growth.of(slope=1.0)
         self.name = "mean_absolute_error"
-        self.units = "data units" if unit else "1 (multiples of the scale)"
 
-    def fitted(self, x: np.ndarray) -> "MeanAbsoluteError":
-        """Fills in a prior-predictive scale."""
-        return replaced(self, scale=_fitted_scale(self.scale, x))
-
-    def per_coordinate(self, x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Absolute difference."""
-        return jnp.abs(x - y)
-
-    def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
-        """The distance of one output to one target."""
-        scale = need(self.scale, x)
-        return jnp.mean(self.per_coordinate(x / scale, x_target / scale))
+    @property
+    def units(self) -> str:
+        """Of the distance."""
+        return "1 (multiples of the scale)" if self._scaled else "data units"
 
 
-def _given_scale(scale: Scale) -> tuple[Array | None, bool]:
-    """The scale as an array (None: to be fitted), and whether it is 1."""
-    if isinstance(scale, str):
-        if scale != "prior_predictive":
-            raise ValueError(f"scale must be numbers or 'prior_predictive', got {scale!r}.")
-        return None, False
-    values = np.asarray(scale, np.float32)
-    if not (np.all(np.isfinite(values)) and np.all(values > 0)):
-        raise ValueError(f"scale must be positive and finite, got {values}.")
-    return jnp.asarray(values), bool(values.ndim == 0 and values == 1)
+class HuberError(AdditiveDistance):
+    """Mean over coordinates of weight * h(r), r = (x - x_target) / scale: r^2 / 2 to delta, then straight (Huber 1964).
+
+    h(r) = r^2 / 2 where |r| <= delta, else delta (|r| - delta / 2): small residuals count as in half the squared error,
+    a large one pulls no more than one of size delta.
+
+    Args:
+        delta: where the square ends, in multiples of the scale (in data units without one).
+        scale: as in `MeanSquaredError`.
+        weights: as in `MeanSquaredError`.
+    """
+
+    scale: Array | None
+    weights: Array
+    growth: Growth
+    name: str = eqx.field(static=True)
+
+    def __init__(self, delta: float, scale: Scale = 1.0, weights: Weights = 1.0):
+        delta = positive_number("delta", delta)
+        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        self.growth = Growth.of(square=0.5, knee=delta, slope=delta)
+        self.name = "huber_error"
+
+    @property
+    def units(self) -> str:
+        """Of the distance."""
+        return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
 
-def _fitted_scale(scale: Array | None, x: np.ndarray) -> Array:
-    if scale is None:
-        std = x.astype(np.float64).std(axis=0)
-        # Not std == 0: rounding gives a constant coordinate of 0.1 a standard deviation of 1e-17.
-        constant = x.max(axis=0) == x.min(axis=0)
-        if np.any(constant):
-            where = [tuple(int(i) for i in index) for index in np.argwhere(constant)]
-            raise ValueError(
-                f"scale='prior_predictive' is not defined for the output coordinates {where[:5]}: they do not vary "
-                "over the training simulations. Leave them out of the output, or give the scale of every coordinate."
-            )
-        return jnp.asarray(std, jnp.float32)
-    if scale.shape not in ((), x.shape[1:]):
-        raise ValueError(f"scale has shape {scale.shape}, expected one number or one per coordinate {x.shape[1:]}.")
-    return jnp.broadcast_to(scale, x.shape[1:])
+class CappedError(AdditiveDistance):
+    """Mean over coordinates of weight * min(|x - x_target| / scale, cap)^power.
+
+    A coordinate that is off by more than the cap is given up: it costs the same however far off, and pulls at nothing.
+
+    Args:
+        cap: the largest residual that counts, in multiples of the scale (in data units without one).
+        power: 1 or 2.
+        scale: as in `MeanSquaredError`.
+        weights: as in `MeanSquaredError`.
+    """
+
+    scale: Array | None
+    weights: Array
+    growth: Growth
+    name: str = eqx.field(static=True)
+
+    def __init__(self, cap: float, power: int = 1, scale: Scale = 1.0, weights: Weights = 1.0):
+        cap = positive_number("cap", cap)
+        if isinstance(power, bool) or power not in (1, 2):
+            raise ValueError(f"power must be 1 (capped absolute error) or 2 (capped squared error), got {power!r}.")
+        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        self.growth = Growth.of(slope=1.0, cap=cap) if power == 1 else Growth.of(square=1.0, knee=cap, cap=cap)
+        self.name = "capped_error" if power == 1 else "capped_squared_error"
+
+    @property
+    def units(self) -> str:
+        """Of the distance."""
+        squared = self.name == "capped_squared_error"
+        if self._scaled:
+            return "1 (squared multiples of the scale)" if squared else "1 (multiples of the scale)"
+        return "squared data units" if squared else "data units"
 
 
 def _whitening(covariance: np.ndarray) -> Array:
