@@ -1,11 +1,11 @@
 """Time per draw: tempered SMC of this library against sbi's vectorised slice sampler, on the same network.
 
-The general network of the ten-dimensional linear Gaussian task is fitted once and copied to PyTorch; the copy's values
-are compared with the network's. Both samplers then draw from the same Gibbs posteriors, in one run, in float32, each on
-one thread: sbi's MCMCPosterior with its defaults (slice_np_vectorized, 20 chains, 200 warm-up steps, init by
-resampling), and GibbsPosteriors. Compilation is timed apart. Means and standard deviations of the draws are compared.
-On another backend than the CPU it reports the draws per second and the share of the arithmetic peak (--peak, in
-floating-point operations a second).
+The costs of the ten-dimensional linear Gaussian task, by features (what `fit_cost` takes for it) and by the general
+network, are fitted once and copied to PyTorch; the copies' values are compared with the costs. Both samplers then draw
+from the same Gibbs posteriors, in one run, in float32, each on one thread: sbi's MCMCPosterior with its defaults
+(slice_np_vectorized, 20 chains, 200 warm-up steps, init by resampling), and GibbsPosteriors. Compilation is timed
+apart. Means and standard deviations of the draws are compared. On another backend than the CPU it reports the draws per
+second and the share of the arithmetic peak (--peak, in floating-point operations a second).
 
     taskset -c 0 python benchmarks/sampling_speed.py --out benchmarks/sampling_speed.md
 """
@@ -25,8 +25,9 @@ import numpy as np
 
 import genbayes as gb
 from genbayes.baselines.flows import import_sbi
-from genbayes.cost_forms import NetworkForm
+from genbayes.cost_forms import HilbertForm, NetworkForm
 from genbayes.fit_cost import default_config
+from genbayes.regression import RidgeResidual
 from genbayes.sampling.draws import bulk_size
 
 BETAS = (1.0, 10.0, 100.0)
@@ -44,25 +45,31 @@ def main() -> None:
     task = gb.tasks.linear_gaussian()
     simulations = gb.simulate(task.simulator, task.prior, 10_000, seed=0, progress=False)
     config = replace(default_config(task.distance, "general"), max_epochs=arguments.epochs)
-    cost = gb.fit_cost(simulations, task.distance, method="general", config=config)
+    costs = {
+        "features": gb.fit_cost(simulations, task.distance),
+        "general": gb.fit_cost(simulations, task.distance, method="general", config=config),
+    }
     x = gb.simulate(task.simulator, task.prior, arguments.observations, seed=1, progress=False).x
     lines = [
         "# Time per draw, against sbi's slice sampler",
         "",
         f"`taskset -c 0 python {shlex.join(sys.argv)}`",
         "",
-        "The general network (four members of three residual blocks) of the ten-dimensional linear Gaussian; backend "
-        f"{jax.default_backend()}; {arguments.draws} draws of each posterior; genbayes: {len(x)} observations in one "
-        f"call; sbi: {arguments.sbi} observations one after the other. The PyTorch copy differs by at most "
-        f"{difference(cost, task, x):.1e} of the cost. Means: largest difference of a parameter's mean, in standard "
-        "deviations of the posterior; sds: ratio of standard deviations.",
+        "The cost of the ten-dimensional linear Gaussian by features (the default) and by the general network (four "
+        f"members of three residual blocks); backend {jax.default_backend()}; {arguments.draws} draws of each "
+        f"posterior; genbayes: {len(x)} observations in one call; sbi: {arguments.sbi} observations one after the "
+        "other. The PyTorch copies differ by at most "
+        f"{max(difference(cost, task, x) for cost in costs.values()):.1e} of the cost. Means: largest difference of a "
+        "parameter's mean, in standard deviations of the posterior; sds: ratio of standard deviations.",
         "",
-        "| beta | genbayes, ms a draw | compiling, s | sbi, ms a draw | ratio | per effective draw | means | sds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| cost | beta | genbayes, ms a draw | gradients a draw | compiling, s | sbi, ms a draw | ratio | "
+        "per effective draw | means | sds |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for beta in BETAS:
-        lines.append(row(task, cost, x, beta, arguments))
-        print(lines[-1], flush=True)
+    for name, cost in costs.items():
+        for beta in BETAS:
+            lines.append(f"| {name} {row(task, cost, x, beta, arguments)}")
+            print(lines[-1], flush=True)
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.out:
@@ -76,7 +83,7 @@ def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argpars
     ours = stack.sample(arguments.draws, seed=1, progress=False)
     milliseconds = 1000 * ours.seconds["run"] / (len(x) * arguments.draws)
     if arguments.peak:
-        rate = operations(cost, x) * evaluations(ours) / ours.seconds["run"]
+        rate = operations(cost, x) * gradients(ours) * len(x) * arguments.draws / ours.seconds["run"]
         print(f"beta {beta:g}: {1000 / milliseconds:,.0f} draws/s, {rate / arguments.peak:.1%} of the peak")
     per_draw, effective, apart, ratios = [], [], [], []
     for i in range(arguments.sbi):
@@ -89,21 +96,64 @@ def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argpars
         apart.append(np.abs(theirs.reshape(-1, 10).mean(axis=0) - mine.flat.mean(axis=0)) / sd)
         ratios.append(theirs.reshape(-1, 10).std(axis=0) / sd)
     return (
-        f"| {beta:g} | {milliseconds:.3f} | {first.seconds.get('compile', 0.0):.1f} | {np.mean(per_draw):.2f} | "
+        f"| {beta:g} | {milliseconds:.3f} | {gradients(ours):.0f} | "
+        f"{first.seconds.get('compile', 0.0):.1f} | {np.mean(per_draw):.2f} | "
         f"{np.mean(per_draw) / milliseconds:.0f} | {np.mean(effective):.0f} | {np.max(apart):.2f} | "
         f"{np.min(ratios):.2f} to {np.max(ratios):.2f} |"
     )
 
 
+def tensor(values: Any) -> Any:
+    """An array in PyTorch."""
+    return import_sbi("torch").tensor(np.array(values, np.float32))
+
+
 def torch_cost(cost: gb.Cost, x_o: np.ndarray) -> Any:
-    """The general network in PyTorch, of one observation: theta (n, dim) -> cost (n,)."""
-    torch = import_sbi("torch")
+    """The cost in PyTorch, of one observation: theta (n, dim) -> cost (n,)."""
+    return torch_features(cost, x_o) if isinstance(cost.form, HilbertForm) else torch_general(cost, x_o)
 
-    form = cast(NetworkForm, cost.form)
 
-    def tensor(values: Any) -> Any:
-        return torch.tensor(np.array(values, np.float32))
+def torch_features(cost: gb.Cost, x_o: np.ndarray) -> Any:
+    """Of a cost by features whose regressions are polynomials of degree 1 or 2 without a network, as they are here."""
+    torch, form = import_sbi("torch"), cast(HilbertForm, cost.form)
+    features, rest = (tensor(part) for part in form.embed(jnp.asarray(x_o)))
+    least = float(form.least_spread)
 
+    def mean_of(module: RidgeResidual) -> Any:
+        assert module.network is None
+        assert not np.any(module.standardise.logarithmic)
+        # The members share standardisation and features: the mean of predictions is the prediction of the mean.
+        one = jax.tree.map(lambda leaf: leaf[0], (module.standardise, module.basis))
+        (mean, std), (centre, width, bent, chosen) = (
+            [tensor(leaf) for leaf in leaves] for leaves in ((one[0].mean, one[0].std), jax.tree.leaves(one[1]))
+        )
+        intercept, slopes = tensor(module.intercept).mean(dim=0), tensor(module.slopes).mean(dim=0)
+        count = chosen.shape[1]
+
+        def predict(theta: Any) -> Any:
+            z = (theta - mean) / std
+            if chosen.shape[2] == 0:
+                return intercept + z @ slopes.T
+            u = torch.where(bent > 0, torch.erf(z / np.sqrt(2)), torch.clamp((z - centre) / width, -1.0, 1.0))
+            legendre = [torch.ones_like(u), u]
+            for k in range(1, count - 1):
+                legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
+            each = torch.einsum("njd,jdf->njf", torch.stack(legendre, dim=2), chosen)
+            return intercept + torch.cat([z, each.prod(dim=1)], dim=1) @ slopes.T
+
+        return predict
+
+    mean, spread = mean_of(form.mean), mean_of(form.spread)
+
+    def function(theta: Any) -> Any:
+        return ((mean(theta) - features) ** 2).sum(dim=1) + torch.clamp(spread(theta)[:, 0], min=least) + rest
+
+    return function
+
+
+def torch_general(cost: gb.Cost, x_o: np.ndarray) -> Any:
+    """Of the general network."""
+    torch, form = import_sbi("torch"), cast(NetworkForm, cost.form)
     assert not np.any(form.standardise.logarithmic)
     mean, std = tensor(form.standardise.mean), tensor(form.standardise.std)
     embedded = form.embed(jnp.asarray(x_o))
@@ -172,9 +222,10 @@ def operations(cost: gb.Cost, x: np.ndarray) -> float:
     return float(analysis["flops"]) / 1024
 
 
-def evaluations(draws: gb.StackedDraws) -> float:
-    """Gradients that the run took, on average: half of seven steps in each of two moves of a stage."""
-    return float(draws.stages.mean() * 2 * 3.5 * draws.theta.shape[3] * draws.theta.shape[2] * len(draws))
+def gradients(draws: gb.StackedDraws) -> float:
+    """Gradients that a draw took, on average."""
+    default = gb.SMC()
+    return float(draws.stages.mean() * default.moves * (1 + default.max_steps) / 2)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ pytest.importorskip("sbi")
 SD = 0.5
 X_O = np.array([0.8, -0.4], np.float32)
 # Not sbi's defaults: larger steps, so that training takes seconds.
-QUICK = FlowSettings(learning_rate=3e-3, stop_after_epochs=8)
+QUICK = FlowSettings(training_batch_size=400, learning_rate=5e-3, stop_after_epochs=5)
 
 
 def _simulate(key, theta):
@@ -133,7 +133,7 @@ def test_emulator_predicts_the_expected_distance():
 
 def test_trained_likelihood_and_its_tempering(nle):
     for tempered, power in ((False, 1.0), (True, 4.0)):
-        draws = replace(nle, tempered=tempered).sample(X_O, power, 4000, seed=0)
+        draws = replace(nle, tempered=tempered).sample(X_O, power, 1500, seed=0)
         precision = power / SD**2
         # A flow of 2000 rows is off by some tenths of the posterior's standard deviation; a wrong power by a half.
         check_normal(draws.theta, X_O * precision / (1 + precision), 1 / np.sqrt(1 + precision), slack=0.25)
@@ -143,7 +143,7 @@ def test_trained_likelihood_and_its_tempering(nle):
 
 def test_trained_emulator_is_near_the_gibbs_posterior(nle):
     fitted = FittedEmulator(TASK.prior, nle.likelihood, TASK.distance, 10, EmulatorGBI().particles, {}, ())
-    draws = fitted.sample(X_O, 1.0, 3000, seed=0)
+    draws = fitted.sample(X_O, 1.0, 1500, seed=0)
     # d = mean over two coordinates: precision beta; the noise of ten populations moves the centres by 0.08 together.
     check_normal(draws.theta, X_O / 2, np.sqrt(0.5), slack=0.25)
     theta = draws.theta[:500]
@@ -214,7 +214,7 @@ def test_progress_counts_epochs(simulations, capsys):
     assert "training nle: 3/2" in err or "training nle: 2/2" in err
 
 
-@pytest.mark.parametrize("name", ["npe", "nle", "nle-tempered", "emulator-gbi"])
+@pytest.mark.parametrize("name", ["npe", "nle-tempered", "emulator-gbi"])
 def test_sets_of_trials(name):
     simulations = gb.simulate(SETS.simulator, SETS.prior, 300, seed=0, progress=False)
     method: Any = METHODS[name]

@@ -42,7 +42,7 @@ class SMC:
     ess_share: float = 0.5
     moves: int = 2
     final_moves: int = 6
-    max_steps: int = 6
+    max_steps: int = 4
     max_stages: int = 200
 
     def __post_init__(self) -> None:
