@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
-# Test processes run side by side, one to a core: threads of torch and BLAS would wait for each other's (ten times slower).
-for library in ("OMP", "OPENBLAS", "MKL"):
-    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+# Test processes run side by side, one to a core: threads of torch and BLAS would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 from jaxtyping import install_import_hook

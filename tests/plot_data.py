@@ -112,6 +112,7 @@ def make_run(dim=6, n=2000, seed=0):
         theta=t,
         x=x,
         status=status,
+        origin=np.zeros(1000, np.int32),
         ok=status == 0,
         n_failed=int((status >= 2).sum()),
         x_shape=x.shape[1:],

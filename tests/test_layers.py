@@ -15,9 +15,12 @@ distances.base distances.additive distances.vectors distances.sets distances
 store simulations executors recorder simulate
 networks training polynomial regression mixture cost_forms fit_marginal fit_general cost fit_cost persistence
 sampling.draws sampling.stacked sampling.target sampling.smc sampling.nuts sampling posterior posterior_stack
+temperature.choice temperature.held_out temperature.ladder temperature.noise_floor temperature.calibrated
+temperature.bootstrap temperature
 metrics diagnostics output_space support unit_errors extrapolation network_error predictive_position evidence
 weighted_draws sensitivity_variants sensitivity_text sensitivity
-citations plot_support plot_pairs plot_predictive plot_sensitivity plot_check plots
+refinement
+citations plot_support plot_pairs plot_predictive plot_sensitivity plot_check plot_temperature plots
 report_html report_verdict report coverage check
 tasks.task tasks.grid tasks.ode tasks.observations tasks.monte_carlo tasks.linear_gaussian tasks.lynx_hare
 tasks.uniform_1d tasks.two_moons tasks.gaussian_mixture tasks.lotka_volterra tasks.sir
@@ -30,7 +33,8 @@ benchmark_results benchmark_metrics benchmark_plan benchmark_process benchmark_c
 benchmark_table plot_benchmark benchmark_page
 observation toml_table user_code problem artefacts workflow terminal commands
 plot_traces hodgkin_huxley_inputs hodgkin_huxley_results hodgkin_huxley_posterior
-argument_types benchmark_command sensitivity_command check_command hodgkin_huxley_command cli __main__
+argument_types benchmark_command refine_command sensitivity_command check_command temperature_command
+hodgkin_huxley_command cli __main__
 """.split()  # noqa: SIM905 (a list of lines would hide the layers)
 
 

@@ -162,7 +162,7 @@ def test_prior_is_stated_with_its_arguments(page):
 def texts_of(run, level, **changes):
     parts = {"posterior": run.posterior, "draws": run.draws, "check": run.check, "simulations": run.simulations}
     found = findings(**{**parts, **changes})
-    return [finding.text for finding in found if finding.level == level], headline(found)
+    return [finding.full for finding in found if finding.level == level], headline(found)
 
 
 def changed(thing, **changes):
@@ -174,7 +174,7 @@ def test_agreement_is_the_relative_difference_of_the_means(run):
     relative = run.check.predicted.mean() / run.check.simulated.mean() - 1
     assert any(f"{100 * relative:+.1f} %" in text for text in fine)
     care, _ = texts_of(run, "care", check=changed(run.check, predicted=0.5 * run.check.predicted))
-    assert any("add simulations at the draws and fit again" in text for text in care)
+    assert any("Add simulations at the draws and fit again" in text for text in care)
     assert any(f"{100 * (0.5 * (1 + relative) - 1):+.1f} %" in text for text in care)
 
 

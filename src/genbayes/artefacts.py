@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import xarray as xr
-import zarr
 
 from .cost import Cost
 from .cost_forms import MarginalForm
@@ -20,7 +19,7 @@ from .report_html import Section
 from .sampling import Draws
 from .simulate import qualified_name
 from .simulations import Simulations
-from .store import PENDING
+from .store import PENDING, SimulationStore
 
 # In the order in which the analyses stand in a report.
 SECTIONS = ("check", "temperature", "sensitivity", "refinement")
@@ -81,10 +80,10 @@ class Folder:
         return sorted(float(name.removeprefix(start).removesuffix(".zarr")) for name in names)
 
     def stored(self) -> tuple[int, int]:
-        """Number of simulations that have been run (also those that failed), and of all."""
+        """Number of draws of the prior that have been simulated (also those that failed), and of all."""
         if not (self.simulations / "status").exists():
             return 0, 0
-        status = np.asarray(zarr.open_array(str(self.simulations / "status"), mode="r")[:])
+        status = SimulationStore.open(self.simulations, origin=0).read()["status"]
         return int(np.sum(status != PENDING)), len(status)
 
 

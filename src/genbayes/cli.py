@@ -6,7 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import benchmark_command, commands, hodgkin_huxley_command, sensitivity_command, workflow
+from . import (
+    benchmark_command,
+    check_command,
+    commands,
+    hodgkin_huxley_command,
+    refine_command,
+    sensitivity_command,
+    temperature_command,
+    workflow,
+)
 from .argument_types import count, named_number, natural, path, positive
 from .artefacts import Folder
 from .citations import version
@@ -21,6 +30,8 @@ examples:
   genbayes sample predator.toml --beta 1 10 100  a ladder of betas
   genbayes report predator.toml
   genbayes run predator.toml --beta 10           all stages of a problem
+  genbayes check predator.toml                   can the draws be relied on?
+  genbayes refine predator.toml --beta 10        more runs where they count
   genbayes sensitivity predator.toml --beta 10   does the distance matter?
   genbayes benchmark                             tasks with known answers
   genbayes hodgkin-huxley --recordings DIR       a model of each neuron
@@ -29,7 +40,7 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1 (error), 2 (usage), 130 (interrupted).
+    """Runs one command and returns its exit code: 0, 1 (error), 2 (usage), 3, 4 (check), 130 (interrupted).
 
     Args:
         arguments: what stands after `genbayes`; of the process if not given.
@@ -120,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
     for command in (demo, simulate, fit, sample, run):
         command.add_argument("--seed", type=natural, default=0)
+    check_command.add_parser(add)
+    refine_command.add_parser(add)
     sensitivity_command.add_parser(add)
+    temperature_command.add_parser(add)
     text = "Run methods on tasks with known answers: a table, figures and a page; resumable."
     benchmark = subparsers.add_parser("benchmark", help=text, description=text, parents=[common])
     benchmark_command.add_arguments(benchmark)

@@ -32,6 +32,7 @@ class PredictiveCheck:
         seconds: of simulation.
         log_density_error: beta times the disagreement of the ensemble's members about differences of cost between
             draws: the error, in units of log density, that the network alone gives to the posterior. 0 with one member.
+        simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -42,6 +43,7 @@ class PredictiveCheck:
     n_failed: int
     seconds: float
     log_density_error: float = 0.0
+    simulated_again: Float[np.ndarray, " m"] | None = None
 
     def __repr__(self) -> str:
         return f"PredictiveCheck({self.summary()})"
@@ -57,11 +59,17 @@ class PredictiveCheck:
         scatter = np.std(self.simulated - self.predicted, ddof=1)
         return float(scatter / np.sqrt(len(self.simulated)) / self.simulated.mean())
 
+    @property
+    def distances(self) -> Float[np.ndarray, "runs m"]:
+        """Distances of all runs at each draw to x_o, one or two rows."""
+        runs = [self.simulated] if self.simulated_again is None else [self.simulated, self.simulated_again]
+        return np.stack(runs).astype(np.float64)
+
     @cached_property
     def outcome(self) -> Outcome:
         """What is wrong with the network at the posterior, and the remedy."""
         messages = []
-        if abs(self.relative_error) > 0.1 + 2 * self.standard_error:
+        if inaccurate(self.relative_error, self.standard_error):
             messages.append(
                 f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
                 f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
@@ -87,6 +95,11 @@ class PredictiveCheck:
             f"{self.simulated.mean():.4g} ({self.relative_error:+.1%} +- {self.standard_error:.1%}); "
             f"replicate distance {self.replicate.mean():.4g}"
         )
+
+
+def inaccurate(relative_error: float, standard_error: float) -> bool:
+    """Whether a network's cost is off by more than 10 % beyond doubt: the one rule of every message about it."""
+    return abs(relative_error) > 0.1 + 2 * standard_error
 
 
 def check_predictive(
@@ -137,7 +150,7 @@ def check_predictive(
     if not kept.any():
         raise ValueError(f"all runs at posterior draws failed: {runs.summary()}")
     x, again = runs.x[: len(theta)][kept], runs.x[len(theta) :][kept]
-    simulated, replicate = _distances(distance, jnp.asarray(x), jnp.asarray(again), jnp.asarray(posterior.x_o))
+    simulated, second, replicate = _distances(distance, jnp.asarray(x), jnp.asarray(again), jnp.asarray(posterior.x_o))
     return PredictiveCheck(
         theta=theta[kept],
         x=x,
@@ -147,6 +160,7 @@ def check_predictive(
         n_failed=int(np.sum(~kept)),
         seconds=runs.seconds,
         log_density_error=_log_density_error(posterior, theta[kept]),
+        simulated_again=np.asarray(second),
     )
 
 
@@ -162,6 +176,6 @@ def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m di
 
 
 @compiled
-def _distances(distance: Distance, x: Array, again: Array, x_o: Array) -> tuple[Any, Any]:
-    simulated = jax.vmap(lambda one: distance(one, x_o))(x)
-    return simulated, jax.vmap(distance)(x, again)
+def _distances(distance: Distance, x: Array, again: Array, x_o: Array) -> tuple[Any, Any, Any]:
+    simulated, second = (jax.vmap(lambda one: distance(one, x_o))(runs) for runs in (x, again))
+    return simulated, second, jax.vmap(distance)(x, again)

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from .compiling import compiled
 from .cost import Cost
-from .cost_forms import HilbertForm, mean_prediction
+from .cost_forms import HilbertForm, MarginalForm, NetworkForm, mean_prediction
 from .distances import AdditiveDistance, Distance, HilbertDistance
+from .distances.additive import spread_of
 from .distances.sets import KernelDistance
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
@@ -33,6 +34,7 @@ def fit_cost(
     method: Method = "auto",
     embedding: EmbeddingName = "auto",
     progress: bool = True,
+    start: Cost | None = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -51,6 +53,8 @@ def fit_cost(
         embedding: how the general network reads an observation: as a "vector", as a "set" of trials
             (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
         progress: show progress bars.
+        start: a cost of fewer simulations with the same configuration, whose networks the training goes on from
+            (marginal and general costs; a feature cost is fitted anew, in seconds).
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -78,22 +82,32 @@ def fit_cost(
     theta = np.asarray(simulations.inputs[rows], np.float32)
     x = np.asarray(simulations.x[rows], np.float32)
     distance.check_target(simulations.x_shape, simulations.x_shape)
-    folds = Folds.make(np.arange(len(rows)), config, seed)
-    distance = distance.fitted(x[np.unique(folds.train)])
+    origin = simulations.origin[rows]
+    folds = Folds.of_rounds(origin, config, seed)
+    # Of draws of the prior alone: refinement must not change what a unit of the distance, and so of beta, means.
+    used = np.unique(folds.train)
+    x_of_prior = x[used[origin[used] == origin.min()]]
+    distance = distance.fitted(x_of_prior)
     rng = np.random.default_rng(seed)
     if kind == "features" and isinstance(distance, HilbertDistance):
         form, fit = _fit_hilbert(theta, x, distance, folds, config, rng=rng, progress=progress)
     elif kind == "marginal" and isinstance(distance, AdditiveDistance):
-        form, fit = fit_marginal(theta, x, distance, folds, config, rng=rng, progress=progress)
+        before = start.form if start is not None and isinstance(start.form, MarginalForm) else None
+        spread = spread_of(x_of_prior)
+        form, fit = fit_marginal(
+            theta, x, distance, folds, config, rng=rng, progress=progress, spread=spread, start=before
+        )
     else:
         network = embedding_class(embedding, distance, simulations.x_shape)
-        form, fit = fit_general(theta, x, distance, network, folds, config, rng=rng, progress=progress)
+        before = start.form if start is not None and isinstance(start.form, NetworkForm) else None
+        form, fit = fit_general(theta, x, distance, network, folds, config, rng=rng, progress=progress, start=before)
     dim = len(simulations.names)
     ranges = [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()]
     settings = {
         "seed": seed,
         "simulations": len(simulations),
         "simulations_failed": simulations.n_failed,
+        "rounds": int(simulations.origin.max(initial=0)),
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "prior": simulations.prior,

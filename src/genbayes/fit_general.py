@@ -59,6 +59,7 @@ def fit_general(
     *,
     rng: np.random.Generator,
     progress: bool,
+    start: NetworkForm | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
 
@@ -71,23 +72,27 @@ def fit_general(
         config: see `FitConfig`.
         rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
+        start: whose networks are trained on, with their standardisation and scale.
     """
     if config.batch_size < 2:
         raise ValueError(
             "FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1."
         )
     train_x = x[np.unique(folds.train)]
-    standardise = Standardiser.fit(theta[np.unique(folds.train)])
+    if start is None:
+        standardise = Standardiser.fit(theta[np.unique(folds.train)])
+        scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
+        members = stack(
+            [
+                PairNetwork(theta.shape[1], embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
+                for _ in range(config.members)
+            ]
+        )
+    else:
+        standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
+        members = start.network
     z = jax.vmap(standardise)(jnp.asarray(theta))
-
-    members = stack(
-        [
-            PairNetwork(theta.shape[1], embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
-            for _ in range(config.members)
-        ]
-    )
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
-    scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
     trained, record = train(
         members,
         _PairLoss(config.targets, config.noise_targets),

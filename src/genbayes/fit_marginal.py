@@ -1,5 +1,6 @@
 """Fits the distribution of every output coordinate given the parameters, by maximum likelihood."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -9,7 +10,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .cost_forms import MarginalForm
 from .distances import AdditiveDistance
-from .distances.additive import spread_of
 from .mixture import Bend, LogisticMixture
 from .networks import ResidualMLP, Standardiser, stack
 from .regression import Folds, best_degrees, polynomial_ensemble
@@ -32,6 +32,8 @@ def fit_marginal(
     *,
     rng: np.random.Generator,
     progress: bool,
+    spread: Float[np.ndarray, "*x_shape"],
+    start: MarginalForm | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -43,8 +45,39 @@ def fit_marginal(
         config: see `FitConfig`.
         rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
+        spread: standard deviation of every coordinate over draws of the prior.
+        start: whose networks are trained on, with their bends and polynomials.
     """
     values = x.reshape(len(x), -1)
+    if start is None:
+        mixtures = _first(theta, values, folds, config, rng)
+    else:
+        mixtures = replace(start.distribution, bend=start.distribution.bend.widened(values))
+    bend = jax.tree.map(lambda leaf: leaf[0], mixtures.bend)
+    bent = jax.vmap(bend)(jnp.asarray(values))
+    mixtures, record = train(
+        mixtures,
+        _negative_log_likelihood,
+        (jnp.asarray(theta), bent),
+        folds.train,
+        folds.validation,
+        config,
+        rng=rng,
+        name="marginal distributions",
+        loss_name="negative log-likelihood of a coordinate, mean over coordinates",
+        progress=progress,
+    )
+    return MarginalForm.of(mixtures, jnp.asarray(spread), distance), (record,)
+
+
+def _first(
+    theta: Float[np.ndarray, "n dim"],
+    values: Float[np.ndarray, "n coordinates"],
+    folds: Folds,
+    config: FitConfig,
+    rng: np.random.Generator,
+) -> LogisticMixture:
+    """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     bend = Bend.fit(values)
     bent = np.asarray(jax.vmap(bend)(jnp.asarray(values)), np.float64)
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
@@ -57,27 +90,13 @@ def fit_marginal(
     residual = np.maximum(errors.std(axis=0), floor)
     members = config.members
     size = values.shape[1] * 3 * _COMPONENTS
-    mixtures = LogisticMixture(
+    return LogisticMixture(
         bend=stack([bend] * members),
         location=location,
         residual=jnp.tile(jnp.asarray(residual, jnp.float32), (members, 1)),
         floor=jnp.tile(jnp.asarray(floor, jnp.float32), (members, 1)),
         network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
     )
-    mixtures, record = train(
-        mixtures,
-        _negative_log_likelihood,
-        (jnp.asarray(theta), jnp.asarray(bent, jnp.float32)),
-        folds.train,
-        folds.validation,
-        config,
-        rng=rng,
-        name="marginal distributions",
-        loss_name="negative log-likelihood of a coordinate, mean over coordinates",
-        progress=progress,
-    )
-    spread = jnp.asarray(spread_of(x[np.unique(folds.train)]))
-    return MarginalForm.of(mixtures, spread, distance), (record,)
 
 
 def _negative_log_likelihood(

@@ -6,6 +6,7 @@ statistics of a neuron model their cost was nearer to the truth than that of a n
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -78,6 +79,12 @@ class Bend(eqx.Module):
         width = np.where(kurtosis > _HEAVY, unit, 1000 * unit)
         parts = (centre, width, unit, values.min(axis=0), values.max(axis=0))
         return cls(*(jnp.asarray(part, jnp.float32) for part in parts))
+
+    def widened(self, values: Float[np.ndarray, "n coordinates"]) -> "Bend":
+        """The same bend, with a range that holds further values too."""
+        low, high = jnp.asarray(values.min(axis=0)), jnp.asarray(values.max(axis=0))
+        low, high = jnp.broadcast_to(low, self.low.shape), jnp.broadcast_to(high, self.high.shape)
+        return replace(self, low=jnp.minimum(self.low, low), high=jnp.maximum(self.high, high))
 
     def __call__(self, x: Float[Array, " coordinates"]) -> Float[Array, " coordinates"]:
         """Bent values."""

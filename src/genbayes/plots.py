@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from .plot_check import predictive_position as predictive_position
 from .plot_pairs import pair as pair
 from .plot_predictive import predictive as predictive
 from .plot_sensitivity import sensitivity as sensitivity
 from .plot_support import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, plain, subplots, window
+from .plot_temperature import choice as choice
+from .plot_temperature import temperature as temperature
 
 if TYPE_CHECKING:
     import matplotlib.figure

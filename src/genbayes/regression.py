@@ -55,6 +55,13 @@ class Folds:
     validation: np.ndarray
 
     @classmethod
+    def of_rounds(cls, origin: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
+        """Each round of simulations is divided by itself: what a member held out before, it holds out again."""
+        parts = [cls.make(np.flatnonzero(origin == value), config, seed) for value in np.unique(origin)]
+        train = np.concatenate([part.train for part in parts], axis=1)
+        return cls(train, np.concatenate([part.validation for part in parts], axis=1))
+
+    @classmethod
     def make(cls, rows: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
         """Members hold out successive stretches of one permutation, so no row is held out twice before all are once."""
         n = len(rows)

@@ -87,7 +87,7 @@ def report(
         >>> gb.report("run.html", posterior, draws, check=check, simulations=simulations)
     """
     title = title or "Generalized Bayesian inference"
-    found = findings(posterior, draws, check, simulations, warnings)
+    found = findings(posterior, draws, check, simulations, warnings, kind=kind, labels=labels)
     if check is not None and not _can_show(posterior.x_o):
         text = f"Outputs of shape {np.shape(posterior.x_o)} are not shown; pass a picture of them: report(figures=...)."
         found.append(Finding("note", text))
@@ -120,7 +120,7 @@ def _verdict(found: list) -> str:
     level, sentence = headline(found)
     words = {"ok": "Fine", "note": "Note", "care": "Take care", "bad": "Problem"}
     items = "\n".join(
-        f'<li class="{f.level}"><span class="tag">{words[f.level]}</span> {html.escape(f.text)}</li>' for f in found
+        f'<li class="{f.level}"><span class="tag">{words[f.level]}</span> {html.escape(f.full)}</li>' for f in found
     )
     return f'<section class="verdict {level}">\n<h2>{html.escape(sentence)}</h2>\n<ul>\n{items}\n</ul>\n</section>'
 
@@ -162,7 +162,7 @@ def _costs(posterior: Any, draws: Any, check: Any) -> str:
 
 def _prior_outputs(simulations: Any, x_shape: tuple) -> np.ndarray | None:
     """At most 1,000 successful outputs at prior draws, if they have the observation's shape."""
-    x = np.asarray(simulations.x)[np.asarray(simulations.ok)][:1000]
+    x = np.asarray(simulations.x)[np.asarray(simulations.ok) & (np.asarray(simulations.origin) == 0)][:1000]
     return x if len(x) and x.shape[1:] == x_shape else None
 
 

@@ -5,6 +5,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -134,6 +135,51 @@ def simulate_at(
         header |= {"condition_names": [f"condition_{i}" for i in range(given.shape[1])]}
     recorder = Recorder(header, parameters, None, False)
     return _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
+
+
+def simulate_round(
+    simulator: Callable[..., Any],
+    simulations: Simulations,
+    propose: Callable[[], np.ndarray],
+    origin: int,
+    *,
+    seed: int,
+    store: str | Path | None = None,
+    batch_size: int | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Simulations:
+    """Simulate a round of refinement; an interrupted one in the store goes on with the parameters that it had.
+
+    Args:
+        simulator: see `simulate`.
+        simulations: what the round is added to.
+        propose: gives parameters and conditions (n, dim + c); not called where the store has the round's already.
+        origin: number of the round, from 1.
+        seed: of the round's runs.
+        store: path of the store of `simulations`, which gets the rows.
+        batch_size: see `simulate`.
+        workers: see `simulate`.
+        progress: show progress on stderr.
+
+    Returns:
+        The round's rows alone.
+    """
+    form = _check_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
+    header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
+    if simulations.condition_names:
+        given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
+        header |= given
+    opened = None if store is None else SimulationStore.open(store, writable=True, origin=origin)
+    if opened is not None and len(opened):
+        inputs = opened.read()["inputs"]
+    else:
+        inputs = propose()
+        if opened is not None:
+            opened.append(inputs)
+    recorder = Recorder(header, inputs, opened, False)
+    rows = _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
+    return replace(rows, origin=np.full(len(rows), origin, np.int32))
 
 
 def _checked_conditions(conditions: Any, n: int) -> np.ndarray:
@@ -305,7 +351,8 @@ def qualified_name(simulator: Any) -> str:
 def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
     if not Path(path).exists():
         return SimulationStore.create(path, header, inputs)
-    opened = SimulationStore.open(path, writable=True)
+    # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
+    opened = SimulationStore.open(path, writable=True, origin=0)
     opened.check_header(header)
     if len(inputs) > len(opened):
         opened.append(inputs[len(opened) :])

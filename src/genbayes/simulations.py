@@ -1,7 +1,7 @@
 """Simulations: parameters, outputs and what became of each run, in memory and on disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from .store import PENDING, SimulationStore
 
 OK = 0
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
+_ROWWISE = ("theta", "x", "status", "conditions", "origin")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,6 +33,7 @@ class Simulations:
         conditions: known inputs that are not inferred (n, c), float32, in their own units; (n, 0) where there are none.
         condition_names: one name per coordinate of `conditions`.
         conditions_prior: description of their distribution, empty if unknown.
+        origin: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
     """
 
     theta: np.ndarray
@@ -46,8 +48,11 @@ class Simulations:
     conditions: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     condition_names: tuple[str, ...] = ()
     conditions_prior: list[dict] = field(default_factory=list)
+    origin: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __post_init__(self) -> None:
+        if not len(self.origin):
+            object.__setattr__(self, "origin", np.zeros(len(self.theta), np.int32))
         if not self.condition_names and not len(self.conditions):
             object.__setattr__(self, "conditions", np.zeros((len(self.theta), 0), np.float32))
 
@@ -66,6 +71,34 @@ class Simulations:
     def inputs(self) -> np.ndarray:
         """All that a run depends on but its noise: parameters, then conditions, (n, dim + c)."""
         return np.concatenate([self.theta, self.conditions], axis=1)
+
+    @property
+    def of_prior(self) -> "Simulations":
+        """The draws of the prior alone, without the rows that refinement has added."""
+        return self if not self.origin.any() else self.selected(self.origin == 0)
+
+    def selected(self, rows: np.ndarray) -> "Simulations":
+        """Some of the rows, by mask or number."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ROWWISE})
+
+    def joined(self, other: "Simulations") -> "Simulations":
+        """These rows, then those of another set of runs of the same simulator.
+
+        Raises:
+            ValueError: other parameters, conditions or outputs.
+        """
+        for name in ("names", "condition_names", "x_shape"):
+            if getattr(self, name) != getattr(other, name):
+                raise ValueError(
+                    f"`other` has {name} {getattr(other, name)}, expected {getattr(self, name)}: join runs of one "
+                    "simulator only."
+                )
+        reasons = list(self.reasons)
+        reasons += [reason for reason in other.reasons if reason not in reasons]
+        renumbered = np.array([reasons.index(reason) for reason in other.reasons], np.int32)
+        both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ROWWISE}
+        both["status"] = np.concatenate([self.status, renumbered[other.status]])
+        return replace(self, **both, reasons=tuple(reasons), seconds=self.seconds + other.seconds)
 
     @property
     def n_failed(self) -> int:
@@ -149,16 +182,22 @@ class Simulations:
         Raises:
             FileExistsError: something is at `path` already.
         """
-        store = SimulationStore.create(path, self._header(), self.inputs)
+        part = self.of_prior
+        store = SimulationStore.create(path, self._header(), part.inputs)
         store.create_outputs(self.x_shape)
-        store.write(np.arange(len(self)), self.x, self.status, self.reasons)
+        store.write(np.arange(len(part)), part.x, part.status, self.reasons)
         store.add_seconds(self.seconds)
+        for origin in np.unique(self.origin[self.origin > 0]).tolist():
+            part = self.selected(self.origin == origin)
+            store = SimulationStore.open(path, writable=True, origin=origin)
+            store.append(part.inputs)
+            store.write(np.arange(len(part)), part.x, part.status, self.reasons)
 
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
         arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
-        status = {"status": (("simulation",), self.status)}
+        status = {name: (("simulation",), getattr(self, name)) for name in ("status", "origin")}
         coordinates = {"parameter": list(self.names)}
         if self.condition_names:
             arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
@@ -193,7 +232,7 @@ def from_record(record: dict[str, Any]) -> Simulations:
     renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
     dim = len(record["names"])
-    record = {"condition_names": (), "conditions_prior": [], **record}
+    record = {"condition_names": (), "conditions_prior": [], "origin": np.zeros(len(status), np.int32), **record}
     record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}
     values["status"] = renumbered[status]

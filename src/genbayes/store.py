@@ -10,23 +10,29 @@ import zarr
 import zarr.errors
 
 FORMAT = "genbayes-simulations"
-# 2: with known conditions. A store without them is written as version 1, which earlier releases read.
-FORMAT_VERSION = 2
+# 2: with known conditions; 3: with rows that are no draws of the prior. A store without is written as an earlier
+# version, which earlier releases read.
+FORMAT_VERSION = 3
 PENDING = 1
 _CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
 
 
 class SimulationStore:
-    """An open store. Rows count as done once their status is written, which happens after their data."""
+    """An open store. Rows count as done once their status is written, which happens after their data.
 
-    def __init__(self, group: zarr.Group, path: str | Path):
+    The array `origin` says where a row's parameter comes from: 0 the prior, k the k-th round of refinement. A store
+    without it holds draws of the prior only. Opened for one origin, the store looks as if there were no other rows.
+    """
+
+    def __init__(self, group: zarr.Group, path: str | Path, origin: int | None = None):
         self._group = group
         self.path = str(path)
+        self._origin = origin
 
     @classmethod
-    def open(cls, path: str | Path, *, writable: bool = False) -> "SimulationStore":
-        """Open an existing store.
+    def open(cls, path: str | Path, *, writable: bool = False, origin: int | None = None) -> "SimulationStore":
+        """Open an existing store, for all rows or for those of one origin.
 
         Raises:
             FileNotFoundError: nothing at `path`.
@@ -51,7 +57,7 @@ class SimulationStore:
                 f"`path`: {path} has format_version {version!r}; this genbayes reads up to {FORMAT_VERSION}. "
                 f"Upgrade genbayes."
             )
-        return cls(group, path)
+        return cls(group, path, origin)
 
     @classmethod
     def create(cls, path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> "SimulationStore":
@@ -82,7 +88,19 @@ class SimulationStore:
         return dict(self._group.attrs)
 
     def __len__(self) -> int:
-        return self._array("status").shape[0]
+        return len(self._rows)
+
+    @property
+    def origin(self) -> np.ndarray:
+        """Of every row of the whole store."""
+        length = self._array("status").shape[0]
+        # Rows whose creation was interrupted have an origin and no status.
+        return np.asarray(self._array("origin")[:length]) if "origin" in self._group else np.zeros(length, np.int32)
+
+    @property
+    def _rows(self) -> np.ndarray:
+        origin = self.origin
+        return np.arange(len(origin)) if self._origin is None else np.flatnonzero(origin == self._origin)
 
     @property
     def x_shape(self) -> tuple[int, ...] | None:
@@ -104,9 +122,15 @@ class SimulationStore:
 
     def append(self, inputs: np.ndarray) -> None:
         """Add parameters and conditions (m, dim + c) as pending rows."""
-        start = len(self)
+        start = self._array("status").shape[0]
         length = start + len(inputs)
         dim = self._array("theta").shape[1]
+        if self._origin and "origin" not in self._group:
+            self._create("origin", (start,), np.int32, 0, ("simulation",))
+            self._group.attrs["format_version"] = 3
+        if "origin" in self._group:
+            self._array("origin").resize((length,))
+            self._array("origin")[start:] = self._origin or 0
         for name, values in (("theta", inputs[:, :dim]), ("conditions", inputs[:, dim:])):
             if values.shape[1]:
                 self._array(name).resize((length, values.shape[1]))
@@ -120,12 +144,14 @@ class SimulationStore:
         """Make the array of outputs once the shape of one output is known; a scalar output is stored as (1,)."""
         x_shape = tuple(output_shape) or (1,)
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(x_shape))))
-        self._create("x", (len(self), *x_shape), np.float32, np.nan, dimensions)
+        length = self._array("status").shape[0]
+        self._create("x", (length, *x_shape), np.float32, np.nan, dimensions)
         self._group.attrs["output_shape"] = list(output_shape)
         self._consolidate()
 
     def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
+        rows = self._rows[rows]
         if x is not None:
             self._array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
         if list(reasons) != self._group.attrs.get("reasons"):
@@ -140,12 +166,17 @@ class SimulationStore:
 
     def read(self, n: int | None = None) -> dict[str, Any]:
         """Return inputs (theta, conditions), x and status of the first n rows (all if None), and the attributes."""
-        rows = slice(0, len(self) if n is None else n)
-        inputs = np.asarray(self._array("theta")[rows])
+        rows = self._rows[:n]
+
+        def chosen(name: str) -> np.ndarray:
+            return np.asarray(self._array(name).get_orthogonal_selection((rows,)))
+
+        inputs = chosen("theta")
         if "conditions" in self._group:
-            inputs = np.concatenate([inputs, np.asarray(self._array("conditions")[rows])], axis=1)
-        x = np.asarray(self._array("x")[rows]) if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
-        return {"inputs": inputs, "x": x, "status": np.asarray(self._array("status")[rows]), **self.attributes}
+            inputs = np.concatenate([inputs, chosen("conditions")], axis=1)
+        x = chosen("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
+        read = {"inputs": inputs, "x": x, "status": chosen("status"), "origin": self.origin[rows]}
+        return {**read, **self.attributes}
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]

@@ -1,0 +1,152 @@
+"""`genbayes check`: can a result be relied on, why not, and what to do."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from . import workflow
+from .argument_types import count, natural, positive
+from .artefacts import Folder, command_line, save_section, stored_cost, stored_draws, stored_simulations
+from .check import EXIT_CODES, Check, check
+from .commands import folder_of
+from .cost import Cost
+from .plot_check import predictive_position
+from .plot_support import number
+from .posterior import GibbsPosterior
+from .problem import Problem, read_problem
+from .processes import plain_main
+from .report_html import Section, composed, paragraph, picture, table
+from .simulate import simulate
+from .simulations import Simulations
+from .terminal import Terminal
+
+
+def add_parser(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """What can be typed after `genbayes check`."""
+    text = "Whether the stored draws can be relied on, why not, and what to do. Exit code: 0 fine, 3 take care, 4 do "
+    command = add("check", check_draws, text + "not rely on them (1 error, 2 usage).")
+    command.add_argument("--beta", type=positive, nargs="+", metavar="B", help="which draws (default: all)")
+    text = "instead of the problem's; its draws bear its name"
+    command.add_argument("--observation", type=Path, metavar="FILE", help=text)
+    text = "draws to run, twice each (default: 500; 0: none)"
+    command.add_argument("--resimulate", type=natural, default=500, metavar="N", help=text)
+    text = "coverage of the credible sets, from N fresh simulations (200 tell enough)"
+    command.add_argument("--coverage", type=count, metavar="N", help=text)
+    command.add_argument("--all", action="store_true", dest="everything", help="print also what is fine")
+    command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
+
+
+def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Judges the stored draws of each beta; returns the exit code of the worst."""
+    problem, folder = read_problem(options.problem), folder_of(options)
+    betas = folder.betas() if options.beta is None else sorted(set(options.beta))
+    if not betas:
+        raise FileNotFoundError(
+            f"there are no draws in {folder.path}. Run first: {command_line('sample', problem)} --beta 10"
+        )
+    # All are read before the first is checked: a missing one must not cost the runs of the others.
+    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    draws = {beta: stored_draws(problem, folder, beta) for beta in betas}
+    held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
+    worst = 0
+    for beta in betas:
+        posterior = GibbsPosterior(problem.prior, cost, draws[beta].x_o, beta, conditions=draws[beta].conditions)
+        with plain_main():
+            found = check(
+                posterior,
+                draws[beta],
+                problem.simulator if options.resimulate else None,
+                simulations,
+                n=options.resimulate,
+                seed=workflow.resimulation_seed(simulations),
+                held_out=held_out,
+                warnings=[*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws[beta])],
+                kind=problem.report.kind,
+                labels=problem.report.labels,
+                workers=options.workers,
+                progress=not terminal.quiet,
+            )
+        _print(found, beta, terminal, everything=options.everything)
+        _store(found, beta, folder, cost, terminal)
+        worst = max(worst, found.exit_code)
+    return worst
+
+
+def _held_out(
+    problem: Problem, simulations: Simulations, options: argparse.Namespace, terminal: Terminal
+) -> Simulations:
+    with plain_main():
+        return simulate(
+            problem.simulator,
+            problem.prior,
+            options.coverage,
+            # Not that of the training runs, nor that of the runs at the draws.
+            seed=(simulations.seed + 2) % 2**32,
+            conditions=problem.conditions,
+            workers=options.workers,
+            progress=not terminal.quiet,
+        )
+
+
+def _print(found: Check, beta: float, terminal: Terminal, *, everything: bool) -> None:
+    terminal.say(f"\nbeta {beta:g}: {found.summary(everything=everything)}\n")
+    if terminal.quiet:
+        terminal.warn([one.full for one in found.findings if one.level in ("care", "bad")])
+
+
+def _store(found: Check, beta: float, folder: Folder, cost: Cost, terminal: Terminal) -> None:
+    path = folder.result("check", beta)
+    path.write_text(found.to_json(), "utf-8")
+    save_section(folder, "check", section(found), cost, beta=beta)
+    terminal.path(path)
+
+
+def section(found: Check) -> Section:
+    """The part of the report that shows what the verdict rests on."""
+    parts = [paragraph(f"{found.headline}. The numbers behind the verdict (exit code {EXIT_CODES[found.level]}):")]
+    evidence = found.evidence
+    if evidence.support is not None:
+        support = evidence.support
+        rows = [
+            ("both scores together", support.p_value),
+            ("isolation: distance to the nearest simulated outputs", support.isolation),
+            ("least cost over parameters", support.least_cost),
+        ]
+        parts += [
+            table(("support of the observation", "p-value"), rows),
+            paragraph(
+                f"Share of {support.held_out} held-out simulated outputs at least as unusual as the observation. "
+                f"Its least cost is {number(support.cost)}; theirs {number(support.usual_cost[0])} (median), "
+                f"{number(support.usual_cost[1])} (95 %)."
+            ),
+        ]
+    if (means := evidence.means) is not None:
+        rows = list(zip(means.names, *_columns(means), strict=True))
+        head = ("parameter", "mean", "standard deviation", "error by members", "shift by new runs", "its error")
+        parts += [
+            table(head, rows),
+            paragraph(
+                "How the network's error moves the posterior means, to first order: what the disagreement of the "
+                "ensemble says, and what new runs at the draws say (true mean minus mean; it sees all errors)."
+            ),
+        ]
+    if evidence.position is not None:
+        caption = "The observation among runs at the draws, the farthest coordinates first, each scaled by the runs."
+        parts.append(picture(caption, predictive_position(evidence.position)))
+    if (covered := found.coverage) is not None:
+        rows = [
+            (f"{level:.0%}", float(share), f"{low:.2f} to {high:.2f}")
+            for level, share, low, high in zip(covered.levels, covered.coverage, *covered.band, strict=True)
+        ]
+        parts += [
+            table(("credible set", "share that holds the truth", "if right (99 %)"), rows),
+            paragraph(f"Coverage over {covered.rows} fresh simulations."),
+        ]
+    return composed("Check", parts)
+
+
+def _columns(means: object) -> list[list[float]]:
+    names = ("mean", "std", "member_error", "shift", "shift_error")
+    return [[float(value) for value in np.asarray(getattr(means, name))] for name in names]

@@ -1,0 +1,131 @@
+"""`genbayes refine`: more simulations at the posteriors of the stored cost, and the cost fitted anew."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from . import workflow
+from .argument_types import count, named_number, natural, positive
+from .artefacts import Folder, command_line, save_section, stored_cost, stored_simulations
+from .commands import NO_BETA, folder_of
+from .observation import read_observation
+from .persistence import save
+from .posterior import GibbsPosterior
+from .problem import read_problem
+from .processes import plain_main
+from .refinement import Refined, refine
+from .report_html import composed, paragraph, table
+from .terminal import Terminal
+
+
+def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+    """What can be typed after `genbayes refine`."""
+    command = add("refine", run, "More simulations where the posterior is, and the cost fitted anew on all; resumable.")
+    argument = command.add_argument
+    argument("-n", "--simulations", type=count, default=2000, metavar="N", help="new ones, in all (default: 2000)")
+    argument("--rounds", type=count, default=2, metavar="R", help="over which they are spread (default: 2)")
+    argument("--beta", type=positive, metavar="B", help="the highest of interest (default: of [sample] or the draws)")
+    argument("--observation", type=Path, nargs="+", metavar="FILE", help="one or more instead of the problem's")
+    text = "known conditions of these observations, where the simulator takes them"
+    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
+    argument("--batch-size", type=count, metavar="N", help="most runs at a time")
+    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
+    argument("--seed", type=natural, default=0)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Refines, and stores the simulations, the cost, the numbers and a part of the report.
+
+    Raises:
+        FileNotFoundError: there are no simulations or no cost.
+        ValueError: there is no beta or observation.
+    """
+    # Files of several observations have no folder of their own: one cost serves them all.
+    files, options.observation = options.observation or [], None
+    problem, folder = read_problem(options.problem), folder_of(options)
+    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    betas = [options.beta] if options.beta else [*problem.sample.beta, *folder.betas()]
+    if not betas:
+        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line("refine", problem)))
+    observations = [read_observation(file) for file in files] or [problem.x_o]
+    if observations[0] is None:
+        raise ValueError(
+            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
+        )
+    terminal.warn(workflow.stale(problem, folder, cost))
+    conditions = {**problem.x_o_conditions, **dict(options.condition or ())}
+    posteriors = [
+        GibbsPosterior(
+            problem.prior, cost, workflow.as_output(x_o, cost.x_shape), max(betas), conditions=conditions or None
+        )
+        for x_o in observations
+        if x_o is not None
+    ]
+    with plain_main():
+        refined = refine(
+            posteriors,
+            problem.simulator,
+            simulations,
+            options.simulations,
+            rounds=options.rounds,
+            seed=options.seed,
+            store=folder.simulations,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            progress=not terminal.quiet,
+        )
+    save(refined.cost, folder.cost)
+    _store(refined, folder, terminal)
+    again = " ".join(f"{beta:g}" for beta in sorted({*problem.sample.beta, *folder.betas(), max(betas)}))
+    terminal.say(f"sample again: {command_line('sample', problem)} --beta {again}")
+
+
+def _store(refined: Refined, folder: Folder, terminal: Terminal) -> None:
+    terminal.say(f"\n{refined.summary()}\n")
+    if terminal.quiet:
+        terminal.warn(refined.outcome.messages)
+    header = ("round", "observation", "beta", "predicted", "re-simulated", "error", "slope", "noise of slope", "agree")
+    rows = [
+        (
+            one.round,
+            one.observation,
+            one.beta,
+            one.predicted,
+            one.simulated,
+            one.error,
+            one.slope,
+            one.resolution,
+            "yes" if one.agrees else "no",
+        )
+        for one in refined.history
+    ]
+    new = int((refined.simulations.origin > 0).sum())
+    section = composed(
+        "Refinement",
+        [
+            paragraph(
+                f"The cost was fitted on {len(refined.simulations) - new} draws of the prior and {new} simulations at "
+                "tempered posterior draws. Each round's runs at beta were compared with the cost before it was fitted "
+                "to them:"
+            ),
+            table(header, rows),
+            paragraph(
+                "Slope: how the difference changes over the posterior, times beta: an error of the log density. "
+                "Below its noise it cannot be seen."
+            ),
+            *(paragraph(f"Warning: {text}") for text in refined.outcome.messages),
+        ],
+    )
+    save_section(folder, "refinement", section, refined.cost)
+    path = folder.result("refinement")
+    content = {
+        "simulations": len(refined.simulations),
+        "new": new,
+        "history": [{**asdict(one), "agrees": one.agrees} for one in refined.history],
+        "warnings": list(refined.outcome.messages),
+    }
+    path.write_text(json.dumps(content, indent=1), "utf-8")
+    terminal.path(folder.cost)
+    terminal.path(path)

@@ -1,0 +1,77 @@
+"""`Choice`: an inverse temperature with the evidence for it, and what one has to believe to take it."""
+
+import textwrap
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..outcome import Outcome
+
+NO_RESCUE = (
+    "No rule rescues a wrong distance: beta says how strongly the distance speaks, not whether it measures what "
+    "matters."
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choice:
+    """What a rule chose.
+
+    Attributes:
+        rule: its name.
+        beta: inverse temperature, 1 / units of the distance.
+        interval: 95 % range of beta by the Monte Carlo error of the rule; not an uncertainty of the rule itself.
+        finding: what the numbers say, a plain sentence.
+        assumes: what has to hold for the rule to mean something, a plain sentence.
+        units: of the distance.
+        evidence: the arrays behind it, by name; `plots.choice` draws them.
+        names: of the parameters.
+        outcome: what speaks against the choice: the rule could not be met, or only just.
+    """
+
+    rule: str
+    beta: float
+    interval: tuple[float, float]
+    finding: str
+    assumes: str
+    units: str
+    names: tuple[str, ...]
+    evidence: dict[str, np.ndarray] = field(default_factory=dict)
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def __repr__(self) -> str:
+        return f"Choice({self.line()})"
+
+    def line(self) -> str:
+        """Rule, beta and its range."""
+        low, high = self.interval
+        return f"{self.rule}: beta {self.beta:.4g} ({low:.3g} to {high:.3g}), in 1 / ({self.units})"
+
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, what is assumed, and what no rule can do."""
+        return (self.finding, self.assumes, NO_RESCUE)
+
+    def summary(self) -> str:
+        """All of it as plain text of 80 columns."""
+        parts = [self.line(), *self.sentences(), *(f"warning: {message}" for message in self.outcome.messages)]
+        return "\n".join(map(wrapped, parts))
+
+    def numbers(self) -> dict[str, Any]:
+        """Plain values for a JSON file; arrays as lists where they are short; None for a range without an upper end."""
+        short = {name: value for name, value in self.evidence.items() if value.size <= 2000}
+        return {
+            "rule": self.rule,
+            "beta": self.beta,
+            "interval": [end if np.isfinite(end) else None for end in self.interval],
+            "units": self.units,
+            "finding": self.finding,
+            "assumes": self.assumes,
+            "warnings": list(self.outcome.messages),
+            "evidence": {name: np.asarray(value, float).tolist() for name, value in short.items()},
+        }
+
+
+def wrapped(text: str) -> str:
+    """In lines of at most 80 columns."""
+    return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,22 @@
+"""Rows of stored simulations that stand for observations: draws of the prior that the cost was not fitted on."""
+
+import numpy as np
+from jaxtyping import Int
+
+from ..cost import Cost
+from ..simulations import Simulations
+
+
+def held_out_rows(cost: Cost, simulations: Simulations, least: int) -> tuple[Int[np.ndarray, " rows"], bool]:
+    """Rows that succeeded and that the cost was not fitted on; all that succeeded where fewer than `least` are so.
+
+    Returns:
+        The rows, and whether the cost was fitted on them.
+    """
+    # Rows that refinement added are no draws of the prior.
+    usable = simulations.ok & (simulations.origin == 0)
+    same = simulations.seed >= 0 and simulations.seed == cost.settings.get("simulation_seed")
+    same = same and cost.settings.get("simulator", simulations.simulator) == simulations.simulator
+    fresh = usable & (np.arange(len(simulations)) >= (cost.settings.get("simulations", 0) if same else 0))
+    enough = fresh.sum() >= least
+    return np.flatnonzero(fresh if enough else usable), bool(not enough and fresh.sum() < usable.sum())
