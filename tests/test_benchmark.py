@@ -364,7 +364,12 @@ def test_an_interrupted_benchmark_keeps_its_rows_and_leaves_no_process(tmp_path)
             time.sleep(0.1)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            # Once in a while one is lost (Python drops a KeyboardInterrupt inside a destructor): press the keys once more.
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"interrupted; kept in {out}: 4 rows of results.csv. Run the same command again" in errors.decode()
     assert [row.method for row in Results(out / "results.csv").read()] == ["ace"] * 4

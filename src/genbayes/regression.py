@@ -57,7 +57,8 @@ class Folds:
     @classmethod
     def of_rounds(cls, origin: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
         """Each round of simulations is divided by itself: what a member held out before, it holds out again."""
-        parts = [cls.make(np.flatnonzero(origin == value), config, seed) for value in np.unique(origin)]
+        rounds = np.unique(origin) if len(origin) else [0]
+        parts = [cls.make(np.flatnonzero(origin == value), config, seed) for value in rounds]
         train = np.concatenate([part.train for part in parts], axis=1)
         return cls(train, np.concatenate([part.validation for part in parts], axis=1))
 
