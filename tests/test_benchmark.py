@@ -367,7 +367,7 @@ def test_an_interrupted_benchmark_keeps_its_rows_and_leaves_no_process(tmp_path)
         try:
             _, errors = process.communicate(timeout=20)
         except subprocess.TimeoutExpired:
-            # Once in a while one is lost (Python drops a KeyboardInterrupt inside a destructor): press the keys once more.
+            # Once in a while one is lost (Python drops a KeyboardInterrupt in a destructor): press again.
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
