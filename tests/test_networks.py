@@ -57,6 +57,19 @@ def test_residual_mlp_starts_at_zero_and_can_leave_it() -> None:
     assert float(jnp.max(jnp.abs(gradient.last.weight))) > 0.01
 
 
+def test_a_sharp_unit_bends_as_a_ramp_and_one_of_sharpness_1_is_silu() -> None:
+    rng = np.random.default_rng(1)
+    plain = ResidualMLP(1, 1, 8, 1, rng=np.random.default_rng(1))
+    curved = ResidualMLP(1, 1, 8, 1, log_sharpest=0.0, rng=rng)
+    value = jnp.array([0.7])
+    np.testing.assert_allclose(curved.hidden(value), plain.hidden(value), rtol=1e-6)
+    cornered = eqx.tree_at(lambda one: one.log_sharpness, curved, jnp.full((3, 8), 10.0))
+    ramp = lambda h: np.maximum(h, 0.0)  # noqa: E731
+    first, (one, two) = np.asarray(plain.first(value)), plain.blocks[0]
+    expected = ramp(first + two.weight @ ramp(one.weight @ ramp(first) + one.bias) + two.bias)
+    np.testing.assert_allclose(cornered.hidden(value), expected, atol=1e-4)
+
+
 def test_set_embedding_reads_sets_in_any_order_and_number() -> None:
     x = RNG.normal(size=(50, 6, 2)).astype(np.float32)
     embedding = SetEmbedding(x, rng=RNG)
