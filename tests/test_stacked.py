@@ -7,6 +7,7 @@ and variance 1 / (1 + 2 beta); Z(beta) / Z(0) is the product over coordinates of
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -95,6 +96,33 @@ def test_an_observation_does_not_depend_on_its_companions(draws):
         assert share_that_differs(others, draws.theta) < 0.2
     assert share_that_differs(stack(X[:4]).sample(2000, seed=3, progress=False), draws.theta[:4]) < 0.2
     assert share_that_differs(stack().sample(2000, seed=4, progress=False), draws.theta) > 0.9
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other backends evaluate all observations at once")
+def test_observations_that_only_fill_up_a_chunk_are_not_evaluated():
+    evaluated = []
+
+    def counted(theta, x):
+        jax.debug.callback(lambda value: evaluated.append(float(value)), x[0])
+        return jnp.sum((theta - x) ** 2)
+
+    cost = gb.Cost.exact(counted, names=PRIOR.names, x_shape=(2,), units="1")
+    sampler = gb.SMC(populations=2, min_particles=50)
+    # Observations near and far: the far ones need more stages.
+    x = np.array([[0.1, 0.0], [0.2, 0.0], [20.0, 20.0]])
+    posteriors = gb.GibbsPosteriors(PRIOR, cost, np.concatenate([x, x[-1:]]), 20.0)
+    targets, key = posteriors._targets(np.arange(4)), jax.random.key(0)
+    wanted = sampler.run_ladders(targets, 100, key=key, first=0, count=3)
+    jax.effects_barrier()
+    shares = {value: evaluated.count(np.float32(value)) / evaluated.count(np.float32(0.1)) for value in x[:, 0]}
+    assert wanted.theta.shape[0] == 3
+    stages = wanted.stages.max(axis=1)
+    assert stages[2] > stages[0] + 2
+    # Evaluations follow the stages of each observation (leapfrog steps of a stage vary: 2 to 8 in two moves); the
+    # fourth observation, a copy of the third, would double the third's.
+    assert 0.5 * stages[2] / stages[0] < shares[20.0] < 1.5 * stages[2] / stages[0]
+    everything = sampler.run_ladders(targets, 100, key=key, first=0)
+    np.testing.assert_array_equal(everything.theta[:3], wanted.theta)
 
 
 def test_observations_have_independent_noise():

@@ -128,8 +128,9 @@ class GibbsPosteriors:
             for first in range(0, len(self), size):
                 # The last rows again where a chunk is not full: another shape would compile another program.
                 rows = np.minimum(np.arange(first, first + size), len(self) - 1)
-                parts.append(sampler.run_ladders(self._targets(rows), n, key=key, first=first).first(len(self) - first))
-                advance(min(size, len(self) - first))
+                count = min(size, len(self) - first)
+                parts.append(sampler.run_ladders(self._targets(rows), n, key=key, first=first, count=count))
+                advance(count)
         messages = {}
         for i, j in np.ndindex(len(self), len(self.betas)):
             part = parts[i // size]
