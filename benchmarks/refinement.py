@@ -31,6 +31,7 @@ STIMULUS_OF = "cell_518290966"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("tasks", "neurons"))
+    parser.add_argument("--task", choices=tuple(TASKS), nargs="+", default=list(TASKS))
     parser.add_argument("--simulations", type=int, default=10_000, help="of the prior")
     parser.add_argument("--new", type=int, help="2000 for each observation of a task, 10000 for all recordings")
     parser.add_argument("--rounds", type=int, default=2)
@@ -46,7 +47,8 @@ def main() -> None:
 def tasks(arguments: argparse.Namespace) -> None:
     """C2ST before and after."""
     print("| task | beta | observations | before | after | after, worst |\n|---|---|---|---|---|---|")
-    for name, beta in TASKS.items():
+    for name in arguments.task:
+        beta = TASKS[name]
         task = getattr(gb.tasks, name)()
         simulations = gb.simulate(
             task.simulator, task.prior, arguments.simulations, seed=arguments.seed, progress=False

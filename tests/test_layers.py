@@ -13,7 +13,8 @@ ORDER = """
 outcome processes timing compiling progress seeds parameter torch_priors prior
 distances.base distances.additive distances.vectors distances.sets distances
 store simulations executors recorder simulate
-networks training polynomial regression mixture cost_forms fit_marginal fit_general cost fit_cost persistence
+networks training folds polynomial shared_noise regression mixture cost_forms fit_marginal fit_general cost fit_cost
+persistence
 sampling.draws sampling.stacked sampling.target sampling.smc sampling.nuts sampling posterior posterior_stack
 temperature.choice temperature.held_out temperature.ladder temperature.noise_floor temperature.calibrated
 temperature.bootstrap temperature

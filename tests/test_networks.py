@@ -57,17 +57,18 @@ def test_residual_mlp_starts_at_zero_and_can_leave_it() -> None:
     assert float(jnp.max(jnp.abs(gradient.last.weight))) > 0.01
 
 
-def test_a_sharp_unit_bends_as_a_ramp_and_one_of_sharpness_1_is_silu() -> None:
-    rng = np.random.default_rng(1)
+def test_half_of_the_units_may_be_ramps() -> None:
+    network = ResidualMLP(1, 1, 8, 1, cornered=0.5, rng=RNG)
     plain = ResidualMLP(1, 1, 8, 1, rng=np.random.default_rng(1))
-    curved = ResidualMLP(1, 1, 8, 1, log_sharpest=0.0, rng=rng)
-    value = jnp.array([0.7])
-    np.testing.assert_allclose(curved.hidden(value), plain.hidden(value), rtol=1e-6)
-    cornered = eqx.tree_at(lambda one: one.log_sharpness, curved, jnp.full((3, 8), 10.0))
-    ramp = lambda h: np.maximum(h, 0.0)  # noqa: E731
-    first, (one, two) = np.asarray(plain.first(value)), plain.blocks[0]
-    expected = ramp(first + two.weight @ ramp(one.weight @ ramp(first) + one.bias) + two.bias)
-    np.testing.assert_allclose(cornered.hidden(value), expected, atol=1e-4)
+
+    def unit(h: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(8) < 4, h / (1 + np.exp(-h)), np.maximum(h, 0.0))
+
+    value = np.array([0.7], np.float32)
+    first, (one, two) = network.first.weight @ value + network.first.bias, network.blocks[0]
+    expected = unit(first + two.weight @ unit(one.weight @ unit(first) + one.bias) + two.bias)
+    np.testing.assert_allclose(network.hidden(jnp.asarray(value)), expected, rtol=1e-5, atol=1e-6)
+    assert (plain.smooth, network.smooth) == (8, 4)
 
 
 def test_set_embedding_reads_sets_in_any_order_and_number() -> None:

@@ -16,7 +16,7 @@ import genbayes as gb
 from genbayes.cli import main
 from genbayes.cost_forms import HilbertForm
 from genbayes.refinement import TEMPERS, _shares, _trend, refit
-from genbayes.regression import Folds
+from genbayes.folds import Folds
 from genbayes.simulate import simulate_round
 from genbayes.store import SimulationStore
 
@@ -64,10 +64,15 @@ def score_error(cost: gb.Cost) -> float:
 def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refined):
     # The observation is four prior standard deviations out. Least squares on 400 rows of the prior knows the mean there
     # to SD sqrt((1 + 4^2) / 400) = 0.1 and the slopes to SD / sqrt(400) = 0.025; cost = (g - x_o)^2 / 2 a coordinate
-    # with |g - x_o| = 0.2: the score's error is 20 * STD * (0.1 + 0.2 * 0.025) * sqrt(2) = 0.6. With 800 rows near the
-    # posterior the mean is known to SD / sqrt(800) = 0.018: 0.11. Three times that, of chi with two degrees: 1e-4.
+    # with |g - x_o| = 0.2: the score's error is 20 * STD * (0.1 + 0.2 * 0.025) * sqrt(2) = 0.6. With 300 pairs near the
+    # posterior the mean is known to SD / sqrt(300) = 0.03, and with the 400 rows and the slopes to less: 0.13. 2.5 times
+    # that, of chi with two degrees: 2e-3.
     assert score_error(refined.cost) < 0.33 < score_error(cost)
-    assert refined.simulations.origin.tolist() == [0] * 400 + [1] * 600 + [2] * 600
+    # One round sufficed.
+    assert refined.simulations.origin.tolist() == [0] * 400 + [1] * 600
+    # Pairs share their random numbers.
+    noise = (refined.simulations.x - refined.simulations.theta)[400:].reshape(300, 2, 2)
+    np.testing.assert_allclose(noise[:, 0], noise[:, 1], atol=1e-5)
     np.testing.assert_array_equal(refined.simulations.x[:400], simulations.x)
     theta = refined.posteriors[0].sample(2000, seed=0).flat
     np.testing.assert_allclose((theta.mean(axis=0) - MEAN) / STD, 0, atol=0.3)
@@ -79,15 +84,16 @@ def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refi
 def test_rows_chosen_by_their_outputs_would_need_one(refined, cost):
     """The mutant: rejection, which selects on the noise, biases the same regression beyond the bound."""
     rows = refined.simulations
-    near = np.argsort(np.mean((rows.x - X_O) ** 2, axis=1))[:600]
+    near = np.argsort(np.mean((rows.x - X_O) ** 2, axis=1))[:200]
     assert score_error(gb.fit_cost(rows.selected(near), cost.distance, config=QUICK, progress=False)) > 0.6
 
 
 def test_history_compares_runs_with_a_cost_that_has_not_seen_them(refined, cost):
-    first, second = refined.history
-    assert (first.round, second.round, first.observation) == (1, 2, 0)
+    (first,) = refined.history
+    assert (first.round, first.observation, first.suffices) == (1, 0, True)
     # Two of three runs are at beta itself.
-    rows = (refined.simulations.origin == 1).nonzero()[0][np.tile(np.array(TEMPERS) == 1.0, 100)]
+    at_beta = np.array(TEMPERS) == 1.0
+    rows = (refined.simulations.origin == 1).nonzero()[0][np.tile(at_beta, 100)]
     theta, x = refined.simulations.theta[rows], refined.simulations.x[rows]
     np.testing.assert_allclose(first.predicted, np.mean(np.asarray(cost(theta, X_O))), rtol=1e-4)
     np.testing.assert_allclose(first.simulated, np.mean((x - X_O) ** 2), rtol=1e-4)
@@ -107,19 +113,40 @@ def test_shares_are_those_of_every_observation():
 def test_a_trend_is_found_and_noise_is_none():
     rng = np.random.default_rng(0)
     theta = rng.normal(size=(300, 3)) * [1.0, 5.0, 0.1]
+    own = np.zeros(300, int)
     p_values, slopes = [], []
     for _ in range(300):
-        _, noise, p_value = _trend(theta, rng.normal(size=300))
+        _, noise, p_value = _trend(theta, rng.normal(size=300), own)
         p_values.append(p_value)
-        slopes.append(_trend(theta, 0.5 * theta[:, 0] + rng.normal(size=300))[0])
+        slopes.append(_trend(theta, 0.5 * theta[:, 0] + rng.normal(size=300), own)[0])
     assert noise == pytest.approx(np.sqrt(3 / 300), rel=0.15)
     # False alarms at the level of the test; a Kolmogorov-Smirnov test of 300 uniform numbers.
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
     assert np.mean(slopes) == pytest.approx(0.5 * theta[:, 0].std(), rel=0.05)
     # A shift alone is found, and is no slope.
-    slope, _, p_value = _trend(theta, 1.0 + rng.normal(size=300))
+    slope, _, p_value = _trend(theta, 1.0 + rng.normal(size=300), own)
     assert p_value < 1e-6
     assert slope < 0.25
+
+
+def test_a_trend_of_runs_that_share_random_numbers() -> None:
+    rng = np.random.default_rng(1)
+    theta, block = rng.normal(size=(304, 2)), np.arange(304) // 4 + 1
+
+    def runs() -> np.ndarray:
+        return np.sqrt(0.9) * rng.normal(size=76).repeat(4) + np.sqrt(0.1) * rng.normal(size=304)
+
+    found = np.array([_trend(theta, runs(), block) for _ in range(400)])
+    # False alarms at the level of the test (the share is estimated of 76 blocks, which adds little); the mutant that
+    # takes the runs as independent calls the common part a shift.
+    assert stats.kstest(found[:, 2], "uniform").pvalue > 1e-3
+    mutant = [_trend(theta, runs(), np.zeros(304, int))[2] for _ in range(400)]
+    assert np.mean(np.array(mutant) < 0.05) > 0.2
+    # Differences within blocks have a variance of 0.1 and 3 of 4 degrees of freedom: noise sqrt(2 * 0.1 / (304 * 3/4)).
+    assert np.median(found[:, 1]) == pytest.approx(np.sqrt(2 * 0.1 / 228), rel=0.1)
+    slopes = [_trend(theta, 0.2 * theta[:, 1] + runs(), block)[0] for _ in range(100)]
+    # The mean of 100 slopes with errors of 0.02.
+    assert np.mean(slopes) == pytest.approx(0.2 * theta[:, 1].std(), abs=0.01)
 
 
 def never() -> np.ndarray:

@@ -9,7 +9,9 @@ from scipy.special import erf, eval_legendre
 import genbayes as gb
 from genbayes.cost_forms import mean_prediction
 from genbayes.polynomial import Polynomial, degrees
-from genbayes.regression import Folds, best_degrees, fit_mean
+from genbayes.folds import Folds
+from genbayes.regression import best_degrees, fit_mean
+from genbayes.shared_noise import Noise
 
 RNG = np.random.default_rng(3)
 
@@ -46,7 +48,7 @@ def test_best_degree_is_the_truths() -> None:
     straight = (z @ [1.0, 2.0])[:, None]
     curved = straight + z[:, :1] ** 2 * z[:, 1:]
     right = [
-        [int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)))[0][0]) for truth in (straight, curved)]
+        [int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), Noise.independent(5000))[0][0]) for truth in (straight, curved)]
         for _ in range(20)
     ]
     # The next degree's 3 or 4 useless features are taken where a chi-squared variable passes 2.8 times its mean (5 %),

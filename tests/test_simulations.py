@@ -87,8 +87,8 @@ def test_open_refuses_what_is_not_a_store(tmp_path):
 
 def test_open_refuses_a_newer_format(stored):
     path, _ = stored
-    zarr.open_group(str(path), mode="r+", use_consolidated=False).attrs["format_version"] = 4
-    with pytest.raises(ValueError, match="format_version 4; this genbayes reads up to 3. Upgrade"):
+    zarr.open_group(str(path), mode="r+", use_consolidated=False).attrs["format_version"] = 5
+    with pytest.raises(ValueError, match="format_version 5; this genbayes reads up to 4. Upgrade"):
         Simulations.open(path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genbayes.networks import ResidualMLP, stack
-from genbayes.regression import Folds
+from genbayes.folds import Folds
 from genbayes.training import FitConfig, FitRecord, train
 
 CONFIG = FitConfig(

@@ -21,17 +21,17 @@ WORKER_DIED = "worker process died"
 _TASK_SECONDS = 0.5
 
 
-def run_row(simulator: Callable, seed: int, row: int, theta: np.ndarray) -> np.ndarray | str:
+def run_row(simulator: Callable, seed: int, number: int, theta: np.ndarray) -> np.ndarray | str:
     """Run the simulator once and return its output as float32, or the reason of its failure.
 
     Args:
         simulator: `simulator(theta, rng)`.
         seed: seed of the job.
-        row: index of the simulation; with the seed it alone decides the random numbers.
+        number: of the simulation's random numbers; with the seed it alone decides them.
         theta: parameters (dim,), handed over in float64.
     """
     # Three words, the last one not zero: numpy's SeedSequence does not tell trailing zeros from none.
-    rng = np.random.default_rng(np.random.SeedSequence([seed, row, 1]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, number, 1]))
     try:
         output = simulator(np.array(theta, np.float64), rng)
     except (Exception, SystemExit) as error:
@@ -48,17 +48,19 @@ def run_row(simulator: Callable, seed: int, row: int, theta: np.ndarray) -> np.n
 
 
 def run_serially(
-    simulator: Callable, seed: int, rows: np.ndarray, theta: np.ndarray, batch: int
+    simulator: Callable, seed: int, rows: np.ndarray, numbers: np.ndarray, theta: np.ndarray, batch: int
 ) -> Iterator[list[Result]]:
     """Yield the results of `rows` (m,) with parameters theta (m, dim) in lists of at most `batch`.
+
+    `numbers` (m,) are those of their random numbers.
 
     On KeyboardInterrupt the finished rows are yielded before it is raised again.
     """
     done: list[Result] = []
     last_yield = time.monotonic()
     try:
-        for row, parameters in zip(rows.tolist(), theta, strict=True):
-            done.append((row, run_row(simulator, seed, row, parameters)))
+        for row, number, parameters in zip(rows.tolist(), numbers.tolist(), theta, strict=True):
+            done.append((row, run_row(simulator, seed, number, parameters)))
             if len(done) >= batch or time.monotonic() - last_yield > 2.0:
                 batch_done, done = done, []
                 yield batch_done
@@ -71,7 +73,13 @@ def run_serially(
 
 
 def run_in_workers(
-    simulator: Callable, seed: int, rows: np.ndarray, theta: np.ndarray, batch: int, workers: int
+    simulator: Callable,
+    seed: int,
+    rows: np.ndarray,
+    numbers: np.ndarray,
+    theta: np.ndarray,
+    batch: int,
+    workers: int,
 ) -> Iterator[list[Result]]:
     """Yield the results of `rows` as spawned workers finish them; a row that kills its worker is a failed row.
 
@@ -82,7 +90,7 @@ def run_in_workers(
         TypeError: the simulator cannot be pickled.
     """
     pool = _Pool(simulator, seed)
-    queue = list(zip(rows.tolist(), theta, strict=True))[::-1]
+    queue = list(zip(rows.tolist(), numbers.tolist(), theta, strict=True))[::-1]
     try:
         pool.start(workers)
         while queue or pool.running:
@@ -188,7 +196,7 @@ class _Pool:
                 finished.extend(results)
         return finished, lost
 
-    def run_alone(self, task: tuple[int, np.ndarray]) -> Result:
+    def run_alone(self, task: tuple[int, int, np.ndarray]) -> Result:
         """Run one row in a pool of one worker, to find out whether it is the one that kills."""
         if self.broken or self._width != 1:
             self.start(1)
@@ -243,9 +251,9 @@ def _run_task(tasks: list) -> tuple[float, list, bool]:
     if tasks and state["simulator"] is None:
         state["simulator"] = cloudpickle.loads(state["payload"])
     results: list = []
-    for row, parameters in tasks:
+    for row, number, parameters in tasks:
         try:
-            results.append((row, run_row(state["simulator"], state["seed"], row, parameters)))
+            results.append((row, run_row(state["simulator"], state["seed"], number, parameters)))
         except KeyboardInterrupt:
             return time.perf_counter() - started, results, True
     return time.perf_counter() - started, results, False

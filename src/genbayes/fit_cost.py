@@ -16,9 +16,11 @@ from .distances.additive import spread_of
 from .distances.sets import KernelDistance
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
+from .folds import Folds
 from .outcome import Outcome
-from .regression import Folds, RidgeResidual, fit_mean
+from .regression import RidgeResidual, fit_mean
 from .seeds import check_seed
+from .shared_noise import Noise, grouped
 from .simulations import Simulations
 from .training import FitConfig, FitRecord
 
@@ -79,18 +81,22 @@ def fit_cost(
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     rows = np.flatnonzero(simulations.ok)
+    noise = Noise.independent(len(rows))
+    if kind == "features":
+        order, noise = grouped(simulations.origin[rows], simulations.block[rows])
+        rows = rows[order]
     theta = np.asarray(simulations.inputs[rows], np.float32)
     x = np.asarray(simulations.x[rows], np.float32)
     distance.check_target(simulations.x_shape, simulations.x_shape)
     origin = simulations.origin[rows]
-    folds = Folds.of_rounds(origin, config, seed)
+    folds = Folds.of_rounds(origin[:: noise.size], config, seed)
     # Of draws of the prior alone: refinement must not change what a unit of the distance, and so of beta, means.
-    used = np.unique(folds.train)
+    used = noise.rows(np.unique(folds.train))
     x_of_prior = x[used[origin[used] == origin.min()]]
     distance = distance.fitted(x_of_prior)
     rng = np.random.default_rng(seed)
     if kind == "features" and isinstance(distance, HilbertDistance):
-        form, fit = _fit_hilbert(theta, x, distance, folds, config, rng=rng, progress=progress)
+        form, fit = _fit_hilbert(theta, x, distance, folds, config, noise=noise, rng=rng, progress=progress)
     elif kind == "marginal" and isinstance(distance, AdditiveDistance):
         before = start.form if start is not None and isinstance(start.form, MarginalForm) else None
         spread = spread_of(x_of_prior)
@@ -100,7 +106,18 @@ def fit_cost(
     else:
         network = embedding_class(embedding, distance, simulations.x_shape)
         before = start.form if start is not None and isinstance(start.form, NetworkForm) else None
-        form, fit = fit_general(theta, x, distance, network, folds, config, rng=rng, progress=progress, start=before)
+        form, fit = fit_general(
+            theta,
+            x,
+            distance,
+            network,
+            folds,
+            config,
+            rng=rng,
+            progress=progress,
+            own_numbers=simulations.own_numbers[rows],
+            start=before,
+        )
     dim = len(simulations.names)
     ranges = [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()]
     settings = {
@@ -150,13 +167,21 @@ def _fit_hilbert(
     folds: Folds,
     config: FitConfig,
     *,
+    noise: Noise,
     rng: np.random.Generator,
     progress: bool,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses the features, then the spread of outputs around them."""
     features, rests = (np.asarray(part, np.float64) for part in _features(distance, jnp.asarray(x)))
     mean, mean_record = fit_mean(
-        theta, features.astype(np.float32), folds, config, rng=rng, name="mean features", progress=progress
+        theta,
+        features.astype(np.float32),
+        folds,
+        config,
+        noise=noise,
+        rng=rng,
+        name="mean features",
+        progress=progress,
     )
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
@@ -164,7 +189,14 @@ def _fit_hilbert(
     # One smooth function of few parameters: a small network learns it, at a fraction of the cost of every draw.
     small = replace(config, width=max(8, config.width // 2), depth=1)
     spread, spread_record = fit_mean(
-        theta, labels[:, None].astype(np.float32), folds, small, rng=rng, name="spread", progress=progress
+        theta,
+        labels[:, None].astype(np.float32),
+        folds,
+        small,
+        noise=noise,
+        rng=rng,
+        name="spread",
+        progress=progress,
     )
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
     outcome = Outcome.joined([mean_record.outcome, _judge_landmarks(distance)])

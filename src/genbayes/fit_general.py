@@ -12,8 +12,8 @@ from .compiling import compiled
 from .cost_forms import NetworkForm, distance_matrix
 from .distances import Distance
 from .distances.sets import KernelDistance, SlicedWasserstein
+from .folds import Folds
 from .networks import Embedding, PairNetwork, SetEmbedding, Standardiser, TimeSeriesEmbedding, VectorEmbedding, stack
-from .regression import Folds
 from .training import FitConfig, FitRecord, train
 
 _FLOOR = 1e-3
@@ -59,6 +59,7 @@ def fit_general(
     *,
     rng: np.random.Generator,
     progress: bool,
+    own_numbers: Int[np.ndarray, " n"],
     start: NetworkForm | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
@@ -72,6 +73,7 @@ def fit_general(
         config: see `FitConfig`.
         rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
+        own_numbers: equal where rows share their random numbers: such rows are never paired.
         start: whose networks are trained on, with their standardisation and scale.
     """
     if config.batch_size < 2:
@@ -96,7 +98,7 @@ def fit_general(
     trained, record = train(
         members,
         _PairLoss(config.targets, config.noise_targets),
-        (z, jnp.asarray(x), distance, noise_std, scale),
+        (z, jnp.asarray(x), jnp.asarray(own_numbers), distance, noise_std, scale),
         folds.train,
         folds.validation,
         config,
@@ -115,7 +117,7 @@ class _PairLoss:
     """Mean gamma deviance over pairs of a row's parameter and other rows' outputs, some of these made unlike any row.
 
     Row i meets rows i + 1, i + 2, ... of the (shuffled) batch: every row serves as a target equally often and none
-    meets itself, whose distance 0 is no draw of d.
+    meets itself, whose distance 0 is no draw of d, nor one that shares its random numbers, whose distance is too small.
     """
 
     targets: int
@@ -124,9 +126,9 @@ class _PairLoss:
     def __call__(
         self, module: PairNetwork, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
     ) -> Float[Array, ""]:
-        z, x, distance, noise_std, scale = data
-        x, z, n = x[rows], z[rows], len(rows)
-        total, pairs = jnp.zeros(()), 0
+        z, x, own_numbers, distance, noise_std, scale = data
+        x, z, own_numbers, n = x[rows], z[rows], own_numbers[rows], len(rows)
+        total, pairs = jnp.zeros(()), jnp.zeros(())
         noisy = (contaminated if isinstance(module.embedding, SetEmbedding) else blurred)(x, noise_std, key)
         # A set half a batch on is contaminated by trials of the row itself.
         for targets, count in ((x, min(self.targets, n - 1)), (noisy, min(self.noise_targets, n // 2 - 1))):
@@ -135,15 +137,16 @@ class _PairLoss:
             partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(count)[None]) % n
             embedded = jax.vmap(module.embedding)(targets)
 
-            def row_error(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
+            def row_errors(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
                 def error(other: Array) -> Array:
                     return gamma_deviance(module(one_z, embedded[other]), distance(one_x, targets[other]) / scale)
 
-                return jnp.sum(jax.vmap(error)(others))
+                return jax.vmap(error)(others)
 
-            errors = jax.vmap(row_error, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
-            total, pairs = total + jnp.sum(errors), pairs + partners.size
-        return total / pairs
+            errors = jax.vmap(row_errors, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
+            apart = own_numbers[:, None] != own_numbers[partners]
+            total, pairs = total + jnp.sum(jnp.where(apart, errors, 0.0)), pairs + jnp.sum(apart)
+        return total / jnp.maximum(pairs, 1.0)
 
 
 def blurred(

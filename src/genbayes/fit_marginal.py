@@ -10,9 +10,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from .cost_forms import MarginalForm
 from .distances import AdditiveDistance
+from .folds import Folds
 from .mixture import Bend, LogisticMixture
 from .networks import ResidualMLP, Standardiser, stack
-from .regression import Folds, best_degrees, polynomial_ensemble
+from .regression import best_degrees, polynomial_ensemble
+from .shared_noise import Noise
 from .training import FitConfig, FitRecord, train
 
 _COMPONENTS = 4
@@ -82,8 +84,9 @@ def _first(
     bent = np.asarray(jax.vmap(bend)(jnp.asarray(values)), np.float64)
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-    degree_of_each, features = best_degrees(z, bent)
-    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, bent, folds)
+    noise = Noise.independent(len(z))
+    degree_of_each, features = best_degrees(z, bent, noise)
+    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, bent, folds, noise)
     std = bent.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, _FLOOR * std, _FLOOR)

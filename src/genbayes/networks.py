@@ -62,23 +62,22 @@ class Linear(eqx.Module):
 class ResidualMLP(eqx.Module):
     """A multi-layer perceptron of residual blocks with a smooth activation (samplers take its gradient).
 
-    A unit is h sigmoid(a h): SiLU, where a is 1. It may have a trained `a` of its own (Ramachandran, Zoph, Le 2017),
-    and so bend as sharply as a corner. The output layer starts at zero: what it is added to is the fit before the
-    first step.
+    Units are SiLU; some may be ReLU, and so bend as sharply as a corner. The output layer starts at zero: what it is
+    added to is the fit before the first step.
 
     Args:
         in_size: of the input.
         out_size: of the output.
         width: of hidden layers.
         depth: number of residual blocks.
-        log_sharpest: the trained log(a) of the units of a layer start evenly spaced between 0 and this; a is 1 without.
+        cornered: share of the units that are ReLU.
         rng: source of the first weights.
     """
 
     first: Linear
     blocks: tuple[tuple[Linear, Linear], ...]
     last: Linear
-    log_sharpness: Float[Array | np.ndarray, "layers width"] | None
+    smooth: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -87,15 +86,13 @@ class ResidualMLP(eqx.Module):
         width: int,
         depth: int,
         *,
-        log_sharpest: float | None = None,
+        cornered: float = 0.0,
         rng: np.random.Generator,
     ):
         self.first = Linear(in_size, width, rng=rng)
         self.blocks = tuple((Linear(width, width, rng=rng), Linear(width, width, rng=rng)) for _ in range(depth))
         self.last = jax.tree.map(np.zeros_like, Linear(width, out_size, rng=rng))
-        self.log_sharpness = None
-        if log_sharpest is not None:
-            self.log_sharpness = np.tile(np.linspace(0, log_sharpest, width), (2 * depth + 1, 1)).astype(np.float32)
+        self.smooth = width - round(cornered * width)
 
     def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         """One forward pass."""
@@ -104,14 +101,14 @@ class ResidualMLP(eqx.Module):
     def hidden(self, value: Float[Array, " in_size"]) -> Float[Array, " width"]:
         """What enters the last layer."""
         hidden = self.first(value)
-        for i, (one, two) in enumerate(self.blocks):
-            hidden = hidden + two(self._unit(2 * i + 1, one(self._unit(2 * i, hidden))))
-        return self._unit(2 * len(self.blocks), hidden)
+        for one, two in self.blocks:
+            hidden = hidden + two(self._units(one(self._units(hidden))))
+        return self._units(hidden)
 
-    def _unit(self, layer: int, hidden: Float[Array, " width"]) -> Float[Array, " width"]:
-        if self.log_sharpness is None:
+    def _units(self, hidden: Float[Array, " width"]) -> Float[Array, " width"]:
+        if self.smooth == len(hidden):
             return jax.nn.silu(hidden)
-        return hidden * jax.nn.sigmoid(jnp.exp(jnp.asarray(self.log_sharpness[layer])) * hidden)
+        return jnp.concatenate([jax.nn.silu(hidden[: self.smooth]), jax.nn.relu(hidden[self.smooth :])])
 
 
 class VectorEmbedding(eqx.Module):

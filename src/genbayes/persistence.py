@@ -23,7 +23,7 @@ from .outcome import Outcome
 from .training import FitRecord
 
 _FORMAT = "genbayes-cost"
-_VERSION = 5
+_VERSION = 6
 _CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (

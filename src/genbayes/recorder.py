@@ -20,11 +20,21 @@ class Recorder:
         header: attributes of the store.
         inputs: parameters and, after them, known conditions (n, dim + c) of the job.
         rows: rows that are to be run (m,).
+        numbers: those of every row's random numbers (n,), its own if not given.
     """
 
-    def __init__(self, header: dict[str, Any], inputs: np.ndarray, store: SimulationStore | None, retry_failed: bool):
+    def __init__(
+        self,
+        header: dict[str, Any],
+        inputs: np.ndarray,
+        store: SimulationStore | None,
+        retry_failed: bool,
+        *,
+        numbers: np.ndarray | None = None,
+    ):
         self.header = header
         self.inputs = inputs
+        self.numbers = np.arange(len(inputs)) if numbers is None else numbers
         self._store = store
         self._status = np.full(len(inputs), PENDING, np.int32)
         self._x: np.ndarray | None = None

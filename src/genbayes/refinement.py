@@ -2,6 +2,9 @@
 
 A regression learns E[d | theta] whatever parameters it was shown, so rows that were chosen because of the posterior
 need no correction; an estimator of the posterior itself would have to be reweighted (Papamakarios and Murray 2016).
+
+Where the cost is learned by regressing means (features), new runs share their random numbers in pairs, whose difference
+is all but free of noise (`shared_noise`).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,13 +29,17 @@ from .posterior import GibbsPosterior, checked_count
 from .posterior_stack import GibbsPosteriors
 from .prior import Prior
 from .seeds import check_seed
+from .shared_noise import grouped
 from .simulate import simulate_round
 from .simulations import Simulations
 from .training import FitConfig
 
-# Fractions of beta, in turn. The runs at beta itself test the cost that chose them; the wider ones hold the slopes,
-# whose error falls with the spread of the parameters.
+# Fractions of beta of successive rows, all of one observation. The runs at beta itself test the cost that chose them;
+# the wider ones hold the slopes, whose error falls with the spread of the parameters.
 TEMPERS = (1.0, 1.0, 1 / 4, 1.0, 1.0, 1 / 16)
+# Rows with the same random numbers. A posterior needs differences of the means more than their level, but that as well,
+# and the level is known as well as there are numbers: pairs know nearly all that larger blocks know of differences.
+_SHARING = 2
 # A round's, of one observation.
 _LEAST_RUNS = 40
 # In log density over a posterior: what tells two samples apart in 60 % of cases at most.
@@ -200,6 +207,8 @@ def refine(
     history: list[Agreement] = []
     for number in range(1, rounds + 1):
         size = n * number // rounds - n * (number - 1) // rounds
+        # What is learned of whole distributions needs all the random numbers that there are.
+        block = np.arange(size) // _SHARING + 1 if isinstance(cost.form, HilbertForm) else None
         seeds = np.random.SeedSequence([seed, done + number]).generate_state(2).tolist()
         new = simulate_round(
             simulator,
@@ -207,6 +216,7 @@ def refine(
             lambda size=size, seeds=seeds, cost=cost: _proposals(prior, cost, observations, size, seeds[0], progress),
             done + number,
             seed=seeds[1],
+            block=block,
             store=store,
             batch_size=batch_size,
             workers=workers,
@@ -273,7 +283,7 @@ def _with_cost(posterior: GibbsPosterior, cost: Cost) -> GibbsPosterior:
 def _shares(n: int, observations: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Observation and fraction of beta of every row of a round; of their numbers alone, so that a store can tell."""
     row = np.arange(n)
-    return row % observations, np.asarray(TEMPERS)[row // observations % len(TEMPERS)]
+    return row // len(TEMPERS) % observations, np.asarray(TEMPERS)[row % len(TEMPERS)]
 
 
 def _proposals(
@@ -313,7 +323,7 @@ def _agreement(posteriors: Sequence[GibbsPosterior], cost: Cost, new: Simulation
         theta = new.theta[rows].astype(np.float64)
         simulated = np.asarray(_distances(cost.distance, jnp.asarray(new.x[rows]), jnp.asarray(one.x_o)), np.float64)
         predicted = np.asarray(cost(theta, one.x_o, one.conditions or None), np.float64)
-        slope, resolution, p_value = _trend(theta, simulated - predicted)
+        slope, resolution, p_value = _trend(theta, simulated - predicted, new.block[rows])
         found.append(
             Agreement(
                 round=number,
@@ -321,7 +331,7 @@ def _agreement(posteriors: Sequence[GibbsPosterior], cost: Cost, new: Simulation
                 beta=one.beta,
                 predicted=float(predicted.mean()),
                 simulated=float(simulated.mean()),
-                error=float(np.std(simulated - predicted, ddof=1) / np.sqrt(len(rows))),
+                error=_standard_error(simulated - predicted, new.own_numbers[rows]),
                 slope=one.beta * slope,
                 resolution=one.beta * resolution,
                 p_value=p_value,
@@ -330,27 +340,44 @@ def _agreement(posteriors: Sequence[GibbsPosterior], cost: Cost, new: Simulation
     return found
 
 
-def _trend(theta: Float[np.ndarray, "m dim"], error: Float[np.ndarray, " m"]) -> tuple[float, float, float]:
+def _standard_error(error: Float[np.ndarray, " m"], own_numbers: Int[np.ndarray, " m"]) -> float:
+    """Of the mean, where rows with equal random numbers count as one (Liang and Zeger 1986)."""
+    numbers = np.unique(own_numbers, return_inverse=True)[1]
+    totals = np.bincount(numbers, error - error.mean())
+    return float(np.sqrt(np.sum(totals**2) * len(totals) / max(len(totals) - 1, 1)) / len(error))
+
+
+def _trend(
+    theta: Float[np.ndarray, "m dim"], error: Float[np.ndarray, " m"], block: Int[np.ndarray, " m"]
+) -> tuple[float, float, float]:
     """Root mean square of a line's change through errors, that of noise, and the p-value of no line at all.
 
-    F-test of a linear regression against zero. Noise alone gives the fitted change the mean square dim s^2 / m, which
-    is taken off.
+    F-test of a linear regression against zero. Noise alone gives the fitted change a mean square of its own, dim s^2 / m
+    where rows are independent, which is taken off. Rows of one positive `block` share their random numbers.
     """
+    order, noise = grouped(np.zeros(len(block), np.int32), block)
+    theta, error = theta[order], error[order, None]
     m, dim = theta.shape
     std = theta.std(axis=0)
     z = (theta - theta.mean(axis=0)) / np.where(std > 0, std, 1.0)
     # Too few runs for a line show a shift only.
     if m < 3 * (dim + 1):
-        z, dim = z[:, :0], 0
+        z = z[:, :0]
     lines = np.concatenate([np.ones((m, 1)), z], axis=1)
-    coefficients, _, rank, _ = np.linalg.lstsq(lines, error, rcond=1e-8)
-    fitted = lines @ coefficients
-    variance = float(np.sum((error - fitted) ** 2) / (m - rank))
+    # How much rows share is what a line leaves of them.
+    first = np.linalg.lstsq(lines, error, rcond=1e-8)[0]
+    units = np.arange(len(noise.shared))
+    noise = noise.estimated(error - lines @ first, units)
+    equal, labels = noise.whitened(lines, units), noise.whitened(error, units)
+    coefficients, _, rank, _ = np.linalg.lstsq(equal, labels, rcond=1e-8)
+    fitted, change = equal @ coefficients, z @ coefficients[1:]
+    variance = float(np.sum((labels - fitted) ** 2) / (m - rank))
     if variance == 0:
-        return float(np.std(fitted)), 0.0, float(np.allclose(fitted, 0))
+        return float(np.std(change)), 0.0, float(np.allclose(fitted, 0))
     p_value = stats.f.sf(np.sum(fitted**2) / rank / variance, rank, m - rank)
-    noise = (rank - 1) * variance / m
-    return float(np.sqrt(max(np.var(fitted) - noise, 0.0))), float(np.sqrt(noise)), float(p_value)
+    uncertain = variance * np.linalg.pinv(equal.T @ equal, rcond=1e-8)[1:, 1:]
+    from_noise = float(np.sum(uncertain * (z.T @ z)) / m)
+    return float(np.sqrt(max(np.var(change) - from_noise, 0.0))), float(np.sqrt(from_noise)), float(p_value)
 
 
 @compiled

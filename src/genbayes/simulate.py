@@ -144,6 +144,7 @@ def simulate_round(
     origin: int,
     *,
     seed: int,
+    block: np.ndarray | None = None,
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: int = 1,
@@ -157,6 +158,7 @@ def simulate_round(
         propose: gives parameters and conditions (n, dim + c); not called where the store has the round's already.
         origin: number of the round, from 1.
         seed: of the round's runs.
+        block: (n,), rows of one positive number share their random numbers; none do if not given.
         store: path of the store of `simulations`, which gets the rows.
         batch_size: see `simulate`.
         workers: see `simulate`.
@@ -172,14 +174,22 @@ def simulate_round(
         header |= given
     opened = None if store is None else SimulationStore.open(store, writable=True, origin=origin)
     if opened is not None and len(opened):
-        inputs = opened.read()["inputs"]
+        record = opened.read()
+        inputs, block = record["inputs"], record["block"]
     else:
         inputs = propose()
+        block = np.zeros(len(inputs), np.int32) if block is None else np.asarray(block, np.int32)
         if opened is not None:
-            opened.append(inputs)
-    recorder = Recorder(header, inputs, opened, False)
+            opened.append(inputs, block)
+    recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(block))
     rows = _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
-    return replace(rows, origin=np.full(len(rows), origin, np.int32))
+    return replace(rows, origin=np.full(len(rows), origin, np.int32), block=block)
+
+
+def _first_of_block(block: np.ndarray) -> np.ndarray:
+    """The number of every row's random numbers: that of the first row of its block."""
+    _, first, which = np.unique(block, return_index=True, return_inverse=True)
+    return np.where(block > 0, first[which], np.arange(len(block)))
 
 
 def _checked_conditions(conditions: Any, n: int) -> np.ndarray:
@@ -210,7 +220,7 @@ def _run(
     progress: bool,
 ) -> Simulations:
     rows = recorder.rows
-    seed = recorder.header["seed"]
+    seed, numbers = recorder.header["seed"], recorder.numbers
     started = time.perf_counter()
     if len(rows):
         _compare_with_store(simulator, form, recorder)
@@ -220,12 +230,13 @@ def _run(
                 batches: Iterator[list[Result]] = iter(())
             elif form == "jax":
                 recorder.expect(_jax_output_shape(simulator, recorder.inputs.shape[1]))
-                batches = _run_jax(simulator, seed, rows, recorder.inputs, batch_size)
+                batches = _run_jax(simulator, seed, rows, numbers, recorder.inputs, batch_size)
             elif workers == 1:
-                batches = run_serially(simulator, seed, rows, recorder.inputs[rows], batch_size or _PYTHON_BATCH)
+                batch = batch_size or _PYTHON_BATCH
+                batches = run_serially(simulator, seed, rows, numbers[rows], recorder.inputs[rows], batch)
             else:
                 batch = batch_size or _PYTHON_BATCH
-                batches = run_in_workers(simulator, seed, rows, recorder.inputs[rows], batch, workers)
+                batches = run_in_workers(simulator, seed, rows, numbers[rows], recorder.inputs[rows], batch, workers)
             for results in batches:
                 recorder.add(results)
                 advance(len(results), note=f"{recorder.n_failed} failed" if recorder.n_failed else "")
@@ -243,9 +254,9 @@ def _compare_with_store(simulator: Callable, form: Literal["jax", "python"], rec
     row, stored = done
     seed = recorder.header["seed"]
     if form == "jax":
-        again = next(_run_jax(simulator, seed, np.array([row]), recorder.inputs, None))[0][1]
+        again = next(_run_jax(simulator, seed, np.array([row]), recorder.numbers, recorder.inputs, None))[0][1]
     else:
-        again = run_row(simulator, seed, row, recorder.inputs[row])
+        again = run_row(simulator, seed, int(recorder.numbers[row]), recorder.inputs[row])
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.
@@ -259,23 +270,23 @@ def _compare_with_store(simulator: Callable, form: Literal["jax", "python"], rec
 
 
 def _run_jax(
-    simulator: Callable, seed: int, rows: np.ndarray, inputs: np.ndarray, batch_size: int | None
+    simulator: Callable, seed: int, rows: np.ndarray, numbers: np.ndarray, inputs: np.ndarray, batch_size: int | None
 ) -> Iterator[list[Result]]:
     # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
     size = batch_size or min(_JAX_BATCH, max(16, 1 << (len(rows) - 1).bit_length()))
     key = jax.random.key(seed)
 
     @jax.jit
-    def run(batch: jax.Array, batch_inputs: jax.Array) -> jax.Array:
-        def one(row: jax.Array, inputs_row: jax.Array) -> jax.Array:
-            return simulator(row_key(key, row, SIMULATOR_STREAM), inputs_row)
+    def run(batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
+        def one(number: jax.Array, inputs_row: jax.Array) -> jax.Array:
+            return simulator(row_key(key, number, SIMULATOR_STREAM), inputs_row)
 
-        return jax.vmap(one)(batch, batch_inputs).astype(jnp.float32)
+        return jax.vmap(one)(batch_numbers, batch_inputs).astype(jnp.float32)
 
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
         padded = np.pad(batch, (0, size - len(batch)), mode="edge")
-        outputs = np.asarray(run(jnp.asarray(padded), jnp.asarray(inputs[padded])))
+        outputs = np.asarray(run(jnp.asarray(numbers[padded]), jnp.asarray(inputs[padded])))
         # As arrays: iterating over scalar outputs would give numpy scalars.
         yield [(int(row), np.asarray(output)) for row, output in zip(batch, outputs, strict=False)]
 

@@ -13,7 +13,7 @@ from .store import PENDING, SimulationStore
 
 OK = 0
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
-_ROWWISE = ("theta", "x", "status", "conditions", "origin")
+_ROWWISE = ("theta", "x", "status", "conditions", "origin", "block")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +34,8 @@ class Simulations:
         condition_names: one name per coordinate of `conditions`.
         conditions_prior: description of their distribution, empty if unknown.
         origin: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
+        block: (n,) int32, rows of one origin and one positive number were run with the same random numbers; 0: a row
+            with its own.
     """
 
     theta: np.ndarray
@@ -49,10 +51,12 @@ class Simulations:
     condition_names: tuple[str, ...] = ()
     conditions_prior: list[dict] = field(default_factory=list)
     origin: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __post_init__(self) -> None:
-        if not len(self.origin):
-            object.__setattr__(self, "origin", np.zeros(len(self.theta), np.int32))
+        for name in ("origin", "block"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(len(self.theta), np.int32))
         if not self.condition_names and not len(self.conditions):
             object.__setattr__(self, "conditions", np.zeros((len(self.theta), 0), np.float32))
 
@@ -71,6 +75,12 @@ class Simulations:
     def inputs(self) -> np.ndarray:
         """All that a run depends on but its noise: parameters, then conditions, (n, dim + c)."""
         return np.concatenate([self.theta, self.conditions], axis=1)
+
+    @property
+    def own_numbers(self) -> np.ndarray:
+        """One number for the random numbers of each row, (n,): equal where rows share them."""
+        keys = np.where(self.block > 0, self.block, -1 - np.arange(len(self)))
+        return np.unique(np.stack([self.origin, keys], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
     @property
     def of_prior(self) -> "Simulations":
@@ -97,6 +107,9 @@ class Simulations:
         reasons += [reason for reason in other.reasons if reason not in reasons]
         renumbered = np.array([reasons.index(reason) for reason in other.reasons], np.int32)
         both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ROWWISE}
+        if np.intersect1d(self.origin[self.block > 0], other.origin[other.block > 0]).size:
+            moved = np.where(other.block > 0, other.block + self.block.max(), 0)
+            both["block"] = np.concatenate([self.block, moved])
         both["status"] = np.concatenate([self.status, renumbered[other.status]])
         return replace(self, **both, reasons=tuple(reasons), seconds=self.seconds + other.seconds)
 
@@ -190,14 +203,14 @@ class Simulations:
         for origin in np.unique(self.origin[self.origin > 0]).tolist():
             part = self.selected(self.origin == origin)
             store = SimulationStore.open(path, writable=True, origin=origin)
-            store.append(part.inputs)
+            store.append(part.inputs, part.block)
             store.write(np.arange(len(part)), part.x, part.status, self.reasons)
 
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
         arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
-        status = {name: (("simulation",), getattr(self, name)) for name in ("status", "origin")}
+        status = {name: (("simulation",), getattr(self, name)) for name in ("status", "origin", "block")}
         coordinates = {"parameter": list(self.names)}
         if self.condition_names:
             arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
@@ -232,7 +245,8 @@ def from_record(record: dict[str, Any]) -> Simulations:
     renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
     dim = len(record["names"])
-    record = {"condition_names": (), "conditions_prior": [], "origin": np.zeros(len(status), np.int32), **record}
+    prior_rows = {name: np.zeros(len(status), np.int32) for name in ("origin", "block")}
+    record = {"condition_names": (), "conditions_prior": [], **prior_rows, **record}
     record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}
     values["status"] = renumbered[status]

@@ -10,9 +10,9 @@ import zarr
 import zarr.errors
 
 FORMAT = "genbayes-simulations"
-# 2: with known conditions; 3: with rows that are no draws of the prior. A store without is written as an earlier
-# version, which earlier releases read.
-FORMAT_VERSION = 3
+# 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers. A store
+# without is written as an earlier version, which earlier releases read.
+FORMAT_VERSION = 4
 PENDING = 1
 _CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
@@ -22,7 +22,8 @@ class SimulationStore:
     """An open store. Rows count as done once their status is written, which happens after their data.
 
     The array `origin` says where a row's parameter comes from: 0 the prior, k the k-th round of refinement. A store
-    without it holds draws of the prior only. Opened for one origin, the store looks as if there were no other rows.
+    without it holds draws of the prior only. The array `block` says which rows of an origin were run with the same
+    random numbers: those of one positive number. Opened for one origin, the store looks as if there were no other rows.
     """
 
     def __init__(self, group: zarr.Group, path: str | Path, origin: int | None = None):
@@ -93,9 +94,13 @@ class SimulationStore:
     @property
     def origin(self) -> np.ndarray:
         """Of every row of the whole store."""
+        return self._numbers("origin")
+
+    def _numbers(self, name: str) -> np.ndarray:
+        """`origin` or `block` of every row of the whole store."""
         length = self._array("status").shape[0]
         # Rows whose creation was interrupted have an origin and no status.
-        return np.asarray(self._array("origin")[:length]) if "origin" in self._group else np.zeros(length, np.int32)
+        return np.asarray(self._array(name)[:length]) if name in self._group else np.zeros(length, np.int32)
 
     @property
     def _rows(self) -> np.ndarray:
@@ -120,17 +125,19 @@ class SimulationStore:
                     f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
                 )
 
-    def append(self, inputs: np.ndarray) -> None:
-        """Add parameters and conditions (m, dim + c) as pending rows."""
+    def append(self, inputs: np.ndarray, block: np.ndarray | None = None) -> None:
+        """Add parameters and conditions (m, dim + c) as pending rows; those of one `block` share random numbers."""
         start = self._array("status").shape[0]
         length = start + len(inputs)
         dim = self._array("theta").shape[1]
-        if self._origin and "origin" not in self._group:
-            self._create("origin", (start,), np.int32, 0, ("simulation",))
-            self._group.attrs["format_version"] = 3
-        if "origin" in self._group:
-            self._array("origin").resize((length,))
-            self._array("origin")[start:] = self._origin or 0
+        numbers = {"origin": self._origin or 0, "block": 0 if block is None else block}
+        for version, (name, values) in enumerate(numbers.items(), start=3):
+            if np.any(values) and name not in self._group:
+                self._create(name, (start,), np.int32, 0, ("simulation",))
+                self._group.attrs["format_version"] = version
+            if name in self._group:
+                self._array(name).resize((length,))
+                self._array(name)[start:] = values
         for name, values in (("theta", inputs[:, :dim]), ("conditions", inputs[:, dim:])):
             if values.shape[1]:
                 self._array(name).resize((length, values.shape[1]))
@@ -175,8 +182,8 @@ class SimulationStore:
         if "conditions" in self._group:
             inputs = np.concatenate([inputs, chosen("conditions")], axis=1)
         x = chosen("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
-        read = {"inputs": inputs, "x": x, "status": chosen("status"), "origin": self.origin[rows]}
-        return {**read, **self.attributes}
+        read = {"inputs": inputs, "x": x, "status": chosen("status")}
+        return {**read, **{name: self._numbers(name)[rows] for name in ("origin", "block")}, **self.attributes}
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]

@@ -24,9 +24,15 @@ def moments(
 
 
 def some_draws(draws: Draws, m: int) -> Float[np.ndarray, "m dim"]:
-    """`m` draws or fewer, spread evenly, of every chain in its share."""
+    """`m` draws, or all if they are fewer, spread evenly, of every chain in its share.
+
+    Always as many: another number of rows would compile another program.
+    """
     chains, length, dim = draws.theta.shape
-    counts = np.floor(chain_weights(draws) * min(m, chains * length) + 0.5).astype(int)
+    wanted = chain_weights(draws) * min(m, chains * length)
+    counts = np.floor(wanted).astype(int)
+    # By the largest remainders.
+    counts[np.argsort(counts - wanted, kind="stable")[: min(m, chains * length) - counts.sum()]] += 1
     rows = [
         chain[np.linspace(0, length - 1, count).round().astype(int)]
         for chain, count in zip(draws.theta, counts, strict=True)
