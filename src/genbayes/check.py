@@ -162,7 +162,8 @@ def check(
         n: draws to run.
         seed: of the new runs; another one than that of the simulations.
         predictive: runs at the draws made before, instead of `simulator`.
-        held_out: simulations that the cost was not fitted on: coverage at this beta (200 posteriors; a minute).
+        held_out: simulations that the cost was not fitted on: coverage at this beta, from a posterior of each (200 take
+            a minute).
         warnings: further points that need care, in words.
         kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
@@ -191,7 +192,15 @@ def check(
     found = findings(posterior, draws, predictive, simulations, warnings, evidence=evidence)
     covered = None
     if held_out is not None:
-        covered = coverage(posterior.prior, posterior.cost, held_out, posterior.beta, seed=seed, progress=progress)
+        covered = coverage(
+            posterior.prior,
+            posterior.cost,
+            held_out,
+            posterior.beta,
+            rows=len(held_out),
+            seed=seed,
+            progress=progress,
+        )
         found = ordered([*found, judged_coverage(covered)])
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
 
