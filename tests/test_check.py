@@ -21,11 +21,12 @@ from genbayes.coverage import coverage
 from genbayes.diagnostics import inaccurate
 from genbayes.evidence import gathered
 from genbayes.extrapolation import extrapolation
+from genbayes.finding import headline
 from genbayes.network_error import _shift, mean_errors
 from genbayes.output_space import OutputSpace, as_vectors, output_kind, same_trials, vector_names
 from genbayes.predictive_position import predictive_position
 from genbayes.problem import read_problem
-from genbayes.report_verdict import findings, headline
+from genbayes.report_verdict import findings
 from genbayes.support import SupportReference
 from genbayes.unit_errors import unit_errors
 

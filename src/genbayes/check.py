@@ -12,8 +12,9 @@ import numpy as np
 from .coverage import Coverage, coverage
 from .diagnostics import PredictiveCheck, check_predictive
 from .evidence import Evidence, gathered
+from .finding import Finding, headline, ordered
 from .posterior import GibbsPosterior
-from .report_verdict import Finding, findings, headline, ordered
+from .report_verdict import findings
 from .sampling import Draws
 from .simulations import Simulations
 
