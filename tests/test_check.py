@@ -1,6 +1,8 @@
 """The checks against closed forms, brute force and planted faults; `genbayes check` and its exit codes."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,20 +11,22 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 from jaxtyping import Array, Float
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 import genbayes as gb
-from genbayes import cli, plots
+from genbayes import check_command, cli, plots
 from genbayes.check import EXIT_CODES, check, judged_coverage
 from genbayes.cost_forms import CostForm
 from genbayes.coverage import coverage
 from genbayes.diagnostics import inaccurate
 from genbayes.evidence import gathered
 from genbayes.extrapolation import extrapolation
+from genbayes.finding import headline
 from genbayes.network_error import _shift, mean_errors
 from genbayes.output_space import OutputSpace, as_vectors, output_kind, same_trials, vector_names
 from genbayes.predictive_position import predictive_position
-from genbayes.report_verdict import findings, headline
+from genbayes.problem import read_problem
+from genbayes.report_verdict import findings
 from genbayes.support import SupportReference
 from genbayes.unit_errors import unit_errors
 
@@ -395,6 +399,8 @@ def test_coverage_of_a_location_model():
     # theta - mean has about sqrt(20) posterior standard deviations: the 90 % disc holds 1 - exp(-log(10) / 20) = 11 %.
     assert narrow.coverage[2] == pytest.approx(0.11, abs=4 * np.sqrt(0.11 * 0.89 / 200))
     assert judged_coverage(narrow).level == "care"
+    with pytest.raises(ValueError, match=r"levels must be probabilities between 0 and 1.*got \(90.0,\)"):
+        coverage(PRIOR, exact_cost(), held_out, right, levels=(90.0,), seed=0, progress=False)
 
 
 # --- the verdict
@@ -491,6 +497,101 @@ def test_command(folder, capsys):
     assert "Misspecified" not in printed.out
     assert cli.main(["check", "p.toml", "--out", "elsewhere"]) == 1
     assert "Run first" in capsys.readouterr().err
+
+
+def exact_coverage(levels, beta):
+    """Of the location model's discs: theta - mean is normal, with a part from the prior and one from the noise."""
+    variance = 1 / (1 + 2 * beta / DIM)
+    spread = variance**2 + (1 - variance) ** 2 * NOISE**2
+    return 1 - (1 - np.asarray(levels)) ** (variance / spread)
+
+
+@pytest.mark.slow
+def test_command_coverage(folder, capsys):
+    """Of the simulator, the fitted network and the sampler, at a beta that covers and at one that is too high."""
+    rows, levels = 210, (0.5, 0.8, 0.9)
+    shutil.copytree("p", "covered")
+    assert cli.main(["sample", "p.toml", "--out", "covered", "--beta", "40", "-n", "400", "--quiet"]) == 0
+    capsys.readouterr()
+    line = f"check p.toml --out covered --resimulate 100 --coverage {rows} --all"
+    assert cli.main(line.split()) == EXIT_CODES["care"]
+    printed = " ".join(capsys.readouterr().out.split())
+    for beta, verdict in ((10, "ok"), (40, "care")):
+        content = json.loads(Path(f"covered/check-beta-{beta}.json").read_text())
+        assert (content["verdict"], content["exit_code"]) == (verdict, EXIT_CODES[verdict])
+        found = content["coverage"]
+        assert (found["rows"], found["levels"]) == (rows, list(levels))
+        # Six shares, each outside its band once in 10,000. Ranks among 400 draws and the network's cost blur a level by
+        # 0.01. At twice the beta the shares are lower by 0.09 to 0.24, three to eight standard deviations.
+        low, high = np.asarray(binom.interval(1 - 1e-4, rows, exact_coverage(levels, beta))) / rows
+        assert np.all((found["coverage"] >= low - 0.01) & (found["coverage"] <= high + 0.01))
+        # What is printed to judge the shares by is the band of the nominal levels, in percent.
+        band = np.asarray(binom.interval(0.99, rows, levels)) / rows
+        assert found["band"] == pytest.approx(band)
+        told = [
+            f"{level:.0%}: {share:.1%} ({least:.0%} to {most:.0%} if right)"
+            for level, share, least, most in zip(levels, found["coverage"], *band, strict=True)
+        ]
+        assert f"Coverage: at beta {beta}, {rows} held-out simulations: {'; '.join(told)}." in printed
+        assert [one["check"] for one in content["findings"] if one["level"] in ("care", "bad")] == (
+            ["coverage"] if verdict == "care" else []
+        )
+        section = json.loads(Path(f"covered/section-check-beta-{beta}.json").read_text())
+        assert f"Coverage over {rows} fresh simulations" in section["body"]
+    assert printed.count("The sets are too small. What to do: Lower beta") == 1
+
+
+def test_command_tells_what_was_typed_wrong(folder, capsys):
+    def fails(line, code=1):
+        assert cli.main(["check", "p.toml", *line.split()]) == code
+        return " ".join(capsys.readouterr().err.split())
+
+    text = "argument --coverage: expected a whole number of at least 20 (200 tell enough), got '19'"
+    assert text in fails("--coverage 19", 2)
+    assert "argument --coverage: expected a whole number of at least 20" in fails("--coverage 0.9", 2)
+    text = "argument --resimulate: expected 0 (no runs) or a whole number of at least 2, got '1'"
+    assert text in fails("--resimulate 1", 2)
+    text = "there are no draws at beta 7 in p (there are: 10). Run first: genbayes sample p.toml --beta 7"
+    assert text in fails("--beta 7 --coverage 200")
+    remedy = "Run first: genbayes sample p.toml --observation FILE"
+    text = f"there are no draws of the observation typo in p. {remedy} --beta 10"
+    assert text in fails("--observation typo.csv")
+    text = f"there are no draws of the observation wrong at beta 7 in p (there are: 10). {remedy} --beta 7"
+    assert text in fails("--observation wrong.csv --beta 7")
+    shutil.copytree("p", "lost")
+    shutil.rmtree("lost/simulations.zarr")
+    text = "there are no simulations in lost. Run first: genbayes simulate p.toml"
+    assert text in fails("--out lost --coverage 200")
+
+
+def test_command_counts_the_held_out_runs_that_succeed(folder, capsys, monkeypatch):
+    """Before the runs at the draws, so that nothing is waited for in vain."""
+
+    def fragile(theta, rng):
+        if theta[0] > 0:
+            raise ValueError("negative rate")
+        return located(theta, rng)
+
+    monkeypatch.setattr(fragile, "__module__", "model_for_check")
+    monkeypatch.setattr(fragile, "__qualname__", "simulate")
+    problem = replace(read_problem("p.toml"), simulator=fragile)
+    monkeypatch.setattr(check_command, "read_problem", lambda path: problem)
+    monkeypatch.setattr(check_command, "check", None)
+    assert cli.main(["check", "p.toml", "--coverage", "25", "--quiet"]) == 1
+    text = capsys.readouterr().err
+    failed = int(re.findall(r"failed: (\d+) x ValueError: negative rate", text)[0])
+    assert f"--coverage 25: {25 - failed} of these simulations succeeded, and at least 20 must. Give a larger" in text
+
+
+def test_command_of_a_beta_that_its_files_name_rounds(folder):
+    shutil.copytree("p", "rounded")
+    shutil.rmtree("rounded/draws-beta-10.zarr")
+    line = f"sample p.toml --out rounded --beta {10 / 3!r} -n 400 --quiet"
+    assert cli.main(line.split()) == 0
+    line = "check p.toml --out rounded --resimulate 0 --quiet"
+    assert cli.main(line.split()) == EXIT_CODES["care"]
+    content = json.loads(Path("rounded/check-beta-3.333333333.json").read_text())
+    assert content["beta"] == 10 / 3
 
 
 def test_check_and_report_agree(folder):

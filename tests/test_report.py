@@ -11,9 +11,11 @@ import pytest
 
 import genbayes as gb
 from genbayes.citations import bibtex
+from genbayes.finding import headline
+from genbayes.observation_findings import at_bounds
 from genbayes.plot_support import number
 from genbayes.report import _distribution, report
-from genbayes.report_verdict import at_bounds, findings, headline
+from genbayes.report_verdict import findings
 
 make_run = runpy.run_path(str(Path(__file__).with_name("plot_data.py")))["make_run"]
 

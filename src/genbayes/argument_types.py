@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .temperature.calibrated import LEAST_ROWS
+
 
 def natural(text: str) -> int:
     """A whole number of at least 0."""
@@ -17,6 +19,22 @@ def count(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def runs_at_draws(text: str) -> int:
+    """A whole number, 0 or at least 2: a mean of one run has no standard error."""
+    if not text.isdecimal() or int(text) == 1:
+        raise argparse.ArgumentTypeError(f"expected 0 (no runs) or a whole number of at least 2, got {text!r}")
+    return int(text)
+
+
+def held_out_runs(text: str) -> int:
+    """A whole number of simulations of which coverage can be counted."""
+    if not text.isdecimal() or int(text) < LEAST_ROWS:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least {LEAST_ROWS} (200 tell enough), got {text!r}"
+        )
     return int(text)
 
 

@@ -155,11 +155,33 @@ def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
     if not path.exists():
         found = ", ".join(f"{value:g}" for value in folder.betas()) or "none"
         raise FileNotFoundError(
-            f"there are no draws at beta {beta:g} in {folder.path} (there are: {found}). Run first: "
-            f"{command_line('sample', problem)} --beta {beta:g}"
+            f"there are no draws{_of(folder)} at beta {beta:g} in {folder.path} (there are: {found}). "
+            f"{_sample_first(problem, folder, beta)}"
         )
     with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
         return Draws.from_datatree(tree)
+
+
+def drawn_betas(problem: Problem, folder: Folder) -> list[float]:
+    """The inverse temperatures of which there are draws, in ascending order.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    found = folder.betas()
+    if not found:
+        remedy = _sample_first(problem, folder, 10)
+        raise FileNotFoundError(f"there are no draws{_of(folder)} in {folder.path}. {remedy}")
+    return found
+
+
+def _of(folder: Folder) -> str:
+    return f" of the observation {folder.observation}" if folder.observation else ""
+
+
+def _sample_first(problem: Problem, folder: Folder, beta: float) -> str:
+    other = " --observation FILE" if folder.observation else ""
+    return f"Run first: {command_line('sample', problem)}{other} --beta {beta:g}"
 
 
 def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:

@@ -12,8 +12,9 @@ import numpy as np
 from .coverage import Coverage, coverage
 from .diagnostics import PredictiveCheck, check_predictive
 from .evidence import Evidence, gathered
+from .finding import Finding, headline, ordered
 from .posterior import GibbsPosterior
-from .report_verdict import Finding, findings, headline, ordered
+from .report_verdict import findings
 from .sampling import Draws
 from .simulations import Simulations
 
@@ -162,7 +163,8 @@ def check(
         n: draws to run.
         seed: of the new runs; another one than that of the simulations.
         predictive: runs at the draws made before, instead of `simulator`.
-        held_out: simulations that the cost was not fitted on: coverage at this beta (200 posteriors; a minute).
+        held_out: simulations that the cost was not fitted on: coverage at this beta, from a posterior of each (200 take
+            a minute).
         warnings: further points that need care, in words.
         kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
@@ -191,7 +193,15 @@ def check(
     found = findings(posterior, draws, predictive, simulations, warnings, evidence=evidence)
     covered = None
     if held_out is not None:
-        covered = coverage(posterior.prior, posterior.cost, held_out, posterior.beta, seed=seed, progress=progress)
+        covered = coverage(
+            posterior.prior,
+            posterior.cost,
+            held_out,
+            posterior.beta,
+            rows=len(held_out),
+            seed=seed,
+            progress=progress,
+        )
         found = ordered([*found, judged_coverage(covered)])
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
 

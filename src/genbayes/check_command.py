@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from . import workflow
-from .argument_types import count, natural, positive
-from .artefacts import Folder, command_line, save_section, stored_cost, stored_draws, stored_simulations
+from .argument_types import count, held_out_runs, positive, runs_at_draws
+from .artefacts import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
 from .check import EXIT_CODES, Check, check
 from .commands import folder_of
 from .cost import Cost
+from .network_error import MeanErrors
 from .plot_check import predictive_position
 from .plot_support import number
 from .posterior import GibbsPosterior
@@ -20,6 +21,7 @@ from .processes import plain_main
 from .report_html import Section, composed, paragraph, picture, table
 from .simulate import simulate
 from .simulations import Simulations
+from .temperature.calibrated import LEAST_ROWS
 from .terminal import Terminal
 
 
@@ -31,45 +33,43 @@ def add_parser(add: Callable[..., argparse.ArgumentParser]) -> None:
     text = "instead of the problem's; its draws bear its name"
     command.add_argument("--observation", type=Path, metavar="FILE", help=text)
     text = "draws to run, twice each (default: 500; 0: none)"
-    command.add_argument("--resimulate", type=natural, default=500, metavar="N", help=text)
+    command.add_argument("--resimulate", type=runs_at_draws, default=500, metavar="N", help=text)
     text = "coverage of the credible sets, from N fresh simulations (200 tell enough)"
-    command.add_argument("--coverage", type=count, metavar="N", help=text)
+    command.add_argument("--coverage", type=held_out_runs, metavar="N", help=text)
     command.add_argument("--all", action="store_true", dest="everything", help="print also what is fine")
     command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
 
 
 def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
     """Judges the stored draws of each beta; returns the exit code of the worst."""
+    workflow.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
-    betas = folder.betas() if options.beta is None else sorted(set(options.beta))
-    if not betas:
-        raise FileNotFoundError(
-            f"there are no draws in {folder.path}. Run first: {command_line('sample', problem)} --beta 10"
-        )
+    betas = drawn_betas(problem, folder) if options.beta is None else sorted(set(options.beta))
     # All are read before the first is checked: a missing one must not cost the runs of the others.
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
-    draws = {beta: stored_draws(problem, folder, beta) for beta in betas}
+    stored = [stored_draws(problem, folder, beta) for beta in betas]
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
     worst = 0
-    for beta in betas:
-        posterior = GibbsPosterior(problem.prior, cost, draws[beta].x_o, beta, conditions=draws[beta].conditions)
+    for draws in stored:
+        # The beta of the draws, not that of the file's name, which is rounded.
+        posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
         with plain_main():
             found = check(
                 posterior,
-                draws[beta],
+                draws,
                 problem.simulator if options.resimulate else None,
                 simulations,
                 n=options.resimulate,
                 seed=workflow.resimulation_seed(simulations),
                 held_out=held_out,
-                warnings=[*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws[beta])],
+                warnings=[*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws)],
                 kind=problem.report.kind,
                 labels=problem.report.labels,
                 workers=options.workers,
                 progress=not terminal.quiet,
             )
-        _print(found, beta, terminal, everything=options.everything)
-        _store(found, beta, folder, cost, terminal)
+        _print(found, terminal, everything=options.everything)
+        _store(found, folder, cost, terminal)
         worst = max(worst, found.exit_code)
     return worst
 
@@ -78,7 +78,7 @@ def _held_out(
     problem: Problem, simulations: Simulations, options: argparse.Namespace, terminal: Terminal
 ) -> Simulations:
     with plain_main():
-        return simulate(
+        found = simulate(
             problem.simulator,
             problem.prior,
             options.coverage,
@@ -88,18 +88,26 @@ def _held_out(
             workers=options.workers,
             progress=not terminal.quiet,
         )
+    # Now, not after the runs at the draws.
+    if (succeeded := int(found.ok.sum())) < LEAST_ROWS:
+        reasons = found.summary().split("\n")[1]
+        raise ValueError(
+            f"--coverage {options.coverage}: {succeeded} of these simulations succeeded, and at least {LEAST_ROWS} "
+            f"must. Give a larger number, or see to the failures ({reasons})."
+        )
+    return found
 
 
-def _print(found: Check, beta: float, terminal: Terminal, *, everything: bool) -> None:
-    terminal.say(f"\nbeta {beta:g}: {found.summary(everything=everything)}\n")
+def _print(found: Check, terminal: Terminal, *, everything: bool) -> None:
+    terminal.say(f"\nbeta {found.beta:g}: {found.summary(everything=everything)}\n")
     if terminal.quiet:
         terminal.warn([one.full for one in found.findings if one.level in ("care", "bad")])
 
 
-def _store(found: Check, beta: float, folder: Folder, cost: Cost, terminal: Terminal) -> None:
-    path = folder.result("check", beta)
+def _store(found: Check, folder: Folder, cost: Cost, terminal: Terminal) -> None:
+    path = folder.result("check", found.beta)
     path.write_text(found.to_json(), "utf-8")
-    save_section(folder, "check", section(found), cost, beta=beta)
+    save_section(folder, "check", section(found), cost, beta=found.beta)
     terminal.path(path)
 
 
@@ -147,6 +155,6 @@ def section(found: Check) -> Section:
     return composed("Check", parts)
 
 
-def _columns(means: object) -> list[list[float]]:
+def _columns(means: MeanErrors) -> list[list[float]]:
     names = ("mean", "std", "member_error", "shift", "shift_error")
     return [[float(value) for value in np.asarray(getattr(means, name))] for name in names]

@@ -16,7 +16,7 @@ from . import (
     temperature_command,
     workflow,
 )
-from .argument_types import count, named_number, natural, path, positive
+from .argument_types import count, named_number, natural, path, positive, runs_at_draws
 from .artefacts import Folder
 from .citations import version
 from .tasks.lynx_hare import DEMO_BETA
@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
     for command in (report, run):
         text = "runs for the check (default: 500; 0: none)"
-        command.add_argument("--resimulate", type=natural, default=500, metavar="N", help=text)
+        command.add_argument("--resimulate", type=runs_at_draws, default=500, metavar="N", help=text)
     for command in (simulate, report, run):
         command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
     for command in (demo, simulate, fit, sample, run):

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from . import workflow
-from .artefacts import Folder, command_line, save_tree, stored_cost, stored_draws, stored_sections, stored_simulations
+from .artefacts import (
+    Folder,
+    command_line,
+    drawn_betas,
+    save_tree,
+    stored_cost,
+    stored_draws,
+    stored_sections,
+    stored_simulations,
+)
 from .cost import Cost
 from .observation import read_observation, read_observations
 from .posterior_stack import GibbsPosteriors
@@ -202,11 +211,7 @@ def report(options: argparse.Namespace, terminal: Terminal) -> None:
     """Reports on stored draws."""
     workflow.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
-    betas = folder.betas() if options.beta is None else options.beta
-    if not betas:
-        raise FileNotFoundError(
-            f"there are no draws in {folder.path}. Run first: {command_line('sample', problem)} --beta 10"
-        )
+    betas = drawn_betas(problem, folder) if options.beta is None else options.beta
     chosen = [stored_draws(problem, folder, beta) for beta in betas]
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     for draws in chosen:

@@ -9,7 +9,7 @@ from scipy.stats import binom
 from .cost import Cost
 from .prior import Prior
 from .simulations import Simulations
-from .temperature.calibrated import calibrated
+from .temperature.calibrated import calibrated, checked_levels
 
 LEVELS = (0.5, 0.8, 0.9)
 # Of a false alarm for each level.
@@ -83,12 +83,12 @@ def coverage(
         progress: show a progress bar.
 
     Raises:
-        ValueError: fewer than 20 held-out simulations, or those of another prior.
+        ValueError: fewer than 20 held-out simulations, or those of another prior; levels that are no probabilities.
     """
+    asked = checked_levels(levels)
     # The rule for beta ranks the true parameters among the draws of each beta; of this one that is all that is wanted.
     found = calibrated(prior, cost, simulations, [0.99 * beta, beta], rows=rows, n=n, seed=seed, progress=progress)
     joint, single = found.evidence["ranks"][:, -1], found.evidence["parameter_ranks"][:, -1]
-    asked = np.asarray(levels, float)
     m = len(joint)
     return Coverage(
         beta=float(beta),

@@ -16,10 +16,11 @@ import numpy as np
 
 from . import plots
 from .citations import bibtex, version
+from .finding import Finding, headline
 from .plot_predictive import MOST_COORDINATES
 from .plot_support import number
 from .report_html import Section, picture, section, table
-from .report_verdict import Finding, findings, headline
+from .report_verdict import findings
 
 if TYPE_CHECKING:
     import matplotlib.figure

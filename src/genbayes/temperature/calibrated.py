@@ -26,6 +26,8 @@ LEVELS = (0.5, 0.8, 0.9)
 # Many observations, of which only ranks are wanted: few particles, few moves at each rest.
 CALIBRATION_SAMPLER = SMC(populations=2, min_particles=200, final_moves=2, max_stages=2000)
 BETAS = 16
+# Held-out simulations without which no share is counted.
+LEAST_ROWS = 20
 # Levels of the coverage curve at the chosen beta.
 CURVE = np.linspace(0.05, 0.95, 19)
 _RESAMPLED = 400
@@ -77,9 +79,7 @@ def calibrated(
         >>> held_out = gb.simulate(simulator, prior, 200, seed=1)
         >>> choice = gb.temperature.calibrated(prior, cost, held_out, seed=0)
     """
-    quantiles = np.sort(np.asarray(levels, float).reshape(-1))
-    if not len(quantiles) or not np.all((quantiles > 0) & (quantiles < 1)):
-        raise ValueError(f"levels must be probabilities between 0 and 1, such as 0.9; got {levels!r}.")
+    quantiles = np.sort(checked_levels(levels))
     checked_count("rows", rows)
     picked, messages = _held_out(prior, cost, simulations, rows, seed)
     theta, x = simulations.theta[picked], simulations.x[picked]
@@ -96,6 +96,14 @@ def calibrated(
     return _choose(grid, joint, single, quantiles, prior.names, cost.distance.units, messages)
 
 
+def checked_levels(levels: Sequence[float] | np.ndarray) -> Float[np.ndarray, " levels"]:
+    """Levels of credible sets, or ValueError."""
+    values = np.asarray(levels, float).reshape(-1)
+    if not len(values) or not np.all((values > 0) & (values < 1)):
+        raise ValueError(f"levels must be probabilities between 0 and 1, such as 0.9; got {levels!r}.")
+    return values
+
+
 def _held_out(prior: Prior, cost: Cost, simulations: Simulations, most: int, seed: int) -> tuple[np.ndarray, list[str]]:
     """Rows that can be used, and what is wrong with them."""
     if simulations.prior and simulations.prior != prior.describe():
@@ -105,16 +113,17 @@ def _held_out(prior: Prior, cost: Cost, simulations: Simulations, most: int, see
         )
     if simulations.names != prior.names:
         raise ValueError(f"simulations has the parameters {simulations.names}, but the prior {prior.names}.")
-    found, fitted = held_out_rows(cost, simulations, 20)
+    found, fitted = held_out_rows(cost, simulations, LEAST_ROWS)
     messages = []
     if fitted:
         messages.append(
             "The simulations are those that the cost was fitted on, so the coverage is somewhat too good, and beta too "
             "large: simulate a few hundred with another seed, or leave some out of the fit."
         )
-    if len(found) < 20:
+    if len(found) < LEAST_ROWS:
         raise ValueError(
-            f"{len(found)} held-out simulations that succeeded are too few to count coverage; give 200, at least 20."
+            f"{len(found)} held-out simulations that succeeded are too few to count coverage; give 200, at least "
+            f"{LEAST_ROWS}."
         )
     return np.sort(np.random.default_rng(seed).permutation(found)[:most]), messages
 
