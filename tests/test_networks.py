@@ -64,10 +64,11 @@ def test_half_of_the_units_may_be_ramps() -> None:
     def unit(h: np.ndarray) -> np.ndarray:
         return np.where(np.arange(8) < 4, h / (1 + np.exp(-h)), np.maximum(h, 0.0))
 
-    value = np.array([0.7], np.float32)
-    first, (one, two) = network.first.weight @ value + network.first.bias, network.blocks[0]
-    expected = unit(first + two.weight @ unit(one.weight @ unit(first) + one.bias) + two.bias)
-    np.testing.assert_allclose(network.hidden(jnp.asarray(value)), expected, rtol=1e-5, atol=1e-6)
+    value = jnp.asarray([0.7])
+    (one, two), first = network.blocks[0], np.asarray(network.first(value))
+    inner = np.asarray(one.weight) @ unit(first) + np.asarray(one.bias)
+    expected = unit(first + np.asarray(two.weight) @ unit(inner) + np.asarray(two.bias))
+    np.testing.assert_allclose(network.hidden(value), expected, rtol=1e-5, atol=1e-6)
     assert (plain.smooth, network.smooth) == (8, 4)
 
 

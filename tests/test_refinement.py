@@ -15,8 +15,8 @@ from scipy import stats
 import genbayes as gb
 from genbayes.cli import main
 from genbayes.cost_forms import HilbertForm
-from genbayes.refinement import TEMPERS, _shares, _trend, refit
 from genbayes.folds import Folds
+from genbayes.refinement import TEMPERS, _shares, _trend, refit
 from genbayes.simulate import simulate_round
 from genbayes.store import SimulationStore
 
@@ -65,8 +65,8 @@ def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refi
     # The observation is four prior standard deviations out. Least squares on 400 rows of the prior knows the mean there
     # to SD sqrt((1 + 4^2) / 400) = 0.1 and the slopes to SD / sqrt(400) = 0.025; cost = (g - x_o)^2 / 2 a coordinate
     # with |g - x_o| = 0.2: the score's error is 20 * STD * (0.1 + 0.2 * 0.025) * sqrt(2) = 0.6. With 300 pairs near the
-    # posterior the mean is known to SD / sqrt(300) = 0.03, and with the 400 rows and the slopes to less: 0.13. 2.5 times
-    # that, of chi with two degrees: 2e-3.
+    # posterior the mean is known to SD / sqrt(300) = 0.03, and with the 400 rows and the slopes to less: 0.13. 2.5
+    # times that, of chi with two degrees: 2e-3.
     assert score_error(refined.cost) < 0.33 < score_error(cost)
     # One round sufficed.
     assert refined.simulations.origin.tolist() == [0] * 400 + [1] * 600

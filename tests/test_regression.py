@@ -8,8 +8,8 @@ from scipy.special import erf, eval_legendre
 
 import genbayes as gb
 from genbayes.cost_forms import mean_prediction
-from genbayes.polynomial import Polynomial, degrees
 from genbayes.folds import Folds
+from genbayes.polynomial import Polynomial, degrees
 from genbayes.regression import best_degrees, fit_mean
 from genbayes.shared_noise import Noise
 
@@ -48,7 +48,10 @@ def test_best_degree_is_the_truths() -> None:
     straight = (z @ [1.0, 2.0])[:, None]
     curved = straight + z[:, :1] ** 2 * z[:, 1:]
     right = [
-        [int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), Noise.independent(5000))[0][0]) for truth in (straight, curved)]
+        [
+            int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), Noise.independent(5000))[0][0])
+            for truth in (straight, curved)
+        ]
         for _ in range(20)
     ]
     # The next degree's 3 or 4 useless features are taken where a chi-squared variable passes 2.8 times its mean (5 %),
@@ -61,7 +64,16 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
     config = gb.FitConfig(members=2)
     folds = Folds.make(np.arange(len(theta)), config, 0)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
-    ensemble, _ = fit_mean(theta, labels, folds, config, rng=np.random.default_rng(0), name="test", progress=False)
+    ensemble, _ = fit_mean(
+        theta,
+        labels,
+        folds,
+        config,
+        noise=Noise.independent(len(theta)),
+        rng=np.random.default_rng(0),
+        name="test",
+        progress=False,
+    )
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (2000, theta.shape[1])), jnp.float32)
     return ensemble.network, np.asarray(grid), np.asarray(jax.vmap(lambda one: mean_prediction(ensemble, one))(grid))
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genbayes.networks import ResidualMLP, stack
 from genbayes.folds import Folds
+from genbayes.networks import ResidualMLP, stack
 from genbayes.training import FitConfig, FitRecord, train
 
 CONFIG = FitConfig(

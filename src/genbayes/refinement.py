@@ -352,8 +352,8 @@ def _trend(
 ) -> tuple[float, float, float]:
     """Root mean square of a line's change through errors, that of noise, and the p-value of no line at all.
 
-    F-test of a linear regression against zero. Noise alone gives the fitted change a mean square of its own, dim s^2 / m
-    where rows are independent, which is taken off. Rows of one positive `block` share their random numbers.
+    F-test of a linear regression against zero. Noise alone gives the fitted change a mean square of its own, which is
+    taken off (dim s^2 / m where rows are independent). Rows of one positive `block` share their random numbers.
     """
     order, noise = grouped(np.zeros(len(block), np.int32), block)
     theta, error = theta[order], error[order, None]

@@ -61,7 +61,7 @@ def fit_mean(
     folds: Folds,
     config: FitConfig,
     *,
-    noise: Noise | None = None,
+    noise: Noise,
     rng: np.random.Generator,
     name: str,
     progress: bool,
@@ -73,7 +73,7 @@ def fit_mean(
         labels: what to predict the mean of, (n, k).
         folds: units of rows of each member.
         config: see `FitConfig`.
-        noise: which rows share random numbers; a unit is a row where none do, as if not given.
+        noise: which rows share random numbers; a unit is a row where none do.
         rng: source of the networks' first weights and of batches.
         name: what is fitted, for messages.
         progress: show a progress bar.
@@ -81,7 +81,6 @@ def fit_mean(
     Returns:
         The members, stacked along the leading axis of every array, and the record of the fit.
     """
-    noise = Noise.independent(len(theta)) if noise is None else noise
     centre = labels.mean(axis=0, dtype=np.float64)
     centred = labels - centre
     standardise = Standardiser.fit(theta[noise.rows(np.unique(folds.train))])

@@ -1,8 +1,9 @@
 """Rows whose runs shared their random numbers, and least squares that knows it.
 
 Two runs with the same random numbers differ by their parameters alone where the noise is added to the output, and by
-little else where it is not (common random numbers: Glasserman and Yao 1992). A posterior needs differences above all, so
-such rows tell it far more than independent ones, if their correlation is known: generalised least squares (Aitken 1935).
+little else where it is not (common random numbers: Glasserman and Yao 1992). A posterior needs differences above all,
+so such rows tell it far more than independent ones, if their correlation is known: generalised least squares (Aitken
+1935).
 """
 
 from dataclasses import dataclass, replace
@@ -87,13 +88,11 @@ class Noise:
         known = within + between > 0
         if not known.any():
             return self
-        own = float(np.mean((within[known] / (within + between)[known])))
+        own = float(np.mean(within[known] / (within + between)[known]))
         return replace(self, own=float(np.clip(own, _LEAST_OWN, self.own)))
 
 
-def grouped(
-    origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]
-) -> tuple[Int[np.ndarray, " rows"], Noise]:
+def grouped(origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " rows"], Noise]:
     """An order of the rows in which those that share random numbers stand together, and what they share.
 
     Units have the size of a whole block, the largest. Rows of blocks that are not whole (a run failed) and rows with

@@ -175,15 +175,15 @@ def simulate_round(
     opened = None if store is None else SimulationStore.open(store, writable=True, origin=origin)
     if opened is not None and len(opened):
         record = opened.read()
-        inputs, block = record["inputs"], record["block"]
+        inputs, shared = record["inputs"], record["block"]
     else:
         inputs = propose()
-        block = np.zeros(len(inputs), np.int32) if block is None else np.asarray(block, np.int32)
+        shared = np.zeros(len(inputs), np.int32) if block is None else np.asarray(block, np.int32)
         if opened is not None:
-            opened.append(inputs, block)
-    recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(block))
+            opened.append(inputs, shared)
+    recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
     rows = _run(_of_inputs(simulator, form, recorder), form, recorder, batch_size, workers, progress)
-    return replace(rows, origin=np.full(len(rows), origin, np.int32), block=block)
+    return replace(rows, origin=np.full(len(rows), origin, np.int32), block=shared)
 
 
 def _first_of_block(block: np.ndarray) -> np.ndarray:
