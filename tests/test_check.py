@@ -15,6 +15,7 @@ from scipy.stats import binom, norm
 
 import genbayes as gb
 from genbayes import check_command, cli, plots
+from genbayes.artefacts import Folder, save_draws, save_section, stored_draws, stored_sections
 from genbayes.check import EXIT_CODES, check, judged_coverage
 from genbayes.cost_forms import CostForm
 from genbayes.coverage import coverage
@@ -432,6 +433,45 @@ def test_evidence_without_simulator_or_simulations():
     assert "not compared with new runs" in check(posterior, draws, seed=0).summary()
 
 
+def test_a_check_that_could_not_be_made_is_told():
+    posterior, many, runs = checked(exact_cost(), n=100)
+    few = drawn(posterior, n=1)
+
+    def unknown(found, level):
+        return {one.check: one.text for one in found.findings if one.level == level and not one.judged}
+
+    # Too few draws, and too little of what was given: care.
+    found = check(posterior, few, None, simulated(99, 0), predictive=checked(exact_cost(), n=19)[2], seed=0)
+    told = unknown(found, "care")
+    assert found.level == "care"
+    assert set(told) == {"sampling", "support", "extrapolation in theta", "prediction", "means"}
+    assert "(too few draws: 1 a chain)" in told["sampling"]
+    assert "only 99 simulations of the prior succeeded, and it takes at least 100" in told["support"]
+    assert "only 19 runs at the draws succeeded, and it takes at least 20" in told["prediction"]
+    assert "[take care] Sampling: not judged" in found.summary()
+    # Not given: named, at the same level as before.
+    found = check(posterior, many, predictive=runs, seed=0)
+    assert found.ok
+    assert set(unknown(found, "note")) == {"support", "extrapolation in theta"}
+    assert "[not judged] support, extrapolation in theta" in found.summary()
+    assert not unknown(check(posterior, many, None, simulated(200, 0), predictive=runs, seed=0), "note")
+
+
+def test_draws_of_another_observation_are_refused(tmp_path):
+    posterior = gb.GibbsPosterior(PRIOR, exact_cost(), X_O, BETA)
+    other = gb.GibbsPosterior(PRIOR, exact_cost(), np.array([0.5, -0.3]), BETA)
+    draws = drawn(posterior, n=50)
+    text = r"their x_o has shape \(2,\) \(0.5, -0.2\), the posterior's \(2,\) \(0.5, -0.3\)"
+    with pytest.raises(ValueError, match=text):
+        check(other, draws, seed=0)
+    with pytest.raises(ValueError, match=text):
+        gb.check_predictive(located, other, draws, 20, seed=0, progress=False)
+    with pytest.raises(ValueError, match=text):
+        gb.report(tmp_path / "r.html", other, draws)
+    # As a user may have typed it: in double precision.
+    assert check(posterior, replace(draws, x_o=np.array([0.5, -0.2])), seed=0).level == "care"
+
+
 MODULE = """
 import numpy as np
 
@@ -562,6 +602,49 @@ def test_command_tells_what_was_typed_wrong(folder, capsys):
     shutil.rmtree("lost/simulations.zarr")
     text = "there are no simulations in lost. Run first: genbayes simulate p.toml"
     assert text in fails("--out lost --coverage 200")
+
+
+@pytest.mark.parametrize("command", ["check", "report"])
+def test_commands_read_the_observation(folder, capsys, monkeypatch, command):
+    """Draws bear the name of the file; what it holds now is what is asked about."""
+    monkeypatch.setattr(check_command, "check", None)
+
+    def refused(*more):
+        assert cli.main([command, "p.toml", "--resimulate", "0", *more]) == 1
+        return " ".join(capsys.readouterr().err.split())
+
+    Path("elsewhere").mkdir(exist_ok=True)
+    Path("elsewhere/wrong.csv").write_text("0.5,-0.5\n")
+    text = refused("--observation", "elsewhere/wrong.csv")
+    assert "the observation in elsewhere/wrong.csv (shape (2,), 0.5, -0.5) is not the one that the draws in" in text
+    assert "p/wrong-draws-beta-10.zarr were made for (shape (2,), 1.2, 5)" in text
+    assert "genbayes sample p.toml --observation elsewhere/wrong.csv --beta 10" in text
+    before = Path("x_o.csv").read_text()
+    Path("x_o.csv").write_text("500.0,-500.0\n")
+    try:
+        text = refused()
+    finally:
+        Path("x_o.csv").write_text(before)
+    assert "the observation in p.toml (shape (2,), 500, -500) is not the one" in text
+    assert text.endswith("genbayes sample p.toml --beta 10")
+
+
+def test_a_report_is_no_better_than_the_stored_check(folder):
+    shutil.copytree("p", "judged")
+    simulations, cost = gb.Simulations.open("p/simulations.zarr"), gb.load("p/cost.safetensors")
+    where = Folder(Path("judged"))
+    draws = stored_draws(read_problem("p.toml"), where, 10.0)
+    posterior = gb.GibbsPosterior(PRIOR, cost, draws.x_o, 10.0)
+    found = check(posterior, draws, located, simulations, seed=1, n=100, progress=False)
+    assert found.ok
+    for level, words in (("ok", "No problem found"), ("care", "Usable with care: 1 point to look at")):
+        save_section(where, "check", check_command.section(replace(found, level=level)), cost, beta=10.0)
+        sections = stored_sections(where, cost, 10.0)
+        page = gb.report("j.html", posterior, draws, check=found.predictive, simulations=simulations, sections=sections)
+        assert f"<h2>{words}</h2>" in page.read_text()
+    assert "Check: the section below needs care." in page.read_text()
+    save_draws(draws, where)
+    assert stored_sections(where, cost, 10.0) == []
 
 
 def test_command_counts_the_held_out_runs_that_succeed(folder, capsys, monkeypatch):

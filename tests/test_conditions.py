@@ -7,6 +7,7 @@ The law: x = c theta + 0.3 e, theta ~ U(-3, 3), e ~ N(0, 1), squared error. Then
 
 import json
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +122,10 @@ def test_runs_at_draws_get_the_condition_of_the_observation(cost):
     check = gb.check_predictive(simulator, posterior(cost, 1.8), draws, 500, seed=9, progress=False)
     assert abs(check.relative_error) < 0.05 + 4 * check.standard_error
     # The same runs under another condition lie elsewhere: a check that forgot the condition would see it.
-    wrong = gb.check_predictive(simulator, posterior(cost, 0.7), draws, 500, seed=9, progress=False)
+    with pytest.raises(ValueError, match="not this posterior's: their conditions are {'gain': 1.7"):
+        gb.check_predictive(simulator, posterior(cost, 0.7), draws, 500, seed=9, progress=False)
+    moved = replace(draws, conditions=posterior(cost, 0.7).conditions)
+    wrong = gb.check_predictive(simulator, posterior(cost, 0.7), moved, 500, seed=9, progress=False)
     assert abs(check.simulated.mean() - wrong.simulated.mean()) > 0.1
 
 
@@ -182,7 +186,7 @@ def test_a_simulator_with_optional_conditions_runs_without(simulations):
     assert jnp.shape(runs.inputs) == (5, 1)
 
 
-def test_the_command_line_takes_conditions(tmp_path, monkeypatch):
+def test_the_command_line_takes_conditions(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
     lines = [
         "def simulate(theta, rng, conditions):",
@@ -221,4 +225,9 @@ conditions = { gain = 1.0 }
     assert draws.conditions == {"gain": 2.0}
     assert draws.flat.mean() == pytest.approx(0.5, abs=0.05)
     assert command("report", *other, "--resimulate", "20") == 0
+    # The problem's own draws know the condition that they were made under.
+    problem.write_text(problem.read_text().replace("gain = 1.0", "gain = 1.5"))
+    assert command("report", "--resimulate", "20") == 0
+    told = "The draws were made under the conditions {'gain': 1.0}, the problem names {'gain': 1.5}"
+    assert told in " ".join(capsys.readouterr().err.split())
     assert command("sample", "--beta", "10", *other, "--condition", "gian=2") == 1

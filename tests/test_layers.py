@@ -18,11 +18,11 @@ persistence
 sampling.draws sampling.stacked sampling.target sampling.smc sampling.nuts sampling posterior posterior_stack
 temperature.choice temperature.held_out temperature.ladder temperature.noise_floor temperature.calibrated
 temperature.bootstrap temperature
-metrics diagnostics output_space support unit_errors extrapolation network_error predictive_position evidence
+metrics finding diagnostics output_space support unit_errors extrapolation network_error predictive_position evidence
 weighted_draws sensitivity_variants sensitivity_text sensitivity
 refinement
 citations plot_support plot_pairs plot_predictive plot_sensitivity plot_check plot_temperature plots
-report_html finding observation_findings network_findings report_verdict report coverage check
+report_html observation_findings network_findings report_verdict report coverage check
 tasks.task tasks.grid tasks.ode tasks.observations tasks.monte_carlo tasks.linear_gaussian tasks.lynx_hare
 tasks.uniform_1d tasks.two_moons tasks.gaussian_mixture tasks.lotka_volterra tasks.sir
 tasks.hodgkin_huxley.arithmetic tasks.hodgkin_huxley.model tasks.hodgkin_huxley.statistics

@@ -132,7 +132,8 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
 
 
 def save_draws(draws: Draws, folder: Folder) -> None:
-    """Stores draws under their inverse temperature."""
+    """Stores draws under their inverse temperature; the check of earlier ones does not hold for them, and goes."""
+    folder.section("check", draws.beta).unlink(missing_ok=True)
     save_tree(draws.to_datatree(), folder.draws(draws.beta))
 
 
@@ -187,7 +188,7 @@ def _sample_first(problem: Problem, folder: Folder, beta: float) -> str:
 def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:
     """Stores a part of the reports that are written of this cost: of those of one beta, or (None) of all."""
     path = folder.section(name, beta)
-    content = {"title": section.title, "body": section.body, "cost": _fingerprint(cost)}
+    content = {"title": section.title, "body": section.body, "level": section.level, "cost": _fingerprint(cost)}
     path.write_text(json.dumps(content), "utf-8")
     return path
 
@@ -200,7 +201,8 @@ def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
     paths = [path for name in SECTIONS for path in (folder.section(name), folder.section(name, beta)) if path.exists()]
     contents = [json.loads(path.read_text("utf-8")) for path in paths]
     now = _fingerprint(cost)
-    return [Section(item["title"], item["body"]) for item in contents if item["cost"] == now]
+    # Files of earlier versions have no level.
+    return [Section(item["title"], item["body"], item.get("level", "ok")) for item in contents if item["cost"] == now]
 
 
 def _fingerprint(cost: Cost) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .coverage import Coverage, coverage
-from .diagnostics import PredictiveCheck, check_predictive
+from .diagnostics import PredictiveCheck, check_predictive, need_own_draws
 from .evidence import Evidence, gathered
 from .finding import Finding, headline, ordered
 from .posterior import GibbsPosterior
@@ -59,7 +59,7 @@ class Check:
         return self.level == "ok"
 
     def summary(self, width: int = 80, *, everything: bool = False) -> str:
-        """The verdict, what needs care with its remedy, and what was found fine by name; or everything found."""
+        """The verdict, what needs care with its remedy, by name what is fine or not judged; or everything found."""
         lines = [f"{self.headline}."]
         for finding in self.findings:
             if not everything and finding.level in ("ok", "note"):
@@ -73,6 +73,9 @@ class Check:
         fine = list(dict.fromkeys(one.check for one in self.findings if one.level == "ok"))
         if fine and not everything:
             lines += ["", *textwrap.wrap(f"[fine] {', '.join(fine)}", width, subsequent_indent="    ")]
+        unknown = [one.check for one in self.findings if one.level == "note" and not one.judged]
+        if unknown and not everything:
+            lines += ["", *textwrap.wrap(f"[not judged] {', '.join(unknown)}", width, subsequent_indent="    ")]
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -173,7 +176,8 @@ def check(
 
     Raises:
         TypeError: not a posterior and its draws.
-        ValueError: all new runs failed, or what is given does not fit together.
+        ValueError: all new runs failed, or the draws are not the posterior's: of other parameters, another
+                beta, observation or conditions.
 
     Example:
         >>> verdict = gb.check(posterior, draws, simulator, simulations, seed=1)
@@ -182,11 +186,7 @@ def check(
     if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
         raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).")
-    if draws.names != posterior.prior.names or draws.beta != posterior.beta:
-        raise ValueError(
-            f"the draws are not this posterior's: they are of ({', '.join(draws.names)}) at beta {draws.beta:g}, the "
-            f"posterior is of ({', '.join(posterior.prior.names)}) at beta {posterior.beta:g}."
-        )
+    need_own_draws(posterior, draws)
     if predictive is None and simulator is not None:
         predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=workers, progress=progress)
     evidence = gathered(posterior, draws, predictive, simulations, kind=kind, labels=labels)

@@ -48,6 +48,8 @@ def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
     # All are read before the first is checked: a missing one must not cost the runs of the others.
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     stored = [stored_draws(problem, folder, beta) for beta in betas]
+    for draws in stored:
+        workflow.need_draws_of(problem, folder, draws, options.observation)
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
     worst = 0
     for draws in stored:
@@ -62,7 +64,11 @@ def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
                 n=options.resimulate,
                 seed=workflow.resimulation_seed(simulations),
                 held_out=held_out,
-                warnings=[*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws)],
+                warnings=[
+                    *workflow.stale(problem, folder, cost),
+                    *workflow.outdated_draws(cost, draws),
+                    *workflow.other_conditions(problem, draws, options.observation),
+                ],
                 kind=problem.report.kind,
                 labels=problem.report.labels,
                 workers=options.workers,
@@ -152,7 +158,7 @@ def section(found: Check) -> Section:
             table(("credible set", "share that holds the truth", "if right (99 %)"), rows),
             paragraph(f"Coverage over {covered.rows} fresh simulations."),
         ]
-    return composed("Check", parts)
+    return composed("Check", parts, found.level)
 
 
 def _columns(means: MeanErrors) -> list[list[float]]:

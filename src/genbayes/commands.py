@@ -215,7 +215,10 @@ def report(options: argparse.Namespace, terminal: Terminal) -> None:
     chosen = [stored_draws(problem, folder, beta) for beta in betas]
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     for draws in chosen:
+        workflow.need_draws_of(problem, folder, draws, options.observation)
+    for draws in chosen:
         warnings = [*workflow.stale(problem, folder, cost), *workflow.outdated_draws(cost, draws)]
+        warnings += workflow.other_conditions(problem, draws, options.observation)
         path = folder.report(draws.beta)
         settings = {**_report_options(options, terminal), "warnings": tuple(warnings)}
         settings |= {"sections": stored_sections(folder, cost, draws.beta)}

@@ -126,11 +126,12 @@ def check_predictive(
         progress: show a progress bar.
 
     Raises:
-        ValueError: n is not positive; or every run failed.
+        ValueError: n is not positive; the draws are not the posterior's; or every run failed.
     """
     if not callable(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
         raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
+    need_own_draws(posterior, draws)
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n!r}.")
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
@@ -162,6 +163,39 @@ def check_predictive(
         log_density_error=_log_density_error(posterior, theta[kept]),
         simulated_again=np.asarray(second),
     )
+
+
+def need_own_draws(posterior: GibbsPosterior, draws: Draws) -> None:
+    """ValueError where the draws are of other parameters, another beta, observation or conditions."""
+    if draws.names != posterior.prior.names or draws.beta != posterior.beta:
+        raise ValueError(
+            f"the draws are not this posterior's: they are of ({', '.join(draws.names)}) at beta {draws.beta:g}, the "
+            f"posterior is of ({', '.join(posterior.prior.names)}) at beta {posterior.beta:g}."
+        )
+    remedy = "Give draws of posterior.sample, or make the posterior of draws.x_o and draws.conditions."
+    if not same_observation(draws.x_o, posterior.x_o):
+        raise ValueError(
+            f"the draws are not this posterior's: their x_o has shape {np.shape(draws.x_o)} ({shown(draws.x_o)}), the "
+            f"posterior's {posterior.x_o.shape} ({shown(posterior.x_o)}). {remedy}"
+        )
+    # Draws that were put together by hand may not tell their conditions.
+    if draws.conditions and draws.conditions != posterior.conditions:
+        raise ValueError(
+            f"the draws are not this posterior's: their conditions are {draws.conditions}, the posterior's "
+            f"{posterior.conditions}. {remedy}"
+        )
+
+
+def same_observation(first: Any, second: Any) -> bool:
+    """Whether two observations are equal but for rounding."""
+    first, second = (np.asarray(x, np.float32) for x in (first, second))
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6, atol=0)
+
+
+def shown(x_o: Any) -> str:
+    """The first values of an observation, for a message."""
+    values = np.ravel(x_o)
+    return ", ".join(f"{value:.6g}" for value in values[:4]) + ", ..." * (len(values) > 4)
 
 
 def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:

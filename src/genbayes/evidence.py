@@ -7,6 +7,7 @@ import numpy as np
 
 from .diagnostics import PredictiveCheck
 from .extrapolation import Extrapolation, extrapolation
+from .finding import Finding, not_judged
 from .network_error import MeanErrors, mean_errors
 from .output_space import output_kind
 from .posterior import GibbsPosterior
@@ -15,6 +16,9 @@ from .sampling import Draws
 from .simulations import Simulations
 from .support import LEAST_SIMULATIONS, Support, SupportReference
 from .unit_errors import unit_errors
+
+# Fewer draws give no covariance of parameters and errors of the cost.
+LEAST_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Evidence:
         extrapolation: of the draws.
         means: errors of the posterior means.
         position: of the observation among runs at the draws.
+        missing: what could not be measured, and why.
     """
 
     support: Support | None = None
@@ -34,6 +39,7 @@ class Evidence:
     extrapolation: Extrapolation | None = None
     means: MeanErrors | None = None
     position: PredictivePosition | None = None
+    missing: tuple[Finding, ...] = ()
 
 
 def gathered(
@@ -58,16 +64,42 @@ def gathered(
     form = output_kind(posterior.cost, kind)
     x_o, conditions = posterior.x_o, posterior.conditions or None
     support, slips, far = None, [], None
-    if simulations is not None and int(simulations.ok.sum()) >= LEAST_SIMULATIONS:
-        origin = getattr(simulations, "origin", None)
-        if origin is None or int(np.sum(simulations.ok & (np.asarray(origin) == 0))) >= LEAST_SIMULATIONS:
+    missing = _missing(draws, check, simulations)
+    lacking = {one.check for one in missing}
+    if simulations is not None:
+        if "support" not in lacking:
             reference = SupportReference.of(posterior.cost, simulations, kind=form)
             support = reference.judge(x_o, conditions)
             slips = unit_errors(reference, x_o, conditions)
-        known = np.asarray(list(conditions.values()), np.float32) if conditions else None
-        far = extrapolation(simulations, np.asarray(draws.flat), known)
+        if "extrapolation in theta" not in lacking:
+            known = np.asarray(list(conditions.values()), np.float32) if conditions else None
+            far = extrapolation(simulations, np.asarray(draws.flat), known)
     position = None
-    if check is not None and len(check.x) >= LEAST_RUNS:
+    if check is not None and "prediction" not in lacking:
         position = predictive_position(check.x, x_o, form, labels)
-    means = mean_errors(posterior, draws, check) if len(draws) >= 10 else None
-    return Evidence(support, tuple(slips), far, means, position)
+    means = mean_errors(posterior, draws, check) if "means" not in lacking else None
+    return Evidence(support, tuple(slips), far, means, position, missing)
+
+
+def _missing(draws: Draws, check: PredictiveCheck | None, simulations: Simulations | None) -> tuple[Finding, ...]:
+    """What cannot be measured: a note where nothing was given to measure it with, care where it was too little."""
+    found = []
+    if simulations is None:
+        why = "no simulations were given"
+        found += [not_judged(name, why, level="note") for name in ("support", "extrapolation in theta")]
+    else:
+        origin, ok = getattr(simulations, "origin", None), np.asarray(simulations.ok)
+        of_prior = ok if origin is None else ok & (np.asarray(origin) == 0)
+        for name, rows, which in (("support", of_prior, " of the prior"), ("extrapolation in theta", ok, "")):
+            if (n := int(rows.sum())) < LEAST_SIMULATIONS:
+                why = f"only {n} simulations{which} succeeded, and it takes at least {LEAST_SIMULATIONS}"
+                found.append(not_judged(name, why, "Simulate more and fit again."))
+    if check is None:
+        found.append(not_judged("prediction", "no new runs at the draws were given", level="note"))
+    elif len(check.x) < LEAST_RUNS:
+        why = f"only {len(check.x)} runs at the draws succeeded, and it takes at least {LEAST_RUNS}"
+        found.append(not_judged("prediction", why, "Run the simulator at more draws (genbayes check --resimulate)."))
+    if len(draws) < LEAST_DRAWS:
+        why = f"there are only {len(draws)} draws, and it takes at least {LEAST_DRAWS}"
+        found.append(not_judged("means", why, "Sample again with more draws (1,000 or more)."))
+    return tuple(found)

@@ -13,6 +13,7 @@ class Finding(NamedTuple):
         remedy: what to do about it; empty where there is nothing to do.
         check: name of the check.
         numbers: what the finding rests on, name -> number.
+        judged: False where the check could not be made; the text says why.
     """
 
     level: str
@@ -20,6 +21,7 @@ class Finding(NamedTuple):
     remedy: str = ""
     check: str = ""
     numbers: Mapping[str, float] = {}
+    judged: bool = True
 
     @property
     def full(self) -> str:
@@ -31,6 +33,12 @@ def ordered(found: list[Finding]) -> list[Finding]:
     """What needs care before what is fine before notes; otherwise the order stays: causes before their effects."""
     rank = {"bad": 0, "care": 0, "ok": 1, "note": 2}
     return sorted(found, key=lambda finding: rank[finding.level])
+
+
+def not_judged(check: str, why: str, remedy: str = "", *, level: str = "care") -> Finding:
+    """That a check could not be made: "care" where it was to be, "note" where nothing was given to make it with."""
+    text = f"{check[:1].upper()}{check[1:]}: not judged, because {why}."
+    return Finding(level, text, remedy, check, judged=False)
 
 
 def headline(found: list[Finding]) -> tuple[str, str]:

@@ -16,11 +16,14 @@ import numpy as np
 
 from . import plots
 from .citations import bibtex, version
-from .finding import Finding, headline
+from .diagnostics import need_own_draws
+from .finding import Finding, headline, ordered
 from .plot_predictive import MOST_COORDINATES
 from .plot_support import number
+from .posterior import GibbsPosterior
 from .report_html import Section, picture, section, table
 from .report_verdict import findings
+from .sampling import Draws
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -82,13 +85,18 @@ def report(
 
     Raises:
         ImportError: If matplotlib is not installed.
+        ValueError: If the draws are not the posterior's.
 
     Example:
         >>> check = gb.check_predictive(simulator, posterior, draws, seed=3)
         >>> gb.report("run.html", posterior, draws, check=check, simulations=simulations)
     """
+    if isinstance(posterior, GibbsPosterior) and isinstance(draws, Draws):
+        need_own_draws(posterior, draws)
+    sections = list(sections)
     title = title or "Generalized Bayesian inference"
     found = findings(posterior, draws, check, simulations, warnings, kind=kind, labels=labels)
+    found = ordered([*_of_sections(found, sections), *found])
     if check is not None and not _can_show(posterior.x_o):
         text = f"Outputs of shape {np.shape(posterior.x_o)} are not shown; pass a picture of them: report(figures=...)."
         found.append(Finding("note", text))
@@ -114,6 +122,18 @@ def report(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, "utf-8")
     return path
+
+
+def _of_sections(found: list[Finding], sections: list[Section]) -> list[Finding]:
+    """The verdicts of sections that are worse than that of the findings, such as a coverage that was stored."""
+    rank = {"ok": 0, "care": 1, "bad": 2}
+    sentences = {"care": "needs care", "bad": "says not to rely on this result"}
+    level, _ = headline(found)
+    return [
+        Finding(part.level, f"{part.title}: the section below {sentences[part.level]}.", check=part.title.lower())
+        for part in sections
+        if rank[part.level] > rank[level]
+    ]
 
 
 def _verdict(found: list) -> str:

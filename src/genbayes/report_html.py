@@ -18,15 +18,17 @@ class Section:
     Attributes:
         title: plain text.
         body: HTML, such as `paragraph`, `table` and `picture` return.
+        level: of what it found, "ok", "care" or "bad"; the verdict on top is no better.
     """
 
     title: str
     body: str
+    level: str = "ok"
 
 
-def composed(title: str, parts: Iterable[str]) -> Section:
+def composed(title: str, parts: Iterable[str], level: str = "ok") -> Section:
     """A section of paragraphs, tables and pictures, one below the other."""
-    return Section(title, "\n".join(parts))
+    return Section(title, "\n".join(parts), level)
 
 
 def paragraph(text: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .diagnostics import PredictiveCheck
 from .evidence import Evidence, gathered
-from .finding import Finding, ordered
+from .finding import Finding, not_judged, ordered
 from .network_findings import on_agreement, on_extrapolation, on_fit, on_means
 from .observation_findings import at_bounds, on_bounds, on_position, on_support
 from .posterior import GibbsPosterior
@@ -54,7 +54,7 @@ def findings(
     result += [*on_bounds(crowded), *(position if misspecified else []), *_failures(simulations), *_sampling(draws)]
     result += [*on_fit(posterior.cost), *on_extrapolation(evidence, agrees), *agreement, *on_means(evidence)]
     result += [] if misspecified else position
-    return ordered(result)
+    return ordered([*result, *evidence.missing])
 
 
 def _failures(simulations: Any) -> list[Finding]:
@@ -80,8 +80,17 @@ def _sampling(draws: Any) -> list[Finding]:
     numbers = {"rhat": rhat, "ess_bulk": ess}
     if "divergences" in getattr(draws, "statistics", {}):
         numbers["divergences"] = float(np.sum(draws.statistics["divergences"]))
+    unknown = []
+    if np.isnan(rhat) or np.isnan(ess):
+        chains, each = np.shape(draws.theta)[:2]
+        why = f"R-hat and the effective sample size take at least 4 draws a chain (too few draws: {each} a chain)"
+        remedy = f"Sample again with at least {max(1000, 4 * chains):,} draws."
+        unknown = [not_judged("sampling", why, remedy)._replace(numbers=numbers)]
     if not draws.outcome.ok:
         messages = draws.outcome.messages or ("it did not succeed.",)
-        return [Finding("bad", f"Sampling: {text}", check="sampling", numbers=numbers) for text in messages]
+        wrong = [Finding("bad", f"Sampling: {text}", check="sampling", numbers=numbers) for text in messages]
+        return wrong + unknown
+    if unknown:
+        return unknown
     text = f"Sampling: largest R-hat {rhat:.3f}, smallest effective sample size {ess:.0f}."
     return [Finding("ok", text, check="sampling", numbers=numbers)]

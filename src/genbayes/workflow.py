@@ -11,8 +11,9 @@ import numpy as np
 
 from .artefacts import Folder, command_line, save_draws
 from .cost import Cost
-from .diagnostics import PredictiveCheck, check_predictive
+from .diagnostics import PredictiveCheck, check_predictive, same_observation, shown
 from .fit_cost import default_config, fit_cost
+from .observation import read_observation
 from .persistence import save
 from .posterior import GibbsPosterior
 from .problem import Problem
@@ -213,6 +214,42 @@ def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
     ):
         return []
     return ["The cost was fitted anew after these draws were made: sample again."]
+
+
+def need_draws_of(problem: Problem, folder: Folder, draws: Draws, observation: Path | None) -> None:
+    """Files bear the name of the observation's file only: what it holds now must be what the draws were made for.
+
+    Args:
+        problem: whose observation it is where no other is named.
+        folder: of the draws.
+        draws: that are stored.
+        observation: file of another observation than the problem's, or None.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the draws were made for another observation.
+    """
+    x_o = problem.x_o if observation is None else read_observation(observation)
+    if x_o is None or same_observation(np.squeeze(x_o), np.squeeze(draws.x_o)):
+        return
+    where, other = (problem.path, "") if observation is None else (observation, f" --observation {observation}")
+    raise ValueError(
+        f"the observation in {where} (shape {x_o.shape}, {shown(x_o)}) is not the one that the draws in "
+        f"{folder.draws(draws.beta)} were made for (shape {draws.x_o.shape}, {shown(draws.x_o)}). Undo the change, "
+        f"or sample again: {command_line('sample', problem)}{other} --beta {draws.beta:g}"
+    )
+
+
+def other_conditions(problem: Problem, draws: Draws, observation: Path | None) -> list[str]:
+    """A warning where the draws of the problem's observation were made under other conditions than it names now."""
+    known = {name: float(np.float32(value)) for name, value in problem.x_o_conditions.items()}
+    # Those of another observation were typed, and stand in no file.
+    if observation is not None or draws.conditions == known:
+        return []
+    return [
+        f"The draws were made under the conditions {draws.conditions}, the problem names {known}: if it is right, "
+        "sample again."
+    ]
 
 
 def as_output(x_o: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
