@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -191,6 +192,38 @@ def test_sample_takes_a_stack_of_observations(here, capsys):
     np.save(here / "wide.npy", np.zeros((3, 5)))
     assert run("sample p.toml --beta 50 --observations wide.npy") == 1
     assert "wide.npy has shape (3, 5), expected a stack of observations (m, 2)" in capsys.readouterr().err
+
+
+def test_a_stack_is_checked_and_reported(here, capsys):
+    # Two that the simulator makes, and eight that it does not.
+    values = np.array([[-1.0, 1.0], [0.0, 0.5], *([[40.0, -40.0]] * 8)])
+    np.savetxt(here / "mixed.csv", values, delimiter=",")
+    assert run("check p.toml --observations mixed.csv") == 1
+    assert "sample p.toml --observations mixed.csv" in capsys.readouterr().err
+    assert run("sample p.toml --beta 1 5 -n 2000 --observations mixed.csv") == 0
+    capsys.readouterr()
+    assert run("check p.toml --observations mixed.csv") == 3
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Misspecified: 8 of 10 observations" in out
+    assert "not judged, because a stack is judged without new runs" in out
+    found = json.loads((here / "p" / "mixed-stacked-check.json").read_text())
+    assert (found["verdict"], found["exit_code"], len(found["posteriors"])) == ("care", 3, 20)
+    p_values = [row["support_p_value"] for row in found["posteriors"][::2]]
+    assert min(p_values[:2]) > 0.05 >= max(p_values[2:])
+    with xr.open_datatree(here / "p" / "mixed-stacked-draws.zarr", engine="zarr", consolidated=False) as tree:
+        draws = gb.StackedDraws.from_datatree(tree)
+    costs = [row["mean_cost"] for row in found["posteriors"]]
+    np.testing.assert_allclose(costs, draws.cost.mean(axis=(2, 3)).reshape(-1), rtol=1e-5)
+    page = (here / "p" / "mixed-stacked-report.html").read_text()
+    assert page.count('<th scope="row">') == 20
+    assert "data:image/png" in page
+    # Another file of the same name is not judged by these draws.
+    np.savetxt(here / "mixed.csv", values + 1, delimiter=",")
+    for command in ("check", "report"):
+        assert run(f"{command} p.toml --observations mixed.csv") == 1
+        assert "holds other observations than were sampled" in capsys.readouterr().err
+    assert run("report p.toml --observations mixed.csv --beta 1") == 1
+    assert "no --beta beside it" in capsys.readouterr().err
 
 
 def test_run_chains_the_stages_within_80_columns(empty, capsys):

@@ -21,8 +21,8 @@ temperature.bootstrap temperature
 metrics finding diagnostics output_space support unit_errors extrapolation network_error predictive_position evidence
 weighted_draws sensitivity_variants sensitivity_text sensitivity
 refinement
-citations plot_support plot_pairs plot_predictive plot_sensitivity plot_check plot_temperature plots
-report_html observation_findings network_findings report_verdict report coverage check
+citations plot_support plot_pairs plot_predictive plot_sensitivity plot_check plot_stack plot_temperature plots
+report_html observation_findings network_findings report_verdict report coverage check stack_check
 tasks.task tasks.grid tasks.ode tasks.observations tasks.monte_carlo tasks.linear_gaussian tasks.lynx_hare
 tasks.uniform_1d tasks.two_moons tasks.gaussian_mixture tasks.lotka_volterra tasks.sir
 tasks.hodgkin_huxley.arithmetic tasks.hodgkin_huxley.model tasks.hodgkin_huxley.statistics
@@ -32,7 +32,7 @@ baselines.method baselines.particles baselines.cost_methods baselines.rejection 
 baselines.nle baselines.emulator baselines
 benchmark_results benchmark_metrics benchmark_plan benchmark_process benchmark_c2st benchmark
 benchmark_table plot_benchmark benchmark_page
-observation toml_table user_code problem artefacts workflow terminal commands
+observation toml_table user_code problem artefacts workflow terminal stack_command commands
 plot_traces hodgkin_huxley_inputs hodgkin_huxley_results hodgkin_huxley_posterior
 argument_types benchmark_command refine_command sensitivity_command check_command temperature_command
 hodgkin_huxley_command cli __main__

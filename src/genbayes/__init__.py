@@ -32,6 +32,8 @@ from .sensitivity import sensitivity as sensitivity
 from .simulate import simulate as simulate
 from .simulate import simulate_at as simulate_at
 from .simulations import Simulations as Simulations
+from .stack_check import StackCheck as StackCheck
+from .stack_check import check_stack as check_stack
 from .support import Support as Support
 from .support import SupportReference as SupportReference
 from .training import FitConfig as FitConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import workflow
+from . import stack_command, workflow
 from .argument_types import count, held_out_runs, positive, runs_at_draws
 from .artefacts import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
 from .check import EXIT_CODES, Check, check
@@ -32,6 +32,8 @@ def add_parser(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument("--beta", type=positive, nargs="+", metavar="B", help="which draws (default: all)")
     text = "instead of the problem's; its draws bear its name"
     command.add_argument("--observation", type=Path, metavar="FILE", help=text)
+    text = "a stack of observations that was sampled: a verdict on each, without new runs"
+    command.add_argument("--observations", type=Path, metavar="FILE", help=text)
     text = "draws to run, twice each (default: 500; 0: none)"
     command.add_argument("--resimulate", type=runs_at_draws, default=500, metavar="N", help=text)
     text = "coverage of the credible sets, from N fresh simulations (200 tell enough)"
@@ -44,6 +46,8 @@ def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
     """Judges the stored draws of each beta; returns the exit code of the worst."""
     workflow.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
+    if options.observations is not None:
+        return stack_command.judged(problem, folder, options, terminal).exit_code
     betas = drawn_betas(problem, folder) if options.beta is None else sorted(set(options.beta))
     # All are read before the first is checked: a missing one must not cost the runs of the others.
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)

@@ -122,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--observation", type=Path, metavar="FILE", help=text)
     text = "a stack of observations (.csv: one a row; .npy, .npz), all in one call"
     sample.add_argument("--observations", type=Path, metavar="FILE", help=text)
+    text = "a stack of observations that was sampled: one page for all, without new runs"
+    report.add_argument("--observations", type=Path, metavar="FILE", help=text)
     text = "known conditions of that observation, where the simulator takes them"
     sample.add_argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
     for command in (report, run):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import workflow
+from . import stack_command, workflow
 from .artefacts import (
     Folder,
     command_line,
@@ -211,6 +211,9 @@ def report(options: argparse.Namespace, terminal: Terminal) -> None:
     """Reports on stored draws."""
     workflow.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
+    if options.observations is not None:
+        stack_command.judged(problem, folder, options, terminal)
+        return
     betas = drawn_betas(problem, folder) if options.beta is None else options.beta
     chosen = [stored_draws(problem, folder, beta) for beta in betas]
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)

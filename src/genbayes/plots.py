@@ -15,6 +15,7 @@ from .plot_check import predictive_position as predictive_position
 from .plot_pairs import pair as pair
 from .plot_predictive import predictive as predictive
 from .plot_sensitivity import sensitivity as sensitivity
+from .plot_stack import stack as stack
 from .plot_support import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, plain, subplots, window
 from .plot_temperature import choice as choice
 from .plot_temperature import temperature as temperature

@@ -104,7 +104,6 @@ def report(
     predictive = {"axis": axis, "labels": labels, "kind": kind, "prior_x": x_prior}
     pictures = [*dict(figures or {}).items(), *_pictures(posterior, draws, check, predictive)]
     body = [
-        _verdict(found),
         section("Parameters", _parameters(posterior.prior, draws)),
         section("Cost", _costs(posterior, draws, check)),
         section("Pictures", "\n".join(picture(*item) for item in pictures)),
@@ -115,12 +114,19 @@ def report(
         section("How to cite", f"<p>What this run used:</p>\n<pre>{html.escape(bibtex(posterior, draws))}</pre>"),
     ]
     subtitle = f"{draws.flat.shape[0]:,} draws of {len(draws.names)} parameters, beta {float(draws.beta):g}, "
-    subtitle += f"sampler {draws.sampler}. Written by genbayes {version('genbayes')} on {datetime.date.today()}."
+    subtitle += f"sampler {draws.sampler}."
+    return page(path, title, subtitle, found, body)
+
+
+def page(path: str | os.PathLike, title: str, subtitle: str, found: list[Finding], body: Iterable[str]) -> Path:
+    """Writes a page of a verdict and, below it, HTML."""
+    subtitle += f" Written by genbayes {version('genbayes')} on {datetime.date.today()}."
     template = Template(resources.files("genbayes").joinpath("report_template.html").read_text("utf-8"))
-    page = template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body="\n".join(body))
+    content = "\n".join([_verdict(found), *body])
+    text = template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body=content)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, "utf-8")
+    path.write_text(text, "utf-8")
     return path
 
 
