@@ -189,6 +189,9 @@ def test_sample_takes_a_stack_of_observations(here, capsys):
     error = one.flat.std(axis=0) / np.sqrt(np.minimum(many.ess_bulk, 400))
     assert np.all(np.abs(many.flat.mean(axis=0) - one.flat.mean(axis=0)) < 5 * error)
     assert run("sample p.toml --beta 50 --observations many.csv --sampler nuts") == 1
+    assert "takes SMC" in capsys.readouterr().err
+    assert run("sample p.toml --beta 50 --observations many.csv --condition c=1") == 1
+    assert "--condition is for one observation, and not for the stack of --observations" in capsys.readouterr().err
     np.save(here / "wide.npy", np.zeros((3, 5)))
     assert run("sample p.toml --beta 50 --observations wide.npy") == 1
     assert "wide.npy has shape (3, 5), expected a stack of observations (m, 2)" in capsys.readouterr().err
@@ -342,6 +345,7 @@ def test_debug_raises(empty):
         ("train p.toml", "invalid choice: 'train'"),
         ("sample p.toml --beta 0", "expected a number greater than 0, got '0'"),
         ("sample p.toml --beta x", "expected a number greater than 0, got 'x'"),
+        ("temperature p.toml --level 90", "expected a number between 0 and 1, such as 0.9 for 90 %, got '90'"),
         ("simulate p.toml -n 0", "expected a whole number of at least 1, got '0'"),
         ("simulate p.toml --seed -1", "argument"),
         ("simulate p.toml --out p.toml", "p.toml is a file; name a folder"),

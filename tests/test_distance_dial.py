@@ -1,6 +1,7 @@
 """One fit, every additive distance: against integrals, exact costs, networks fitted for one distance, and laws."""
 
 import argparse
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -283,6 +284,13 @@ def test_what_with_distance_refuses(cost: gb.Cost) -> None:
     with pytest.raises(ValueError, match="method='marginal' takes an additive distance .* mmd is none"):
         gb.fit_cost(simulated(), gb.distances.MMD(), method="marginal")
     assert default_config(MeanSquaredError(), "marginal") == MARGINAL_CONFIG
+
+
+def test_distances_without_names_are_refused(cost: gb.Cost) -> None:
+    posterior = gb.GibbsPosterior(PRIOR, cost, X_O, BETA)
+    # The function itself, without the annotations that tests check first.
+    with pytest.raises(TypeError, match="distances must be a mapping from name to distance, .* got list"):
+        inspect.unwrap(sensitivity)(posterior, [MeanAbsoluteError()], seed=0)
 
 
 def test_known_conditions_stay(cost: gb.Cost) -> None:

@@ -1,5 +1,7 @@
 """`GibbsPosterior`: its density, and a clear message for each wrong input."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,6 +58,16 @@ def test_wrong_observations(x_o, error, message):
 def test_wrong_beta(beta):
     with pytest.raises(ValueError, match=r"beta must be a finite number greater than 0, got .*1 / \(mV\^2\)"):
         gb.GibbsPosterior(PRIOR, COST, X_O, beta)
+
+
+@pytest.mark.parametrize("beta", [1e39, 1e-39, 1e-46])
+def test_beta_that_float32_does_not_hold(beta):
+    with pytest.raises(
+        ValueError, match=rf"between 1.2e-38 and 3.4e\+38, .*float32, got {re.escape(repr(beta))} \(in 1 / \(mV\^2"
+    ):
+        gb.GibbsPosterior(PRIOR, COST, X_O, beta)
+    with pytest.raises(ValueError, match="float32"):
+        gb.GibbsPosteriors(PRIOR, COST, X_O[None], sorted([1.0, beta]))
 
 
 def test_prior_of_other_parameters():

@@ -1,6 +1,7 @@
 """Refinement against a closed form: x = theta + SD noise, so that the mean squared error is mean (theta - x_o)^2 + SD^2
 in the mean."""
 
+import inspect
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from scipy import stats
 
 import genbayes as gb
+from genbayes.artefacts import Folder, stored_sections
 from genbayes.cli import main
 from genbayes.cost_forms import HilbertForm
 from genbayes.folds import Folds
@@ -222,6 +224,7 @@ def test_networks_are_trained_on(method, simulations, refined):
     theta, x_o = simulations.theta[:200], simulations.x[0]
     np.testing.assert_allclose(np.asarray(warm(theta, x_o)), np.asarray(cold(theta, x_o)), rtol=0.01)
     assert warm.settings["simulations"] == len(refined.simulations)
+    assert warm.settings["simulations_prior"] == 400
 
 
 def test_bad_arguments_are_told(simulations, cost):
@@ -235,6 +238,10 @@ def test_bad_arguments_are_told(simulations, cost):
     ):
         with pytest.raises(kind, match=message):
             gb.refine(posteriors, simulator, simulations, n, seed=0, progress=False)
+    # The function itself, without the annotations that tests check first.
+    message = "posteriors must be GibbsPosterior, a list of them, or GibbsPosteriors, got NoneType"
+    with pytest.raises(TypeError, match=message):
+        inspect.unwrap(gb.refine)(None, simulator, simulations, 1000, seed=0)
     assert isinstance(cost.form, HilbertForm)
 
 
@@ -280,3 +287,34 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert score_error(cost) < 0.47
     assert main(["sample", *both, "-n", "400"]) == 0
     assert "fitted on" not in capsys.readouterr().err
+    assert main(["simulate", *both, "-n", "450"]) == 0
+    capsys.readouterr()
+    assert main(["sample", *both, "-n", "400"]) == 0
+    told = "fitted on 400 simulations of the prior, and 450 are stored now"
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_command_of_files_of_observations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "refined_model.py").write_text(MODULE)
+    path, out = tmp_path / "refined.toml", tmp_path / "out"
+    path.write_text(PROBLEM)
+    both = [str(path), "--out", str(out)]
+    assert main(["simulate", *both, "-n", "400", "--quiet"]) == 0
+    assert main(["fit", *both, "--quiet"]) == 0
+    # The second is the first once more: `refine` knows two observations, and all three have a report.
+    files = {"one": "1.0\n0.5\n", "same": "1.0\n0.5\n", "two": "-1.0\n0.0\n"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    given = [str(tmp_path / f"{name}.csv") for name in files]
+    capsys.readouterr()
+    assert main(["refine", *both, "-n", "120", "--rounds", "1", "--observation", *given]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    cost = gb.load(out / "cost.safetensors")
+    assert stored_sections(Folder(out), cost, 20.0) == []
+    for name, file in zip(files, given, strict=True):
+        assert f"sample again: genbayes sample {path} --observation {file} --beta 20" in printed
+        (section,) = stored_sections(Folder(out, name), cost, 20.0)
+        assert f"0 ({given[0]})" in section.body
+        assert f"1 ({given[2]})" in section.body
+    history = json.loads((out / "refinement.json").read_text())["history"]
+    assert [(one["observation"], one["file"]) for one in history] == [(0, given[0]), (1, given[2])]

@@ -250,6 +250,26 @@ def test_noise_floor_errors(located_ladder):
     one = np.zeros((3, 1)), np.zeros((3, D)), np.ones((3, D))
     with pytest.raises(ValueError, match="too few to average"):
         noise_floor(located_ladder, pairs=one, distance=gb.distances.MeanSquaredError(), seed=0)
+    x = np.zeros((40, D))
+    x[3, 0], x[7, 1] = np.nan, np.inf
+    gaps = np.zeros((40, 1)), np.zeros((40, D)), x
+    with pytest.raises(ValueError, match="pairs have NaN or infinite .* 2 of 40 rows, the first is number 3: leave"):
+        noise_floor(located_ladder, pairs=gaps, distance=gb.distances.MeanSquaredError(), seed=0)
+
+
+def test_a_rule_needs_two_betas():
+    rows = simulations(np.random.default_rng(0), 40)
+    one = ladder(LOCATION, COST, X_O, [5.0], n=100, seed=0)
+    message = (
+        r"at least two betas, got 1 \(5\): give a grid, or on the command line leave --beta out or use --rule none"
+    )
+    with pytest.raises(ValueError, match=message):
+        noise_floor(one, simulations=rows, seed=0)
+    for betas in ([5.0], np.asarray(5.0)):
+        with pytest.raises(ValueError, match=message):
+            calibrated(LOCATION, COST, rows, betas, seed=0, progress=False)
+    with pytest.raises(ValueError, match="at least two betas, got 0"):
+        calibrated(LOCATION, COST, rows, [], seed=0, progress=False)
 
 
 # --- calibration
@@ -322,6 +342,12 @@ def test_calibrated_leaves_out_rows_of_the_fit():
     assert (picked.tolist(), fitted) == (list(range(270, 300)), False)
     # Simulations of another seed are other ones, rows of a refinement are none of the prior.
     assert len(held_out_rows(known, replace(rows, seed=12), 20)[0]) == 300
+    # 100 rows of a refinement before the last 30: the cost was fitted on these, and on the 270 draws of the prior.
+    refined = replace(known, settings={**known.settings, "simulations": 370, "simulations_prior": 270})
+    new = replace(rows.selected(np.arange(100)), origin=np.ones(100, np.int32))
+    stored = rows.selected(np.arange(270)).joined(new).joined(rows.selected(np.arange(270, 300)))
+    assert held_out_rows(refined, stored, 20)[0].tolist() == list(range(370, 400))
+    assert held_out_rows(refined, stored.of_prior, 20)[0].tolist() == list(range(270, 300))
     all_fitted = replace(known, settings={**known.settings, "simulations": 300})
     found = calibrated(LOCATION, all_fitted, rows, np.geomspace(1, 100, 16), rows=40, seed=0, progress=False)
     assert int(found.evidence["rows"]) == 40
@@ -454,6 +480,8 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert ALL in section["body"]
     assert cli.main(["temperature", "p.toml", "--rule", "bootstrap", "--quiet"]) == 1
     assert "none of the rules could choose" in capsys.readouterr().err
+    assert cli.main(["temperature", "p.toml", "--rule", "calibrated", "none"]) == 1
+    assert "--rule none stands alone, got --rule calibrated none" in capsys.readouterr().err
     Path("p.toml").write_text(TOML.replace('[observation]\nfile = "x_o.csv"\n', ""))
     assert cli.main(["temperature", "p.toml"]) == 1
     assert "no observation" in capsys.readouterr().err

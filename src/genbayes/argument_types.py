@@ -49,6 +49,17 @@ def positive(text: str) -> float:
     return value
 
 
+def probability(text: str) -> float:
+    """A number between 0 and 1, both excluded."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, such as 0.9 for 90 %, got {text!r}")
+    return value
+
+
 def path(text: str) -> Path:
     """A folder, there or not."""
     if Path(text).exists() and not Path(text).is_dir():

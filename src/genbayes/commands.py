@@ -170,6 +170,11 @@ def _sample_stack(
     """All observations of a file at all betas."""
     if options.observation is not None or (options.sampler or problem.sample.sampler) != "smc":
         raise ValueError("--observations takes SMC, and no --observation beside it: sample that one by itself.")
+    if options.condition:
+        raise ValueError(
+            "--condition is for one observation, and not for the stack of --observations: where the simulator takes "
+            "conditions, those of each observation stand in its .npz file, one array of shape (m,) by the name of each."
+        )
     x_o, conditions = read_observations(options.observations, cost.x_shape, cost.condition_names)
     stack = GibbsPosteriors(problem.prior, cost, x_o, betas, conditions=conditions or None)
     draws = stack.sample(options.n or problem.sample.n, seed=options.seed, progress=not terminal.quiet)

@@ -123,6 +123,7 @@ def fit_cost(
     settings = {
         "seed": seed,
         "simulations": len(simulations),
+        "simulations_prior": int(np.sum(simulations.origin == 0)),
         "simulations_failed": simulations.n_failed,
         "rounds": int(simulations.origin.max(initial=0)),
         "simulation_seed": simulations.seed,

@@ -189,4 +189,11 @@ def _checked_beta(beta: float | None, units: str) -> float:
             f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in "
             f"units of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
         )
+    # Below the least normal number the arithmetic may round to 0.
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= value <= float(limits.max):
+        raise ValueError(
+            f"beta must lie between {limits.tiny:.2g} and {limits.max:.2g}, for densities are computed in float32, got "
+            f"{value!r} (in 1 / ({units})): measure the outputs in other units, or scale the distance."
+        )
     return value

@@ -2,8 +2,9 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from . import workflow
@@ -42,11 +43,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         FileNotFoundError: there are no simulations or no cost.
         ValueError: there is no beta or observation.
     """
-    # Files of several observations have no folder of their own: one cost serves them all.
+    # Simulations and cost bear the name of no observation: they serve them all.
     files, options.observation = options.observation or [], None
     problem, folder = read_problem(options.problem), folder_of(options)
+    folders = [replace(folder, observation=file.stem) for file in files] or [folder]
+    drawn = {beta for one in (folder, *folders) for beta in one.betas()}
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
-    betas = [options.beta] if options.beta else [*problem.sample.beta, *folder.betas()]
+    betas = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
     if not betas:
         raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line("refine", problem)))
     observations = [read_observation(file) for file in files] or [problem.x_o]
@@ -77,20 +80,31 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             progress=not terminal.quiet,
         )
     save(refined.cost, folder.cost)
-    _store(refined, folder, terminal)
-    again = " ".join(f"{beta:g}" for beta in sorted({*problem.sample.beta, *folder.betas(), max(betas)}))
-    terminal.say(f"sample again: {command_line('sample', problem)} --beta {again}")
+    # Equal observations are one to `refine`, which numbers them in the order in which they came.
+    names: dict[bytes, str] = {}
+    for one, file in zip(posteriors, files, strict=False):
+        names.setdefault(one.x_o.tobytes(), str(file))
+    _store(refined, list(names.values()), folder, folders, terminal)
+    known = " ".join(f"{name}={value:.10g}" for name, value in options.condition or ())
+    for one, file in zip(folders, files or [None], strict=True):
+        again = " ".join(f"{beta:g}" for beta in sorted({*problem.sample.beta, *one.betas(), max(betas)}))
+        other = "" if file is None else f" --observation {shlex.quote(str(file))}"
+        other += f" --condition {known}" if known else ""
+        terminal.say(f"sample again: {command_line('sample', problem)}{other} --beta {again}")
 
 
-def _store(refined: Refined, folder: Folder, terminal: Terminal) -> None:
+def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Folder], terminal: Terminal) -> None:
+    """Stores the part of the report for each observation, of which `names` are the files, if any."""
     terminal.say(f"\n{refined.summary()}\n")
+    for number, name in enumerate(names):
+        terminal.say(f"observation {number}: {name}")
     if terminal.quiet:
         terminal.warn(refined.outcome.messages)
     header = ("round", "observation", "beta", "predicted", "re-simulated", "error", "slope", "noise of slope", "agree")
     rows = [
         (
             one.round,
-            one.observation,
+            f"{one.observation} ({names[one.observation]})" if names else one.observation,
             one.beta,
             one.predicted,
             one.simulated,
@@ -118,12 +132,16 @@ def _store(refined: Refined, folder: Folder, terminal: Terminal) -> None:
             *(paragraph(f"Warning: {text}") for text in refined.outcome.messages),
         ],
     )
-    save_section(folder, "refinement", section, refined.cost)
+    for one in folders:
+        save_section(one, "refinement", section, refined.cost)
     path = folder.result("refinement")
     content = {
         "simulations": len(refined.simulations),
         "new": new,
-        "history": [{**asdict(one), "agrees": one.agrees} for one in refined.history],
+        "history": [
+            {**asdict(one), **({"file": names[one.observation]} if names else {}), "agrees": one.agrees}
+            for one in refined.history
+        ],
         "warnings": list(refined.outcome.messages),
     }
     path.write_text(json.dumps(content, indent=1), "utf-8")

@@ -7,7 +7,7 @@ Where the cost is learned by regressing means (features), new runs share their r
 is all but free of noise (`shared_noise`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -256,7 +256,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) ->
 def _listed(posteriors: Any) -> list[GibbsPosterior]:
     if isinstance(posteriors, GibbsPosteriors):
         return [posteriors.posterior(i, j) for i in range(len(posteriors)) for j in range(len(posteriors.betas))]
-    listed = [posteriors] if isinstance(posteriors, GibbsPosterior) else list(posteriors)
+    listed = list(posteriors) if isinstance(posteriors, Iterable) else [posteriors]
     if not listed or not all(isinstance(one, GibbsPosterior) for one in listed):
         got = ", ".join(sorted({type(one).__name__ for one in listed})) or "an empty list"
         raise TypeError(f"posteriors must be GibbsPosterior, a list of them, or GibbsPosteriors, got {got}.")

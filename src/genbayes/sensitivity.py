@@ -221,6 +221,7 @@ def sensitivity(
         progress: show a progress bar.
 
     Raises:
+        TypeError: posterior is none, or distances are no mapping.
         ValueError: the cost is not marginal; a distance or group does not fit the output.
 
     Example:
@@ -230,6 +231,11 @@ def sensitivity(
     """
     if not isinstance(posterior, GibbsPosterior):
         raise TypeError(f"sensitivity takes a GibbsPosterior, got {type(posterior).__name__}.")
+    if distances is not None and not isinstance(distances, Mapping):
+        raise TypeError(
+            "distances must be a mapping from name to distance, such as {'absolute': MeanAbsoluteError()}, got "
+            f"{type(distances).__name__}."
+        )
     cost, x_o = posterior.cost, posterior.x_o
     marginal_form(cost)
     given = cost.distance

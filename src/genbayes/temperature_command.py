@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import plot_temperature, workflow
-from .argument_types import count, named_number, natural, positive
+from .argument_types import count, named_number, natural, positive, probability
 from .artefacts import Folder, save_section, stored_cost, stored_simulations
 from .commands import folder_of
 from .cost import Cost
@@ -53,7 +53,7 @@ def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> 
     text = "new runs at draws of the prior for calibrated (default: 200)"
     argument("--held-out", type=natural, default=200, metavar="N", help=text)
     text = "of the credible sets of calibrated (default: 0.5 0.8 0.9)"
-    argument("--level", type=positive, nargs="+", default=(0.5, 0.8, 0.9), metavar="L", help=text)
+    argument("--level", type=probability, nargs="+", default=(0.5, 0.8, 0.9), metavar="L", help=text)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
     text = "known conditions of that observation, where the simulator takes them"
     argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
@@ -70,6 +70,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         FileNotFoundError: there is no cost.
         ValueError: there is no observation, or no rule that was asked for could choose.
     """
+    if options.rule is not None and "none" in options.rule and len(set(options.rule)) > 1:
+        others = " ".join(rule for rule in options.rule if rule != "none")
+        raise ValueError(f"--rule none stands alone, got --rule {' '.join(options.rule)}: leave out none or {others}.")
     workflow.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
     cost = stored_cost(problem, folder)

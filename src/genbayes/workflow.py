@@ -102,10 +102,11 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
             f"with it, then {again}"
         )
     done, stored = folder.stored()
-    if settings.get("simulations", 0) < stored and done == stored:
-        messages.append(
-            f"The cost was fitted on {settings.get('simulations')} simulations, and {stored} are stored now: {again}"
-        )
+    # Like with like: rows of a refinement are no draws of the prior. Older files have the one number only.
+    fitted = settings.get("simulations_prior", settings.get("simulations", 0))
+    if fitted < stored and done == stored:
+        of_prior = " of the prior" if settings.get("rounds") else ""
+        messages.append(f"The cost was fitted on {fitted} simulations{of_prior}, and {stored} are stored now: {again}")
     config = default_config(problem.distance, problem.method) if problem.fit is None else problem.fit
     wanted = {**_fit_settings(problem), "config": asdict(config)}
     if any(settings.get(key) != value for key, value in wanted.items()):

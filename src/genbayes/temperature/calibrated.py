@@ -15,7 +15,7 @@ from ..posterior_stack import GibbsPosteriors
 from ..prior import Prior
 from ..sampling import SMC, StackedDraws
 from ..simulations import Simulations
-from .choice import Choice
+from .choice import Choice, checked_grid
 from .held_out import held_out_rows
 
 ASSUMES = (
@@ -73,7 +73,8 @@ def calibrated(
         The choice; its interval holds the betas chosen from 95 % of resampled sets of rows.
 
     Raises:
-        ValueError: fewer than 20 held-out simulations, those of another prior, or levels that are no probabilities.
+        ValueError: fewer than 20 held-out simulations, those of another prior, levels that are no probabilities, or
+            fewer than two betas.
 
     Example:
         >>> held_out = gb.simulate(simulator, prior, 200, seed=1)
@@ -81,11 +82,12 @@ def calibrated(
     """
     quantiles = np.sort(checked_levels(levels))
     checked_count("rows", rows)
+    given = None if betas is None else checked_grid(betas)
     picked, messages = _held_out(prior, cost, simulations, rows, seed)
     theta, x = simulations.theta[picked], simulations.x[picked]
     known = simulations.conditions[picked] if simulations.condition_names else None
     own = np.asarray(cost(theta, x, known), np.float64)
-    grid = _default_betas(prior, cost, x, known, own) if betas is None else np.asarray(betas, float)
+    grid = _default_betas(prior, cost, x, known, own) if given is None else given
     stack = GibbsPosteriors(prior, cost, x, grid, conditions=known)
     draws = stack.sample(n, seed=seed, sampler=CALIBRATION_SAMPLER if sampler is None else sampler, progress=progress)
     if np.mean(draws.suspect) > 0.1:

@@ -1,10 +1,12 @@
 """`Choice`: an inverse temperature with the evidence for it, and what one has to believe to take it."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ..outcome import Outcome
 
@@ -12,6 +14,18 @@ NO_RESCUE = (
     "No rule rescues a wrong distance: beta says how strongly the distance speaks, not whether it measures what "
     "matters."
 )
+
+
+def checked_grid(betas: Sequence[float] | np.ndarray) -> Float[np.ndarray, " b"]:
+    """Betas between which a rule can choose, or ValueError."""
+    grid = np.atleast_1d(np.asarray(betas, float))
+    if grid.size < 2:
+        got = f"{grid.size} ({grid[0]:g})" if grid.size else "0"
+        raise ValueError(
+            f"a rule needs at least two betas, got {got}: give a grid, or on the command line leave --beta out or use "
+            "--rule none."
+        )
+    return grid
 
 
 @dataclass(frozen=True, eq=False, repr=False)

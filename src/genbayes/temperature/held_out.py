@@ -17,6 +17,8 @@ def held_out_rows(cost: Cost, simulations: Simulations, least: int) -> tuple[Int
     usable = simulations.ok & (simulations.origin == 0)
     same = simulations.seed >= 0 and simulations.seed == cost.settings.get("simulation_seed")
     same = same and cost.settings.get("simulator", simulations.simulator) == simulations.simulator
-    fresh = usable & (np.arange(len(simulations)) >= (cost.settings.get("simulations", 0) if same else 0))
+    fitted = cost.settings.get("simulations_prior", cost.settings.get("simulations", 0)) if same else 0
+    # Draws of the prior are counted among themselves: rows of a refinement may lie between them.
+    fresh = usable & (np.cumsum(simulations.origin == 0) > fitted)
     enough = fresh.sum() >= least
     return np.flatnonzero(fresh if enough else usable), bool(not enough and fresh.sum() < usable.sum())

@@ -15,7 +15,7 @@ from ..distances import Distance
 from ..outcome import Outcome
 from ..simulate import simulate_at
 from ..simulations import Simulations
-from .choice import Choice
+from .choice import Choice, checked_grid
 from .held_out import held_out_rows
 from .ladder import Ladder
 
@@ -86,7 +86,8 @@ def noise_floor(
         simulated outputs would themselves cost as much as the observation.
 
     Raises:
-        ValueError: none or several sources, sources of wrong shapes, or too few runs that succeed.
+        ValueError: none or several sources, sources of wrong shapes or with NaN, too few runs that succeed, or a
+            ladder of one beta.
 
     Example:
         >>> choice = gb.temperature.noise_floor(ladder, simulator=simulator, seed=1)
@@ -94,6 +95,7 @@ def noise_floor(
     """
     if sum(source is not None for source in (simulator, pairs, simulations)) != 1:
         raise ValueError("give one source of replicate distances: simulator, pairs or simulations.")
+    checked_grid(ladder.betas)
     if simulations is not None:
         found = _of_rows(ladder, simulations)
     else:
@@ -123,7 +125,8 @@ def _simulated(ladder: Ladder, simulator: Callable, n: int, **options: Any) -> t
 def _checked_pairs(ladder: Ladder, pairs: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not isinstance(pairs, tuple) or len(pairs) != 3:
         raise ValueError("pairs must be a tuple (theta, x, again): parameters, and two outputs at each.")
-    theta, x, again = (np.asarray(part, np.float32) for part in pairs)
+    with np.errstate(over="ignore"):
+        theta, x, again = (np.asarray(part, np.float32) for part in pairs)
     expected = ladder.cost.x_shape
     if theta.ndim != 2 or theta.shape[1] != ladder.prior.dim or x.shape != again.shape or len(x) != len(theta):
         raise ValueError(
@@ -132,6 +135,12 @@ def _checked_pairs(ladder: Ladder, pairs: Any) -> tuple[np.ndarray, np.ndarray, 
         )
     if x.shape[1:] != expected:
         raise ValueError(f"the outputs of pairs have shape {x.shape[1:]}, but the cost is for outputs of {expected}.")
+    finite = np.all([np.isfinite(part).reshape(len(theta), -1).all(axis=1) for part in (theta, x, again)], axis=0)
+    if not finite.all():
+        raise ValueError(
+            f"pairs have NaN or infinite values (in float32) in {np.sum(~finite)} of {len(theta)} rows, the first is "
+            f"number {np.argmin(finite)}: leave these rows out of all three arrays (failed runs have no distance)."
+        )
     return theta, x, again
 
 
