@@ -16,6 +16,7 @@ import xarray as xr
 
 import genbayes as gb
 from genbayes.sampling import smc
+from genbayes.stack_check import _unusual
 
 PRIOR = gb.Prior({"a": dist.Normal(0.0, 1.0), "b": dist.Normal(0.0, 1.0)})
 BETAS = np.array([0.5, 5.0, 50.0])
@@ -250,3 +251,16 @@ def test_bad_settings():
         stack().sample(10, seed=0, sampler=gb.NUTS())
     with pytest.raises(ValueError, match="n must be a whole number"):
         stack().sample(0, seed=0)
+
+
+def test_a_stack_of_a_right_simulator_seldom_stands_out():
+    """The law of the false discovery rate, and its power: uniform p-values, and a fifth that are far out."""
+    rng = np.random.default_rng(0)
+    # All null: any found in 5 % of stacks; four standard errors of 500.
+    alarms = np.mean([_unusual(rng.uniform(size=40)).any() for _ in range(500)])
+    assert alarms < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 500)
+    found = [_unusual(np.concatenate([rng.uniform(size=32), np.full(8, 0.001)])) for _ in range(500)]
+    assert all(one[32:].all() for one in found)
+    # One in twenty of those named, times the share of the null ones; the mutant, all below 0.05, has 1.6 in 9.6.
+    assert np.mean([one[:32].sum() / one.sum() for one in found]) < 0.05
+    assert not _unusual(np.full(3, np.nan)).any()

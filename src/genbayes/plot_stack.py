@@ -19,8 +19,7 @@ MOST_OBSERVATIONS = 400
 def stack(found: Any, prior: Any) -> matplotlib.figure.Figure:
     """Shows the median and the central 90 % of every parameter for each observation, at the highest beta.
 
-    Grey: the prior's 90 %. Vermillion: observations that the simulator hardly makes (support p-value of at most 0.05),
-    or whose sampling is in doubt.
+    Grey: the prior's 90 %. Vermillion: observations that the simulator hardly makes, or whose sampling is in doubt.
 
     Args:
         found: a `StackCheck`.
@@ -39,7 +38,7 @@ def stack(found: Any, prior: Any) -> matplotlib.figure.Figure:
     flat = draws.theta[shown, -1].reshape(len(shown), -1, len(draws.names))
     low, middle, high = np.quantile(flat, [0.05, 0.5, 0.95], axis=1)
     before = np.quantile(np.asarray(prior.sample(20_000, seed=0), float), [0.05, 0.95], axis=0)
-    doubtful = (found.p_value[shown] <= 0.05) | draws.suspect[shown, -1]
+    doubtful = found.unusual[shown] | draws.suspect[shown, -1]
     for j, (ax, name) in enumerate(zip(axes[:, 0], names, strict=True)):
         ax.axhspan(*before[:, j], color=PRIOR, alpha=0.2, linewidth=0)
         for which, color in ((~doubtful, POSTERIOR), (doubtful, ACCENT)):
