@@ -296,7 +296,7 @@ def pair_loss(module: Any, targets: int) -> tuple[float, np.ndarray]:
     key, rng = jax.random.key(0), np.random.default_rng(0)
     member = without_squares(PairNetwork(2, VectorEmbedding(VECTORS, rng=rng), 8, 1, rng=rng))
     rows = jnp.arange(count)[::-1]
-    data = (jnp.zeros((count, 2)), x, distance, jnp.ones(3), jnp.asarray(1.0))
+    data = (jnp.zeros((count, 2)), x, jnp.arange(count), distance, jnp.ones(3), jnp.asarray(1.0))
     loss = module._PairLoss(targets, 0)(member, rows, data, key)
     return float(loss), np.asarray(distance_matrix(distance, x[rows], x[rows]), np.float64)
 
@@ -321,16 +321,18 @@ def test_pairs_are_of_different_rows(targets: int) -> None:
     assert found == pytest.approx(expected_pair_loss(labels, targets), rel=1e-4)
 
 
-def mutated(line: str, by: str) -> types.ModuleType:
-    """The module of the general network with one line changed."""
+def mutated(*changes: tuple[str, str]) -> types.ModuleType:
+    """The module of the general network with some lines changed."""
     source = inspect.getsource(fit_general)
-    assert source.count(line) == 1
+    for line, by in changes:
+        assert source.count(line) == 1
+        source = source.replace(line, by)
     mutant = types.ModuleType("genbayes.mutant")
     mutant.__package__ = "genbayes"
     # Where dataclasses look annotations up.
     sys.modules["genbayes.mutant"] = mutant
     try:
-        exec(compile(source.replace(line, by), "mutant", "exec"), mutant.__dict__)
+        exec(compile(source, "mutant", "exec"), mutant.__dict__)
     finally:
         del sys.modules["genbayes.mutant"]
     return mutant
@@ -338,8 +340,11 @@ def mutated(line: str, by: str) -> types.ModuleType:
 
 def test_pairs_of_a_row_with_itself_would_show() -> None:
     # Partners that start at the row itself: one label in `targets` is 0, so that labels, and the cost with them, are
-    # low by that share.
-    mutant = mutated("(jnp.arange(n)[:, None] + 1 + ", "(jnp.arange(n)[:, None] + ")
+    # low by that share. Rows that share random numbers are left out, which would hide it.
+    mutant = mutated(
+        ("(jnp.arange(n)[:, None] + 1 + ", "(jnp.arange(n)[:, None] + "),
+        ("own_numbers[:, None] != own_numbers[partners]", "partners >= 0"),
+    )
     for targets in (1, 7):
         found, labels = pair_loss(mutant, targets)
         assert abs(found / expected_pair_loss(labels, targets) - 1) > 0.03
@@ -353,7 +358,8 @@ def shares_trials(module: Any, rows: int, noise_targets: int) -> bool:
     distance = UserDistance(lambda x, y: jnp.any(x[:, None] == y[None]).astype(x.dtype), name="shared", units="1")
     network = without_squares(PairNetwork(2, SetEmbedding(SETS, rng=np.random.default_rng(0)), 8, 1, rng=RNG))
     # Without displacement, so that a trial of another set is known by its numbers.
-    data = (jnp.zeros((rows, 2)), jnp.asarray(SETS[:rows]), distance, jnp.zeros((5, 2)), jnp.asarray(1.0))
+    own_numbers = jnp.arange(rows)
+    data = (jnp.zeros((rows, 2)), jnp.asarray(SETS[:rows]), own_numbers, distance, jnp.zeros((5, 2)), jnp.asarray(1.0))
     loss = module._PairLoss(1, noise_targets)(network, jnp.arange(rows), data, jax.random.key(0))
     predicted = np.log(2) + 1e-3
     return abs(float(loss) - (np.log(predicted) + 1e-3 / predicted)) > 1e-5
@@ -367,7 +373,7 @@ def test_no_row_meets_its_own_trials_in_a_contaminated_set(rows: int, noise_targ
 
 @pytest.mark.parametrize("rows", [40, 41])
 def test_own_trials_in_a_contaminated_set_would_show(rows: int) -> None:
-    assert shares_trials(mutated("min(self.noise_targets, n // 2 - 1)", "min(self.noise_targets, n // 2)"), rows, 60)
+    assert shares_trials(mutated(("min(self.noise_targets, n // 2 - 1)", "min(self.noise_targets, n // 2)")), rows, 60)
 
 
 def test_contaminated_sets_hold_trials_of_two_sets_displaced_together() -> None:
