@@ -28,11 +28,11 @@ import numpy as np
 from exact_gibbs import Particles, Runs, exact_posterior
 
 import genbayes as gb
-from genbayes.baselines.flows import FlowSettings, import_sbi
-from genbayes.baselines.npe import NPE
-from genbayes.tasks import hodgkin_huxley as hh
-from genbayes.tasks.hodgkin_huxley.task import BETAS
-from genbayes.timing import stopwatch
+from genbayes import hodgkin_huxley as hh
+from genbayes.benchmark.methods.flows import FlowSettings, import_sbi
+from genbayes.benchmark.methods.npe import NPE
+from genbayes.hodgkin_huxley.task import BETAS
+from genbayes.runtime.timing import stopwatch
 
 STIMULUS_OF = "cell_518290966"
 SECONDS = ("simulate_s", "fit_compile_s", "fit_s", "sample_compile_s", "sample_s", "memory_gib")

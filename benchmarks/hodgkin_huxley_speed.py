@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import genbayes as gb
-from genbayes.tasks import hodgkin_huxley as hh
-from genbayes.tasks.hodgkin_huxley import arithmetic, model, simulator
-from genbayes.tasks.hodgkin_huxley.statistics import Moments, Spikes
+from genbayes import hodgkin_huxley as hh
+from genbayes.hodgkin_huxley import arithmetic, model, simulator
+from genbayes.hodgkin_huxley.statistics import Moments, Spikes
 
 STEPS = 72_500
 # Seconds of the published simulator (Cython) for one run and its statistics, one core.

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import genbayes as gb
-from genbayes.metrics import c2st
+from genbayes.benchmark.c2st import c2st
 from genbayes.tasks.linear_gaussian import gibbs_posterior
 
 BETAS = (1.0, 10.0, 100.0)

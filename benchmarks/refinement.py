@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import genbayes as gb
-from genbayes.metrics import c2st
-from genbayes.tasks import hodgkin_huxley as hh
-from genbayes.tasks.hodgkin_huxley.task import BETAS
+from genbayes import hodgkin_huxley as hh
+from genbayes.benchmark.c2st import c2st
+from genbayes.hodgkin_huxley.task import BETAS
 from genbayes.tasks.observations import draw_observations
 
 TASKS = {"linear_gaussian": 100.0, "two_moons": 1000.0}

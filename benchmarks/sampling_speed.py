@@ -24,10 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import genbayes as gb
-from genbayes.baselines.flows import import_sbi
-from genbayes.cost_forms import HilbertForm, NetworkForm
-from genbayes.fit_cost import default_config
-from genbayes.regression import RidgeResidual
+from genbayes.benchmark.methods.flows import import_sbi
+from genbayes.costs.fitting import default_config
+from genbayes.costs.forms import HilbertForm, NetworkForm
+from genbayes.learning.means import RidgeResidual
 from genbayes.sampling.draws import bulk_size
 
 BETAS = (1.0, 10.0, 100.0)

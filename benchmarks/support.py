@@ -11,10 +11,10 @@ import numpy as np
 from scipy.spatial import KDTree
 
 import genbayes as gb
+from genbayes import hodgkin_huxley as hh
 from genbayes import tasks
-from genbayes.output_space import as_vectors
-from genbayes.support import LEVEL, SupportReference
-from genbayes.tasks import hodgkin_huxley as hh
+from genbayes.checks.output_space import as_vectors
+from genbayes.checks.support import LEVEL, SupportReference
 
 NAMES = ("uniform_1d", "two_moons", "linear_gaussian", "gaussian_mixture", "lotka_volterra", "sir")
 OBSERVATIONS = 400

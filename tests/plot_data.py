@@ -7,7 +7,7 @@ import numpy as np
 from numpyro.distributions import LogNormal
 
 from genbayes import FitRecord, Prior
-from genbayes.outcome import Outcome
+from genbayes.runtime.outcome import Outcome
 
 NAMES = (
     "prey_birth",

@@ -1,10 +1,5 @@
-"""Samplers: a `Target` (prior, cost, observation, beta) -> `Draws`."""
+"""Gibbs posteriors and their samplers: exp(-beta cost) x prior, for one observation or a stack of them.
 
-from .draws import Draws as Draws
-from .nuts import NUTS as NUTS
-from .smc import SMC as SMC
-from .stacked import StackedDraws as StackedDraws
-from .target import Sampled as Sampled
-from .target import Sampler as Sampler
-from .target import Target as Target
-from .target import Targets as Targets
+In come a prior, a cost, observations and inverse temperatures; out come `Draws` and `StackedDraws`, with the
+diagnostics that say whether they can be believed.
+"""

@@ -12,7 +12,7 @@ from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from ..outcome import Outcome
+from ..runtime.outcome import Outcome
 
 # Vehtari et al. 2021: beyond 1.01 chains have not mixed; 1.05 leaves room for the noise of short chains.
 RHAT_LIMIT = 1.05

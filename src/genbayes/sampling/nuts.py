@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..compiling import compiled
-from ..outcome import Outcome
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
 from .smc import SMC
 from .target import Sampled, Target, check_count, to_parameters
 

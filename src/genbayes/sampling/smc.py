@@ -11,8 +11,8 @@ from blackjax.smc.ess import ess
 from blackjax.smc.resampling import systematic
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from ..compiling import compiled
-from ..outcome import Outcome
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
 from .target import Sampled, Target, Targets, check_count
 
 # Particles of one observation that are evaluated together on a CPU. The hidden layers of all particles of a stack do

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from ..outcome import Outcome
+from ..runtime.outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ..cost_forms import CostForm
-from ..outcome import Outcome
-from ..prior import Prior
+from ..costs.forms import CostForm
+from ..priors.prior import Prior
+from ..runtime.outcome import Outcome
 
 
 class Target(eqx.Module):

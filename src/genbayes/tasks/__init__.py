@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from . import hodgkin_huxley as hodgkin_huxley
 from .gaussian_mixture import gaussian_mixture as gaussian_mixture
 from .linear_gaussian import linear_gaussian as linear_gaussian
 from .lotka_volterra import lotka_volterra as lotka_volterra

@@ -11,9 +11,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..cost import Cost
+from ..costs.cost import Cost
 from ..distances import MMD
-from ..prior import Prior
+from ..priors.prior import Prior
 from .grid import grid_draws
 from .task import Task
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..compiling import compiled
+from ..runtime.compiling import compiled
 
 # Cells of the whole grid: in two dimensions a cell is a thousandth of the prior's width.
 CELLS = 1_000_000

@@ -9,9 +9,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..cost import Cost
+from ..costs.cost import Cost
 from ..distances import MeanSquaredError
-from ..prior import Prior
+from ..priors.prior import Prior
 from .task import Task
 
 # fmt: off

@@ -15,7 +15,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..distances import MeanSquaredError
-from ..prior import Prior
+from ..priors.prior import Prior
 from .ode import need_diffrax
 from .task import Task
 

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike
 
-from ..compiling import compiled
 from ..distances import Distance
-from ..seeds import SIMULATOR_STREAM, check_seed, row_key
+from ..runtime.compiling import compiled
+from ..runtime.seeds import SIMULATOR_STREAM, check_seed, row_key
 from .observations import output_shape
 from .task import Task
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from ..compiling import compiled
-from ..prior import Prior
-from ..seeds import PARAMETER_STREAM, SIMULATOR_STREAM, check_seed, row_key
+from ..priors.prior import Prior
+from ..runtime.compiling import compiled
+from ..runtime.seeds import PARAMETER_STREAM, SIMULATOR_STREAM, check_seed, row_key
 from .task import Task
 
 KINDS = ("specified", "misspecified")

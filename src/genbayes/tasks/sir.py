@@ -9,10 +9,10 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..compiling import compiled
-from ..cost import Cost
+from ..costs.cost import Cost
 from ..distances import MeanSquaredError
-from ..prior import Prior
+from ..priors.prior import Prior
+from ..runtime.compiling import compiled
 from .observations import pushed_outside
 from .ode import need_diffrax, solve
 from .task import Task

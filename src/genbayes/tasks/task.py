@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cost import Cost
+from ..costs.cost import Cost
 from ..distances import Distance
-from ..prior import Prior
+from ..priors.prior import Prior
 
 
 @dataclass(frozen=True)

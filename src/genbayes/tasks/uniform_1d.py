@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ..cost import Cost
+from ..costs.cost import Cost
 from ..distances import MeanSquaredError
-from ..prior import Prior
+from ..priors.prior import Prior
 from .grid import grid_draws
 from .task import Task
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..outcome import Outcome
+from ..runtime.outcome import Outcome
 
 NO_RESCUE = (
     "No rule rescues a wrong distance: beta says how strongly the distance speaks, not whether it measures what "

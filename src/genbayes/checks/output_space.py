@@ -1,0 +1,147 @@
+"""Outputs of any form as vectors with names, and a space in which their distances mean something."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..costs.cost import Cost
+from ..costs.forms import NetworkForm
+from ..distances.sets import KernelDistance, SlicedWasserstein
+from ..learning.layers import SetEmbedding
+
+Kind = Literal["coordinates", "series", "set"]
+# Beyond these, directions of outputs are noise that would drown the others; what they hold together is kept.
+MOST_DIRECTIONS = 64
+# Of a long recording that many values tell as much, at evenly spaced places.
+MOST_COORDINATES = 1000
+
+
+def output_kind(cost: Cost, kind: str | None = None) -> Kind:
+    """How outputs are to be read: as stated, or as the distance and the network of a cost read them."""
+    if kind is not None:
+        if kind not in ("coordinates", "series", "set"):
+            raise ValueError(f"kind must be 'coordinates', 'series', 'set' or None, got {kind!r}.")
+        return kind  # type: ignore[return-value]
+    if len(cost.x_shape) == 2:
+        form = cost.form
+        reads_set = isinstance(form, NetworkForm) and isinstance(form.network.embedding, SetEmbedding)
+        if reads_set or isinstance(cost.distance, KernelDistance | SlicedWasserstein):
+            return "set"
+    return "series" if len(cost.x_shape) == 2 else "coordinates"
+
+
+def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
+    """Outputs (n, *x_shape) as vectors: their numbers; of a set, statistics that do not depend on the trials' order."""
+    if kind != "set":
+        return x.reshape(len(x), -1)
+    x = np.asarray(x, np.float64)
+    trials = x[:, :, None] if x.ndim == 2 else x.reshape(*x.shape[:2], -1)
+    parts = [trials.mean(axis=1), trials.std(axis=1)]
+    parts += list(np.quantile(trials, _PROBABILITIES, axis=1))
+    away = trials - parts[0][:, None]
+    products = np.einsum("nti,ntj->nij", away, away) / trials.shape[1]
+    rows, columns = np.triu_indices(trials.shape[2], 1)
+    # The root, signed: in the trials' units like the other statistics.
+    parts.append(np.sign(products[:, rows, columns]) * np.sqrt(np.abs(products[:, rows, columns])))
+    return np.concatenate(parts, axis=1)
+
+
+_PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None) -> list[str]:
+    """One name for each number of `as_vectors`; labels are those of coordinates, channels or trial coordinates."""
+    if kind == "set":
+        size = int(np.prod(x_shape[1:], dtype=int))
+        names = _labels(labels, size, "coordinate")
+        of = [f" of {name}" if size > 1 or labels else "" for name in names]
+        statistics = ["mean", "spread", "least", "lower quartile", "median", "upper quartile", "largest"]
+        rows, columns = np.triu_indices(size, 1)
+        pairs = [f"covariance of {names[i]} and {names[j]}" for i, j in zip(rows, columns, strict=True)]
+        return [statistic + name for statistic in statistics for name in of] + pairs
+    if kind == "series" and len(x_shape) == 2:
+        names = _labels(labels, x_shape[1], "channel")
+        of = [f"{name} at " if x_shape[1] > 1 or labels else "" for name in names]
+        return [f"{name}step {t}" for t in range(x_shape[0]) for name in of]
+    if kind == "series":
+        return [f"step {t}" for t in range(int(np.prod(x_shape, dtype=int)))]
+    return _labels(labels, int(np.prod(x_shape, dtype=int)), "output")
+
+
+def _labels(labels: Sequence[str] | None, size: int, word: str) -> list[str]:
+    if labels is not None and len(labels) == size:
+        return list(labels)
+    return [f"{word} {j + 1}" for j in range(size)] if size > 1 else [word]
+
+
+def same_trials(x_o: np.ndarray, n_trials: int) -> list[np.ndarray]:
+    """Sets of at most `n_trials` of an observation's trials: more trials would make its statistics more exact."""
+    if len(x_o) <= n_trials:
+        return [x_o]
+    order = np.random.default_rng(0).permutation(len(x_o))
+    return [x_o[order[start : start + n_trials]] for start in range(0, len(x_o) - n_trials + 1, n_trials)][:8]
+
+
+@dataclass(frozen=True, eq=False)
+class OutputSpace:
+    """Vectors made comparable: heavy tails tamed, every direction of the simulations with the same spread.
+
+    In it an output is unusual also where each of its coordinates is usual, but not all together.
+    """
+
+    columns: Int[np.ndarray, " k"]
+    middle: Float[np.ndarray, " k"]
+    scale: Float[np.ndarray, " k"]
+    mean: Float[np.ndarray, " k"]
+    std: Float[np.ndarray, " k"]
+    directions: Float[np.ndarray, "k r"]
+    spread: Float[np.ndarray, " r"]
+    rest: tuple[float, float] | None
+
+    @classmethod
+    def fit(cls, vectors: Float[np.ndarray, "n all"]) -> "OutputSpace":
+        """From simulated outputs."""
+        size = vectors.shape[1]
+        columns = np.unique(np.linspace(0, size - 1, min(size, MOST_COORDINATES)).round().astype(int))
+        vectors = vectors[:, columns].astype(np.float64)
+        low, middle, high = np.quantile(vectors, [0.25, 0.5, 0.75], axis=0)
+        spread = vectors.std(axis=0)
+        # Half of all values may be equal (counts), or all.
+        scale = np.where(
+            high > low, (high - low) / 1.349, np.where(spread > 0, spread, 1e-6 * (np.abs(middle) + 1e-12))
+        )
+        tamed = np.arcsinh((vectors - middle) / scale)
+        mean, std = tamed.mean(axis=0), np.maximum(tamed.std(axis=0), 1e-9)
+        z = (tamed - mean) / std
+        values, vectors = np.linalg.eigh(np.cov(z[:4000], rowvar=False).reshape(len(columns), -1))
+        kept = min(MOST_DIRECTIONS, len(columns))
+        directions = vectors[:, ::-1][:, :kept]
+        # Directions in which the simulations hardly differ are rounding errors.
+        spread = np.sqrt(np.maximum(values[::-1][:kept], 1e-4 * values[-1] + 1e-12))
+        space = cls(columns, middle, scale, mean, std, directions, spread, None)
+        if kept == len(columns):
+            return space
+        rest = space._rest(z)
+        return replace(space, rest=(float(rest.mean()), float(rest.std() + 1e-9)))
+
+    def __call__(self, vectors: Float[np.ndarray, "n all"]) -> Float[np.ndarray, "n r"]:
+        """Points of the space."""
+        chosen = vectors[:, self.columns].astype(np.float64)
+        z = (np.arcsinh((chosen - self.middle) / self.scale) - self.mean) / self.std
+        points = z @ self.directions / self.spread
+        if self.rest is None:
+            return points
+        return np.concatenate([points, (self._rest(z)[:, None] - self.rest[0]) / self.rest[1]], axis=1)
+
+    def reach(self, vectors: Float[np.ndarray, "n all"]) -> Float[np.ndarray, " n"]:
+        """How far out in the farthest direction; neither tamed nor scaled, so that noise does not outweigh a shift."""
+        z = (vectors[:, self.columns].astype(np.float64) - self.middle) / self.scale
+        return np.abs(z @ self.directions).max(axis=1)
+
+    def _rest(self, z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """Size of what the directions leave out."""
+        away = z - (z @ self.directions) @ self.directions.T
+        return np.log(np.linalg.norm(away, axis=1) + 1e-6)

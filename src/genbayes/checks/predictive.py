@@ -1,0 +1,183 @@
+"""Checks of a posterior against new runs of the simulator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..distances import Distance
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
+from ..sampling.draws import Draws
+from ..sampling.draws_origin import need_own_draws
+from ..sampling.posterior import GibbsPosterior
+from ..simulations.running import simulate_at
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PredictiveCheck:
+    """What the simulator makes of posterior draws, and what the cost had said of them.
+
+    Attributes:
+        theta: (m, dim), the draws that were run (those whose runs succeeded).
+        x: (m, *x_shape), one run at each.
+        predicted: (m,), the cost of each, from the network.
+        simulated: (m,), distance of that one run to x_o: an unbiased, noisy label of the cost.
+        replicate: (m,), distance of two runs at the same parameter: what a perfect fit would still show.
+        n_failed: draws whose runs failed.
+        seconds: of simulation.
+        log_density_error: beta times the disagreement of the ensemble's members about differences of cost between
+            draws: the error, in units of log density, that the network alone gives to the posterior. 0 with one member.
+        simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
+    """
+
+    theta: Float[np.ndarray, "m dim"]
+    x: Float[np.ndarray, "m *x_shape"]
+    predicted: Float[np.ndarray, " m"]
+    simulated: Float[np.ndarray, " m"]
+    replicate: Float[np.ndarray, " m"]
+    n_failed: int
+    seconds: float
+    log_density_error: float = 0.0
+    simulated_again: Float[np.ndarray, " m"] | None = None
+
+    def __repr__(self) -> str:
+        return f"PredictiveCheck({self.summary()})"
+
+    @cached_property
+    def relative_error(self) -> float:
+        """(mean predicted - mean simulated) / mean simulated."""
+        return float(self.predicted.mean() / self.simulated.mean() - 1)
+
+    @cached_property
+    def standard_error(self) -> float:
+        """Standard error of `relative_error`, from the scatter of single runs around their predicted cost."""
+        scatter = np.std(self.simulated - self.predicted, ddof=1)
+        return float(scatter / np.sqrt(len(self.simulated)) / self.simulated.mean())
+
+    @property
+    def distances(self) -> Float[np.ndarray, "runs m"]:
+        """Distances of all runs at each draw to x_o, one or two rows."""
+        runs = [self.simulated] if self.simulated_again is None else [self.simulated, self.simulated_again]
+        return np.stack(runs).astype(np.float64)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What is wrong with the network at the posterior, and the remedy."""
+        messages = []
+        if inaccurate(self.relative_error, self.standard_error):
+            messages.append(
+                f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
+                f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
+                "ensemble, or lower beta."
+            )
+        if self.log_density_error > 1:
+            messages.append(
+                f"beta is larger than the network resolves: its members disagree by {self.log_density_error:.2g} in "
+                "log density between draws, so the posterior's place and width are uncertain. Lower beta, simulate "
+                "more, or simulate again under a narrower prior around these draws."
+            )
+        if self.n_failed:
+            total = self.n_failed + len(self.theta)
+            messages.append(
+                f"{self.n_failed} of {total} runs at posterior draws failed: the cost is that of successful runs only."
+            )
+        return Outcome(tuple(messages))
+
+    def summary(self) -> str:
+        """Predicted and re-simulated cost and the replicate distance, in one line."""
+        return (
+            f"cost of {len(self.theta)} draws: predicted {self.predicted.mean():.4g}, re-simulated "
+            f"{self.simulated.mean():.4g} ({self.relative_error:+.1%} +- {self.standard_error:.1%}); "
+            f"replicate distance {self.replicate.mean():.4g}"
+        )
+
+
+def inaccurate(relative_error: float, standard_error: float) -> bool:
+    """Whether a network's cost is off by more than 10 % beyond doubt: the one rule of every message about it."""
+    return abs(relative_error) > 0.1 + 2 * standard_error
+
+
+def check_predictive(
+    simulator: Callable,
+    posterior: GibbsPosterior,
+    draws: Draws,
+    n: int = 500,
+    *,
+    seed: int,
+    distance: Distance | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> PredictiveCheck:
+    """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
+
+    Args:
+        simulator: as given to `simulate`.
+        posterior: whose draws they are.
+        draws: from `posterior.sample`.
+        n: number of draws to run, spread evenly over chains and draws; at most all.
+        seed: of the new runs; another one than that of the training simulations.
+        distance: needed only for `Cost.exact`, whose distance the posterior does not know.
+        workers: processes for a Python simulator.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: n is not positive; the draws are not the posterior's; or every run failed.
+    """
+    if not callable(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+        got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
+        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
+    need_own_draws(posterior, draws)
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n!r}.")
+    distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
+    rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
+    theta = draws.flat[rows]
+    runs = simulate_at(
+        simulator,
+        np.concatenate([theta, theta]),
+        seed=seed,
+        names=draws.names,
+        conditions=list(posterior.conditions.values()) if posterior.conditions else None,
+        workers=workers,
+        progress=progress,
+    )
+    first, second = runs.ok[: len(theta)], runs.ok[len(theta) :]
+    kept = first & second
+    if not kept.any():
+        raise ValueError(f"all runs at posterior draws failed: {runs.summary()}")
+    x, again = runs.x[: len(theta)][kept], runs.x[len(theta) :][kept]
+    simulated, second, replicate = _distances(distance, jnp.asarray(x), jnp.asarray(again), jnp.asarray(posterior.x_o))
+    return PredictiveCheck(
+        theta=theta[kept],
+        x=x,
+        predicted=np.asarray(posterior.cost_at(theta[kept])),
+        simulated=np.asarray(simulated),
+        replicate=np.asarray(replicate),
+        n_failed=int(np.sum(~kept)),
+        seconds=runs.seconds,
+        log_density_error=_log_density_error(posterior, theta[kept]),
+        simulated_again=np.asarray(second),
+    )
+
+
+def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
+    """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
+    costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions), np.float64)
+    k = costs.shape[1]
+    if k == 1 or len(costs) < 2:
+        return 0.0
+    away = costs - costs.mean(axis=1, keepdims=True)
+    variance = np.sum((away - away.mean(axis=0)) ** 2) / (len(costs) * (k - 1))
+    return float(posterior.beta * np.sqrt(variance / k))
+
+
+@compiled
+def _distances(distance: Distance, x: Array, again: Array, x_o: Array) -> tuple[Any, Any, Any]:
+    simulated, second = (jax.vmap(lambda one: distance(one, x_o))(runs) for runs in (x, again))
+    return simulated, second, jax.vmap(distance)(x, again)

@@ -1,0 +1,168 @@
+"""`check_stack`: which of many posteriors can be relied on, at a glance: support of each observation, and sampling."""
+
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from ..sampling.stack import GibbsPosteriors
+from ..sampling.stacked import StackedDraws
+from ..simulations.rows import Simulations
+from .finding import Finding, headline, not_judged, ordered
+from .support import LEAST_SIMULATIONS, LEVEL, SupportReference
+from .verdict import EXIT_CODES
+
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackCheck:
+    """What is known of every observation of a stack.
+
+    Attributes:
+        findings: what needs care, what is fine, what was not judged.
+        draws: that were judged.
+        p_value: of each observation's support (m,), see `Support`; NaN where there were too few simulations.
+    """
+
+    findings: tuple[Finding, ...]
+    draws: StackedDraws
+    p_value: Float[np.ndarray, " m"]
+
+    def __repr__(self) -> str:
+        return f"StackCheck({headline(list(self.findings))[1]})"
+
+    @property
+    def level(self) -> str:
+        """The worst of the findings: "ok" or "care"."""
+        return headline(list(self.findings))[0]
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 3 take care."""
+        return EXIT_CODES[self.level]
+
+    @property
+    def unusual(self) -> Bool[np.ndarray, " m"]:
+        """Which observations the simulator hardly makes, one in twenty of them by chance."""
+        return _unusual(self.p_value)
+
+    @property
+    def rows(self) -> list[tuple[int, float, float, float, int, float, bool]]:
+        """Observation, p-value, beta, mean cost, least ESS, largest R-hat and whether sampling is in doubt."""
+        draws = self.draws
+        size, rhat = draws.ess_bulk.min(axis=2), draws.rhat.max(axis=2)
+        return [
+            (
+                i,
+                float(self.p_value[i]),
+                float(draws.betas[j]),
+                float(draws.cost[i, j].mean()),
+                int(np.nan_to_num(size[i, j])),
+                float(rhat[i, j]),
+                bool(draws.suspect[i, j]),
+            )
+            for i, j in np.ndindex(len(draws), len(draws.betas))
+        ]
+
+    def summary(self, width: int = 80) -> str:
+        """The verdict in plain lines."""
+        words = {"ok": "fine", "note": "note", "care": "take care"}
+        lines = [f"{headline(list(self.findings))[1]}."]
+        for one in self.findings:
+            lines += textwrap.wrap(f"[{words[one.level]}] {one.full}", width, subsequent_indent="    ")
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """All numbers, for other programs; one that is not finite is null."""
+        keys = ("observation", "support_p_value", "beta", "mean_cost", "least_ess", "largest_rhat", "suspect")
+        content = {
+            "verdict": self.level,
+            "exit_code": self.exit_code,
+            "findings": [
+                {"check": f.check, "level": f.level, "text": f.text, "remedy": f.remedy} for f in self.findings
+            ],
+            "posteriors": [{key: _plain(value) for key, value in zip(keys, row, strict=True)} for row in self.rows],
+        }
+        return json.dumps(content, indent=1, allow_nan=False)
+
+
+def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simulations | None = None) -> StackCheck:
+    """Judges every posterior of a stack by what needs no new runs; `check` looks closer at one of them.
+
+    Args:
+        stack: what was sampled.
+        draws: of it.
+        simulations: of the training, for the support of the observations.
+
+    Raises:
+        ValueError: draws of other observations or betas.
+
+    Example:
+        >>> found = gb.check_stack(stack, stack.sample(2000, seed=0), simulations)
+        >>> print(found.summary())
+    """
+    same = draws.x_o.shape == stack.x_o.shape and np.allclose(draws.x_o, stack.x_o, rtol=1e-6)
+    if not same or not np.array_equal(draws.betas, stack.betas):
+        raise ValueError(
+            f"the draws are not this stack's: they are of observations of shape {draws.x_o.shape} at beta "
+            f"{draws.betas.tolist()}, the stack has {stack.x_o.shape} at {stack.betas.tolist()}, or other values. "
+            "Sample it again."
+        )
+    p_value, found = np.full(len(stack), np.nan), [_on_sampling(draws)]
+    of_prior = 0 if simulations is None else int(np.sum(simulations.ok & (simulations.origin == 0)))
+    if simulations is None or of_prior < LEAST_SIMULATIONS:
+        why = "no simulations were given" if simulations is None else f"{of_prior} simulations of the prior are too few"
+        level = "note" if simulations is None else "care"
+        found.append(not_judged("support", why, f"Give at least {LEAST_SIMULATIONS}.", level=level))
+    else:
+        p_value = SupportReference.of(stack.cost, simulations).p_values(stack.x_o, stack.conditions)[:, 0]
+        found.append(_on_support(p_value))
+    why = "a stack is judged without new runs"
+    found.append(not_judged("the cost at the draws", why, "Check some observations by themselves.", level="note"))
+    return StackCheck(tuple(ordered(found)), draws, p_value)
+
+
+def _on_sampling(draws: StackedDraws) -> Finding:
+    unknown = int(np.sum(~np.all(np.isfinite(draws.rhat), axis=2)))
+    if unknown:
+        return not_judged("sampling", f"R-hat of {unknown} posteriors is not finite", "Ask for more draws (-n).")
+    if draws.suspect.any():
+        return Finding("care", "Sampling: " + " ".join(draws.outcome.messages), check="sampling")
+    text = f"Sampling: all {draws.suspect.size} posteriors are well sampled (largest R-hat {draws.rhat.max():.3f})."
+    return Finding("ok", text, check="sampling")
+
+
+def _unusual(p_value: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
+    """Which observations stand out, at a false discovery rate of 5 % (Benjamini and Hochberg 1995).
+
+    For p-values against one set of held-out outputs, too (Bates et al. 2023).
+    """
+    known = np.where(np.isfinite(p_value), p_value, 1.0)
+    return stats.false_discovery_control(known) <= LEVEL
+
+
+def _on_support(p_value: Float[np.ndarray, " m"]) -> Finding:
+    m, unusual = len(p_value), np.flatnonzero(_unusual(p_value))
+    numbers = {"unusual": float(len(unusual)), "below_level": float(np.sum(p_value <= LEVEL))}
+    if not len(unusual):
+        text = f"Support: none of {m} observations stands out from the outputs of the simulator (least p = "
+        return Finding("ok", f"{text}{p_value.min():.2g}).", check="support", numbers=numbers)
+    first = ", ".join(map(str, unusual[np.argsort(p_value[unusual], kind="stable")][:_MOST_NAMED]))
+    more = ", ..." if len(unusual) > _MOST_NAMED else ""
+    return Finding(
+        "care",
+        f"Misspecified: {len(unusual)} of {m} observations are unlike outputs of the simulator (one in twenty of those "
+        f"named would be so by chance): number {first}{more}. Their answers are a best compromise.",
+        "Check one by itself (--observation): which parts of the data does the simulator miss, are the units right?",
+        "support",
+        numbers,
+    )
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value

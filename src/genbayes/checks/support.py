@@ -1,0 +1,238 @@
+"""Support: could the simulator have made the observation, and has the network seen the like of it?"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.spatial import KDTree
+
+from ..costs.cost import Cost
+from ..costs.fit_general import blurred, contaminated
+from ..costs.forms import CostForm, NetworkForm
+from ..learning.layers import SetEmbedding
+from ..runtime.compiling import compiled
+from ..simulations.rows import Simulations
+from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials
+
+LEVEL = 0.05
+NEIGHBOURS = 5
+# Enough for a p-value of 0.001, and for a false-alarm rate that is 5 % within 0.7 for the one set of held-out rows.
+MOST_HELD_OUT = 1000
+MOST_REFERENCE = 5000
+# Parameters among which the least cost is sought: the same for the observation and the held-out outputs.
+MOST_PARAMETERS = 1000
+LEAST_SIMULATIONS = 100
+# Least cost, relative to the 95 % quantile of held-out outputs'.
+HOPELESS = 100.0
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Support:
+    """Where an observation stands among outputs that the simulator made at draws of the prior.
+
+    Attributes:
+        p_value: share of held-out outputs that are at least as unusual, by both scores together.
+        isolation: the same by one score: distance to the nearest simulated outputs, relative to theirs.
+        least_cost: the same by the other: the least cost over parameters; small where no parameter comes near.
+        cost: the least cost for the observation, in units of the distance.
+        usual_cost: that of held-out outputs, their median and 95 % quantile.
+        theta: the parameter of least cost among those tried (dim,).
+        training: share of a general network's training targets that reach at least as far out; None where
+            the cost holds for any observation.
+        held_out: number of held-out outputs, which bounds the p-values from below.
+    """
+
+    p_value: float
+    isolation: float
+    least_cost: float
+    cost: float
+    usual_cost: tuple[float, float]
+    theta: Float[np.ndarray, " dim"]
+    training: float | None
+    held_out: int
+
+    @property
+    def inside(self) -> bool:
+        """Whether nothing says that the simulator could not have made the observation."""
+        return self.p_value > LEVEL
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the observation is so far from what any parameter makes that nothing is a compromise."""
+        return self.cost > HOPELESS * self.usual_cost[1]
+
+    def summary(self) -> str:
+        """The p-values in one line."""
+        return (
+            f"support: p = {self.p_value:.3g} (isolation {self.isolation:.3g}, least cost {self.least_cost:.3g}) "
+            f"against {self.held_out} held-out outputs"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SupportReference:
+    """What observations are compared with; made once, it judges any number of them.
+
+    The test is conformal (Vovk, Gammerman, Shafer 2005): an observation that is one more output at a draw of the prior
+    has every rank among the held-out outputs with the same probability, whatever the scores are. Each output's scores
+    become ranks among all, the observation included, the least of its ranks is its joint score, and the rank of that
+    the p-value: 5 % of fresh outputs have one of at most 0.05.
+
+    Attributes:
+        scores: of the held-out outputs (m, 2): isolation and least cost.
+    """
+
+    cost: Cost
+    kind: Kind
+    trials: int
+    space: OutputSpace
+    tree: KDTree
+    usual: Float[np.ndarray, " r"]
+    theta: Float[np.ndarray, "t dim"]
+    scores: Float[np.ndarray, "m 2"]
+    training: Float[np.ndarray, " targets"] | None
+    conditions_scale: Float[np.ndarray, "2 c"] = field(default_factory=lambda: np.zeros((2, 0)))
+
+    @classmethod
+    def of(cls, cost: Cost, simulations: Simulations, *, kind: str | None = None, seed: int = 0) -> "SupportReference":
+        """Splits the simulations into those that outputs are compared with and held-out ones.
+
+        Args:
+            cost: fitted, or exact.
+            simulations: at draws of the prior; rows that refinement added at posterior draws are left out.
+            kind: "coordinates", "series" or "set"; by default as the cost reads outputs.
+            seed: of the split.
+
+        Raises:
+            ValueError: fewer than 100 simulations that succeeded, or of other outputs than the cost's.
+        """
+        if simulations.x_shape != cost.x_shape:
+            raise ValueError(f"simulations have outputs of shape {simulations.x_shape}, the cost of {cost.x_shape}.")
+        rows = np.flatnonzero(simulations.ok & (simulations.origin == 0))
+        if len(rows) < LEAST_SIMULATIONS:
+            raise ValueError(
+                f"{len(rows)} simulations at draws of the prior succeeded; the support of an observation needs at "
+                f"least {LEAST_SIMULATIONS}."
+            )
+        rows = np.random.default_rng(seed).permutation(rows)
+        m = min(MOST_HELD_OUT, len(rows) // 3)
+        held_out, others = rows[:m], rows[m : m + MOST_REFERENCE]
+        known = simulations.conditions.astype(np.float64)
+        scale = np.stack([known[others].mean(axis=0), known[others].std(axis=0) + 1e-12])
+        form = output_kind(cost, kind)
+        x = simulations.x[others]
+        vectors = as_vectors(x, form)
+        space = OutputSpace.fit(vectors)
+        points = np.concatenate([space(vectors), (known[others] - scale[0]) / scale[1]], axis=1)
+        tree = KDTree(points)
+        usual = tree.query(points, k=NEIGHBOURS + 1)[0][:, -1]
+        theta = simulations.theta[others[:MOST_PARAMETERS]]
+        trials = cost.x_shape[0] if form == "set" else 0
+        made = cls(cost, form, trials, space, tree, usual, theta, np.zeros((0, 2)), None, scale)
+        scores = made._scores(simulations.x[held_out], simulations.conditions[held_out])
+        targets = made._training(x[:m], seed)
+        return replace(made, scores=scores, training=targets)
+
+    def judge(self, x_o: Any, conditions: Any = None) -> Support:
+        """The verdict on one observation, under its known conditions if any.
+
+        Of an observed set with more trials than the simulated ones, parts of their size are judged, and the most
+        unusual one is reported with its p-value times their number.
+
+        Raises:
+            ValueError: x_o does not have the form of an output.
+        """
+        checked = np.asarray(self.cost.check_observation(x_o))
+        known = np.asarray(self.cost.check_conditions(conditions), np.float32).reshape(1, -1)
+        parts = same_trials(checked, self.trials) if self.kind == "set" else [checked]
+        found = [self._judge_one(part, known) for part in parts]
+        worst = min(found, key=lambda one: one.p_value)
+        return replace(worst, p_value=min(1.0, len(parts) * worst.p_value))
+
+    def p_values(self, x: np.ndarray, conditions: Any = None) -> Float[np.ndarray, "n 3"]:
+        """p-values of outputs (n, *x_shape): joint, isolation, least cost."""
+        known = np.zeros((len(x), 0), np.float32) if conditions is None else np.asarray(conditions, np.float32)
+        return self._p_values(self._scores(x, known))
+
+    def _judge_one(self, x_o: np.ndarray, known: np.ndarray) -> Support:
+        scores = self._scores(x_o[None], known)
+        joint, isolation, least = self._p_values(scores)[0]
+        costs = np.asarray(self.cost(self.theta, x_o, known[0] if known.size else None))
+        training = None
+        if self.training is not None:
+            training = float(np.mean(self.training >= self.space.reach(as_vectors(x_o[None], self.kind))[0]))
+        median, high = np.quantile(self.scores[:, 1], [0.5, 0.95])
+        return Support(
+            p_value=float(joint),
+            isolation=float(isolation),
+            least_cost=float(least),
+            cost=float(scores[0, 1]),
+            usual_cost=(float(median), float(high)),
+            theta=self.theta[int(np.argmin(costs))],
+            training=training,
+            held_out=len(self.scores),
+        )
+
+    def _p_values(self, scores: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
+        m = len(self.scores)
+        ordered = np.sort(self.scores, axis=0)
+        # Among the m held-out outputs and the observation itself: how many are at least as unusual.
+        own = np.stack([m - np.searchsorted(ordered[:, j], scores[:, j], "left") + 1 for j in range(2)], axis=1)
+        others = np.stack([m - np.searchsorted(ordered[:, j], self.scores[:, j], "left") for j in range(2)], axis=1)
+        joint = np.empty(len(scores))
+        for i, one in enumerate(scores):
+            least = np.min(others + (one >= self.scores), axis=1)
+            joint[i] = (1 + np.sum(least <= own[i].min())) / (m + 1)
+        return np.column_stack([joint, own / (m + 1)])
+
+    def _scores(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n 2"]:
+        distances, nearest = self.tree.query(self._points(x, known), k=NEIGHBOURS)
+        # Relative to how far apart outputs are in that region (Breunig et al. 2000): some are rare, but possible.
+        isolation = distances[:, -1] / (self.usual[nearest].mean(axis=1) + 1e-12)
+        return np.column_stack([isolation, self._least_costs(x, known)])
+
+    def _points(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n r"]:
+        middle, scale = self.conditions_scale
+        return np.concatenate([self.space(as_vectors(x, self.kind)), (known - middle) / scale], axis=1)
+
+    def _least_costs(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, " n"]:
+        theta = jnp.asarray(self.theta, jnp.float32)
+        found = []
+        for start in range(0, len(x), _AT_ONCE):
+            rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
+            part = _least(
+                self.cost.form, theta, jnp.asarray(x[rows], jnp.float32), jnp.asarray(known[rows], jnp.float32)
+            )
+            found.append(np.asarray(part)[: len(x) - start])
+        return np.concatenate(found)
+
+    def _training(self, x: np.ndarray, seed: int) -> Float[np.ndarray, " targets"] | None:
+        """How far out a general network's training targets lay: simulated outputs, and noisy ones."""
+        form = self.cost.form
+        if not isinstance(form, NetworkForm):
+            return None
+        found = self.space.reach(as_vectors(x, self.kind))
+        noise = float(self.cost.settings.get("config", {}).get("noise_scale", 0.0))
+        if not noise:
+            return found
+        spoil = contaminated if isinstance(form.network.embedding, SetEmbedding) else blurred
+        std = jnp.asarray(noise * x.astype(np.float64).std(axis=0), jnp.float32)
+        noisy = np.asarray(spoil(jnp.asarray(x, jnp.float32), std, jax.random.key(seed)))
+        return np.concatenate([found, self.space.reach(as_vectors(noisy, self.kind))])
+
+
+@compiled
+def _least(
+    form: CostForm, theta: Float[Array, "t dim"], x: Float[Array, "n ..."], known: Float[Array, "n c"]
+) -> Float[Array, " n"]:
+    def one(x_o: Array, conditions: Array) -> Array:
+        embedded = form.embed(x_o)
+        shape = (theta.shape[0], conditions.shape[0])
+        inputs = jnp.concatenate([theta, jnp.broadcast_to(conditions[None], shape)], axis=1)
+        return jnp.min(jax.vmap(lambda row: form.value(row, embedded))(inputs))
+
+    return jax.vmap(one)(x, known)

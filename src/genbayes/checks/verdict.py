@@ -1,0 +1,228 @@
+"""`check`: can a result be relied on, why not, and what to do."""
+
+import json
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..sampling.draws import Draws
+from ..sampling.draws_origin import need_own_draws
+from ..sampling.posterior import GibbsPosterior
+from ..simulations.rows import Simulations
+from .coverage import Coverage, coverage
+from .evidence import Evidence, gathered
+from .finding import Finding, headline, ordered
+from .findings import findings
+from .predictive import PredictiveCheck, check_predictive
+
+# What `genbayes check` returns; 1 is an error, 2 a mistake in what was typed.
+EXIT_CODES = {"ok": 0, "care": 3, "bad": 4}
+_WORDS = {"ok": "fine", "note": "note", "care": "take care", "bad": "problem"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Check:
+    """The verdict on a result.
+
+    Attributes:
+        findings: what needs care first, and of it the likelier causes before their effects.
+        level: "ok", "care" or "bad".
+        headline: the verdict in one sentence.
+        evidence: what was measured.
+        beta: inverse temperature of the draws.
+        predictive: new runs at the draws, or None.
+        coverage: of held-out simulations, or None.
+    """
+
+    findings: tuple[Finding, ...]
+    level: str
+    headline: str
+    evidence: Evidence
+    beta: float
+    predictive: PredictiveCheck | None = None
+    coverage: Coverage | None = None
+
+    def __repr__(self) -> str:
+        return f"Check({self.headline})"
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 3 take care, 4 do not rely on it."""
+        return EXIT_CODES[self.level]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs care."""
+        return self.level == "ok"
+
+    def summary(self, width: int = 80, *, everything: bool = False) -> str:
+        """The verdict, what needs care with its remedy, by name what is fine or not judged; or everything found."""
+        lines = [f"{self.headline}."]
+        for finding in self.findings:
+            if not everything and finding.level in ("ok", "note"):
+                continue
+            lines.append("")
+            lines += textwrap.wrap(f"[{_WORDS[finding.level]}] {finding.text}", width, subsequent_indent="    ")
+            if finding.remedy:
+                lines += textwrap.wrap(
+                    f"What to do: {finding.remedy}", width, initial_indent="    ", subsequent_indent="    "
+                )
+        fine = list(dict.fromkeys(one.check for one in self.findings if one.level == "ok"))
+        if fine and not everything:
+            lines += ["", *textwrap.wrap(f"[fine] {', '.join(fine)}", width, subsequent_indent="    ")]
+        unknown = [one.check for one in self.findings if one.level == "note" and not one.judged]
+        if unknown and not everything:
+            lines += ["", *textwrap.wrap(f"[not judged] {', '.join(unknown)}", width, subsequent_indent="    ")]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """All findings with their numbers, for other programs; a number that is not finite is null."""
+        content = {
+            "verdict": self.level,
+            "exit_code": self.exit_code,
+            "headline": self.headline,
+            "beta": self.beta,
+            "findings": [
+                {
+                    "check": finding.check,
+                    "level": finding.level,
+                    "text": finding.text,
+                    "remedy": finding.remedy,
+                    "numbers": {name: _plain(value) for name, value in finding.numbers.items()},
+                }
+                for finding in self.findings
+            ],
+            "posterior_means": self._means(),
+            "coordinates": self._coordinates(),
+            "coverage": self._coverage(),
+        }
+        return json.dumps(content, indent=2, allow_nan=False)
+
+    def _means(self) -> list[dict[str, Any]]:
+        means = self.evidence.means
+        if means is None:
+            return []
+        columns = (means.mean, means.std, means.member_error, means.shift, means.shift_error, means.error)
+        keys = ("mean", "std", "member_error", "shift", "shift_error", "error")
+        return [
+            {"parameter": name, **{key: _plain(value) for key, value in zip(keys, values, strict=True)}}
+            for name, *values in zip(means.names, *columns, strict=True)
+        ]
+
+    def _coordinates(self) -> list[dict[str, Any]]:
+        position = self.evidence.position
+        if position is None:
+            return []
+        return [
+            {
+                "coordinate": position.names[j],
+                "observed": _plain(position.observed[j]),
+                "quantiles": [_plain(value) for value in position.quantiles[:, j]],
+                "tail_probability": _plain(position.tail[j]),
+                "tail_error": _plain(position.tail_error[j]),
+                "outside": bool(position.outside[j]),
+            }
+            for j in position.order
+        ]
+
+    def _coverage(self) -> dict[str, Any] | None:
+        found = self.coverage
+        if found is None:
+            return None
+        return {
+            "rows": found.rows,
+            "levels": found.levels.tolist(),
+            "coverage": found.coverage.tolist(),
+            "band": found.band.tolist(),
+        }
+
+
+def check(
+    posterior: GibbsPosterior,
+    draws: Draws,
+    simulator: Callable | None = None,
+    simulations: Simulations | None = None,
+    *,
+    n: int = 500,
+    seed: int,
+    predictive: PredictiveCheck | None = None,
+    held_out: Simulations | None = None,
+    warnings: Sequence[str] = (),
+    kind: str | None = None,
+    labels: Sequence[str] | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> Check:
+    """Judges a result: the observation, the network, the sampler, the prediction.
+
+    Args:
+        posterior: that was sampled.
+        draws: its draws.
+        simulator: to run at the draws, twice at each of `n`; without it the network is judged by its ensemble alone.
+        simulations: that the cost was fitted on: is the observation, are the draws, within them?
+        n: draws to run.
+        seed: of the new runs; another one than that of the simulations.
+        predictive: runs at the draws made before, instead of `simulator`.
+        held_out: simulations that the cost was not fitted on: coverage at this beta, from a posterior of each (200 take
+            a minute).
+        warnings: further points that need care, in words.
+        kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
+        labels: names of the output's coordinates or channels.
+        workers: processes for a Python simulator.
+        progress: show progress bars.
+
+    Raises:
+        TypeError: not a posterior and its draws.
+        ValueError: all new runs failed, or the draws are not the posterior's: of other parameters, another
+                beta, observation or conditions.
+
+    Example:
+        >>> verdict = gb.check(posterior, draws, simulator, simulations, seed=1)
+        >>> print(verdict.summary())
+    """
+    if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+        got = f"{type(posterior).__name__}, {type(draws).__name__}"
+        raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).")
+    need_own_draws(posterior, draws)
+    if predictive is None and simulator is not None:
+        predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=workers, progress=progress)
+    evidence = gathered(posterior, draws, predictive, simulations, kind=kind, labels=labels)
+    found = findings(posterior, draws, predictive, simulations, warnings, evidence=evidence)
+    covered = None
+    if held_out is not None:
+        covered = coverage(
+            posterior.prior,
+            posterior.cost,
+            held_out,
+            posterior.beta,
+            rows=len(held_out),
+            seed=seed,
+            progress=progress,
+        )
+        found = ordered([*found, judged_coverage(covered)])
+    return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
+
+
+def judged_coverage(found: Coverage) -> Finding:
+    """In words: sets that hold too seldom need care, sets that hold too often are only cautious."""
+    text = f"Coverage: {found.summary().removeprefix('coverage ')}."
+    numbers = {f"level {q:g}": float(share) for q, share in zip(found.levels, found.coverage, strict=True)}
+    if found.too_narrow:
+        remedy = "Lower beta (genbayes temperature finds the calibrated one); if that does not help, simulate more."
+        return Finding("care", text + " The sets are too small.", remedy, "coverage", numbers)
+    if found.too_wide:
+        if np.all(found.coverage >= found.levels):
+            text += " The sets are larger than they need be: a higher beta would still cover."
+        else:
+            text += " Some sets are larger than they need be, others are not: no beta makes all of them right."
+        return Finding("note", text, check="coverage", numbers=numbers)
+    return Finding("ok", text, check="coverage", numbers=numbers)
+
+
+def _plain(value: Any) -> float | None:
+    number = float(np.asarray(value))
+    return number if math.isfinite(number) else None

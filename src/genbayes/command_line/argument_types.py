@@ -1,0 +1,86 @@
+"""What a word on the command line may be: each function reads one, or says what was expected."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from ..sampling.ranks import LEAST_ROWS
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def runs_at_draws(text: str) -> int:
+    """A whole number, 0 or at least 2: a mean of one run has no standard error."""
+    if not text.isdecimal() or int(text) == 1:
+        raise argparse.ArgumentTypeError(f"expected 0 (no runs) or a whole number of at least 2, got {text!r}")
+    return int(text)
+
+
+def held_out_runs(text: str) -> int:
+    """A whole number of simulations of which coverage can be counted."""
+    if not text.isdecimal() or int(text) < LEAST_ROWS:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of at least {LEAST_ROWS} (200 tell enough), got {text!r}"
+        )
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A number greater than 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not (np.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"expected a number greater than 0, got {text!r}")
+    return value
+
+
+def probability(text: str) -> float:
+    """A number between 0 and 1, both excluded."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, such as 0.9 for 90 %, got {text!r}")
+    return value
+
+
+def path(text: str) -> Path:
+    """A folder, there or not."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
+    return Path(text)
+
+
+def count_or_file(text: str) -> int | Path:
+    """A whole number of at least 1, or the path of a file that exists."""
+    if not text.isdecimal() and not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"expected a whole number or a file; there is no file {text}")
+    return count(text) if text.isdecimal() else Path(text)
+
+
+def named_number(text: str) -> tuple[str, float]:
+    """A name and its value, as name=1.5."""
+    name, equals, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = np.nan
+    if not (name and equals and np.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"expected NAME=NUMBER such as temperature=21.5, got {text!r}")
+    return name, number

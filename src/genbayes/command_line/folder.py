@@ -1,0 +1,218 @@
+"""The output folder of the command line: what lies where, and reading it back."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import xarray as xr
+
+from ..costs.cost import Cost
+from ..costs.files import load
+from ..costs.forms import MarginalForm
+from ..distances import UserDistance
+from ..reports.markup import Section
+from ..sampling.draws import Draws
+from ..simulations.rows import Simulations
+from ..simulations.running import qualified_name
+from ..simulations.store import PENDING, SimulationStore
+from .problem import Problem
+
+# In the order in which the analyses stand in a report.
+SECTIONS = ("check", "temperature", "sensitivity", "refinement")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the artefacts of one problem lie.
+
+    Attributes:
+        path: of the folder.
+        observation: file stem of another observation than the problem's, which has draws and reports of its own.
+    """
+
+    path: Path
+    observation: str = ""
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.observation}-" if self.observation else ""
+
+    @property
+    def simulations(self) -> Path:
+        """The store of simulations."""
+        return self.path / "simulations.zarr"
+
+    @property
+    def cost(self) -> Path:
+        """The fitted cost."""
+        return self.path / "cost.safetensors"
+
+    def draws(self, beta: float) -> Path:
+        """The draws at one inverse temperature."""
+        return self.path / f"{self._prefix}draws-beta-{beta:.10g}.zarr"
+
+    def stack(self, name: str) -> Path:
+        """The draws of a whole file of observations, called by its stem."""
+        return self.path / f"{name}-stacked-draws.zarr"
+
+    def report(self, beta: float) -> Path:
+        """The report on them."""
+        return self.path / f"{self._prefix}report-beta-{beta:.10g}.html"
+
+    def section(self, name: str, beta: float | None = None) -> Path:
+        """A part of the reports, of one beta or (None) of all."""
+        which = "" if beta is None else f"-beta-{beta:.10g}"
+        return self.path / f"{self._prefix}section-{name}{which}.json"
+
+    def result(self, name: str, beta: float | None = None) -> Path:
+        """The numbers of an analysis beside the draws, for other programs."""
+        which = "" if beta is None else f"-beta-{beta:.10g}"
+        return self.path / f"{self._prefix}{name}{which}.json"
+
+    def betas(self) -> list[float]:
+        """The inverse temperatures of which there are draws, in ascending order."""
+        start = f"{self._prefix}draws-beta-"
+        names = [path.name for path in self.path.glob("*.zarr") if path.name.startswith(start)]
+        return sorted(float(name.removeprefix(start).removesuffix(".zarr")) for name in names)
+
+    def stored(self) -> tuple[int, int]:
+        """Number of draws of the prior that have been simulated (also those that failed), and of all."""
+        if not (self.simulations / "status").exists():
+            return 0, 0
+        status = SimulationStore.open(self.simulations, origin=0).read()["status"]
+        return int(np.sum(status != PENDING)), len(status)
+
+
+def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
+    """The simulations of the folder, which must be those of the problem.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: they were made by another simulator or prior.
+    """
+    if not folder.simulations.exists():
+        raise FileNotFoundError(
+            f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
+        )
+    simulations = Simulations.open(folder.simulations)
+    if simulations.prior != problem.prior.describe():
+        raise ValueError(
+            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
+            "the change, or simulate into another folder (--out)."
+        )
+    name = qualified_name(problem.simulator)
+    if simulations.simulator != name:
+        raise ValueError(
+            f"the simulations in {folder.simulations} were made by {simulations.simulator}, the problem names {name}. "
+            "Undo the change, or simulate into another folder (--out)."
+        )
+    return simulations
+
+
+def stored_cost(problem: Problem, folder: Folder) -> Cost:
+    """The cost of the folder, by the distance that the problem names now where its networks serve that one too.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: scale or weights of a new distance do not fit the outputs.
+    """
+    if not folder.cost.exists():
+        raise FileNotFoundError(f"there is no fitted cost in {folder.path}. Run first: {command_line('fit', problem)}")
+    cost = load(folder.cost, distance=problem.distance if isinstance(problem.distance, UserDistance) else None)
+    wanted = problem.distance_settings
+    if problem.method != "marginal" or cost.settings.get("distance_settings") == wanted:
+        return cost
+    if not isinstance(cost.form, MarginalForm):
+        return cost
+    return replace(cost.with_distance(problem.distance), settings={**cost.settings, "distance_settings": wanted})
+
+
+def save_draws(draws: Draws, folder: Folder) -> None:
+    """Stores draws under their inverse temperature; the check of earlier ones does not hold for them, and goes."""
+    folder.section("check", draws.beta).unlink(missing_ok=True)
+    save_tree(draws.to_datatree(), folder.draws(draws.beta))
+
+
+def save_tree(tree: xr.DataTree, path: Path) -> None:
+    """Stores a tree, in the place of an earlier one."""
+    # Written beside and renamed: an interrupted write leaves the old draws whole.
+    part = path.with_name(path.name + ".part")
+    tree.to_zarr(part, mode="w", consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    part.rename(path)
+
+
+def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
+    """The draws of the folder at one inverse temperature.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    path = folder.draws(beta)
+    if not path.exists():
+        found = ", ".join(f"{value:g}" for value in folder.betas()) or "none"
+        raise FileNotFoundError(
+            f"there are no draws{_of(folder)} at beta {beta:g} in {folder.path} (there are: {found}). "
+            f"{_sample_first(problem, folder, beta)}"
+        )
+    with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
+        return Draws.from_datatree(tree)
+
+
+def drawn_betas(problem: Problem, folder: Folder) -> list[float]:
+    """The inverse temperatures of which there are draws, in ascending order.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    found = folder.betas()
+    if not found:
+        remedy = _sample_first(problem, folder, 10)
+        raise FileNotFoundError(f"there are no draws{_of(folder)} in {folder.path}. {remedy}")
+    return found
+
+
+def _of(folder: Folder) -> str:
+    return f" of the observation {folder.observation}" if folder.observation else ""
+
+
+def _sample_first(problem: Problem, folder: Folder, beta: float) -> str:
+    other = " --observation FILE" if folder.observation else ""
+    return f"Run first: {command_line('sample', problem)}{other} --beta {beta:g}"
+
+
+def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:
+    """Stores a part of the reports that are written of this cost: of those of one beta, or (None) of all."""
+    path = folder.section(name, beta)
+    content = {"title": section.title, "body": section.body, "level": section.level, "cost": _fingerprint(cost)}
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
+    """The stored parts of the report of one beta, made with this very cost, by name.
+
+    What was found with another cost does not hold for this one, and is left out.
+    """
+    paths = [path for name in SECTIONS for path in (folder.section(name), folder.section(name, beta)) if path.exists()]
+    contents = [json.loads(path.read_text("utf-8")) for path in paths]
+    now = _fingerprint(cost)
+    # Files of earlier versions have no level.
+    return [Section(item["title"], item["body"], item.get("level", "ok")) for item in contents if item["cost"] == now]
+
+
+def _fingerprint(cost: Cost) -> str:
+    """Of the numbers that the cost is made of."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves((cost.form, cost.distance)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def command_line(name: str, problem: Problem) -> str:
+    """What to type for a stage."""
+    return f"genbayes {name} {problem.path or 'problem.toml'}"

@@ -1,0 +1,277 @@
+"""`problem.toml` -> `Problem`: what to infer, from which observation, written in one file.
+
+Every mistake in the file becomes a ValueError that names the file, the table, the key and the remedy.
+"""
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpyro.distributions
+
+from .. import distances
+from ..costs.fit_general import EmbeddingName
+from ..costs.fitting import Method, default_config
+from ..distances import Distance, UserDistance
+from ..learning.training import FitConfig
+from ..priors.prior import Prior
+from .observations import read_observation
+from .toml_table import Table, suggestion
+from .user_code import load_object
+
+SamplerName = Literal["smc", "nuts"]
+_ABSTRACT = ("Distance", "HilbertDistance", "AdditiveDistance", "UserDistance")
+_DISTANCES: dict[str, type] = {
+    name: cls for name, cls in vars(distances).items() if inspect.isclass(cls) and name not in _ABSTRACT
+}
+_PRIORS: dict[str, type] = {
+    name: cls
+    for name, cls in vars(numpyro.distributions).items()
+    if inspect.isclass(cls) and issubclass(cls, numpyro.distributions.Distribution)
+}
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """The table [sample]: inverse temperatures (none: to be given), number of draws, sampler."""
+
+    beta: tuple[float, ...] = ()
+    n: int = 4000
+    sampler: SamplerName = "smc"
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """The table [report]: how the observation is shown, as in `plots.predictive`."""
+
+    labels: tuple[str, ...] | None = None
+    axis: str | None = None
+    axis_values: tuple[float, ...] | None = None
+    kind: Literal["coordinates", "series", "set"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """All that the stages need to know.
+
+    Attributes:
+        name: of the problem.
+        path: of its file; None for a problem made in Python.
+        simulator: see `simulate`.
+        prior: over its parameters.
+        distance: between two outputs.
+        x_o: the observation, or None.
+        fit: how the cost is fitted; None for the default of the distance.
+        method: see `fit_cost`.
+        embedding: see `fit_cost`.
+        sample: how draws are made.
+        report: how the observation is shown.
+        distance_settings: the table [distance], which is stored with a cost.
+        conditions: distribution of the known conditions, where the simulator takes them; see `simulate`.
+        x_o_conditions: those of the observation, by name.
+    """
+
+    name: str
+    path: Path | None
+    simulator: Callable[..., Any]
+    prior: Prior
+    distance: Distance
+    x_o: np.ndarray | None = None
+    fit: FitConfig | None = None
+    method: Method = "auto"
+    embedding: EmbeddingName = "auto"
+    sample: SampleSettings = field(default_factory=SampleSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
+    distance_settings: dict[str, Any] = field(default_factory=dict)
+    conditions: Prior | None = None
+    x_o_conditions: dict[str, float] = field(default_factory=dict)
+
+
+def read_problem(path: str | Path) -> Problem:
+    """Reads and checks a problem file; imports the user's modules.
+
+    Args:
+        path: of the file. Modules and data files that it names are looked up beside it first.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no such observation file.
+        ValueError: the file is not TOML, or says something that cannot be; the message names table and key.
+
+    Example:
+        >>> problem = read_problem("predator.toml")
+        >>> simulations = gb.simulate(problem.simulator, problem.prior, 10_000, seed=0)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no problem file {path}. Give the path of a file such as predator.toml.")
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{path} is not valid TOML: {error}. Text stands in quotes, tables start with [name]."
+        ) from error
+    top = Table(path, "", content)
+    known = ("name", "simulator", "prior", "conditions", "distance", "observation", "fit", "sample", "report")
+    top.check_keys(known)
+    top.need("simulator", 'simulator = "module:function"')
+    top.need("prior", "a table [prior] with one distribution per parameter")
+    top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
+    settings = top.table("distance")
+    distance = _read_distance(settings)
+    fit, method, embedding = _read_fit(top.table("fit"), distance)
+    conditions = _read_prior(top, "conditions") if "conditions" in content else None
+    return Problem(
+        name=top.get("name", str, path.stem),
+        path=path,
+        simulator=_callable(top, "simulator"),
+        prior=_read_prior(top, "prior"),
+        distance=distance,
+        x_o=_read_observation(top.table("observation")) if "observation" in content else None,
+        fit=fit,
+        method=method,
+        embedding=embedding,
+        sample=_read_sample(top.table("sample")),
+        report=_read_report(top.table("report")),
+        distance_settings=settings.content,
+        conditions=conditions,
+        x_o_conditions=_read_x_o_conditions(top.table("observation"), conditions) if "observation" in content else {},
+    )
+
+
+def _callable(table: Table, key: str) -> Callable[..., Any]:
+    value = _object(table, key)
+    if not callable(value):
+        raise table.error(key, f"{table.content[key]!r} is no function but {type(value).__name__}. Name a function.")
+    return value
+
+
+def _object(table: Table, key: str) -> Any:
+    try:
+        return load_object(table.get(key, str), table.path.resolve().parent)
+    except (ValueError, ImportError) as error:
+        raise table.error(key, str(error)) from error
+
+
+def _read_prior(top: Table, key: str) -> Prior:
+    """The distribution of the parameters, or of the known conditions: a table, or an object of the module."""
+    if isinstance(top.content[key], str):
+        prior = _object(top, key)
+        if not isinstance(prior, Prior):
+            name = top.content[key]
+            raise top.error(key, f"{name!r} must be a genbayes.Prior, got {type(prior).__name__}.")
+        return prior
+    table = top.table(key)
+    if not table.content:
+        raise table.error("", 'is empty. Add a parameter: rate = { distribution = "Uniform", low = 0.0, high = 1.0 }.')
+    members = {}
+    for name, value in table.content.items():
+        if not isinstance(value, dict) or not isinstance(value.get("distribution"), str):
+            raise table.error(
+                name, f'must be like {{ distribution = "Uniform", low = 0.0, high = 1.0 }}, got {value!r}.'
+            )
+        arguments = {key: item for key, item in value.items() if key != "distribution"}
+        entry = Table(table.path, f"{key}.{name}", arguments)
+        members[name] = _build(entry, _PRIORS, value["distribution"], "distribution", validate_args=True)
+    try:
+        return Prior(members)
+    except (TypeError, ValueError) as error:
+        raise table.error("", str(error)) from error
+
+
+def _read_distance(table: Table) -> Distance:
+    if "function" in table.content:
+        table.check_keys(("function", "units"))
+        function = _callable(table, "function")
+        table.need("units", 'units = "..." of the distance, such as "mV" or "1"')
+        return UserDistance(function, name=table.content["function"], units=table.get("units", str))
+    table.need("name", 'name = "MeanSquaredError" (or function = "module:function" with units = "...")')
+    name = table.get("name", str)
+    arguments = {key: value for key, value in table.content.items() if key != "name"}
+    return _build(Table(table.path, table.name, arguments), _DISTANCES, name, "name")
+
+
+def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidden: Any) -> Any:
+    """An object of a class by name, with the table's values as arguments."""
+    if name not in known:
+        raise table.error(key, f"{name!r} is unknown{suggestion(name, known)}")
+    parameters = list(inspect.signature(known[name].__init__).parameters.values())[1:]
+    allowed = tuple(p.name for p in parameters if p.name not in hidden and p.kind is not p.VAR_KEYWORD)
+    for item in table.content:
+        if item not in allowed:
+            raise table.error(item, f"{name} has no such argument{suggestion(item, allowed)}")
+    missing = [p.name for p in parameters if p.default is p.empty and p.name in allowed and p.name not in table.content]
+    if missing:
+        raise table.error(missing[0], f"is missing; {name} takes {', '.join(allowed)}.")
+    try:
+        return known[name](**{item: _value(value) for item, value in table.content.items()}, **hidden)
+    except (TypeError, ValueError) as error:
+        text = " ".join(str(error).split())
+        raise table.error("", f"{name} cannot be made of {table.content}: {text}") from error
+
+
+def _value(value: Any) -> Any:
+    return np.asarray(value, np.float32) if isinstance(value, list) else value
+
+
+def _read_observation(table: Table) -> np.ndarray:
+    table.check_keys(("file", "key", "values", "conditions"))
+    if ("file" in table.content) == ("values" in table.content):
+        raise table.error("", 'give either file = "x_o.csv" or values = [1.0, 2.0].')
+    try:
+        if "file" in table.content:
+            return read_observation(table.path.parent / table.get("file", str), table.get("key", str))
+        return read_observation(table.get("values", list))
+    except (FileNotFoundError, ValueError) as error:
+        key = "file" if "file" in table.content else "values"
+        raise type(error)(str(table.error(key, str(error)))) from error
+
+
+def _read_x_o_conditions(table: Table, conditions: Prior | None) -> dict[str, float]:
+    inner = table.table("conditions")
+    if conditions is None:
+        if inner.content:
+            raise table.error(
+                "conditions", "the simulator takes none: give their distributions in a table [conditions]."
+            )
+        return {}
+    inner.check_keys(conditions.names)
+    for name in conditions.names:
+        inner.need(name, f"{name} = 1.0, the value under which the observation was made")
+    return {name: inner.get(name, float) for name in conditions.names}
+
+
+def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
+    kinds = {item.name: type(item.default) for item in fields(FitConfig)}
+    table.check_keys((*kinds, "method", "embedding"))
+    given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
+    method = table.choice("method", get_args(Method), "auto")
+    try:
+        config = replace(default_config(distance, method), **given)
+    except ValueError as error:
+        raise table.error("", str(error)) from error
+    return config, method, table.choice("embedding", get_args(EmbeddingName), "auto")
+
+
+def _read_sample(table: Table) -> SampleSettings:
+    table.check_keys(tuple(item.name for item in fields(SampleSettings)))
+    beta = table.numbers("beta") or ()
+    if any(not (np.isfinite(value) and value > 0) for value in beta):
+        raise table.error("beta", f"must be greater than 0, got {table.content['beta']!r}.")
+    n = table.get("n", int, 4000)
+    if n < 1:
+        raise table.error("n", f"must be at least 1, got {n}.")
+    return SampleSettings(beta, n, table.choice("sampler", get_args(SamplerName), "smc"))
+
+
+def _read_report(table: Table) -> ReportSettings:
+    table.check_keys(tuple(item.name for item in fields(ReportSettings)))
+    labels = table.get("labels", list)
+    if labels is not None and not all(isinstance(label, str) for label in labels):
+        raise table.error("labels", f"must be a list of texts, got {labels!r}.")
+    kind = table.choice("kind", ("coordinates", "series", "set"), None)
+    axis = table.get("axis", str)
+    return ReportSettings(None if labels is None else tuple(labels), axis, table.numbers("axis_values"), kind)

@@ -1,0 +1,149 @@
+"""`genbayes refine`: more simulations at the posteriors of the stored cost, and the cost fitted anew."""
+
+import argparse
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ..costs.files import save
+from ..refinement.rounds import Refined, refine
+from ..reports.markup import composed, paragraph, table
+from ..runtime.processes import plain_main
+from ..sampling.posterior import GibbsPosterior
+from . import stages
+from .argument_types import count, named_number, natural, positive
+from .commands import NO_BETA, folder_of
+from .folder import Folder, command_line, save_section, stored_cost, stored_simulations
+from .observations import read_observation
+from .problem import read_problem
+from .terminal import Terminal
+
+
+def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+    """What can be typed after `genbayes refine`."""
+    command = add("refine", run, "More simulations where the posterior is, and the cost fitted anew on all; resumable.")
+    argument = command.add_argument
+    argument("-n", "--simulations", type=count, default=2000, metavar="N", help="new ones, in all (default: 2000)")
+    argument("--rounds", type=count, default=2, metavar="R", help="over which they are spread (default: 2)")
+    argument("--beta", type=positive, metavar="B", help="the highest of interest (default: of [sample] or the draws)")
+    argument("--observation", type=Path, nargs="+", metavar="FILE", help="one or more instead of the problem's")
+    text = "known conditions of these observations, where the simulator takes them"
+    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
+    argument("--batch-size", type=count, metavar="N", help="most runs at a time")
+    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
+    argument("--seed", type=natural, default=0)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Refines, and stores the simulations, the cost, the numbers and a part of the report.
+
+    Raises:
+        FileNotFoundError: there are no simulations or no cost.
+        ValueError: there is no beta or observation.
+    """
+    # Simulations and cost bear the name of no observation: they serve them all.
+    files, options.observation = options.observation or [], None
+    problem, folder = read_problem(options.problem), folder_of(options)
+    folders = [replace(folder, observation=file.stem) for file in files] or [folder]
+    drawn = {beta for one in (folder, *folders) for beta in one.betas()}
+    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    betas = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
+    if not betas:
+        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line("refine", problem)))
+    observations = [read_observation(file) for file in files] or [problem.x_o]
+    if observations[0] is None:
+        raise ValueError(
+            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
+        )
+    terminal.warn(stages.stale(problem, folder, cost))
+    conditions = {**problem.x_o_conditions, **dict(options.condition or ())}
+    posteriors = [
+        GibbsPosterior(
+            problem.prior, cost, stages.as_output(x_o, cost.x_shape), max(betas), conditions=conditions or None
+        )
+        for x_o in observations
+        if x_o is not None
+    ]
+    with plain_main():
+        refined = refine(
+            posteriors,
+            problem.simulator,
+            simulations,
+            options.simulations,
+            rounds=options.rounds,
+            seed=options.seed,
+            store=folder.simulations,
+            batch_size=options.batch_size,
+            workers=options.workers,
+            progress=not terminal.quiet,
+        )
+    save(refined.cost, folder.cost)
+    # Equal observations are one to `refine`, which numbers them in the order in which they came.
+    names: dict[bytes, str] = {}
+    for one, file in zip(posteriors, files, strict=False):
+        names.setdefault(one.x_o.tobytes(), str(file))
+    _store(refined, list(names.values()), folder, folders, terminal)
+    known = " ".join(f"{name}={value:.10g}" for name, value in options.condition or ())
+    for one, file in zip(folders, files or [None], strict=True):
+        again = " ".join(f"{beta:g}" for beta in sorted({*problem.sample.beta, *one.betas(), max(betas)}))
+        other = "" if file is None else f" --observation {shlex.quote(str(file))}"
+        other += f" --condition {known}" if known else ""
+        terminal.say(f"sample again: {command_line('sample', problem)}{other} --beta {again}")
+
+
+def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Folder], terminal: Terminal) -> None:
+    """Stores the part of the report for each observation, of which `names` are the files, if any."""
+    terminal.say(f"\n{refined.summary()}\n")
+    for number, name in enumerate(names):
+        terminal.say(f"observation {number}: {name}")
+    if terminal.quiet:
+        terminal.warn(refined.outcome.messages)
+    header = ("round", "observation", "beta", "predicted", "re-simulated", "error", "slope", "noise of slope", "agree")
+    rows = [
+        (
+            one.round,
+            f"{one.observation} ({names[one.observation]})" if names else one.observation,
+            one.beta,
+            one.predicted,
+            one.simulated,
+            one.error,
+            one.slope,
+            one.resolution,
+            "yes" if one.agrees else "no",
+        )
+        for one in refined.history
+    ]
+    new = int((refined.simulations.origin > 0).sum())
+    section = composed(
+        "Refinement",
+        [
+            paragraph(
+                f"The cost was fitted on {len(refined.simulations) - new} draws of the prior and {new} simulations at "
+                "tempered posterior draws. Each round's runs at beta were compared with the cost before it was fitted "
+                "to them:"
+            ),
+            table(header, rows),
+            paragraph(
+                "Slope: how the difference changes over the posterior, times beta: an error of the log density. "
+                "Below its noise it cannot be seen."
+            ),
+            *(paragraph(f"Warning: {text}") for text in refined.outcome.messages),
+        ],
+    )
+    for one in folders:
+        save_section(one, "refinement", section, refined.cost)
+    path = folder.result("refinement")
+    content = {
+        "simulations": len(refined.simulations),
+        "new": new,
+        "history": [
+            {**asdict(one), **({"file": names[one.observation]} if names else {}), "agrees": one.agrees}
+            for one in refined.history
+        ],
+        "warnings": list(refined.outcome.messages),
+    }
+    path.write_text(json.dumps(content, indent=1), "utf-8")
+    terminal.path(folder.cost)
+    terminal.path(path)

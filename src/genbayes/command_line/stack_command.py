@@ -1,0 +1,75 @@
+"""`genbayes check --observations` and `genbayes report --observations`: a stack of posteriors, judged and drawn."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from ..checks.stack import StackCheck, check_stack
+from ..plots.stacks import stack as stack_picture
+from ..reports.markup import picture, section, table
+from ..reports.page import page
+from ..sampling.stack import GibbsPosteriors
+from ..sampling.stacked import StackedDraws
+from .folder import Folder, command_line, stored_cost, stored_simulations
+from .observations import read_observations
+from .problem import Problem
+from .terminal import Terminal
+
+MOST_ROWS = 500
+_HEADER = ("observation", "support p", "beta", "mean cost", "least ESS", "R-hat", "in doubt")
+
+
+def judged(problem: Problem, folder: Folder, options: argparse.Namespace, terminal: Terminal) -> StackCheck:
+    """Judges the stored draws of the file's observations, and writes the numbers and the page.
+
+    Raises:
+        FileNotFoundError: there are no such draws, simulations or cost.
+        ValueError: the file holds other observations than were sampled.
+    """
+    file: Path = options.observations
+    if options.observation is not None or options.beta is not None:
+        raise ValueError("--observations takes all draws of its file: no --observation and no --beta beside it.")
+    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    stored = folder.stack(file.stem)
+    again = f"{command_line('sample', problem)} --observations {file} --beta ..."
+    if not stored.exists():
+        raise FileNotFoundError(f"there are no draws of the observations {file.name} in {folder.path}. Run: {again}")
+    with xr.open_datatree(stored, engine="zarr", consolidated=False) as tree:
+        draws = StackedDraws.from_datatree(tree)
+    x_o, conditions = read_observations(file, cost.x_shape, cost.condition_names)
+    if x_o.shape != draws.x_o.shape or not np.allclose(x_o, draws.x_o, rtol=1e-6):
+        raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")
+    posteriors = GibbsPosteriors(problem.prior, cost, draws.x_o, draws.betas, conditions=conditions or None)
+    found = check_stack(posteriors, draws, simulations)
+    result = stored.with_name(f"{file.stem}-stacked-check.json")
+    result.write_text(found.to_json(), "utf-8")
+    report = stored.with_name(f"{file.stem}-stacked-report.html")
+    write(report, problem, found)
+    terminal.say(found.summary())
+    if terminal.quiet:
+        terminal.warn([one.full for one in found.findings if one.level == "care"])
+    terminal.path(result)
+    terminal.path(report)
+    return found
+
+
+def write(path: Path, problem: Problem, found: StackCheck) -> None:
+    """The page: verdict, one picture of all, and the table of every posterior."""
+    draws = found.draws
+    rows = [(*row[:-1], "yes" if row[-1] else "no") for row in found.rows]
+    note = ""
+    if len(rows) > MOST_ROWS:
+        rows = sorted(rows, key=lambda row: (row[-1] == "no", row[1]))[:MOST_ROWS]
+        note = f"<p>The {MOST_ROWS} most doubtful of {draws.suspect.size}; the JSON file has all.</p>"
+    caption = f"Median and central 90 % of every parameter at beta {draws.betas[-1]:g}. Grey: prior. Vermillion: the "
+    caption += "simulator hardly makes this observation, or its sampling is in doubt."
+    body = [
+        section("Parameters", picture(caption, stack_picture(found, problem.prior))),
+        section("Posteriors", note + table(_HEADER, rows)),
+    ]
+    text = (
+        f"{len(draws)} observations at beta {', '.join(f'{beta:g}' for beta in draws.betas)}, sampler {draws.sampler}."
+    )
+    page(path, f"{problem.name}: many observations", text, list(found.findings), body)

@@ -1,0 +1,222 @@
+"""`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from ..distances import AdditiveDistance, Distance, UserDistance
+from ..learning.training import FitRecord
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
+from .forms import CostForm, FunctionForm, MarginalForm
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cost:
+    """E[d(x, x_o) | theta] in the units of the distance; call it as `cost(theta, x_o)`.
+
+    Made by `fit_cost`, by `load`, or from a known function by `Cost.exact`.
+
+    Attributes:
+        form: the networks (a JAX pytree).
+        distance: with all that it took from the simulations.
+        names: of the parameters, in the order of theta's coordinates.
+        x_shape: shape of one output.
+        fit: what happened in training, one record per network.
+        settings: how it was fitted (seed, simulations, configuration); plain values, stored with the cost.
+        condition_names: of the known conditions that the cost takes beside theta; none for most simulators.
+    """
+
+    form: CostForm
+    distance: Distance
+    names: tuple[str, ...]
+    x_shape: tuple[int, ...]
+    fit: tuple[FitRecord, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    condition_names: tuple[str, ...] = ()
+
+    @classmethod
+    def exact(
+        cls,
+        function: Callable[[Array, Array], Array],
+        *,
+        names: tuple[str, ...],
+        x_shape: tuple[int, ...],
+        units: str,
+        name: str = "exact",
+    ) -> "Cost":
+        """A cost given by `function(theta, x_o) -> scalar` of one parameter and one observation (jax.numpy).
+
+        Args:
+            function: the expected distance; what is sampled is as right as this is.
+            names: of the parameters.
+            x_shape: shape of one output.
+            units: of the distance.
+            name: of the distance.
+        """
+        return cls(FunctionForm(function), UserDistance(_no_distance, name=name, units=units), names, x_shape)
+
+    def __repr__(self) -> str:
+        kind = type(self.form).__name__
+        conditions = f", conditions {', '.join(self.condition_names)}" if self.condition_names else ""
+        parameters = ", ".join(self.names)
+        return f"Cost({kind} of {self.distance.name}, parameters {parameters}{conditions}, outputs {self.x_shape})"
+
+    @property
+    def dim(self) -> int:
+        """Number of parameters."""
+        return len(self.names)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What went wrong in training."""
+        return Outcome.joined(record.outcome for record in self.fit)
+
+    def __call__(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "..."]:
+        """The cost of parameters and observations; differentiable in both.
+
+        Args:
+            theta: (..., dim).
+            x: (..., *x_shape); leading axes broadcast against theta's.
+            conditions: known conditions (..., c) where the cost takes them, or a mapping from name to value; leading
+                axes broadcast against theta's.
+
+        Raises:
+            ValueError: theta's last axis, x's last axes or the conditions are not those of the simulations.
+        """
+        return self._batched(theta, x, conditions, members=False)
+
+    def members(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "... members"]:
+        """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
+        return self._batched(theta, x, conditions, members=True)
+
+    def with_distance(self, distance: Distance) -> "Cost":
+        """The cost by another distance, from the same networks: nothing is simulated or fitted.
+
+        Args:
+            distance: any additive distance; "prior_predictive" scales are those of the simulations that the cost was
+                fitted on.
+
+        Raises:
+            TypeError: distance is no additive distance; its expectation needs more than the distribution of single
+                coordinates.
+            ValueError: the cost was not fitted as distributions of coordinates; or scale or weights do not fit the
+                outputs.
+
+        Example:
+            >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale), method="marginal")
+            >>> robust = cost.with_distance(gb.distances.HuberError(1.0, scale, weights=[1.0, 1.0, 0.5]))
+        """
+        if not isinstance(distance, AdditiveDistance):
+            raise TypeError(
+                "distance must be an additive distance of genbayes.distances (MeanAbsoluteError, MeanSquaredError, "
+                f"HuberError, CappedError), got {getattr(distance, 'name', type(distance).__name__)}: the cost holds "
+                "the distribution of each output coordinate by itself. Fit another cost for it: fit_cost(simulations, "
+                "distance)."
+            )
+        if not isinstance(self.form, MarginalForm):
+            raise ValueError(  # noqa: TRY004 (how the cost was fitted, not what was passed)
+                f"the cost is a {type(self.form).__name__}, which was fitted for the distance {self.distance.name} "
+                'alone. Fit it as fit_cost(simulations, distance, method="marginal") (in problem.toml: [fit] method = '
+                '"marginal"), and exchange the distance of that one.'
+            )
+        spread = self.form.spread
+        known = distance.with_spread(np.asarray(spread))
+        # What a problem file said of the distance holds no more.
+        settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
+        form = MarginalForm.of(self.form.distribution, spread, known)
+        return replace(self, form=form, distance=known, settings=settings)
+
+    def embed(self, x_o: ArrayLike) -> Any:
+        """What the networks need to know of one observation, after checking its shape and values."""
+        return _embed(self.form, self.check_observation(x_o))
+
+    def check_observation(self, x_o: ArrayLike) -> Float[Array, "..."]:
+        """One observation as an array, or ValueError that says what is wrong with it."""
+        values = np.asarray(x_o)
+        if values.dtype.kind not in "fiub":
+            raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
+        if values.ndim == 0 and self.x_shape == (1,):
+            values = values.reshape(1)
+        self.distance.check_target(self.x_shape, values.shape)
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+        bad = np.argwhere(~np.isfinite(values))
+        if len(bad):
+            where = tuple(int(i) for i in bad[0])
+            raise ValueError(
+                f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
+                "Fill the gaps, or leave these coordinates out of the simulator's output, the distance and x_o."
+            )
+        return jnp.asarray(values, jnp.float32)
+
+    def check_conditions(self, conditions: Any) -> Float[Array, "... c"]:
+        """Conditions as an array, from a mapping of names to values or from an array (..., c).
+
+        Raises:
+            ValueError: conditions are missing, too many, of other names or not finite.
+        """
+        names = self.condition_names
+        if conditions is None and not names:
+            return jnp.zeros(0)
+        expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
+        if conditions is None:
+            raise ValueError(
+                f"conditions are missing: the cost was fitted for {expected}; pass "
+                f"conditions={{{', '.join(f'{name!r}: ...' for name in names)}}}, those of the observation."
+            )
+        if isinstance(conditions, Mapping):
+            if set(conditions) != set(names):
+                raise ValueError(f"conditions has the names {sorted(conditions)}, but the cost takes {expected}.")
+            conditions = [conditions[name] for name in names]
+        values = jnp.asarray(conditions, jnp.float32)
+        if values.ndim == 0 or values.shape[-1] != len(names):
+            raise ValueError(
+                f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
+            )
+        return values
+
+    def _batched(self, theta: Any, x: Any, conditions: Any, *, members: bool) -> Array:
+        theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
+        rank = len(self.x_shape)
+        if theta.ndim == 0 or theta.shape[-1] != self.dim:
+            raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")
+        if x.ndim < rank:
+            raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
+        batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
+        self.distance.check_target(self.x_shape, shape_x)
+        known = self.check_conditions(conditions)
+        batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
+        parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
+        inputs = jnp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
+        # One observation for all parameters is embedded once.
+        one_observation = all(length == 1 for length in batch_x)
+        x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
+        values = _values(self.form, inputs, x, one_observation, members)
+        return values.reshape(*batch, *values.shape[1:])
+
+
+# Not `compiled`: its compiler settings are refused inside a jit of the user's.
+@eqx.filter_jit
+def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool) -> Array:
+    function = form.member_values if members else form.value
+    if one_observation:
+        embedded = form.embed(x)
+        return jax.vmap(lambda one: function(one, embedded))(inputs)
+    return jax.vmap(lambda one, target: function(one, form.embed(target)))(inputs, x)
+
+
+@compiled
+def _embed(form: CostForm, x_o: Array) -> Any:
+    return form.embed(x_o)
+
+
+def _no_distance(x: Array, x_target: Array) -> Array:
+    raise ValueError("an exact cost knows the expected distance only; pass the distance itself where one is needed.")

@@ -1,0 +1,240 @@
+"""`save` and `load` a cost: one safetensors file with a JSON description in its header.
+
+One file cannot lose its other half. The description rebuilds the object from a list of known classes and plain values,
+and the tensors fill it: nothing in a file is executed. Checksums cover both.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as tensors_to_bytes
+
+from .. import distances
+from ..distances import UserDistance
+from ..learning import distributions, layers, means, polynomial
+from ..learning.training import FitRecord
+from ..runtime.outcome import Outcome
+from . import forms
+from .cost import Cost
+
+_FORMAT = "genbayes-cost"
+_VERSION = 6
+_CLASSES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (
+        forms.HilbertForm,
+        forms.MarginalForm,
+        forms.NetworkForm,
+        distances.CappedError,
+        distances.EnergyDistance,
+        distances.HuberError,
+        distances.MMD,
+        distances.Mahalanobis,
+        distances.MeanAbsoluteError,
+        distances.MeanSquaredError,
+        distances.SlicedWasserstein,
+        distances.UserDistance,
+        distances.additive.Growth,
+        eqx.nn.Conv1d,
+        distributions.Bend,
+        distributions.LogisticMixture,
+        layers.Linear,
+        layers.PairNetwork,
+        layers.ResidualMLP,
+        layers.SetEmbedding,
+        layers.Standardiser,
+        layers.TimeSeriesEmbedding,
+        layers.VectorEmbedding,
+        polynomial.Polynomial,
+        means.RidgeResidual,
+    )
+}
+
+
+def save(cost: Cost, path: str | Path) -> Path:
+    """Writes a fitted cost to one file; the distance, scales, names, shapes and training record go with it.
+
+    Args:
+        cost: from `fit_cost`.
+        path: of the file; ".safetensors" is the usual ending.
+
+    Raises:
+        TypeError: the cost is `Cost.exact` of a function, which cannot be stored.
+    """
+    if not isinstance(cost, Cost):
+        raise TypeError(f"save stores a genbayes.Cost, got {type(cost).__name__}.")
+    tensors: dict[str, np.ndarray] = {}
+    described = {
+        "form": _encode(cost.form, tensors, "form"),
+        "distance": _encode(cost.distance, tensors, "distance"),
+        "names": list(cost.names),
+        "condition_names": list(cost.condition_names),
+        "x_shape": list(cost.x_shape),
+        "settings": cost.settings,
+        "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
+        "versions": {"jax": jax.__version__, "equinox": eqx.__version__, "numpy": np.__version__},
+    }
+    text = json.dumps(described, sort_keys=True, allow_nan=False)
+    header = {
+        "format": _FORMAT,
+        "format_version": str(_VERSION),
+        "description": text,
+        "checksum": _checksum(f"{_VERSION}{text}", tensors),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and renamed: an interrupted write leaves the old file whole.
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(tensors_to_bytes(tensors, header))
+    part.replace(path)
+    return path
+
+
+def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
+    """Reads a cost that `save` wrote.
+
+    Args:
+        path: of the file.
+        distance: where the cost was fitted with a `UserDistance`, the same one again (files hold no code); its name
+            must be the saved one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, truncated, of another program or of a newer genbayes, or the distance is
+            missing or has another name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}; save a cost there by genbayes.save(cost, path).")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a saved cost ({error}): it is damaged, truncated, or of another program. Save "
+            "the cost again, or fit it again from the stored simulations."
+        ) from error
+    if header.get("format") != _FORMAT:
+        raise ValueError(f"{path} is a safetensors file, but not of a genbayes cost (format {header.get('format')!r}).")
+    version = header.get("format_version", "")
+    if version.isdecimal() and int(version) > _VERSION:
+        raise ValueError(
+            f"{path} has format version {version}, this genbayes reads up to {_VERSION}: upgrade genbayes."
+        )
+    if version.isdecimal() and int(version) < _VERSION:
+        raise ValueError(
+            f"{path} has format version {version} of an earlier genbayes, this one reads {_VERSION}: fit again."
+        )
+    if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
+        raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
+    described = json.loads(header["description"])
+    user = _check_user_distance(path, described["distance"], distance)
+    known = _decode(described["distance"], tensors, user)
+    return Cost(
+        form=_decode(described["form"], tensors, user),
+        distance=known,
+        names=tuple(described["names"]),
+        x_shape=tuple(described["x_shape"]),
+        fit=tuple(_decode_record(record, tensors) for record in described["fit"]),
+        settings=described["settings"],
+        condition_names=tuple(described["condition_names"]),
+    )
+
+
+def _encode(node: Any, tensors: dict[str, np.ndarray], where: str) -> Any:
+    """A JSON description of a tree of modules; its arrays go to `tensors` under their place in the tree."""
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if isinstance(node, jax.Array | np.ndarray):
+        # safetensors writes the memory of a non-contiguous array in the wrong order.
+        tensors[where] = np.ascontiguousarray(node).reshape(np.shape(node))
+        return {"array": where}
+    if isinstance(node, tuple | list):
+        return {"tuple": [_encode(item, tensors, f"{where}.{i}") for i, item in enumerate(node)]}
+    if isinstance(node, UserDistance):
+        return {"user_distance": node.name, "units": node.units}
+    name = type(node).__name__
+    if isinstance(node, eqx.Module) and _CLASSES.get(name) is type(node):
+        fields = node.__dataclass_fields__
+        return {"class": name, "fields": {f: _encode(getattr(node, f), tensors, f"{where}.{f}") for f in fields}}
+    raise TypeError(
+        f"save cannot store {where}, a {name}: only costs from fit_cost with distances of genbayes.distances are "
+        "stored."
+    )
+
+
+def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if "array" in node:
+        return jnp.asarray(tensors[node["array"]])
+    if "tuple" in node:
+        return tuple(_decode(item, tensors, user) for item in node["tuple"])
+    if "user_distance" in node:
+        return user
+    if node["class"] not in _CLASSES:
+        raise ValueError(f"the file names the class {node['class']!r}, which this genbayes does not know; upgrade it.")
+    # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    expected, found = set(_CLASSES[node["class"]].__dataclass_fields__), set(node["fields"])
+    if expected != found:
+        raise ValueError(
+            f"the file holds a {node['class']} with the fields {sorted(found)}, but that of this genbayes has "
+            f"{sorted(expected)}: load it with the genbayes that saved it, or fit the cost again."
+        )
+    module = object.__new__(_CLASSES[node["class"]])
+    for name, value in node["fields"].items():
+        object.__setattr__(module, name, _decode(value, tensors, user))
+    return module
+
+
+def _encode_record(record: FitRecord, tensors: dict[str, np.ndarray], where: str) -> dict[str, Any]:
+    for name in ("train_loss", "validation_loss", "best_epoch"):
+        tensors[f"{where}.{name}"] = np.ascontiguousarray(getattr(record, name))
+    return {
+        "name": record.name,
+        "loss_name": record.loss_name,
+        "seconds": record.seconds,
+        "messages": list(record.outcome.messages),
+        "where": where,
+    }
+
+
+def _decode_record(node: dict[str, Any], tensors: dict[str, np.ndarray]) -> FitRecord:
+    arrays = {name: tensors[f"{node['where']}.{name}"] for name in ("train_loss", "validation_loss", "best_epoch")}
+    outcome = Outcome(tuple(node["messages"]))
+    return FitRecord(node["name"], node["loss_name"], seconds=node["seconds"], outcome=outcome, **arrays)
+
+
+def _check_user_distance(path: Path, node: dict[str, Any], given: UserDistance | None) -> UserDistance | None:
+    saved = node.get("user_distance")
+    if saved is None:
+        if given is not None:
+            raise ValueError(f"{path} holds its own distance ({node['class']}); leave the argument distance out.")
+        return None
+    if given is None:
+        raise ValueError(
+            f"{path} was fitted with the user-written distance {saved!r}, and files hold no code: pass it again as "
+            f"load(path, distance=UserDistance(function, name={saved!r}, units={node['units']!r}))."
+        )
+    if not isinstance(given, UserDistance):
+        raise TypeError(f"distance must be a genbayes.distances.UserDistance, got {type(given).__name__}.")
+    if given.name != saved:
+        raise ValueError(f"{path} was fitted with the distance {saved!r}, but distance has the name {given.name!r}.")
+    return given
+
+
+def _checksum(text: str, tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}:{array.dtype}:{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

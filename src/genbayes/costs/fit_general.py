@@ -1,0 +1,198 @@
+"""Fits the general cost: a network of the parameter and the embedded observation, for any distance."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from ..distances import Distance
+from ..distances.sets import KernelDistance, SlicedWasserstein
+from ..learning.folds import Folds
+from ..learning.layers import (
+    Embedding,
+    PairNetwork,
+    SetEmbedding,
+    Standardiser,
+    TimeSeriesEmbedding,
+    VectorEmbedding,
+    stack,
+)
+from ..learning.training import FitConfig, FitRecord, train
+from ..runtime.compiling import compiled
+from .forms import NetworkForm, distance_matrix
+
+_FLOOR = 1e-3
+# Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
+# a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
+# to the end: the last, smallest steps gain the most.
+GENERAL_CONFIG = FitConfig(depth=3, batch_size=128, patience=100, targets=2, noise_targets=2)
+
+EmbeddingName = Literal["auto", "vector", "set", "series"]
+
+_CLASSES: dict[str, type[Embedding]] = {
+    "vector": VectorEmbedding,
+    "set": SetEmbedding,
+    "series": TimeSeriesEmbedding,
+}
+
+
+def embedding_class(name: EmbeddingName, distance: Distance, x_shape: tuple[int, ...]) -> type[Embedding]:
+    """The embedding called by its name, or the one that the distance or the shape of outputs decides on."""
+    if name != "auto":
+        if name not in _CLASSES:
+            raise ValueError(f"embedding must be 'auto', 'vector', 'set' or 'series', got {name!r}.")
+        if name != "vector" and len(x_shape) != 2:
+            raise ValueError(f"embedding={name!r} reads outputs of two axes, but they have shape {x_shape}.")
+        return _CLASSES[name]
+    if isinstance(distance, KernelDistance | SlicedWasserstein):
+        return SetEmbedding
+    if len(x_shape) == 1:
+        return VectorEmbedding
+    raise ValueError(
+        f"outputs of shape {x_shape} may be a set of trials, a time series or a plain array: say which by "
+        "embedding='set', 'series' or 'vector'."
+    )
+
+
+def fit_general(
+    theta: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n *x_shape"],
+    distance: Distance,
+    embedding: type[Embedding],
+    folds: Folds,
+    config: FitConfig,
+    *,
+    rng: np.random.Generator,
+    progress: bool,
+    own_numbers: Int[np.ndarray, " n"],
+    start: NetworkForm | None = None,
+) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
+    """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
+
+    Args:
+        theta: parameters, (n, dim).
+        x: outputs, (n, *x_shape).
+        distance: any distance, fitted.
+        embedding: class of the network that reads the target.
+        folds: rows of each member.
+        config: see `FitConfig`.
+        rng: source of the networks' first weights and of batches.
+        progress: show a progress bar.
+        own_numbers: equal where rows share their random numbers: such rows are never paired.
+        start: whose networks are trained on, with their standardisation and scale.
+    """
+    if config.batch_size < 2:
+        raise ValueError(
+            "FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1."
+        )
+    train_x = x[np.unique(folds.train)]
+    if start is None:
+        standardise = Standardiser.fit(theta[np.unique(folds.train)])
+        scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
+        members = stack(
+            [
+                PairNetwork(theta.shape[1], embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
+                for _ in range(config.members)
+            ]
+        )
+    else:
+        standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
+        members = start.network
+    z = jax.vmap(standardise)(jnp.asarray(theta))
+    noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
+    trained, record = train(
+        members,
+        _PairLoss(config.targets, config.noise_targets),
+        (z, jnp.asarray(x), jnp.asarray(own_numbers), distance, noise_std, scale),
+        folds.train,
+        folds.validation,
+        config,
+        rng=rng,
+        name="cost",
+        loss_name="gamma deviance of single distances",
+        progress=progress,
+    )
+
+    k = config.members
+    return NetworkForm(stack([standardise] * k), trained, stack([scale] * k)), (record,)
+
+
+@dataclass(frozen=True)
+class _PairLoss:
+    """Mean gamma deviance over pairs of a row's parameter and other rows' outputs, some of these made unlike any row.
+
+    Row i meets rows i + 1, i + 2, ... of the (shuffled) batch: every row serves as a target equally often and none
+    meets itself, whose distance 0 is no draw of d, nor one that shares its random numbers, whose distance is too small.
+    """
+
+    targets: int
+    noise_targets: int
+
+    def __call__(
+        self, module: PairNetwork, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
+    ) -> Float[Array, ""]:
+        z, x, own_numbers, distance, noise_std, scale = data
+        x, z, own_numbers, n = x[rows], z[rows], own_numbers[rows], len(rows)
+        total, pairs = jnp.zeros(()), jnp.zeros(())
+        noisy = (contaminated if isinstance(module.embedding, SetEmbedding) else blurred)(x, noise_std, key)
+        # A set half a batch on is contaminated by trials of the row itself.
+        for targets, count in ((x, min(self.targets, n - 1)), (noisy, min(self.noise_targets, n // 2 - 1))):
+            if count == 0:
+                continue
+            partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(count)[None]) % n
+            embedded = jax.vmap(module.embedding)(targets)
+
+            def row_errors(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
+                def error(other: Array) -> Array:
+                    return gamma_deviance(module(one_z, embedded[other]), distance(one_x, targets[other]) / scale)
+
+                return jax.vmap(error)(others)
+
+            errors = jax.vmap(row_errors, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
+            apart = own_numbers[:, None] != own_numbers[partners]
+            total, pairs = total + jnp.sum(jnp.where(apart, errors, 0.0)), pairs + jnp.sum(apart)
+        return total / jnp.maximum(pairs, 1.0)
+
+
+def blurred(
+    x: Float[Array, "n *x_shape"], noise_std: Float[Array, "*x_shape"], key: PRNGKeyArray
+) -> Float[Array, "n *x_shape"]:
+    """Outputs plus independent noise."""
+    return x + noise_std[None] * jax.random.normal(key, x.shape)
+
+
+def contaminated(
+    x: Float[Array, "n trials trial_dim"], noise_std: Float[Array, "trials trial_dim"], key: PRNGKeyArray
+) -> Float[Array, "n trials trial_dim"]:
+    """Sets of which some trials belong to the set half a batch before, displaced together (gross errors: Huber 1964).
+
+    The share of such trials is uniform, and so is the size of the displacement, up to 1.5 `noise_std`. A set is
+    misspecified where its trials are not of one parameter. Independent noise only makes wide clouds of them: trained
+    on those, the posterior of a set of two far clusters was told from the exact one in 88, not 72 of 100 cases.
+    """
+    n, trials, dim = x.shape
+    share_key, which_key, size_key, direction_key = jax.random.split(key, 4)
+    foreign = jax.random.uniform(which_key, (n, trials, 1)) < jax.random.uniform(share_key, (n, 1, 1))
+    size = 1.5 * jax.random.uniform(size_key, (n, 1, 1)) * jnp.mean(noise_std, axis=0)[None, None]
+    displaced = jnp.roll(x, n // 2, axis=0) + size * jax.random.normal(direction_key, (n, 1, dim))
+    return jnp.where(foreign, displaced, x)
+
+
+def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Float[Array, ""]:
+    """A loss that is least, like the squared error, at the mean of the labels, but weighs errors relative to it.
+
+    Distances spread as they grow. The squared error spends the network on the far pairs, where no posterior lies: at
+    the largest beta of two moons the error of the log posterior was 0.93 with it, 0.31 with the loss half way in
+    between, and is 0.24 with this one. Both arguments in units of the mean distance; below a thousandth of it errors
+    count as absolute.
+    """
+    return jnp.log(predicted + _FLOOR) + (label + _FLOOR) / (predicted + _FLOOR)
+
+
+@compiled
+def _mean_distance(distance: Distance, x: Float[Array, "n *x_shape"]) -> Float[Array, ""]:
+    half = x.shape[0] // 2
+    return jnp.maximum(jnp.mean(distance_matrix(distance, x[:half], x[half:])), 1e-30)

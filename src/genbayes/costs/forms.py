@@ -1,0 +1,197 @@
+"""The networks behind a cost: what each computes for ONE parameter and one embedded observation.
+
+`embed` does all that depends on the observation alone; samplers call it once and `member_values` at every step.
+Where known conditions vary between observations, they stand behind the parameters in `theta`.
+Array leaves of the trained parts have the ensemble members as their leading axis.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from ..distances import AdditiveDistance, Distance, HilbertDistance
+from ..distances.additive import Growth
+from ..distances.base import need
+from ..learning.distributions import Kinks, LogisticMixture
+from ..learning.layers import PairNetwork, Standardiser
+from ..learning.means import RidgeResidual
+
+
+class CostForm(eqx.Module):
+    """E[d(x, x_o) | theta] of one parameter and one observation, by every member of an ensemble."""
+
+    @abstractmethod
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> PyTree:
+        """What the members need to know of an observation."""
+
+    @abstractmethod
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost; their mean is the cost, their spread a measure of network error."""
+
+    def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
+        """The cost."""
+        return jnp.mean(self.member_values(theta, embedded))
+
+
+class HilbertForm(CostForm):
+    """||g(theta) - features(x_o)||^2 + v(theta) + what the distance holds of x_o beyond its features.
+
+    g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
+    outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
+    """
+
+    distance: HilbertDistance
+    mean: RidgeResidual
+    spread: RidgeResidual
+    least_spread: Float[Array, ""]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> tuple[Float[Array, " k"], Float[Array, ""]]:
+        """Features of the observation, and the rest of its self term."""
+        features = self.distance.features(x_o)
+        return features, self.distance.self_term(x_o) - jnp.sum(features**2)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost."""
+        features, rest = embedded
+        means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
+        spread = eqx.filter_vmap(lambda module: module(theta))(self.spread)[:, 0]
+        return jnp.sum((means - features[None]) ** 2, axis=1) + jnp.maximum(spread, self.least_spread) + rest
+
+    def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
+        """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
+        features, rest = embedded
+        mean = mean_prediction(self.mean, theta)
+        # No mean lies below the smallest label; a ridge fit may, far out in the prior's tails.
+        spread = jnp.maximum(mean_prediction(self.spread, theta)[0], self.least_spread)
+        return jnp.sum((mean - features) ** 2) + spread + rest
+
+
+class MarginalTarget(NamedTuple):
+    """An observation and a distance, ready for `MarginalForm`: all that changes with either, and no network."""
+
+    y: Float[Array, " coordinates"]
+    scale: Float[Array, " coordinates"]
+    weight: Float[Array, " coordinates"]
+    growth: Growth
+    kinks: Kinks
+
+
+class MarginalForm(CostForm):
+    """The mean over coordinates j of E[d_j(x_j, x_o_j) | theta]: any additive distance.
+
+    The networks give the distribution of every output coordinate; the distance is in a few numbers beside them, and
+    changes without them. `spread` is the standard deviation of every coordinate over the training simulations.
+    """
+
+    distribution: LogisticMixture
+    spread: Float[Array, "*x_shape"]
+    scale: Float[Array, "*x_shape"]
+    weights: Float[Array, "*x_shape"]
+    growth: Growth
+
+    @classmethod
+    def of(
+        cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
+    ) -> "MarginalForm":
+        """With a fitted distance."""
+        return cls(distribution, spread, need(distance.scale, spread), distance.weights, distance.growth)
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
+        """The coordinates, and where the distance to each has kinks."""
+        y, scale, weights = (part.reshape(-1) for part in (x_o, self.scale, self.weights))
+        at, slope, curvature = self.growth.kinks()
+        parts = (
+            y,
+            scale[:, None] * at[None],
+            slope[None] / scale[:, None],
+            curvature[None] / scale[:, None] ** 2,
+        )
+        kinks = eqx.filter_vmap(lambda mixture: mixture.bend.kinks(*parts))(self.distribution)
+        return MarginalTarget(y, scale, weights / len(y), self.growth, kinks)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: MarginalTarget) -> Float[Array, " members"]:
+        """Each member's cost."""
+        return jnp.sum(embedded.weight[None] * self.coordinate_values(theta, embedded), axis=1)
+
+    def coordinate_values(
+        self, theta: Float[Array, " dim"], embedded: MarginalTarget
+    ) -> Float[Array, "members coordinates"]:
+        """E[d_j(x_j, x_o_j) | theta] of every coordinate j, not weighted, by each member."""
+
+        def one(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
+            values = mixture.expectation(
+                theta,
+                # Scaled first: the difference of large numbers would lose what is small.
+                lambda x: embedded.growth(x / embedded.scale[:, None] - (embedded.y / embedded.scale)[:, None]),
+                kinks,
+            )
+            # What is not negative has no negative mean, whatever an approximation says.
+            return jnp.maximum(values, 0.0)
+
+        return eqx.filter_vmap(one)(self.distribution, embedded.kinks)
+
+    def sample(self, theta: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, "members coordinates"]:
+        """One output by each member: its coordinates are drawn independently, which additive distances do not see."""
+        keys = jax.random.split(key, self.distribution.residual.shape[0])
+        return eqx.filter_vmap(lambda mixture, one: mixture.sample(theta, one))(self.distribution, keys)
+
+
+class NetworkForm(CostForm):
+    """The general cost: scale * network(theta, embedding of x_o)."""
+
+    standardise: Standardiser
+    network: PairNetwork
+    scale: Float[Array, " members"]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "members width"]:
+        """Each member's embedding of the observation."""
+        return eqx.filter_vmap(lambda network: network.embedding(x_o))(self.network)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost."""
+
+        def one(standardise: Standardiser, network: PairNetwork, target: Float[Array, " width"]) -> Float[Array, ""]:
+            return network(standardise(theta), target)
+
+        return self.scale * eqx.filter_vmap(one)(self.standardise, self.network, embedded)
+
+
+class FunctionForm(CostForm):
+    """A cost that is known: stands in for a network wherever the two are to be told apart."""
+
+    function: Callable[[Array, Array], Array] = eqx.field(static=True)
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "*x_shape"]:
+        """The observation itself."""
+        return x_o
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """The function's value."""
+        return self.function(theta, embedded)[None]
+
+
+def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+    """The members' mean prediction at one parameter.
+
+    Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
+    """
+    merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), replace(ensemble, network=None))
+    ridge = merged(theta)
+    if ensemble.network is None:
+        return ridge
+    z = merged.standardise(theta)
+    networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
+    return ridge + jnp.mean(networks, axis=0)
+
+
+def distance_matrix(
+    distance: Distance, x: Float[Array, "n *x_shape"], targets: Float[Array, "m *x_shape"]
+) -> Float[Array, "n m"]:
+    """The distances of all pairs."""
+    return jax.vmap(lambda one: jax.vmap(lambda target: distance(one, target))(targets))(x)

@@ -1,0 +1,286 @@
+"""The training loop: modules + loss + rows + FitConfig -> the best modules and a FitRecord.
+
+Every fit in the library goes through `train`. One block of epochs is one compiled scan; ensemble members are the
+leading axis of every array and are trained at once by vmap.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
+from ..runtime.progress import progress_bar
+from ..runtime.timing import stopwatch
+
+# loss(member module, row indices, data, key) -> mean loss over the rows
+Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a cost is fitted.
+
+    Attributes:
+        members: networks in the ensemble. Each holds out its own validation rows, so that together they use all rows.
+        width: units of a hidden layer.
+        depth: residual blocks.
+        learning_rate: Adam's first step size; it falls to zero along a cosine over `max_epochs`.
+        batch_size: parameters per step; lowered when there are fewer training rows.
+        max_epochs: passes over the training rows at most.
+        patience: epochs without a better validation loss after which a member stops.
+        validation_fraction: share of the rows that a member never trains on.
+        targets: outputs paired with every parameter of a step as if they were observed (general cost only).
+        noise_targets: further such targets, made unlike the simulations: outputs plus noise; where they are sets,
+            a random share of the trials taken from another set and displaced (general cost only; the paper had 100 in
+            all, here they are fresh in each step, and `GENERAL_CONFIG` has 2 for every parameter).
+        noise_scale: standard deviation of that noise, in prior-predictive standard deviations (the paper: 2); in sets
+            the displacement has a random one, up to 1.5 times this.
+    """
+
+    members: int = 4
+    width: int = 64
+    depth: int = 2
+    learning_rate: float = 2e-3
+    batch_size: int = 256
+    max_epochs: int = 100
+    patience: int = 10
+    validation_fraction: float = 0.1
+    targets: int = 32
+    noise_targets: int = 0
+    noise_scale: float = 2.0
+
+    def __post_init__(self) -> None:
+        counts = ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")
+        for name in counts:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ValueError(
+                    f"FitConfig: {name} must be a whole number of at least 1, got {getattr(self, name)!r}."
+                )
+        for name in ("learning_rate", "noise_scale"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
+        if not isinstance(self.noise_targets, int) or self.noise_targets < 0:
+            raise ValueError(
+                f"FitConfig: noise_targets must be a whole number of at least 0, got {self.noise_targets!r}."
+            )
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "
+                "0.1 holds out every tenth row."
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FitRecord:
+    """What happened while one network (an ensemble of `k` members) was fitted.
+
+    Attributes:
+        name: which part of the cost this is.
+        loss_name: the loss, with what it is relative to.
+        train_loss: (k, epochs), nan after a member has stopped.
+        validation_loss: (k, epochs + 1), on each member's held-out rows; column 0 is before the first step.
+        best_epoch: (k,), the epoch whose weights were kept; 0 means that training did not help.
+        seconds: "compile" and "run".
+        outcome: what went wrong, with the remedy.
+    """
+
+    name: str
+    loss_name: str
+    train_loss: np.ndarray
+    validation_loss: np.ndarray
+    best_epoch: np.ndarray
+    seconds: dict[str, float]
+    outcome: Outcome
+
+
+class _Member(eqx.Module):
+    """What one member carries from epoch to epoch; all its weights are one vector.
+
+    The optimiser then is a handful of operations on one array, where a network of 14 arrays has 14 times as many to
+    compile.
+    """
+
+    weights: Float[Array, "..."]
+    optimiser: PyTree
+    best: Float[Array, "..."]
+    best_loss: Float[Array, "..."]
+    best_epoch: Int[Array, "..."]
+
+
+def train(
+    modules: PyTree,
+    loss: Loss,
+    data: PyTree,
+    train_rows: Int[np.ndarray, "members n_train"],
+    validation_rows: Int[np.ndarray, "members n_validation"],
+    config: FitConfig,
+    *,
+    rng: np.random.Generator,
+    name: str,
+    loss_name: str,
+    progress: bool = False,
+) -> tuple[PyTree, FitRecord]:
+    """Fits an ensemble and returns each member's weights of its best validation epoch.
+
+    Args:
+        modules: equinox module whose array leaves have the members as their leading axis.
+        loss: mean loss of one member over given rows; a module-level function, so that a second fit of the same
+            shapes compiles nothing.
+        data: arrays that the loss reads by row.
+        train_rows: each member's training rows.
+        validation_rows: each member's held-out rows, disjoint from its training rows.
+        config: see `FitConfig`.
+        rng: source of batches.
+        name: what is fitted, for messages.
+        loss_name: what the loss measures.
+        progress: show a progress bar.
+    """
+    weights, static = eqx.partition(modules, eqx.is_inexact_array)
+    held_out = jnp.asarray(validation_rows)
+    key = jax.random.key(int(rng.integers(2**31)))
+    # Blocks of equal size, for each size is compiled; they may pass the last epoch, where every member stops. One step
+    # more than epochs: a step validates first, and the last one does nothing else.
+    block = -(-(config.max_epochs + 1) // -(-(config.max_epochs + 1) // 5))
+    state = _start(weights, config)
+    losses: list[np.ndarray] = []
+    with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
+        for epoch in range(0, config.max_epochs + 1, block):
+            order = _order(train_rows, block, config, rng)
+            number = jnp.asarray(epoch)
+            state, new = _epochs(state, weights, static, loss, data, order, held_out, key, number, config)
+            losses.append(np.asarray(new))
+            best_epoch = np.asarray(state.best_epoch)
+            advance(min(block, config.max_epochs - epoch), note=f"validation loss {np.mean(state.best_loss):.4g}")
+            if np.all(epoch + block - 1 - best_epoch >= config.patience):
+                break
+    train_loss, validation_loss = np.concatenate(losses, axis=1).transpose(0, 2, 1)
+    record = FitRecord(
+        name=name,
+        loss_name=loss_name,
+        train_loss=train_loss[:, : min(config.max_epochs, train_loss.shape[1] - 1)],
+        validation_loss=validation_loss[:, : config.max_epochs + 1],
+        best_epoch=best_epoch,
+        seconds=seconds,
+        outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
+    )
+    return eqx.combine(_unravelled(state.best, weights), static), record
+
+
+def _order(
+    train_rows: Int[np.ndarray, "members n_train"], block: int, config: FitConfig, rng: np.random.Generator
+) -> Int[Array, "block members steps batch"]:
+    """Shuffled batches of a block of epochs; the rows left over by the last whole batch are others in every epoch."""
+    members, n_train = train_rows.shape
+    batch_size = min(config.batch_size, n_train)
+    steps = n_train // batch_size
+    shuffled = rng.permuted(np.broadcast_to(train_rows, (block, *train_rows.shape)), axis=2)
+    return jnp.asarray(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
+
+
+def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:
+    schedule = optax.cosine_decay_schedule(config.learning_rate, steps * config.max_epochs)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+
+
+def _start(weights: PyTree, config: FitConfig) -> _Member:
+    """All members before the first step."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(weights)]
+    members = len(leaves[0])
+    vectors = jnp.asarray(np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1))
+    optimiser = jax.vmap(_optimiser(1, config).init)(vectors)
+    best_loss = jnp.asarray(np.full(members, np.inf, np.float32))
+    return _Member(vectors, optimiser, vectors, best_loss, jnp.asarray(np.zeros(members, np.int32)))
+
+
+def _unravelled(vectors: Float[Array, "members size"], template: PyTree) -> PyTree:
+    """The weights of all members from their vectors, by numpy: the inverse of `_start`'s concatenation."""
+    leaves, structure = jax.tree.flatten(template)
+    values, done, rebuilt = np.asarray(vectors), 0, []
+    for leaf in leaves:
+        size = leaf[0].size
+        rebuilt.append(jnp.asarray(values[:, done : done + size].reshape(leaf.shape)))
+        done += size
+    return jax.tree.unflatten(structure, rebuilt)
+
+
+@compiled
+def _epochs(
+    state: _Member,
+    template: PyTree,
+    static: PyTree,
+    loss: Loss,
+    data: PyTree,
+    order: Int[Array, "block members steps batch"],
+    held_out: Int[Array, "members n_validation"],
+    key: PRNGKeyArray,
+    epoch: Int[Array, ""],
+    config: FitConfig,
+) -> tuple[_Member, Float[Array, "2 block members"]]:
+    """Runs a block of epochs of all members as one compiled scan; returns training and validation losses.
+
+    Epoch `number` first validates the weights that it finds, then trains.
+    """
+    block, members, steps, _ = order.shape
+    optimiser = _optimiser(steps, config)
+    # In the order of the leaves, as `_start` has put them.
+    unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], template))[1]
+
+    def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:
+        return loss(eqx.combine(unravel(weights), static), rows, data, batch_key)
+
+    def step(carry: tuple[Array, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[Array, PyTree], Array]:
+        weights, optimiser_state = carry
+        value, gradient = jax.value_and_grad(loss_of)(weights, *batch)
+        updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
+        return (weights + jnp.asarray(updates), optimiser_state), value
+
+    def one_member(
+        member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
+    ) -> tuple[_Member, Array]:
+        # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
+        validation = loss_of(member.weights, validation_rows, key)
+        had_stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
+        better = (validation < member.best_loss) & ~had_stopped
+        best_epoch = jnp.where(better, number, member.best_epoch)
+        stops = had_stopped | (number - best_epoch >= config.patience) | (number >= config.max_epochs)
+        best = jnp.where(better, member.weights, member.best)
+        best_loss = jnp.where(better, validation, member.best_loss)
+        (weights, optimiser_state), losses = jax.lax.scan(
+            step, (member.weights, member.optimiser), (batches, jax.random.split(member_key, steps))
+        )
+        shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([jnp.mean(losses), validation]))
+        return _Member(weights, optimiser_state, best, best_loss, best_epoch), shown
+
+    def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, Array]:
+        batches, number = scanned
+        keys = jax.random.split(jax.random.fold_in(key, number), members)
+        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None), out_axes=(0, 1))(state, batches, held_out, keys, number)
+
+    state, shown = jax.lax.scan(one_epoch, state, (order, epoch + jnp.arange(block)))
+    return state, jnp.moveaxis(shown, 1, 0)
+
+
+def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:
+    messages = []
+    if not np.all(np.isfinite(best_loss)):
+        messages.append(
+            f"The {name} network's validation loss is not finite: the outputs or distances may hold very large values; "
+            "rescale the distance or lower FitConfig.learning_rate."
+        )
+    late = int(np.sum(best_epoch > config.max_epochs - 3))
+    # The step size has fallen to zero by then: a member that still improves was stopped by the clock.
+    if 2 * late > len(best_epoch) and config.max_epochs < 30:
+        messages.append(
+            f"The {name} network was still improving in the last of {config.max_epochs} epochs: "
+            "raise FitConfig.max_epochs."
+        )
+    return Outcome(tuple(messages))

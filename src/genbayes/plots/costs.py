@@ -1,0 +1,128 @@
+"""The predicted cost: along each parameter, and against the distances of new runs."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..checks.accuracy import accuracy
+from ..costs.records import units_of
+from ..runtime.formatting import plain
+from .style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots, window
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+WIDTHS = {1: 4.5, 2: 6.5}  # inches, by the number of columns
+
+
+def cost_profiles(posterior: Any, draws: Any, n_grid: int = 60) -> matplotlib.figure.Figure:
+    """Shows the predicted cost along each parameter, the other parameters held at the best draw (lowest cost).
+
+    Thin lines hold the others at eight other draws: where they differ from the thick line in more than height, the
+    parameters interact. Ticks below are the draws; dashed lines the prior's bounds.
+
+    Args:
+        posterior: `GibbsPosterior` with `cost_at` and `prior`.
+        draws: Its `Draws`.
+        n_grid: Points per line.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = gb.plots.cost_profiles(posterior, draws)
+    """
+    theta, cost = np.asarray(draws.flat, float), np.ravel(draws.cost)
+    dim, bounds = theta.shape[1], np.asarray(posterior.prior.bounds, float)
+    best = int(np.argmin(cost))
+    others = np.random.default_rng(0).permutation(len(theta))[:8]
+    anchors = theta[[best, *others]]
+    grids = np.array([_inside(window(theta[:, j], bounds[j]), bounds[j], n_grid) for j in range(dim)])
+    points = np.broadcast_to(anchors[None, :, None, :], (dim, len(anchors), n_grid, dim)).copy()
+    for j in range(dim):
+        points[j, :, :, j] = grids[j]
+    lines = np.asarray(posterior.cost_at(jnp.asarray(points, jnp.float32)))
+    columns = min(dim, 4)
+    rows = -(-dim // columns)
+    width = WIDTHS[columns] if columns in WIDTHS else 2.4 * columns
+    figure, axes = subplots(rows, columns, (width, 2.3 * rows), sharey=True)
+    for j, ax in enumerate(axes.flat):
+        if j >= dim:
+            ax.remove()
+            continue
+        thin = ax.plot(grids[j], lines[j, 1:].T, color=POSTERIOR, linewidth=0.6, alpha=0.35)
+        thick = ax.plot(grids[j], lines[j, 0], color=POSTERIOR, linewidth=1.8)
+        dot = ax.plot(theta[best, j], cost[best], "o", color=ACCENT, markersize=4.5)
+        rug = theta[:: max(1, len(theta) // 300), j]
+        ax.plot(rug, np.full(len(rug), 0.02), "|", color=POSTERIOR, alpha=0.25, transform=ax.get_xaxis_transform())
+        for bound in bounds[j][np.isfinite(bounds[j])]:
+            if grids[j][0] - 0.01 * np.ptp(grids[j]) <= bound <= grids[j][-1] + 0.01 * np.ptp(grids[j]):
+                ax.axvline(bound, color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)))
+        ax.set_xlabel(plain(draws.names[j], 24))
+        few_ticks(ax.xaxis)
+    handles = {"the others at the best draw": thick[0], "at other draws": thin[0], "best draw": dot[0]}
+    options = {"frameon": False, "fontsize": SMALL, "ncols": 3 if columns > 1 else 1}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", **options)
+    units = units_of(posterior.cost)
+    label = plain("predicted cost" + f" ({units})" * bool(units), 60)
+    figure.supylabel(textwrap.fill(label, 22 * rows), fontsize=9)
+    low = min(cost[best], float(lines.min()))
+    high = max(float(lines[:, 0].max()), float(np.quantile(cost, 0.95)))
+    axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
+    return figure
+
+
+def _inside(limits: tuple[float, float], bounds: np.ndarray, n_grid: int) -> np.ndarray:
+    """Returns a grid strictly inside the support: at the bound itself a cost may be infinite."""
+    margin = 1e-3 * (limits[1] - limits[0])
+    low = limits[0] + margin * (limits[0] <= bounds[0])
+    return np.linspace(low, limits[1] - margin * (limits[1] >= bounds[1]), n_grid)
+
+
+def cost_accuracy(predicted: Any, simulated: Any, replicate: Any = None, units: str = "") -> matplotlib.figure.Figure:
+    """Shows predicted cost against the distance of one run at the same parameters.
+
+    A single distance scatters about its expectation, so only the binned means should lie on the line.
+
+    Args:
+        predicted: Predicted costs (m,).
+        simulated: Distance (m,) of one run at the same parameters to the observation.
+        replicate: Distances (m,) between two runs at the same parameters: their mean is the simulator's own noise.
+        units: Units of the distance, for the labels.
+
+    Raises:
+        ValueError: If the shapes differ or fewer than two pairs are finite.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = gb.plots.cost_accuracy(check.predicted, check.simulated, check.replicate)
+    """
+    result = accuracy(predicted, simulated)
+    figure, axes = subplots(1, 1, (4.8, 4.2))
+    ax, units = axes[0, 0], f" ({units})" if units else ""
+    ax.plot(predicted, simulated, ".", color=POSTERIOR, alpha=0.35, markersize=4, markeredgewidth=0, label="one run")
+    x = window(np.asarray(predicted, float)[np.isfinite(predicted)], level=0.98)
+    finite = np.asarray(simulated, float)[np.isfinite(simulated)]
+    y = window(finite, include=result.means, level=0.98)
+    ax.plot(x, x, color=OBSERVED, linewidth=1, label="equal")
+    style = {"color": ACCENT, "markersize": 5, "linewidth": 1.4}
+    ax.errorbar(result.centres, result.means, result.errors, fmt="o", label="means of similar runs ± 1 s.e.", **style)
+    if replicate is not None:
+        floor = float(np.nanmean(replicate))
+        ax.axhline(floor, color=PRIOR, linewidth=1.4, linestyle=(0, (4, 2)), label="distance of two runs alike (mean)")
+        y = (min(y[0], floor - 0.05 * (y[1] - y[0])), max(y[1], floor))
+    ax.set_xlim(x)
+    ax.set_ylim(y)
+    ax.set_xlabel(plain(f"predicted cost{units}", 60))
+    ax.set_ylabel(plain(f"distance of one run{units}", 60))
+    ax.set_title(
+        f"mean prediction {100 * result.relative:+.1f} % (± {100 * result.relative_error:.1f}) from mean distance, "
+        f"correlation {result.correlation:.2f}",
+        fontsize=SMALL,
+    )
+    figure.legend(frameon=False, fontsize=SMALL, loc="outside lower center", ncols=2, markerscale=1.3)
+    return figure

@@ -1,0 +1,202 @@
+"""The pair plot: marginal densities and contours of the draws, over the prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..runtime.formatting import number, plain
+from .style import ACCENT, POSTERIOR, PRIOR, SMALL, bandwidth, density, density_2d, few_ticks, subplots, window
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+MOST_PANELS = 16
+
+
+def pair(
+    draws: Any,
+    prior: Any = None,
+    truth: Any = None,
+    max_points: int = 2000,
+    parameters: Sequence[str] | None = None,
+) -> matplotlib.figure.Figure:
+    """Shows every parameter's marginal density (diagonal) and every pair's 50 and 90 % contours with points.
+
+    Each axis shows the posterior; where it is much narrower than the prior, the title says how much (ratio of the
+    central 90 % intervals).
+
+    Args:
+        draws: `Draws` with `flat` (n, dim) and `names`.
+        prior: The `Prior`, drawn behind in grey with its bounds.
+        truth: Parameters (dim,) to mark, if known.
+        max_points: Most points drawn per panel (the densities use all draws).
+        parameters: Names of the parameters to show, in this order; all by default.
+
+    Raises:
+        ValueError: If a name is unknown, `truth` has another length, or there are more than 16 parameters to show.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> figure = gb.plots.pair(draws, prior=prior)
+        >>> figure.savefig("pair.png")
+    """
+    columns = _columns(draws.names, parameters)
+    theta, dim = np.asarray(draws.flat, float), len(columns)
+    if truth is not None and np.shape(truth) != (theta.shape[1],):
+        raise ValueError(f"truth has shape {np.shape(truth)}; expected one value per parameter: ({theta.shape[1]},)")
+    bounds = _bounds(prior, theta.shape[1])
+    prior_draws = None if prior is None else np.asarray(prior.sample(20_000, seed=0), float)
+    size = 3.4 if dim == 1 else max(4.5, 1.55 * dim) if dim < 7 else 1.25 * dim
+    figure, axes = subplots(dim, dim, (size * (1.2 if dim == 1 else 1), size), layout=None)
+    margin = 0.75 / size
+    figure.subplots_adjust(
+        left=margin, bottom=margin * (1 + 0.15 * (dim == 1)), right=0.98, top=1 - 0.35 / size, wspace=0.12, hspace=0.12
+    )
+    marks = [None if truth is None else float(truth[c]) for c in columns]
+    limits = []
+    for i, c in enumerate(columns):
+        before = None if prior_draws is None else prior_draws[:, c]
+        limits.append(_marginal(axes[i, i], theta[:, c], before, bounds[c], marks[i], dim == 1))
+    shown = theta[np.random.default_rng(0).permutation(len(theta))[:max_points]]
+    for i, row in enumerate(columns):
+        for j, column in enumerate(columns):
+            ax = axes[i, j]
+            if j > i:
+                ax.remove()
+                continue
+            if j < i:
+                _joint(ax, theta[:, [column, row]], shown[:, [column, row]], bounds[column], bounds[row])
+                if truth is not None:
+                    ax.plot(marks[j], marks[i], "x", color=ACCENT, markersize=7, markeredgewidth=1.8)
+                ax.set_ylim(limits[i])
+            ax.set_xlim(limits[j])
+            _outer_labels(ax, i, j, dim, draws.names[column], draws.names[row])
+    figure.align_labels()
+    edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) for i, c in enumerate(columns)]
+    _pair_legend(figure, axes, prior is not None, bool(np.any(edges)), truth is not None)
+    return figure
+
+
+def _columns(names: Sequence[str], parameters: Sequence[str] | None) -> list[int]:
+    """Returns the columns of the parameters to show."""
+    chosen = list(names) if parameters is None else list(parameters)
+    unknown = [name for name in chosen if name not in names]
+    if unknown or not chosen:
+        raise ValueError(f"parameters {unknown or chosen} not found; the draws have {list(names)}")
+    if len(chosen) > MOST_PANELS:
+        raise ValueError(
+            f"{len(chosen)} parameters are too many for one readable picture (at most {MOST_PANELS}); "
+            f"choose some: parameters={chosen[:3]}"
+        )
+    return [list(names).index(name) for name in chosen]
+
+
+def _bounds(prior: Any, dim: int) -> np.ndarray:
+    """Returns the prior's bounds (dim, 2), or none."""
+    return np.tile([-np.inf, np.inf], (dim, 1)) if prior is None else np.asarray(prior.bounds, float)
+
+
+def _marginal(
+    ax: Any, values: np.ndarray, prior: np.ndarray | None, bounds: np.ndarray, truth: float | None, alone: bool
+) -> tuple[float, float]:
+    """Draws one parameter's density over its prior and returns the range shown."""
+    limits = window(values, bounds, truth)
+    if prior is not None:
+        wide = window(prior, bounds, (*limits, values.mean()), level=0.95)
+        narrower = np.subtract(*np.quantile(prior, [0.95, 0.05])) / max(
+            np.subtract(*np.quantile(values, [0.95, 0.05])), 1e-30
+        )
+        if np.ptp(wide) < 3 * np.ptp(limits):  # the whole prior fits without squeezing the posterior
+            limits = wide
+        if narrower >= 1.5:
+            ax.set_title(
+                f"{number(narrower, 2)}× narrower{' than the prior' * alone}", color=POSTERIOR, fontsize=SMALL, pad=3
+            )
+    grid = np.linspace(limits[0], limits[1], 300)
+    if prior is not None:
+        ax.fill_between(grid, density(prior, grid, bounds), color=PRIOR, alpha=0.35, linewidth=0)
+        ax.plot(grid, density(prior, grid, bounds), color=PRIOR, linewidth=1)
+    curve = density(values, grid, bounds)
+    ax.fill_between(grid, curve, color=POSTERIOR, alpha=0.25, linewidth=0)
+    ax.plot(grid, curve, color=POSTERIOR, linewidth=1.4)
+    for bound in bounds[np.isfinite(bounds)]:
+        if limits[0] <= bound <= limits[1]:
+            ax.axvline(bound, color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)))
+    if truth is not None:
+        ax.axvline(truth, color=ACCENT, linewidth=1.4)
+    pad = 0.03 * np.ptp(limits)
+    ax.set_ylim(0, max(1.08 * curve.max(), 1e-30))
+    return limits[0] - pad, limits[1] + pad
+
+
+def _joint(ax: Any, theta: np.ndarray, shown: np.ndarray, bounds_x: np.ndarray, bounds_y: np.ndarray) -> None:
+    """Draws points and contours of one pair of parameters."""
+    ax.plot(*shown.T, ".", color=POSTERIOR, alpha=0.15, markersize=2, markeredgewidth=0, rasterized=True)
+    if (
+        len(theta) < 50
+        or min(bandwidth(theta[:, 0]), bandwidth(theta[:, 1])) <= 0
+        or np.any(np.ptp(theta, axis=0) == 0)
+    ):
+        return  # too few or constant draws have no contours
+    x, y, smooth, levels = density_2d(theta[:, 0], theta[:, 1], bounds_x, bounds_y)
+    if levels[1] > levels[0] > 0:
+        ax.contour(x, y, smooth, levels=levels, colors=POSTERIOR, linewidths=[0.8, 1.5])
+
+
+def _outer_labels(ax: Any, i: int, j: int, dim: int, name_x: str, name_y: str) -> None:
+    """Labels the left column and the bottom row only."""
+    few_ticks(ax.xaxis, 4 if dim < 7 else 3)
+    if i == dim - 1:
+        ax.set_xlabel(plain(name_x, 18))
+        ax.tick_params(axis="x", rotation=0 if dim == 1 else 45)
+    else:
+        ax.tick_params(axis="x", labelbottom=False)
+    if i == j:
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        if dim == 1:
+            ax.set_ylabel("density")
+        return
+    few_ticks(ax.yaxis, 4 if dim < 7 else 3)
+    if j == 0:
+        ax.set_ylabel(plain(name_y, 18))
+    else:
+        ax.tick_params(axis="y", labelleft=False)
+
+
+def _pair_legend(figure: Any, axes: Any, prior: bool, edge: bool, truth: bool) -> None:
+    """Explains the colours in the empty upper triangle."""
+    from matplotlib.lines import Line2D
+
+    dim = len(axes)
+    lines = [
+        Line2D(
+            [],
+            [],
+            color=POSTERIOR,
+            linewidth=1.5,
+            label="posterior" + ("\n(50, 90 % contours)" if dim == 2 else " (50, 90 % contours)" * (dim > 2)),
+        )
+    ]
+    if prior:
+        lines.append(Line2D([], [], color=PRIOR, linewidth=1.5, label="prior"))
+    if edge:
+        lines.append(Line2D([], [], color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)), label="prior bound"))
+    if prior and dim > 1:
+        lines.append(
+            Line2D(
+                [],
+                [],
+                linestyle="none",
+                label="k×: than the prior,\n90 % interval" if dim == 2 else "k× narrower than the prior (90 %)",
+            )
+        )
+    if truth:
+        lines.append(Line2D([], [], color=ACCENT, linewidth=1.5, label="true value"))
+    if dim == 1:
+        figure.legend(handles=lines, frameon=False, loc="lower center", fontsize=SMALL, ncols=4)
+    else:
+        figure.legend(handles=lines, frameon=False, loc="upper right", fontsize=SMALL + (dim > 3))

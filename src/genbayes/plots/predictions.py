@@ -1,0 +1,223 @@
+"""The predictive plot: outputs re-simulated at the draws, against the observation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..runtime.formatting import plain
+from .style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+MOST_COORDINATES = 12
+
+
+def predictive(
+    check_or_x: Any,
+    x_o: Any,
+    axis: Any = None,
+    labels: Sequence[str] | None = None,
+    prior_x: Any = None,
+    kind: str | None = None,
+) -> matplotlib.figure.Figure:
+    """Shows outputs re-simulated at the draws against the observation.
+
+    Up to 12 coordinates: one density per coordinate, with the share of outputs below x_o. A longer vector or a time
+    series (T, C): 5-95 % and 25-75 % bands, the median and five single runs per channel. Sets of trials: the
+    5-95 % band of the histograms of one run's trials. Outputs that are not finite are left out and counted.
+
+    Args:
+        check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape).
+        x_o: Observation of shape x_shape.
+        axis: For series: times (T,), or (times, label with units).
+        labels: Names with units of the coordinates or channels.
+        prior_x: Outputs simulated at prior draws, (k, *x_shape), shown in grey.
+        kind: "coordinates", "series" or "set" (x_shape (trials,) or (trials, C)); by default chosen from the shape,
+            never "set", because a set cannot be told from a series by its shape.
+
+    Raises:
+        ValueError: If shapes, labels or axis do not fit, the kind is unknown, or no output is finite.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+        >>> check = gb.check_predictive(simulator, posterior, draws, seed=3)
+        >>> figure = gb.plots.predictive(check, x_o, axis=(years, "year"), labels=["hares", "lynx"])
+    """
+    x_o = np.asarray(x_o, float)
+    x, n_failed = _finite_runs("x", getattr(check_or_x, "x", check_or_x), x_o)
+    n_failed += int(getattr(check_or_x, "n_failed", 0))
+    before = None if prior_x is None else _finite_runs("prior_x", prior_x, x_o)[0]
+    kind = kind or ("coordinates" if x_o.ndim == 0 or (x_o.ndim == 1 and x_o.size <= MOST_COORDINATES) else "series")
+    draw = {"coordinates": _coordinates, "series": _series, "set": _sets}.get(kind)
+    if draw is None:
+        raise ValueError(f"kind is {kind!r}; expected 'coordinates', 'series', 'set' or None")
+    if kind != "coordinates" and x_o.ndim not in (1, 2):
+        raise ValueError(
+            f"x_o has shape {x_o.shape}; a {kind} has shape (T,) or (T, C). Pass a part or a summary of x."
+        )
+    columns = x_o.size if kind == "coordinates" else 1 if x_o.ndim == 1 else x_o.shape[1]
+    if columns > MOST_COORDINATES:
+        raise ValueError(f"{columns} panels are too many (at most {MOST_COORDINATES}); pass a part of x and x_o")
+    default = {"coordinates": "output", "series": "channel", "set": "coordinate"}[kind]
+    if labels is None:
+        labels = ["output"] if columns == 1 else [f"{default} {i + 1}" for i in range(columns)]
+    if len(labels) != columns:
+        raise ValueError(f"labels has {len(labels)} names {list(labels)}; expected {columns}, one per {default}")
+    shape = (-1, columns) if kind == "coordinates" else (-1, x_o.shape[0], columns)
+    x, before = x.reshape(shape), None if before is None else before.reshape(shape)
+    figure = draw(x, x_o.reshape(shape[1:]), axis, [plain(label) for label in labels], before)
+    if n_failed:
+        figure.suptitle(f"{n_failed} failed runs left out", fontsize=SMALL, x=0.01, ha="left")
+    return figure
+
+
+def rank_of(x: np.ndarray, x_o: np.ndarray) -> np.ndarray:
+    """Returns the share of outputs (m, D) that lie below the observation (D,), counting ties as half."""
+    return (x < x_o).mean(axis=0) + 0.5 * (x == x_o).mean(axis=0)
+
+
+def _finite_runs(name: str, x: Any, x_o: np.ndarray) -> tuple[np.ndarray, int]:
+    """Returns the outputs without a NaN or infinity, and how many had one."""
+    x = np.asarray(x, float)
+    if x.shape[1:] != x_o.shape:
+        raise ValueError(f"{name} has shape {x.shape}; expected (runs, *x_shape) with x_shape {x_o.shape} as in x_o")
+    ok = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+    if not ok.any():
+        raise ValueError(f"{name} has no finite output among {len(x)} runs; there is nothing to show")
+    return x[ok], int((~ok).sum())
+
+
+def _panels(n: int, height: float, most_columns: int) -> tuple[Any, list]:
+    """Makes n panels in rows; the unused ones are removed."""
+    columns = min(n, most_columns)
+    rows = -(-n // columns)
+    width = {1: 5.0, 2: 7.2}.get(columns, 2.5 * columns)
+    figure, axes = subplots(rows, columns, (width, height * rows + 0.3))
+    for ax in axes.flat[n:]:
+        ax.remove()
+    return figure, list(axes.flat[:n])
+
+
+def _coordinates(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+    """One density per coordinate, with the observation and its rank."""
+    figure, panels = _panels(len(labels), 1.9, 4)
+    ranks = rank_of(x, x_o)
+    for j, ax in enumerate(panels):
+        limits, bulk = (window(x[:, j], include=x_o[j], level=level) for level in (0.99, 0.9))
+        # A few wild runs must not shrink the others to a line.
+        limits = bulk if np.ptp(limits) > 8 * np.ptp(bulk) else limits
+        if before is not None:
+            wide = window(before[:, j], include=limits, level=0.9)
+            limits = wide if np.ptp(wide) < 6 * np.ptp(limits) else limits
+        # Counts and rates: where nothing is negative, neither is the density.
+        positive = min(part[:, j].min() for part in (x, x_o[None], before) if part is not None) >= 0
+        bounds = (0.0, np.inf) if positive else (-np.inf, np.inf)
+        grid = np.linspace(max(limits[0], bounds[0]), limits[1], 300)
+        if before is not None:
+            ax.fill_between(
+                grid, density(before[:, j], grid, bounds), color=PRIOR, alpha=0.35, linewidth=0, label="prior"
+            )
+        curve = density(x[:, j], grid, bounds)
+        ax.fill_between(grid, curve, color=POSTERIOR, alpha=0.25, linewidth=0)
+        ax.plot(grid, curve, color=POSTERIOR, linewidth=1.4, label="re-simulated")
+        ax.axvline(x_o[j], color=OBSERVED, linewidth=1.6, label="observed")
+        ax.set_ylim(0, max(1.08 * curve.max(), 1e-30))
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        few_ticks(ax.xaxis)
+        ax.set_xlabel(labels[j])
+        ax.set_title(f"{100 * ranks[j]:.0f} % below observed", fontsize=SMALL)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _series(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+    """One panel of bands per channel."""
+    times, time_label = _times(axis, len(x_o))
+    figure, panels = _panels(len(labels), 2.7, 2)
+    style = {"marker": "o", "markersize": 3.5} if len(x_o) <= 100 else {"linewidth": 1.2}
+    for c, ax in enumerate(panels):
+        q05, q25, q50, q75, q95 = np.quantile(x[:, :, c], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+        shown = [q05.min(), q95.max(), x_o[:, c].min(), x_o[:, c].max()]
+        for i, run in enumerate(x[:5, :, c]):
+            label = "single runs" if i == 0 else None
+            ax.plot(times, run, color=POSTERIOR, linewidth=0.6, alpha=0.6, label=label)
+            shown += [run.min(), run.max()]
+        ax.fill_between(times, q05, q95, color=POSTERIOR, alpha=0.18, linewidth=0, label="re-simulated 5-95 %")
+        ax.fill_between(times, q25, q75, color=POSTERIOR, alpha=0.32, linewidth=0, label="25-75 %")
+        ax.plot(times, q50, color=POSTERIOR, linewidth=1.6, label="median")
+        ax.plot(
+            times, x_o[:, c], color=OBSERVED, linestyle="none" if "marker" in style else "-", label="observed", **style
+        )
+        low, high = min(shown), max(shown)
+        if before is not None:
+            p05, p95 = np.quantile(before[:, :, c], [0.05, 0.95], axis=0)
+            ax.fill_between(times, p05, p95, color=PRIOR, alpha=0.15, linewidth=0, zorder=0, label="prior 5-95 %")
+            ax.plot(times, np.transpose([p05, p95]), color=PRIOR, linewidth=0.8, zorder=0)
+            # A prior that explodes must not flatten the data: show at most half as much again on either side.
+            reach = 0.5 * (high - low)
+            low, high = max(min(low, p05.min()), low - reach), min(max(high, p95.max()), high + reach)
+        pad = 0.05 * (high - low) or 1.0
+        nothing_negative = min(shown) >= 0
+        ax.set_ylim(max(low - pad, 0.0) if nothing_negative else low - pad, high + pad)
+        ax.margins(x=0.02)
+        ax.set_ylabel(labels[c])
+        ax.set_xlabel(time_label)
+        few_ticks(ax.xaxis, 6)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        names,
+        frameon=False,
+        fontsize=SMALL,
+        loc="outside lower center",
+        ncols=min(len(names), 6 if len(panels) > 1 else 3),
+    )
+    return figure
+
+
+def _times(axis: Any, length: int) -> tuple[np.ndarray, str]:
+    """Returns the times (T,) and their label."""
+    label = "index"
+    if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str):
+        axis, label = axis
+    times = np.arange(length) if axis is None else np.asarray(axis, float)
+    if times.shape != (length,):
+        raise ValueError(f"axis has shape {times.shape}; expected one time per step of x_o: ({length},)")
+    return times, plain(label if axis is None or label != "index" else "time")
+
+
+def _sets(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+    """Histograms of one run's trials, a band over the runs; two coordinates also as a scatter."""
+    columns = len(labels)
+    figure, panels = _panels(columns + (columns == 2), 2.4, 3)
+    for c, ax in enumerate(panels[:columns]):
+        limits = window(x[:, :, c].ravel(), include=x_o[:, c])
+        bins = np.linspace(limits[0], limits[1], int(np.clip(np.sqrt(len(x_o)) * 2, 8, 30)) + 1)
+        counts = np.array([np.histogram(run, bins)[0] for run in x[:, :, c]]) / len(x_o)
+        if before is not None:
+            prior = np.histogram(before[:, :, c], bins)[0] / before[:, :, c].size
+            ax.stairs(prior, bins, color=PRIOR, linewidth=1.2, label="prior")
+        q05, q95 = np.quantile(counts, [0.05, 0.95], axis=0)
+        ax.stairs(q95, bins, baseline=q05, fill=True, color=POSTERIOR, alpha=0.25, label="re-simulated 5-95 %")
+        ax.stairs(counts.mean(axis=0), bins, color=POSTERIOR, linewidth=1.4, label="mean")
+        ax.stairs(np.histogram(x_o[:, c], bins)[0] / len(x_o), bins, color=OBSERVED, linewidth=1.4, label="observed")
+        ax.set_ylim(0)
+        ax.set_xlabel(labels[c])
+        ax.set_ylabel("share of a run's trials")
+        few_ticks(ax.xaxis)
+    if columns == 2:
+        flat = x.reshape(-1, 2)
+        flat = flat[np.random.default_rng(0).permutation(len(flat))[:3000]]
+        panels[2].plot(*flat.T, ".", color=POSTERIOR, alpha=0.25, markersize=3, markeredgewidth=0)
+        panels[2].plot(*x_o.T, "o", color=OBSERVED, markersize=3)
+        panels[2].set_xlabel(labels[0])
+        panels[2].set_ylabel(labels[1])
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=4)
+    return figure

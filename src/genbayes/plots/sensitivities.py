@@ -1,0 +1,98 @@
+"""The picture of a sensitivity analysis: the posterior by every distance, and how far its predictions are off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..runtime.formatting import number, plain
+from .style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+MOST_PARAMETERS = 10
+# Misfit at which the colour ends.
+_DARKEST = 6.0
+
+
+def sensitivity(found: Any) -> matplotlib.figure.Figure:
+    """Shows every variant in a row: each parameter's 90 % interval, and the misfit of each part of the output.
+
+    The grey band is the 90 % interval of the given distance, the dot the mean. On the right, how far the observation
+    lies from the predictions, over how far two predictions of the given posterior lie apart: 1, white, is as one of
+    them. Bars on top: each part's share of the cost.
+
+    Args:
+        found: a `Sensitivity`, or anything with its attributes.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+
+    Example:
+        >>> figure = gb.plots.sensitivity(gb.sensitivity(posterior, seed=0))
+    """
+    names, variants, groups = found.names[:MOST_PARAMETERS], found.variants, found.groups
+    rows, columns = len(variants), len(names)
+    ratios = {"width_ratios": [1.0] * columns + [0.42 * len(groups) + 0.3], "height_ratios": [0.6, 0.27 * rows]}
+    size = (2.3 + 1.05 * columns + 0.45 * len(groups), 1.6 + 0.27 * rows)
+    figure, axes = subplots(2, columns + 1, size, gridspec_kw=ratios)
+    for ax in axes[0, :columns]:
+        ax.remove()
+    _intervals(axes[1, :columns], found, names)
+    _misfit(axes[0, columns], axes[1, columns], found)
+    hidden = len(found.names) - columns
+    if hidden:
+        figure.suptitle(f"{hidden} more parameter(s) not shown", fontsize=SMALL, x=0.01, ha="left")
+    return figure
+
+
+def _intervals(axes: Any, found: Any, names: Any) -> None:
+    """One panel a parameter; all share the rows."""
+    rows = np.arange(len(found.variants))
+    for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
+        low, high = np.array([np.quantile(v.draws.flat[:, k], [0.05, 0.95]) for v in found.variants]).T
+        ax.axvspan(low[0], high[0], color=PRIOR, alpha=0.25, linewidth=0)
+        for row, variant in enumerate(found.variants):
+            # A shift beyond what the sampler leaves uncertain, and beyond half the posterior's width.
+            moved = abs(found.shift[row, k]) > max(0.5, 3 * found.shift_error[row, k])
+            color = ACCENT if moved else POSTERIOR
+            ax.plot(
+                [low[row], high[row]], [row, row], color=color, linewidth=1.4, solid_capstyle="butt", gid=variant.name
+            )
+            ax.plot(found.mean[row, k], row, "o", color=color, markersize=3.2)
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_yticks(rows, [plain(v.name, 32) for v in found.variants] if k == 0 else [""] * len(rows))
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlabel(plain(name, 16), fontsize=SMALL)
+        ax.margins(x=0.08)
+        few_ticks(ax.xaxis, 2)
+
+
+def _misfit(top: Any, ax: Any, found: Any) -> None:
+    """A map of replicate distances, under bars of the shares of the cost."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("off", ["#ffffff", "#f3b48c", ACCENT])
+    columns = np.arange(len(found.groups))
+    level = np.log(np.clip(found.misfit, 1.0, _DARKEST)) / np.log(_DARKEST)
+    ax.imshow(level, aspect="auto", cmap=colours, vmin=0, vmax=1.15)
+    for row, column in np.ndindex(found.misfit.shape):
+        text = number(found.misfit[row, column], 2)
+        ax.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1.5, color="black")
+    ax.set_yticks([])
+    ax.set_xticks(columns, [plain(g.name, 22) for g in found.groups], rotation=40, ha="right", rotation_mode="anchor")
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(axis="x", length=0)
+    top.bar(columns, 100 * found.share, color=PRIOR, width=0.7)
+    for column, share in zip(columns, found.share, strict=True):
+        top.text(column, 100 * share, f"{100 * share:.0f}", ha="center", va="bottom", fontsize=SMALL - 1)
+    top.set_xlim(-0.5, len(columns) - 0.5)
+    top.set_ylim(0, 125 * max(found.share.max(), 0.01))
+    top.set_xticks([])
+    top.set_yticks([])
+    top.spines["left"].set_visible(False)
+    how = "new runs" if found.resimulated else "predictions"
+    top.set_title(f"share of the cost (%)\nand misfit of the {how}", fontsize=SMALL)

@@ -1,0 +1,135 @@
+"""What the pictures share: one quiet style, and the densities, windows and contour levels that they show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+PRIOR = "#9a9a9a"
+POSTERIOR = "#0072b2"  # Okabe-Ito blue: told from orange and grey with every kind of colour vision
+ACCENT = "#d55e00"  # Okabe-Ito vermillion, for the one thing a picture compares with
+OBSERVED = "#000000"
+SMALL = 8
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-3, 4),
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def subplots(
+    rows: int, columns: int, size: tuple[float, float], **options: Any
+) -> tuple[matplotlib.figure.Figure, Any]:
+    """Makes a figure outside pyplot, so that nothing has to be closed, and its axes as a 2-d array.
+
+    Args:
+        rows: Number of rows of axes.
+        columns: Number of columns of axes.
+        size: Width and height of the figure in inches.
+        **options: Passed to `Figure.subplots`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        message = "Plots need matplotlib, which is not installed. Install it with: pip install genbayes[plots]"
+        raise ImportError(message) from error
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout=options.pop("layout", "constrained"))
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, axes
+
+
+def few_ticks(axis: Any, count: int = 4) -> None:
+    """Leaves at most `count` intervals between the ticks of an x or y axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+
+
+def log_scale(ax: Any) -> None:
+    """Makes the y axis logarithmic with ticks at 1, 2 and 5 in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    ax.set_yscale("log")
+    axis = ax.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def window(
+    values: np.ndarray, bounds: Any = (-np.inf, np.inf), include: Any = None, level: float = 0.99
+) -> tuple[float, float]:
+    """Returns the range to show: the central mass of `values` and what must be included, padded, inside the bounds."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    if include is not None:
+        low, high = min(low, np.min(include)), max(high, np.max(include))
+    padding = 0.12 * (high - low)
+    if padding <= 1e-7 * abs(high):  # one draw, or a constant: show its surroundings
+        padding = 0.1 * abs(high) + 1e-3
+    return float(max(low - padding, min(low, bounds[0]))), float(min(high + padding, max(high, bounds[1])))
+
+
+def bandwidth(values: np.ndarray, dim: int = 1) -> float:
+    """Returns Silverman's bandwidth (1986) with the robust spread, so that a heavy tail does not blur the bulk."""
+    spread = np.std(values)
+    quarter, three = np.quantile(values, [0.25, 0.75])
+    if three > quarter:
+        spread = min(spread, (three - quarter) / 1.349)
+    return float(0.9 * max(spread, 1e-6 * (abs(quarter) + 1e-6)) * len(values) ** (-1 / (dim + 4)))
+
+
+def density(values: np.ndarray, grid: np.ndarray, bounds: Any = (-np.inf, np.inf), limit: int = 4000) -> np.ndarray:
+    """Returns the Gaussian kernel density of `values` (n,) on `grid` (m,), reflected at the finite bounds."""
+    values = values[:: max(1, len(values) // limit)]
+    width = bandwidth(values)
+    copies = [values] + [2 * bound - values for bound in bounds if np.isfinite(bound)]
+    result = sum(np.exp(-0.5 * ((grid[:, None] - copy) / width) ** 2).sum(axis=1) for copy in copies)
+    inside = (grid >= bounds[0]) & (grid <= bounds[1])
+    return np.where(inside, result, 0.0) / (len(values) * width * np.sqrt(2 * np.pi))
+
+
+def density_2d(x: np.ndarray, y: np.ndarray, bounds_x: Any, bounds_y: Any, bins: int = 96) -> tuple:
+    """Returns bin centres (bins,), (bins,), the smoothed density (bins, bins) [y, x], and its levels at 90 and 50 %.
+
+    The levels are quantiles of the density over the draws: exactly 90 and 50 % of the draws lie inside the contours.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    edges, sigma = [], []
+    # A kernel as wide as the marginals would fatten the ridge of a correlated posterior.
+    flat = np.std(x) == 0 or np.std(y) == 0
+    shrink = 1.0 if flat else np.sqrt(max(1 - np.corrcoef(x, y)[0, 1] ** 2, 0.01))
+    for values, bounds in ((x, bounds_x), (y, bounds_y)):
+        width = 1.3 * bandwidth(values, dim=2) * shrink
+        low, high = np.quantile(values, [0.001, 0.999])
+        low, high = max(low - 4 * width, min(low, bounds[0])), min(high + 4 * width, max(high, bounds[1]))
+        edges.append(np.linspace(low, high, bins + 1))
+        sigma.append(width / (high - low) * bins)
+    counts, _, _ = np.histogram2d(y, x, bins=[edges[1], edges[0]])
+    # "reflect" keeps the mass at a prior bound where the grid was cut; elsewhere the grid ends beyond the draws.
+    smooth = gaussian_filter(counts, (sigma[1], sigma[0]), mode="reflect")
+    columns, rows = (np.digitize(v, e[1:-1]) for v, e in ((x, edges[0]), (y, edges[1])))
+    levels = np.quantile(smooth[rows, columns], [0.1, 0.5])
+    centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    return centres[0], centres[1], smooth, levels

@@ -1,0 +1,288 @@
+"""Prior: named parameters over numpyro distributions, with an exact map to unconstrained coordinates."""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Bool, Float, Key, Num
+
+from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
+from .from_torch import convert_torch_prior
+from .parameter import Parameter, check_name
+
+
+class Prior:
+    """A prior over named parameters, each with its own numpyro distribution; immutable, hashable, equal by value.
+
+    Example:
+        >>> import numpyro.distributions as dist
+        >>> prior = Prior({"rate": dist.Gamma(2.0, 1.0), "delay": dist.Uniform(0.0, 5.0)})
+        >>> theta = prior.sample(100, seed=0)  # (100, 2)
+    """
+
+    def __init__(self, distributions: Mapping[Any, Any]):
+        """Check the distributions and lay out one coordinate per scalar.
+
+        Args:
+            distributions: parameter name to continuous distribution with `event_shape` () or (k,). A batch shape (k,)
+                is read as k independent coordinates of one parameter.
+
+        Raises:
+            TypeError: not a mapping, a name that is not a string, or a value that is not a numpyro distribution.
+            ValueError: no parameter, an unusable name, a discrete, matrix-valued or fixed distribution, or a support
+                without a bijection to the reals.
+        """
+        if not isinstance(distributions, Mapping):
+            raise TypeError(
+                f"`distributions` must be a mapping from name to numpyro distribution, got "
+                f"{type(distributions).__name__}. Write Prior({{'rate': dist.Gamma(2.0, 1.0)}})."
+            )
+        if not distributions:
+            raise ValueError("`distributions` is empty; expected at least one parameter, such as dist.Uniform(0, 1).")
+        self._parameters = tuple(Parameter(name, value) for name, value in distributions.items())
+        self._names = tuple(name for parameter in self._parameters for name in parameter.names)
+        repeated = sorted({name for name in self._names if self._names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"`distributions` gives two coordinates the same name: {repeated}. Rename a parameter.")
+        self._bounds = np.concatenate([parameter.bounds for parameter in self._parameters])
+        self._bounds.setflags(write=False)
+        self._description = json.dumps([parameter.describe() for parameter in self._parameters], sort_keys=True)
+
+    @classmethod
+    def uniform(
+        cls,
+        low: float | int | Sequence | Array | np.ndarray,
+        high: float | int | Sequence | Array | np.ndarray,
+        names: Sequence[str] | None = None,
+    ) -> "Prior":
+        """Return independent uniform priors.
+
+        Args:
+            low: lower limits, a scalar or (dim,).
+            high: upper limits, a scalar or (dim,).
+            names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+
+        Raises:
+            ValueError: limits that do not match each other or `names`, or not finite, or low >= high.
+        """
+        shapes = {np.shape(value) for value in (low, high)} - {()}
+        if len(shapes) > 1 or any(len(shape) > 1 for shape in shapes):
+            raise ValueError(
+                f"`low` and `high` must be scalars or sequences of one length, got shapes {np.shape(low)} and "
+                f"{np.shape(high)}."
+            )
+        length = shapes.pop()[0] if shapes else (1 if names is None else len(_check_names(names)))
+        lows, highs = (np.broadcast_to(np.asarray(value, np.float32), (length,)) for value in (low, high))
+        if not (np.isfinite(lows).all() and np.isfinite(highs).all() and (lows < highs).all()):
+            raise ValueError(
+                f"`low` must be below `high`, both finite; got low={lows.tolist()}, high={highs.tolist()}."
+            )
+        return cls._from_list([dist.Uniform(a, b) for a, b in zip(lows, highs, strict=True)], names)
+
+    @classmethod
+    def from_torch(cls, prior: Any, names: Sequence[str] | None = None) -> "Prior":
+        """Convert a prior written with `torch.distributions` or the sbi package; torch itself is not imported.
+
+        Args:
+            prior: a torch distribution, sbi's `BoxUniform` or `MultipleIndependent`, or a list of distributions.
+            names: one name per scalar parameter or vector-valued distribution; `theta_0`, `theta_1`, ... if not given.
+
+        Raises:
+            TypeError: a distribution that has no counterpart here.
+            ValueError: a number of names that does not match.
+        """
+        return cls._from_list(convert_torch_prior(prior), names)
+
+    @classmethod
+    def _from_list(cls, distributions: Sequence[dist.Distribution], names: Sequence[str] | None) -> "Prior":
+        if names is None:
+            names = [f"theta_{i}" for i in range(len(distributions))]
+        names = _check_names(names)
+        if len(names) != len(distributions):
+            shapes = [tuple(value.batch_shape + value.event_shape) for value in distributions]
+            raise ValueError(
+                f"`names` must have one entry per parameter: got {len(names)} ({', '.join(names)}), expected "
+                f"{len(distributions)} (parameters of shapes {shapes})."
+            )
+        return cls(dict(zip(names, distributions, strict=True)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name per coordinate; a vector-valued `mu` gives `mu[0]`, `mu[1]`, ..."""
+        return self._names
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates of `theta`."""
+        return len(self._names)
+
+    @property
+    def unconstrained_dim(self) -> int:
+        """Number of unconstrained coordinates; smaller than `dim` for a simplex."""
+        return sum(parameter.unconstrained_dim for parameter in self._parameters)
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Limits of the support, (dim, 2), with -inf and inf where there is none."""
+        return self._bounds
+
+    def sample(self, n: Any, *, seed: int, stream: int = PARAMETER_STREAM) -> Float[Array, "n dim"]:
+        """Draw parameters; row i depends on (seed, i) alone, not on `n`.
+
+        Args:
+            n: number of draws.
+            seed: integer in [0, 2**32).
+            stream: draws of different streams are independent (see `seeds`).
+
+        Returns:
+            Draws of shape (n, dim).
+
+        Raises:
+            ValueError: `n` is negative, or `seed` out of range.
+        """
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}; write int(n).")
+        # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
+        length = max(16, 1 << max(n - 1, 0).bit_length())
+        return _sample_rows(self, length, jax.random.key(check_seed(seed)), stream)[:n]
+
+    def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
+        """Draw one parameter vector (dim,) from a JAX key; traceable."""
+        keys = jax.random.split(key, len(self._parameters))
+        parts = [
+            jnp.reshape(parameter.distribution.sample(keys[i]), (parameter.dim,))
+            for i, parameter in enumerate(self._parameters)
+        ]
+        return jnp.concatenate(parts).astype(float)
+
+    def log_density(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        """Return the log prior density, -inf outside the support and never NaN; traceable.
+
+        Args:
+            theta: parameters (..., dim) in the prior's own units.
+
+        Returns:
+            Log density, shape (...).
+
+        Raises:
+            ValueError: the last axis of `theta` is not `dim`.
+        """
+        parts = self._over_parameters("log_density", theta, "(d)->()")
+        return functools.reduce(jnp.add, parts)
+
+    def contains(self, theta: Num[Array | np.ndarray, "..."]) -> Bool[Array, "..."]:
+        """Tell for each parameter vector (..., dim) whether it lies in the support; shape (...).
+
+        Raises:
+            ValueError: the last axis of `theta` is not `dim`.
+        """
+        parts = self._over_parameters("contains", theta, "(d)->()")
+        return functools.reduce(jnp.logical_and, parts)
+
+    def check_inside(self, theta: Any) -> None:
+        """Raise ValueError naming the first parameter of `theta` (..., dim) that lies outside the prior's support."""
+        outside = np.argwhere(~np.atleast_1d(self.contains(theta)))
+        if not len(outside):
+            return
+        row = np.atleast_2d(np.asarray(theta))[tuple(outside[0])]
+        low, high = self._bounds.T
+        named = [
+            f"{name} = {value:.6g} not in [{a:.6g}, {b:.6g}]"
+            for name, value, a, b in zip(self._names, row, low, high, strict=True)
+            if not a <= value <= b
+        ]
+        raise ValueError(
+            f"`theta` has {len(outside)} row(s) outside the prior's support, the first at index "
+            f"{tuple(int(i) for i in outside[0])}: {', '.join(named) or row}. Nothing was simulated there; keep theta "
+            f"inside, or widen the prior and simulate again."
+        )
+
+    def to_unconstrained(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        """Map parameters (..., dim) inside the support to real vectors (..., unconstrained_dim); traceable.
+
+        A value on the edge of the support maps to a large finite number; one outside gives NaN.
+
+        Raises:
+            ValueError: the last axis of `theta` is not `dim`.
+        """
+        return jnp.concatenate(self._over_parameters("to_unconstrained", theta, "(d)->(u)"), axis=-1)
+
+    def from_unconstrained(self, u: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        """Map real vectors (..., unconstrained_dim) to parameters (..., dim); traceable.
+
+        Raises:
+            ValueError: the last axis of `u` is not `unconstrained_dim`.
+        """
+        return jnp.concatenate(self._over_parameters("from_unconstrained", u, "(u)->(d)"), axis=-1)
+
+    def log_density_unconstrained(self, u: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+        """Return the log density of the unconstrained coordinates, log prior(theta(u)) + log |d theta / d u|.
+
+        Args:
+            u: real vectors (..., unconstrained_dim).
+
+        Returns:
+            Log density, shape (...); -inf where theta(u) overflows or underflows.
+
+        Raises:
+            ValueError: the last axis of `u` is not `unconstrained_dim`.
+        """
+        return functools.reduce(jnp.add, self._over_parameters("log_density_unconstrained", u, "(u)->()"))
+
+    def describe(self) -> list[dict]:
+        """Return one JSON-able dictionary per parameter: its name, distribution class and settings as lists."""
+        return json.loads(self._description)
+
+    def _over_parameters(self, method: str, value: Any, signature: str) -> list[Array]:
+        if signature.startswith("(u)"):
+            sizes = [parameter.unconstrained_dim for parameter in self._parameters]
+            parts = _split_last_axis("u", value, sizes, "unconstrained coordinates")
+        else:
+            sizes = [parameter.dim for parameter in self._parameters]
+            parts = _split_last_axis("theta", value, sizes, ", ".join(self._names))
+        return _apply(self, method, signature, parts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prior) and self._description == other._description
+
+    def __hash__(self) -> int:
+        return hash(self._description)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{p.name}: {type(p.distribution).__name__}" for p in self._parameters)
+        return f"Prior({inner})"
+
+
+def _check_names(names: Sequence[str]) -> list[str]:
+    if isinstance(names, str):
+        raise TypeError(f"`names` must be a sequence of strings, got the string {names!r}. Write [{names!r}].")
+    checked = [check_name(name) for name in names]
+    repeated = sorted({name for name in checked if checked.count(name) > 1})
+    if repeated:
+        raise ValueError(f"`names` must differ from each other, got {repeated} more than once.")
+    return checked
+
+
+def _split_last_axis(argument: str, value: Any, sizes: list[int], meaning: str) -> list[Array]:
+    array = jnp.asarray(value, dtype=float)
+    expected = sum(sizes)
+    if array.ndim == 0 or array.shape[-1] != expected:
+        raise ValueError(f"`{argument}` has shape {array.shape}; expected (..., {expected}), that is: {meaning}.")
+    stops = np.cumsum(sizes)[:-1].tolist()
+    return jnp.split(array, stops, axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "method", "signature"))
+def _apply(prior: Prior, method: str, signature: str, parts: list[Array]) -> list[Array]:
+    pairs = zip(prior._parameters, parts, strict=True)
+    return [jnp.vectorize(getattr(parameter, method), signature=signature)(part) for parameter, part in pairs]
+
+
+@functools.partial(jax.jit, static_argnames=("prior", "length", "stream"))
+def _sample_rows(prior: Prior, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
+    return jax.vmap(lambda row: prior.sample_one(row_key(key, row, stream)))(jnp.arange(length))

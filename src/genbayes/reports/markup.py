@@ -1,0 +1,82 @@
+"""The building blocks of a report's page: sections, tables and inline pictures, every text escaped."""
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ..runtime.formatting import number
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report.
+
+    Attributes:
+        title: plain text.
+        body: HTML, such as `paragraph`, `table` and `picture` return.
+        level: of what it found, "ok", "care" or "bad"; the verdict on top is no better.
+    """
+
+    title: str
+    body: str
+    level: str = "ok"
+
+
+def composed(title: str, parts: Iterable[str], level: str = "ok") -> Section:
+    """A section of paragraphs, tables and pictures, one below the other."""
+    return Section(title, "\n".join(parts), level)
+
+
+def paragraph(text: str) -> str:
+    """Returns a paragraph of plain text."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def section(heading: str, content: str) -> str:
+    """Returns a section; `content` is HTML, the heading plain text."""
+    return f"<section>\n<h2>{html.escape(heading)}</h2>\n{content}\n</section>"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Returns a table in its own scroll container: the first column names the row; numbers are right-aligned."""
+    rows = [tuple(row) for row in rows]
+    kinds = [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
+    classes = [' class="number"' if kind else "" for kind in kinds]
+    head = "".join(f'<th scope="col"{c}>{html.escape(name)}</th>' for name, c in zip(header, classes, strict=True))
+    lines = []
+    for row in rows:
+        text = [html.escape(number(value, 4) if isinstance(value, float) else str(value)) for value in row]
+        cells = "".join(f"<td{c}>{value}</td>" for value, c in zip(text[1:], classes[1:], strict=True))
+        lines.append(f'<tr><th scope="row">{text[0]}</th>{cells}</tr>')
+    body = "\n".join(lines)
+    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a cell is a number, also one already formatted, with its error or count, or the dash of a missing one."""
+    text = re.sub(r"( ± \S+)?( \(\d+\))?$", "", str(value)).replace(",", "")
+    try:
+        return value == "-" or float(text) is not None
+    except ValueError:
+        return False
+
+
+def picture(caption: str, figure: Any, dpi: int = 144) -> str:
+    """Returns one inline PNG of at most 256 colours on a white card."""
+    from PIL import Image  # comes with matplotlib
+
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, format="png", dpi=dpi)
+    image = Image.open(raw).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    data = base64.b64encode(small.getvalue()).decode("ascii")
+    text, width = html.escape(caption), round(image.width * 96 / dpi)
+    wide = ' class="wide"' if width > 640 else ""  # on a phone such a picture scrolls instead of shrinking
+    return (
+        f'<figure><div class="card"><img{wide} width="{width}" alt="{text}" src="data:image/png;base64,{data}"></div>\n'
+        f"<figcaption>{text}</figcaption></figure>"
+    )

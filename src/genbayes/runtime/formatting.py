@@ -1,0 +1,18 @@
+"""Numbers and names as text for a reader."""
+
+import numpy as np
+
+
+def number(value: float | np.floating, digits: int = 3) -> str:
+    """Formats a number for reading: `digits` significant digits, no exponent for everyday sizes."""
+    if not np.isfinite(value):
+        return "-"
+    size = 0 if value == 0 else int(np.floor(np.log10(abs(value))))
+    if -4 < size < 6:
+        return f"{value:,.{max(0, digits - 1 - size)}f}"
+    return f"{value:.{digits - 1}e}"
+
+
+def plain(name: str, length: int = 40) -> str:
+    """Shortens a long name, and keeps matplotlib from reading a dollar as mathematics."""
+    return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")

@@ -1,0 +1,195 @@
+"""`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..costs.cost import Cost
+from ..priors.prior import Prior
+from ..runtime.counts import checked_count
+from ..runtime.outcome import Outcome
+from ..runtime.timing import stopwatch
+from .draws import Draws
+from .smc import SMC
+from .target import Sampler, Target
+
+
+class GibbsPosterior:
+    """p(theta | x_o) proportional to exp(-beta cost(theta, x_o)) prior(theta) (Bissiri, Holmes, Walker 2016).
+
+    Another observation or beta is another `GibbsPosterior` of the same cost; nothing is simulated, trained or compiled
+    for it.
+
+    Args:
+        prior: over the parameters that the cost knows, in its order.
+        cost: from `fit_cost`, `load` or `Cost.exact`.
+        x_o: the observation, in the form of one output of the simulator.
+        beta: inverse temperature, in 1 / units of the distance; there is no right value, and no default.
+        conditions: known conditions of the observation (a mapping from name to value), where the simulator takes them.
+
+    Raises:
+        ValueError: x_o has another shape or holds NaN or infinities; beta is not a positive number; the prior's
+            parameters are not the cost's.
+
+    Example:
+        >>> posterior = gb.GibbsPosterior(prior, cost, x_o, beta=100.0)
+        >>> draws = posterior.sample(4000, seed=0)
+    """
+
+    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float | None = None, *, conditions: Any = None):
+        if not isinstance(prior, Prior):
+            raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
+        if not isinstance(cost, Cost):
+            raise TypeError(
+                f"cost must be a genbayes.Cost (from fit_cost, load or Cost.exact), got {type(cost).__name__}."
+            )
+        if prior.names != cost.names:
+            raise ValueError(
+                f"the prior has the parameters ({', '.join(prior.names)}), but the cost was fitted for "
+                f"({', '.join(cost.names)}): use the prior of the simulations, in the same order."
+            )
+        self.prior = prior
+        self.cost = cost
+        self.beta = _checked_beta(beta, cost.distance.units)
+        self._x = cost.check_observation(x_o)
+        self._conditions = _checked_conditions(cost, conditions)
+        self.outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        beta_now = jnp.asarray(self.beta, jnp.float32)
+        self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
+
+    @property
+    def x_o(self) -> np.ndarray:
+        """The observation."""
+        return np.asarray(self._x)
+
+    @property
+    def conditions(self) -> dict[str, float]:
+        """The known conditions of the observation."""
+        return dict(zip(self.cost.condition_names, np.asarray(self._conditions).tolist(), strict=True))
+
+    def cost_at(self, theta: Any) -> Float[Array, "..."]:
+        """The cost of parameters (..., dim) for this observation, in units of the distance.
+
+        Raises:
+            ValueError: a parameter lies outside the prior's support, where there were no simulations to learn from.
+        """
+        self.prior.check_inside(theta)
+        return self.cost(theta, self._x, self._conditions)
+
+    def log_density(self, theta: Any) -> Float[Array, "..."]:
+        """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
+        prior = self.prior.log_density(theta)
+        # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.
+        inside = jnp.isfinite(prior)
+        somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
+        safe = jnp.where(
+            inside[..., None], jnp.asarray(theta, jnp.float32), jnp.broadcast_to(somewhere, jnp.shape(theta))
+        )
+        return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
+
+    def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
+        """Draws from the posterior.
+
+        Args:
+            n: number of draws, rounded up to a multiple of the sampler's chains.
+            seed: the same seed gives the same draws.
+            sampler: `SMC()` if not given; `NUTS()` for many correlated draws of one mode.
+
+        Raises:
+            ValueError: n is not a positive whole number.
+            TypeError: sampler is not a sampler.
+        """
+        n = checked_count("n", n)
+        sampler = SMC() if sampler is None else sampler
+        if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
+        with stopwatch() as seconds:
+            sampled = sampler.run(self._target, n, key=jax.random.key(seed))
+        return Draws(
+            theta=sampled.theta,
+            cost=sampled.cost,
+            names=self.prior.names,
+            beta=self.beta,
+            x_o=self.x_o,
+            conditions=self.conditions,
+            sampler=sampler.name,
+            seed=seed,
+            statistics=sampled.statistics,
+            seconds=seconds,
+            sampler_outcome=Outcome.joined([self.outcome, sampled.outcome]),
+        )
+
+
+# Many observations share one prior and cost; the answer is the same for all.
+@functools.lru_cache(maxsize=8)
+def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
+    """A prior that reaches beyond the simulated parameters asks the network about places that it has not seen."""
+    simulated = cost.settings.get("theta_range")
+    if simulated is None:
+        return Outcome()
+    low, high = np.asarray(simulated)
+    theta = np.asarray(prior.sample(1000, seed=0))
+    outside = float(np.mean(np.any((theta < low) | (theta > high), axis=1)))
+    # n simulations of the same prior leave about 2 dim / n of it outside their range.
+    if outside < 0.05 + 4 * prior.dim / cost.settings["simulations"]:
+        return Outcome()
+    return Outcome(
+        (
+            f"{outside:.0%} of the prior lies outside the range of the simulated parameters, where the cost is a "
+            "guess: use the prior of the simulations, or simulate again under this one.",
+        )
+    )
+
+
+def _checked_conditions(cost: Cost, conditions: Any) -> Float[Array, " c"]:
+    values = cost.check_conditions(conditions)
+    if values.ndim != 1 or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"conditions must be {len(cost.condition_names)} finite number(s), those of the one observation, got "
+            f"{np.asarray(values).tolist()}."
+        )
+    return values
+
+
+def _judge_conditions(cost: Cost, conditions: Float[Array, " c"]) -> Outcome:
+    """Nothing was simulated beyond the range of the simulated conditions."""
+    low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
+    if len(low) != len(conditions):
+        return Outcome()
+    return Outcome(
+        tuple(
+            f"The condition {name} = {value:.6g} lies outside the simulated range {a:.6g} to {b:.6g}, where the cost "
+            "is a guess: simulate again under conditions that cover it."
+            for name, value, a, b in zip(cost.condition_names, np.asarray(conditions), low, high, strict=True)
+            if not a <= value <= b
+        )
+    )
+
+
+def _checked_beta(beta: float | None, units: str) -> float:
+    if beta is None:
+        raise TypeError(
+            "beta is missing, and has no default: it says how strongly the cost speaks against the prior (unit: 1 / "
+            f"({units})). Try a ladder such as 1, 10, 100, and compare the cost of the draws with the replicate "
+            "distance of check_predictive: beyond the smallest beta at which they meet, a larger one gains little."
+        )
+    if isinstance(beta, bool | str) or np.ndim(beta) != 0:
+        raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
+    value = float(np.asarray(beta))
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(
+            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in "
+            f"units of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
+        )
+    # Below the least normal number the arithmetic may round to 0.
+    limits = np.finfo(np.float32)
+    if not float(limits.tiny) <= value <= float(limits.max):
+        raise ValueError(
+            f"beta must lie between {limits.tiny:.2g} and {limits.max:.2g}, for densities are computed in float32, got "
+            f"{value!r} (in 1 / ({units})): measure the outputs in other units, or scale the distance."
+        )
+    return value

@@ -1,0 +1,152 @@
+"""Ranks of the true parameters of held-out simulations among the draws of their posteriors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import binom
+
+from ..costs.cost import Cost
+from ..priors.prior import Prior
+from ..simulations.rows import Simulations
+from .held_out import held_out_rows
+from .smc import SMC
+from .stack import GibbsPosteriors
+from .stacked import StackedDraws
+
+# Many observations, of which only ranks are wanted: few particles, few moves at each rest.
+RANK_SAMPLER = SMC(populations=2, min_particles=200, final_moves=2, max_stages=2000)
+# Held-out simulations without which no share is counted.
+LEAST_ROWS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Simulations that stand for observations whose parameters are known.
+
+    Attributes:
+        theta: (m, dim), the true parameters.
+        x: (m, *x_shape), what they simulated.
+        conditions: (m, c), or None where there are none.
+        cost: (m,), of the true parameter to its own output.
+        messages: what is wrong with the rows.
+    """
+
+    theta: Float[np.ndarray, "m dim"]
+    x: np.ndarray
+    conditions: np.ndarray | None
+    cost: Float[np.ndarray, " m"]
+    messages: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prior: Prior, cost: Cost, simulations: Simulations, most: int, seed: int) -> "HeldOut":
+        """At most `most` rows that the cost was not fitted on.
+
+        Raises:
+            ValueError: fewer than 20 rows can be used, or they are not of this prior.
+        """
+        if simulations.prior and simulations.prior != prior.describe():
+            raise ValueError(
+                "simulations were drawn from another prior: the true parameters must be draws of the prior that the "
+                "posterior is computed with. Simulate a few hundred anew from it."
+            )
+        if simulations.names != prior.names:
+            raise ValueError(f"simulations has the parameters {simulations.names}, but the prior {prior.names}.")
+        found, fitted = held_out_rows(cost, simulations, LEAST_ROWS)
+        messages = ()
+        if fitted:
+            messages = (
+                "The simulations are those that the cost was fitted on, so the coverage is somewhat too good, and beta "
+                "too large: simulate a few hundred with another seed, or leave some out of the fit.",
+            )
+        if len(found) < LEAST_ROWS:
+            raise ValueError(
+                f"{len(found)} held-out simulations that succeeded are too few to count coverage; give 200, at least "
+                f"{LEAST_ROWS}."
+            )
+        rows = np.sort(np.random.default_rng(seed).permutation(found)[:most])
+        theta, x = simulations.theta[rows], simulations.x[rows]
+        known = simulations.conditions[rows] if simulations.condition_names else None
+        return cls(theta, x, known, np.asarray(cost(theta, x, known), np.float64), messages)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """The level at which each credible set begins to hold the true parameter.
+
+    Attributes:
+        joint: (m, b), of the sets of highest density.
+        by_parameter: (m, b, dim), of the central intervals of each parameter.
+        messages: what is wrong with the rows or with the draws.
+    """
+
+    joint: Float[np.ndarray, "m b"]
+    by_parameter: Float[np.ndarray, "m b dim"]
+    messages: tuple[str, ...]
+
+
+def ranks_of_truth(
+    prior: Prior,
+    cost: Cost,
+    held_out: HeldOut,
+    betas: Sequence[float] | np.ndarray,
+    *,
+    n: int,
+    seed: int,
+    sampler: SMC | None = None,
+    progress: bool = True,
+) -> Ranks:
+    """Samples the posteriors of held-out outputs at every beta, and ranks the true parameters among the draws.
+
+    Jointly the level is the share of draws of higher density; for each parameter twice the rank's distance from the
+    middle. The half draw that is added keeps both unbiased where the true parameter is one more draw.
+
+    Args:
+        prior: that the held-out simulations were drawn from.
+        cost: fitted on other simulations.
+        held_out: see `HeldOut.of`.
+        betas: ascending.
+        n: draws from each posterior.
+        seed: of the draws.
+        sampler: few particles and moves, if not given.
+        progress: show a progress bar.
+    """
+    stack = GibbsPosteriors(prior, cost, held_out.x, betas, conditions=held_out.conditions)
+    draws = stack.sample(n, seed=seed, sampler=RANK_SAMPLER if sampler is None else sampler, progress=progress)
+    messages = held_out.messages
+    if np.mean(draws.suspect) > 0.1:
+        messages += (
+            f"{np.mean(draws.suspect):.0%} of the posteriors of held-out simulations are not well sampled: raise n.",
+        )
+    return Ranks(*_levels(prior, draws, held_out), messages)
+
+
+def _levels(
+    prior: Prior, draws: StackedDraws, held_out: HeldOut
+) -> tuple[Float[np.ndarray, "m b"], Float[np.ndarray, "m b dim"]]:
+    theta = held_out.theta
+    m, b = draws.theta.shape[:2]
+    n = draws.theta.shape[2] * draws.theta.shape[3]
+    values, costs = draws.theta.reshape(m, b, n, -1), draws.cost.reshape(m, b, n)
+    joint, single = np.zeros((m, b)), np.zeros((m, b, theta.shape[1]))
+    for i in range(m):
+        advantage = np.asarray(prior.log_density(values[i]), np.float64) - float(prior.log_density(theta[i]))
+        advantage -= draws.betas[:, None] * (costs[i].astype(np.float64) - held_out.cost[i])
+        joint[i] = (np.sum(advantage > 0, axis=1) + 0.5) / (n + 1)
+        below = (np.sum(values[i] < theta[i], axis=1) + 0.5) / (n + 1)
+        single[i] = np.abs(2 * below - 1)
+    return joint, single
+
+
+def checked_levels(levels: Sequence[float] | np.ndarray) -> Float[np.ndarray, " levels"]:
+    """Levels of credible sets, or ValueError."""
+    values = np.asarray(levels, float).reshape(-1)
+    if not len(values) or not np.all((values > 0) & (values < 1)):
+        raise ValueError(f"levels must be probabilities between 0 and 1, such as 0.9; got {levels!r}.")
+    return values
+
+
+def band(levels: Float[np.ndarray, " levels"], m: int, probability: float = 0.95) -> Float[np.ndarray, "2 levels"]:
+    """Where the coverage of m held-out simulations lies with a probability, if each level is right."""
+    return np.stack(binom.interval(probability, m, levels)) / m

@@ -1,0 +1,190 @@
+"""`GibbsPosteriors`: many observations at several inverse temperatures, sampled in one compiled program."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..costs.cost import Cost
+from ..priors.prior import Prior
+from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
+from ..runtime.outcome import Outcome
+from ..runtime.progress import progress_bar
+from ..runtime.timing import stopwatch
+from .posterior import GibbsPosterior
+from .smc import SMC, Ladders
+from .stacked import StackedDraws
+from .target import Sampler, Targets
+
+# Particles at work at one time. More would not be quicker (they fill the caches), and the memory beside the draws
+# themselves is proportional to it.
+PARTICLES_AT_ONCE = 16_384
+
+
+class GibbsPosteriors:
+    """The Gibbs posteriors of many observations, each at every one of some inverse temperatures.
+
+    One tempered run an observation passes through all its betas, and as many observations as fit are run side by side:
+    a new observation or beta compiles nothing.
+
+    Args:
+        prior: over the parameters that the cost knows, in its order.
+        cost: from `fit_cost`, `load` or `Cost.exact`.
+        x_o: observations (m, *x_shape).
+        beta: one inverse temperature or ascending ones (b,), in 1 / units of the distance; every observation is
+            sampled at every one.
+        conditions: known conditions (m, c), or a mapping from name to (m,) values, where the simulator takes them.
+
+    Raises:
+        ValueError: observations, betas or conditions that `GibbsPosterior` would not take, with the number of the
+            observation; betas that do not ascend.
+
+    Example:
+        >>> stack = gb.GibbsPosteriors(prior, cost, recordings, beta=[10.0, 100.0])
+        >>> draws = stack.sample(2000, seed=0)
+        >>> draws.draws(17).summary()
+    """
+
+    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: Any = None, *, conditions: Any = None):
+        betas = [beta] if beta is None or np.ndim(beta) == 0 else list(beta)
+        if not betas:
+            raise ValueError("beta is empty: give one inverse temperature, or several in ascending order.")
+        x_o = np.asarray(x_o)
+        if x_o.ndim != len(cost.x_shape) + 1 or not len(x_o):
+            raise ValueError(
+                f"x_o has shape {x_o.shape}, expected a stack of observations (m, "
+                f"{', '.join(map(str, cost.x_shape))}). For a single one write x_o[None], or use GibbsPosterior."
+            )
+        known = _stacked_conditions(cost, conditions, len(x_o))
+        # The first observation at each beta: prior, cost and betas are checked as for one.
+        one = [GibbsPosterior(prior, cost, x_o[0], value, conditions=_named(cost, known[0])) for value in betas]
+        self.betas = np.asarray([posterior.beta for posterior in one])
+        if np.any(np.diff(self.betas) <= 0):
+            raise ValueError(f"beta must ascend, got {self.betas.tolist()}: write beta=sorted(set(beta)).")
+        with np.errstate(over="ignore"):
+            values = x_o.astype(np.float32) if x_o.dtype.kind in "fiub" else x_o
+        bad = [] if values.dtype.kind != "f" else np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
+        if len(bad):
+            raise ValueError(
+                f"x_o has NaN or infinite values (in float32) in {len(bad)} of {len(values)} observations, the first "
+                f"is number {bad[0]}. Fill the gaps, or leave these observations out."
+            )
+        self.prior = prior
+        self.cost = cost
+        self.x_o = values
+        self.conditions = known
+        self.outcome = Outcome(tuple(dict.fromkeys(one[0].outcome.messages)))
+
+    def __repr__(self) -> str:
+        return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
+
+    def __len__(self) -> int:
+        return len(self.x_o)
+
+    def posterior(self, i: int, j: int = -1) -> GibbsPosterior:
+        """The posterior of observation `i` at the `j`-th beta (the highest if not given)."""
+        known = _named(self.cost, self.conditions[i])
+        return GibbsPosterior(self.prior, self.cost, self.x_o[i], float(self.betas[j]), conditions=known)
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        sampler: Sampler | None = None,
+        at_once: int = PARTICLES_AT_ONCE,
+        progress: bool = True,
+    ) -> StackedDraws:
+        """Draws from every posterior.
+
+        The draws of an observation depend on the seed, the sampler and its number only, not on its companions.
+
+        Args:
+            n: number of draws of each posterior, rounded up to a multiple of the sampler's populations.
+            seed: the same seed gives the same draws.
+            sampler: `SMC()` if not given.
+            at_once: bound on the particles at work at a time, so on the memory beside the draws themselves; at least
+                one observation is.
+            progress: show a progress bar.
+
+        Raises:
+            ValueError: n or at_once is not a positive whole number.
+            TypeError: sampler is not SMC.
+        """
+        n, at_once = checked_count("n", n), checked_count("at_once", at_once)
+        sampler = SMC() if sampler is None else sampler
+        if not isinstance(sampler, SMC):
+            raise TypeError(
+                f"sampler must be genbayes.SMC(...), got {sampler!r}: only tempering passes all betas; for other "
+                "samplers use posterior(i, j).sample(...)."
+            )
+        particles = sampler.populations * max(-(-n // sampler.populations), sampler.min_particles)
+        size = int(np.clip(at_once // particles, 1, len(self)))
+        key = jax.random.key(seed)
+        parts: list[Ladders] = []
+        with stopwatch() as seconds, progress_bar("sampling observations", len(self), progress) as advance:
+            for first in range(0, len(self), size):
+                # The last rows again where a chunk is not full: another shape would compile another program.
+                rows = np.minimum(np.arange(first, first + size), len(self) - 1)
+                count = min(size, len(self) - first)
+                parts.append(sampler.run_ladders(self._targets(rows), n, key=key, first=first, count=count))
+                advance(count)
+        messages = {}
+        for i, j in np.ndindex(len(self), len(self.betas)):
+            part = parts[i // size]
+            acceptance, reached = part.acceptance[i % size, j], part.reached[i % size, j]
+            if texts := sampler.judge(
+                float(acceptance.mean()), float(reached.min()), np.float32(self.betas[j])
+            ).messages:
+                messages[i, j] = texts
+        return StackedDraws(
+            theta=np.concatenate([part.theta for part in parts]),
+            cost=np.concatenate([part.cost for part in parts]),
+            names=self.prior.names,
+            betas=self.betas,
+            x_o=self.x_o,
+            log_evidence=np.concatenate([part.log_evidence for part in parts]),
+            acceptance=np.concatenate([part.acceptance for part in parts]),
+            stages=np.concatenate([part.stages for part in parts]),
+            sampler=sampler.name,
+            seed=seed,
+            seconds=seconds,
+            messages=messages,
+            conditions=self.conditions,
+            condition_names=self.cost.condition_names,
+            prior_outcome=self.outcome,
+        )
+
+    def _targets(self, rows: np.ndarray) -> Targets:
+        embedded = _embed_all(self.cost.form, jnp.asarray(self.x_o[rows]))
+        betas = jnp.asarray(self.betas, jnp.float32)
+        return Targets(self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior)
+
+
+@compiled
+def _embed_all(form: Any, x_o: Float[Array, "m ..."]) -> Any:
+    return jax.vmap(form.embed)(x_o)
+
+
+def _stacked_conditions(cost: Cost, conditions: Any, m: int) -> Float[np.ndarray, "m c"]:
+    if isinstance(conditions, Mapping):
+        conditions = {name: np.asarray(values, np.float32) for name, values in conditions.items()}
+        if set(conditions) == set(cost.condition_names):
+            conditions = np.stack([conditions[name] for name in cost.condition_names], axis=-1)
+    values = np.asarray(cost.check_conditions(conditions))
+    if not cost.condition_names:
+        return np.zeros((m, 0), np.float32)
+    if values.shape != (m, len(cost.condition_names)) or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"conditions must be finite numbers, those of each of {m} observations, of shape "
+            f"({m}, {len(cost.condition_names)}), got shape {values.shape}."
+        )
+    return values
+
+
+def _named(cost: Cost, values: Float[np.ndarray, " c"]) -> dict[str, float] | None:
+    return dict(zip(cost.condition_names, values.tolist(), strict=True)) if cost.condition_names else None

@@ -1,0 +1,201 @@
+"""The rows of one job while it runs: what is to do, what came back, and what has been written."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from .executors import Result
+from .rows import OK, Simulations, from_record, output_problem, reason_code
+from .store import PENDING, SimulationStore
+
+# So many outputs of another shape than the store's, and none that fits, mean another simulator.
+_MISFITS = 10
+
+
+class Recorder:
+    """Collects results in any order and keeps a store, if there is one, up to date.
+
+    Attributes:
+        header: attributes of the store.
+        inputs: parameters and, after them, known conditions (n, dim + c) of the job.
+        rows: rows that are to be run (m,).
+        numbers: those of every row's random numbers (n,), its own if not given.
+    """
+
+    def __init__(
+        self,
+        header: dict[str, Any],
+        inputs: np.ndarray,
+        store: SimulationStore | None,
+        retry_failed: bool,
+        *,
+        numbers: np.ndarray | None = None,
+    ):
+        self.header = header
+        self.inputs = inputs
+        self.numbers = np.arange(len(inputs)) if numbers is None else numbers
+        self._store = store
+        self._status = np.full(len(inputs), PENDING, np.int32)
+        self._x: np.ndarray | None = None
+        self._reasons: list[str] = list(header["reasons"])
+        self._output_shape: tuple[int, ...] | None = None
+        self._seconds = 0.0
+        if store is not None:
+            self._load(store)
+        redo = self._status != OK if retry_failed else self._status == PENDING
+        self.rows = np.flatnonzero(redo)
+        self._order = iter(self.rows.tolist())
+        self._next = next(self._order, None)
+        self._waiting: dict[int, np.ndarray | str] = {}
+        self._confirmed = self._output_shape is None
+        self._misfits: list[Result] = []
+        self._n_new_failed = 0
+
+    @property
+    def n_failed(self) -> int:
+        """Failures in this call so far."""
+        return self._n_new_failed
+
+    def one_done(self) -> tuple[int, np.ndarray] | None:
+        """A row of the store that succeeded, with its output; None where there is none."""
+        done = np.flatnonzero(self._status == OK)
+        return None if self._x is None or not len(done) else (int(done[0]), self._x[done[0]])
+
+    def expect(self, output_shape: tuple[int, ...]) -> None:
+        """Fix the shape of one output before anything runs.
+
+        Raises:
+            ValueError: the store has outputs of another shape.
+        """
+        if self._output_shape is None:
+            self._fix_shape(output_shape)
+        elif self._output_shape != output_shape:
+            raise self._wrong_store(output_shape)
+        self._confirmed = True
+
+    def add(self, results: list[Result]) -> None:
+        """Take results in; writes them once the shape of one output is known.
+
+        Raises:
+            ValueError: the store has outputs of another shape.
+        """
+        if self._output_shape is not None:
+            self._commit(results)
+            return
+        # The first success IN THE ORDER OF ROWS fixes the shape, whichever worker is faster.
+        self._waiting.update(results)
+        ready: list[Result] = []
+        while self._next in self._waiting and self._output_shape is None:
+            row = self._next
+            outcome = self._waiting.pop(row)
+            ready.append((row, outcome))
+            if isinstance(outcome, np.ndarray) and outcome.size and output_problem(outcome) is None:
+                self._fix_shape(outcome.shape)
+            self._next = next(self._order, None)
+        if self._output_shape is not None:
+            ready += list(self._waiting.items())
+            self._waiting.clear()
+        self._commit(ready)
+
+    def finish(self) -> None:
+        """Settle what was held back, once every row has come back.
+
+        Raises:
+            ValueError: the store has outputs of another shape.
+        """
+        if len(self._misfits) > 1 and len(self._misfits) == len(self.rows):
+            raise self._wrong_store(np.shape(self._misfits[0][1]))
+        self._confirmed = True
+        self._commit(self._misfits)
+
+    def close(self, seconds: float) -> None:
+        """Note the seconds that this call took."""
+        self._seconds += seconds
+        if self._store is not None and len(self.rows):
+            self._store.add_seconds(seconds)
+
+    def result(self) -> Simulations:
+        """Return the simulations.
+
+        Raises:
+            RuntimeError: all of them failed.
+        """
+        if not (self._status == OK).any():
+            counts = Counter(self._reasons[code] for code in self._status)
+            listed = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
+            names = [*self.header["names"], *self.header.get("condition_names", ())]
+            raise RuntimeError(
+                f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
+                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
+                f"theta to see why."
+            )
+        record = {"inputs": self.inputs, "x": self._x, "status": self._status, "reasons": self._reasons}
+        return from_record({**self.header, **record, "seconds": self._seconds})
+
+    def _load(self, store: SimulationStore) -> None:
+        record = store.read(len(self.inputs))
+        # Not bit by bit: another device or JAX version may round differently.
+        size = np.abs(self.inputs).max(axis=0)
+        if not (np.abs(record["inputs"] - self.inputs) <= 1e-5 * size).all():
+            raise ValueError(
+                f"`store`: the parameters in {store.path} differ from those that this prior and seed give now, perhaps "
+                f"because of another JAX or numpyro version. Give another path to `store`, or read it with "
+                f"Simulations.open."
+            )
+        self.inputs = record["inputs"]
+        self._status = record["status"]
+        self._reasons = list(record["reasons"])
+        self._seconds = record["seconds"]
+        if store.x_shape is not None:
+            self._x = record["x"]
+            self._output_shape = tuple(record.get("output_shape", store.x_shape))
+
+    def _fix_shape(self, output_shape: tuple[int, ...]) -> None:
+        self._output_shape = output_shape
+        self._x = np.full((len(self.inputs), *(output_shape or (1,))), np.nan, np.float32)
+        if self._store is not None:
+            self._store.create_outputs(output_shape)
+
+    def _commit(self, results: list[Result]) -> None:
+        results = sorted(results, key=lambda result: result[0])
+        problems = [self._problem(outcome) for _, outcome in results]
+        if not self._confirmed:
+            self._confirmed = None in problems
+            held = [isinstance(outcome, np.ndarray) and outcome.shape != self._output_shape for _, outcome in results]
+            if self._confirmed:
+                misfits, self._misfits = self._misfits, []
+                self._commit(misfits)
+            else:
+                self._misfits += [result for result, wait in zip(results, held, strict=True) if wait]
+                if len(self._misfits) >= _MISFITS:
+                    raise self._wrong_store(np.shape(self._misfits[0][1]))
+                results = [result for result, wait in zip(results, held, strict=True) if not wait]
+                problems = [self._problem(outcome) for _, outcome in results]
+        if not results:
+            return
+        rows = np.array([row for row, _ in results])
+        self._status[rows] = [reason_code(problem, self._reasons) for problem in problems]
+        self._n_new_failed += len(problems) - problems.count(None)
+        if self._x is not None:
+            for (row, outcome), problem in zip(results, problems, strict=True):
+                self._x[row] = np.nan if problem is not None else outcome
+        if self._store is not None:
+            x = None if self._x is None else self._x[rows]
+            self._store.write(rows, x, self._status[rows], self._reasons)
+
+    def _problem(self, outcome: np.ndarray | str) -> str | None:
+        if isinstance(outcome, str):
+            return outcome
+        if outcome.size == 0:
+            return "the output is empty"
+        if self._output_shape is not None and outcome.shape != self._output_shape:
+            return f"wrong output shape {outcome.shape}, expected {self._output_shape}"
+        return output_problem(outcome)
+
+    def _wrong_store(self, output_shape: tuple[int, ...]) -> ValueError:
+        path = self._store.path if self._store is not None else ""
+        return ValueError(
+            f"`store`: {path} has outputs of shape {self._output_shape}, this simulator gives {output_shape}. Give "
+            f"another path to `store`, or the simulator that the store was made with."
+        )

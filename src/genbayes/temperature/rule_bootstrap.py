@@ -1,0 +1,251 @@
+"""`bootstrap`: the beta whose posterior is as wide as the best parameters scatter over resampled trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..costs.cost import Cost
+from ..priors.prior import Prior
+from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
+from ..runtime.outcome import Outcome
+from ..sampling.posterior import GibbsPosterior
+from ..sampling.target import Target
+from .choice import Choice
+
+ASSUMES = (
+    "Assumes that the trials of the observation are independent and many enough to stand for their population; the "
+    "simulator's own noise need not be right, but the posterior is about the best parameters of this distance, be the "
+    "simulator right or wrong."
+)
+_STEPS = 60
+_STARTS = 4
+_CANDIDATES = 1000
+_LEAST = 20
+
+
+@dataclass(frozen=True)
+class Minimisers:
+    """Best parameters of resampled observations, in unconstrained coordinates u.
+
+    Attributes:
+        u: (r, d).
+        left: how much lower the cost would still be at the foot of the parabola there, (r,).
+        fall: how far the cost lies below that of a typical draw of the prior, (r,).
+        gradient: of the cost of the observation itself there, (r, d).
+        hessian: of the same, (r, d, d).
+        prior_gradient: of the log prior density of u there, (r, d).
+    """
+
+    u: Float[np.ndarray, "r d"]
+    left: Float[np.ndarray, " r"]
+    fall: Float[np.ndarray, " r"]
+    gradient: Float[np.ndarray, "r d"]
+    hessian: Float[np.ndarray, "r d d"]
+    prior_gradient: Float[np.ndarray, "r d"]
+
+
+def bootstrap(
+    prior: Prior,
+    cost: Cost,
+    x_o: Any,
+    *,
+    resamples: int = 200,
+    n: int = 2000,
+    seed: int,
+    conditions: Mapping[str, float] | None = None,
+) -> Choice:
+    """Chooses beta by score matching of the posterior to the best parameters of resampled trials.
+
+    The trials of x_o are drawn anew with replacement, and the cost of each such set is minimised, from the best of many
+    prior draws by damped Newton steps, all in one compiled program. The posterior of x_o is proportional to
+    exp(-beta D(u)) pi(u) in unconstrained coordinates u, where its density vanishes at infinity. Its Fisher divergence
+    from the distribution of the minimisers u_1, ..., u_r is, up to a constant (Hyvarinen 2005),
+
+        mean over b of [ 2 Laplacian(log density) + |gradient(log density)|^2 ](u_b),
+
+    a parabola in beta with its least value at
+
+        beta = sum_b [ Laplacian D + grad D . grad log pi ](u_b) / sum_b | grad D(u_b) |^2
+
+    (Matsubara, Knoblauch, Briol, Oates 2022, for generalised posteriors). Derivatives are with respect to coordinates
+    in which the minimisers have unit covariance, so that no parameter's units weigh more than another's.
+
+    Args:
+        prior: over the parameters that the cost knows.
+        cost: of a distance of sets of trials (MMD, EnergyDistance, SlicedWasserstein, or one of your own that does not
+            look at their order).
+        x_o: the observation, (trials, trial_dim).
+        resamples: how many sets of trials.
+        n: draws of the posterior at the chosen beta, to compare its widths with the scatter of the minimisers.
+        seed: of resampling, starts and draws.
+        conditions: known conditions of the observation, where the simulator takes them.
+
+    Returns:
+        The choice; its interval is from resampling the minimisers.
+
+    Raises:
+        ValueError: x_o is not a set of at least two trials, or the cost depends on their order; fewer than 20
+            resamples; or most minimisers lie at the bounds of the prior, or where the cost has no minimum.
+
+    Example:
+        >>> choice = gb.temperature.bootstrap(prior, cost, trials, seed=0)
+    """
+    resamples = checked_count("resamples", resamples)
+    if resamples < _LEAST:
+        raise ValueError(f"resamples must be at least {_LEAST}, better 200, got {resamples}.")
+    x_o = np.asarray(cost.check_observation(x_o))
+    rng = np.random.default_rng(seed)
+    _check_trials(prior, cost, x_o, conditions, rng)
+    sets = x_o[rng.integers(0, len(x_o), (resamples, len(x_o)))]
+    posterior = GibbsPosterior(prior, cost, x_o, 1.0, conditions=conditions)
+    known = np.asarray(list(posterior.conditions.values()), np.float32)
+    target = Target(cost.form, cost.embed(x_o), jnp.asarray(known), jnp.ones(()), prior)
+    starts = prior.to_unconstrained(prior.sample(_CANDIDATES, seed=seed))
+    found = Minimisers(*(np.asarray(part, np.float64) for part in _minimise(target, jnp.asarray(sets), starts)))
+    theta = np.asarray(prior.from_unconstrained(jnp.asarray(found.u, jnp.float32)), np.float64)
+    at_bounds = _at_bounds(prior, theta)
+    done = np.isfinite(found.left) & (found.left < 1e-2 * found.fall) & (np.linalg.eigvalsh(found.hessian)[:, 0] > 0)
+    messages = _judge(at_bounds, ~at_bounds & ~done, resamples)
+    kept = ~at_bounds & done
+    if kept.sum() < max(_LEAST, resamples // 2):
+        raise ValueError(
+            f"Only {kept.sum()} of {resamples} resampled observations have a minimum of the cost inside the prior "
+            f"({at_bounds.sum()} lie at its bounds): the scatter of the others says little. Widen the prior, or use "
+            "the rule calibrated."
+        )
+    slope, square = _moments(found, kept)
+    beta = float(slope.sum() / square.sum())
+    if not (np.isfinite(beta) and beta > 0):
+        raise ValueError(
+            f"the score match gives beta = {beta:.4g}: the prior pulls harder than the cost holds. Use calibrated."
+        )
+    again = rng.integers(0, kept.sum(), (1000, int(kept.sum())))
+    chosen = slope[again].sum(axis=1) / square[again].sum(axis=1)
+    draws = GibbsPosterior(prior, cost, x_o, beta, conditions=conditions).sample(n, seed=seed)
+    ratio = draws.flat.std(axis=0) / theta[kept].std(axis=0)
+    told = ", ".join(f"{name} {value:.2f}" for name, value in zip(prior.names, ratio, strict=True))
+    messages += _judge_shape(prior, ratio) + list(draws.outcome.messages)
+    return Choice(
+        rule="bootstrap",
+        beta=beta,
+        interval=(float(np.quantile(chosen, 0.025)), float(np.quantile(chosen, 0.975))),
+        finding=(
+            f"At beta {beta:.4g} the posterior is as wide as the best parameters of {kept.sum()} resampled "
+            f"observations scatter; width of the posterior over their standard deviation: {told}."
+        ),
+        assumes=ASSUMES,
+        units=cost.distance.units,
+        names=prior.names,
+        evidence={"minimisers": theta[kept], "draws": draws.flat, "width_ratio": ratio, "at_bounds": theta[at_bounds]},
+        outcome=Outcome(tuple(messages)),
+    )
+
+
+def _check_trials(
+    prior: Prior, cost: Cost, x_o: np.ndarray, conditions: Mapping[str, float] | None, rng: np.random.Generator
+) -> None:
+    if x_o.ndim != 2 or len(x_o) < 2:
+        raise ValueError(
+            f"x_o has shape {x_o.shape}; the bootstrap resamples independent trials, of shape (trials, trial_dim) with "
+            "at least 2 trials. For a single vector or time series use noise_floor or calibrated."
+        )
+    theta = prior.sample(20, seed=0)
+    here, turned = (np.asarray(cost(theta, x, conditions)) for x in (x_o, x_o[rng.permutation(len(x_o))]))
+    if not np.allclose(here, turned, rtol=1e-3, atol=1e-3 * np.std(here)):
+        raise ValueError(
+            f"the cost by {cost.distance.name} changes with the order of the trials, so x_o is not a set of "
+            "independent trials to it: the bootstrap needs a distance of sets (MMD, EnergyDistance, SlicedWasserstein)."
+        )
+
+
+@compiled
+def _minimise(target: Target, sets: Float[Array, "r trials trial_dim"], starts: Float[Array, "s d"]) -> tuple:
+    """The minimisers of all sets, one set after another; what `Minimisers` holds."""
+
+    def one(x: Float[Array, "trials trial_dim"]) -> tuple[Array, ...]:
+        resampled = eqx.tree_at(lambda t: t.embedded, target, target.form.embed(x), is_leaf=lambda leaf: leaf is None)
+        values = jax.vmap(resampled.cost)(starts)
+        values = jnp.where(jnp.isfinite(values), values, jnp.inf)
+        best = starts[jnp.argsort(values)[:_STARTS]]
+        ends, lowest, left = jax.vmap(lambda u: _descend(resampled, u))(best)
+        winner = jnp.argmin(lowest)
+        u = ends[winner]
+        derivatives = jax.grad(target.cost)(u), jax.hessian(target.cost)(u), jax.grad(target.log_prior)(u)
+        return u, left[winner], jnp.nanmedian(values) - lowest[winner], *derivatives
+
+    return jax.lax.map(one, sets, batch_size=32)
+
+
+def _descend(target: Target, start: Float[Array, " d"]) -> tuple[Array, Array, Array]:
+    """Newton's method with curvatures taken as positive, damped until the cost falls (Levenberg 1944)."""
+
+    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+        u, value, damping = carry
+        new = u - _newton_step(target, u, damping)
+        new_value = target.cost(new)
+        better = new_value <= value
+        u, value = jnp.where(better, new, u), jnp.where(better, new_value, value)
+        return (u, value, jnp.clip(damping * jnp.where(better, 0.3, 5.0), 1e-6, 1e6)), None
+
+    first = (start, target.cost(start), jnp.asarray(1e-2))
+    (u, value, _), _ = jax.lax.scan(step, first, None, length=_STEPS)
+    # What a last whole step would gain by the parabola there.
+    left = jnp.abs(jnp.dot(jax.grad(target.cost)(u), _newton_step(target, u, jnp.asarray(1e-6)))) / 2
+    return u, value, left
+
+
+def _newton_step(target: Target, u: Float[Array, " d"], damping: Float[Array, ""]) -> Float[Array, " d"]:
+    curvatures, axes = jnp.linalg.eigh(jax.hessian(target.cost)(u))
+    sizes = jnp.abs(curvatures) + damping * jnp.max(jnp.abs(curvatures)) + 1e-30
+    step = axes @ ((jax.grad(target.cost)(u) @ axes) / sizes)
+    # In unconstrained coordinates a few units are a long way.
+    return step / jnp.maximum(1.0, jnp.linalg.norm(step) / 2)
+
+
+def _moments(
+    found: Minimisers, kept: Float[np.ndarray, " r"] | np.ndarray
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Numerator and denominator of beta for each minimiser, in coordinates in which they have unit covariance."""
+    factor = np.linalg.cholesky(np.atleast_2d(np.cov(found.u[kept].T)) + 1e-12 * np.eye(found.u.shape[1]))
+    gradient, prior_gradient = found.gradient[kept] @ factor, found.prior_gradient[kept] @ factor
+    laplacian = np.einsum("ji,bjk,ki->b", factor, found.hessian[kept], factor)
+    return laplacian + np.sum(gradient * prior_gradient, axis=1), np.sum(gradient**2, axis=1)
+
+
+def _at_bounds(prior: Prior, theta: Float[np.ndarray, "r dim"]) -> np.ndarray:
+    """Which parameters lie within a thousandth of the prior's width of one of its bounds."""
+    low, high = np.quantile(np.asarray(prior.sample(4000, seed=0)), [0.05, 0.95], axis=0)
+    away = np.minimum(theta - prior.bounds[:, 0], prior.bounds[:, 1] - theta)
+    return np.any(away < 1e-3 * (high - low), axis=1)
+
+
+def _judge(at_bounds: np.ndarray, lost: np.ndarray, resamples: int) -> list[str]:
+    messages = []
+    if at_bounds.mean() > 0.05:
+        messages.append(
+            f"{at_bounds.sum()} of {resamples} resampled observations cost least at the bounds of the prior; they are "
+            "left out, and the scatter of the others is too small. Widen the prior, if it may be."
+        )
+    if lost.mean() > 0.05:
+        messages.append(
+            f"The search found no clear minimum for {lost.sum()} of {resamples} resampled observations; they are left "
+            "out. The cost may be flat in some direction: a parameter that the distance does not see."
+        )
+    return messages
+
+
+def _judge_shape(prior: Prior, ratio: Float[np.ndarray, " dim"]) -> list[str]:
+    apart = [f"{name} ({value:.2f})" for name, value in zip(prior.names, ratio, strict=True) if not 0.5 < value < 2]
+    if not apart:
+        return []
+    return [
+        f"The posterior's widths over the scatter of the minimisers are far from 1 for {', '.join(apart)}: one beta "
+        "cannot match all directions, and this one is a compromise."
+    ]

@@ -1,0 +1,210 @@
+"""`calibrated`: the beta whose credible sets hold the parameters of held-out simulations at their nominal rate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.interpolate import PchipInterpolator
+
+from ..costs.cost import Cost
+from ..priors.prior import Prior
+from ..runtime.counts import checked_count
+from ..runtime.outcome import Outcome
+from ..sampling.ranks import HeldOut, Ranks, band, checked_levels, ranks_of_truth
+from ..sampling.smc import SMC
+from ..simulations.rows import Simulations
+from .choice import Choice, checked_grid
+
+ASSUMES = (
+    "Assumes that the observation is like the simulations: the sets are right on average over simulated outputs of the "
+    "whole prior, and nothing is known of an observation that the simulator could not have made."
+)
+LEVELS = (0.5, 0.8, 0.9)
+BETAS = 16
+# Levels of the coverage curve at the chosen beta.
+CURVE = np.linspace(0.05, 0.95, 19)
+_RESAMPLED = 400
+
+
+def calibrated(
+    prior: Prior,
+    cost: Cost,
+    simulations: Simulations,
+    betas: Sequence[float] | np.ndarray | None = None,
+    *,
+    levels: Sequence[float] = LEVELS,
+    rows: int = 200,
+    n: int = 400,
+    seed: int,
+    sampler: SMC | None = None,
+    progress: bool = True,
+) -> Choice:
+    """Chooses the largest beta whose credible sets still cover held-out parameters at their nominal rate.
+
+    Each held-out output is taken as an observation, whose parameter is known, and its posteriors are sampled at the
+    whole grid. The set of level q holds the share q of the draws with the highest density; it covers where the true
+    parameter's density is among them. From small to large beta the sets first cover by the prior alone (which is
+    calibrated, and useless), then too often, then, past the calibrated beta, too seldom. Among the betas beyond the
+    largest excess, the one with the smallest mean over levels of (coverage - q)^2 / (q (1 - q)) is chosen (Syring and
+    Martin 2019 calibrate one level for one data set by the bootstrap; here many simulated data sets take its place).
+
+    Args:
+        prior: that the simulations were drawn from.
+        cost: from a fit on OTHER simulations; coverage of rows that it was fitted on is too good.
+        simulations: held-out ones, such as `simulate(simulator, prior, 200, seed=...)` with a seed of their own, or a
+            part that was left out of the fit. Rows that the cost is known to have been fitted on are left out.
+        betas: ascending grid, in 1 / units of the distance; if not given, geometric, of 16 betas around what
+            independent normal noise in every coordinate would need.
+        levels: of the credible sets, between 0 and 1.
+        rows: most held-out simulations to use.
+        n: draws from each posterior.
+        seed: of rows and draws.
+        sampler: few particles and moves, if not given, for only ranks among the draws are needed.
+        progress: show a progress bar.
+
+    Returns:
+        The choice; its interval holds the betas chosen from 95 % of resampled sets of rows.
+
+    Raises:
+        ValueError: fewer than 20 held-out simulations, those of another prior, levels that are no probabilities, or
+            fewer than two betas.
+
+    Example:
+        >>> held_out = gb.simulate(simulator, prior, 200, seed=1)
+        >>> choice = gb.temperature.calibrated(prior, cost, held_out, seed=0)
+    """
+    quantiles = np.sort(checked_levels(levels))
+    checked_count("rows", rows)
+    given = None if betas is None else checked_grid(betas)
+    held_out = HeldOut.of(prior, cost, simulations, rows, seed)
+    grid = _default_betas(prior, cost, held_out) if given is None else given
+    found = ranks_of_truth(prior, cost, held_out, grid, n=n, seed=seed, sampler=sampler, progress=progress)
+    return _choose(grid, found, quantiles, prior.names, cost.distance.units)
+
+
+def _default_betas(prior: Prior, cost: Cost, held_out: HeldOut) -> Float[np.ndarray, " b"]:
+    """From where the data begin to speak to beyond size / noise, where noise is the cost of the true parameters.
+
+    For the mean of D squared errors of variance s^2 that is D / (2 s^2), the calibrated beta.
+    """
+    x, own = held_out.x, held_out.cost
+    theta = np.asarray(prior.sample(len(x), seed=0))
+    spread = np.abs(np.asarray(cost(theta, x, held_out.conditions), np.float64) - own)
+    spread = float(np.median(spread[np.isfinite(spread)]))
+    noise = float(np.median(own[np.isfinite(own)]))
+    if not spread > 0:
+        raise ValueError("the cost is the same for all parameters, or not finite: there is nothing to choose beta by.")
+    size = x[0].size
+    top = 20 * max(size, prior.dim) / noise if noise > 0 else np.inf
+    top = min(max(top, 100 / spread), 1e5 / spread)
+    return np.geomspace(min(1 / spread, top / 100), top, BETAS)
+
+
+def _choose(
+    betas: Float[np.ndarray, " b"],
+    ranks: Ranks,
+    levels: Float[np.ndarray, " levels"],
+    names: tuple[str, ...],
+    units: str,
+) -> Choice:
+    joint, single = ranks.joint, ranks.by_parameter
+    m = len(joint)
+    covered = (joint[:, None] <= levels[None, :, None]).astype(float)
+    coverage = covered.mean(axis=0)
+    logs = np.linspace(np.log(betas[0]), np.log(betas[-1]), 400)
+    place = _best(logs, _along(betas, coverage, logs)[None], levels)[0]
+    beta = float(np.exp(logs[place]))
+    counts = np.random.default_rng(0).multinomial(m, np.full(m, 1 / m), size=_RESAMPLED) / m
+    resampled = np.einsum("rm,mlb->rlb", counts, covered)
+    chosen = np.exp(logs[_best(logs, _along(betas, resampled, logs), levels)])
+    curve = _along(betas, (joint[:, None] <= CURVE[None, :, None]).mean(axis=0), np.log([beta]))[:, 0]
+    by_parameter = np.stack(
+        [
+            _along(betas, (single[:, None, :, j] <= CURVE[None, :, None]).mean(axis=0), np.log([beta]))[:, 0]
+            for j in range(len(names))
+        ]
+    )
+    reached = _along(betas, coverage, np.log([beta]))[:, 0]
+    told = ", ".join(f"{q:.0%}: {share:.1%}" for q, share in zip(levels, reached, strict=True))
+    finding = f"At beta {beta:.4g} the credible sets held the true parameters of {m} held-out simulations at ({told})."
+    messages = [*ranks.messages, *_judge(betas, place / (len(logs) - 1), levels, reached, by_parameter, names, m)]
+    return Choice(
+        rule="calibrated",
+        beta=beta,
+        interval=(float(np.quantile(chosen, 0.025)), float(np.quantile(chosen, 0.975))),
+        finding=finding,
+        assumes=ASSUMES,
+        units=units,
+        names=names,
+        evidence={
+            "betas": betas,
+            "levels": levels,
+            "coverage": coverage,
+            "curve_levels": CURVE,
+            "curve": curve,
+            "curve_by_parameter": by_parameter,
+            "band": band(CURVE, m),
+            "ranks": joint,
+            "parameter_ranks": single,
+            "rows": np.asarray(m),
+        },
+        outcome=Outcome(tuple(messages)),
+    )
+
+
+def _judge(
+    betas: Float[np.ndarray, " b"],
+    place: float,
+    levels: Float[np.ndarray, " levels"],
+    reached: Float[np.ndarray, " levels"],
+    by_parameter: Float[np.ndarray, "dim curve"],
+    names: tuple[str, ...],
+    m: int,
+) -> list[str]:
+    messages = []
+    if place > 0.99:
+        messages.append(
+            f"The sets still cover at the highest beta, {betas[-1]:.4g}: give a grid (betas) that goes further up."
+        )
+    if place < 0.01:
+        messages.append(
+            f"The sets cover too seldom even at the smallest beta, {betas[0]:.4g}: give a grid (betas) that goes "
+            "further down. If it stays so, the network is wrong where held-out simulations lie: simulate more."
+        )
+    # One false alarm in a hundred for all levels together, more or less: they share their rows.
+    low, high = band(levels, m, 0.99)
+    for q, share, a, b in zip(levels, reached, low, high, strict=True):
+        if not a <= share <= b:
+            messages.append(
+                f"No beta makes all levels right: at this one the {q:.0%} sets cover {share:.1%}. The shape of the "
+                "posterior is not that of the errors; choose the level that matters to you (levels)."
+            )
+    low, high = band(CURVE, m, 1 - 0.01 / (len(names) * len(CURVE)))
+    for name, curve in zip(names, by_parameter, strict=True):
+        away = np.where(curve < low, curve - low, np.where(curve > high, curve - high, 0.0))
+        worst = int(np.argmax(np.abs(away)))
+        if away[worst]:
+            side = "too seldom" if away[worst] < 0 else "too often"
+            messages.append(
+                f"The central intervals of {name} alone cover {side} at this beta (level {CURVE[worst]:.0%}: "
+                f"{curve[worst]:.1%}): one beta for all parameters cannot mend that."
+            )
+    return messages
+
+
+def _along(
+    betas: Float[np.ndarray, " b"], values: Float[np.ndarray, "... b"], logs: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, "... k"]:
+    """Interpolates between betas, without overshooting."""
+    return PchipInterpolator(np.log(betas), values, axis=-1)(logs)
+
+
+def _best(
+    logs: Float[np.ndarray, " k"], coverage: Float[np.ndarray, "sets levels k"], levels: Float[np.ndarray, " levels"]
+) -> Any:
+    """Position of the chosen beta; see `calibrated`."""
+    excess = coverage - levels[None, :, None]
+    loss = np.mean(excess**2 / (levels * (1 - levels))[None, :, None], axis=1)
+    widest = np.argmax(excess.mean(axis=1), axis=1)
+    return np.argmin(np.where(np.arange(len(logs))[None] >= widest[:, None], loss, np.inf), axis=1)

@@ -1,0 +1,296 @@
+import sys
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import genbayes as gb
+from genbayes.command_line.observations import read_observation
+from genbayes.command_line.problem import read_problem
+from genbayes.command_line.stages import as_output
+from genbayes.costs.fitting import default_config
+
+MODULE = """
+import jax.numpy as jnp
+import numpyro.distributions as dist
+import genbayes
+
+def simulate(theta, rng):
+    return theta + 0.1 * rng.normal(size=2)
+
+def distance(x, x_target):
+    return jnp.max(jnp.abs(x - x_target))
+
+prior = genbayes.Prior({"a": dist.Normal(0.0, 1.0), "b": dist.Normal(0.0, 1.0)})
+number = 3
+"""
+PRIOR = """
+[prior]
+rate = { distribution = "LogNormal", loc = 0.0, scale = 0.5 }
+delay = { distribution = "Uniform", low = 0.0, high = 5.0 }
+"""
+DISTANCE = '[distance]\nname = "MeanSquaredError"\nscale = "prior_predictive"\n'
+HEAD = 'simulator = "model_for_problems:simulate"\n'
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "model_for_problems.py").write_text(MODULE)
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_read(text):
+        path = tmp_path / "predator.toml"
+        path.write_text(text)
+        return read_problem(path)
+
+    return write_and_read
+
+
+def test_everything_that_the_file_says_arrives(read, tmp_path):
+    (tmp_path / "x_o.csv").write_text("hare;lynx\n1.5;2.5\n")
+    problem = read(
+        HEAD
+        + 'name = "p"\n'
+        + PRIOR
+        + 'w = { distribution = "Normal", loc = [0.0, 1.0], scale = 2 }\n'
+        + DISTANCE
+        + "[fit]\n"
+        'members = 2\nlearning_rate = 1\nmethod = "general"\nembedding = "series"\n'
+        '[observation]\nfile = "x_o.csv"\n[sample]\nbeta = [1, 10.0]\nn = 7\nsampler = "nuts"\n'
+        '[report]\nlabels = ["a", "b"]\naxis = "year"\naxis_values = [1, 2]\nkind = "series"\n'
+    )
+    assert problem.name == "p"
+    assert problem.prior.names == ("rate", "delay", "w[0]", "w[1]")
+    described = problem.prior.describe()
+    assert described[0]["distribution"] == "LogNormal"
+    assert described[0]["settings"]["scale"] == 0.5
+    np.testing.assert_array_equal(problem.prior.bounds[1], [0.0, 5.0])
+    assert isinstance(problem.distance, gb.distances.MeanSquaredError)
+    assert problem.distance.scale is None
+    assert problem.x_o is not None
+    np.testing.assert_array_equal(problem.x_o, [1.5, 2.5])
+    # Settings that the file leaves out are those of the general network, not of FitConfig.
+    assert problem.fit == replace(default_config(problem.distance, "general"), members=2, learning_rate=1.0)
+    assert problem.fit != gb.FitConfig(members=2, learning_rate=1.0)
+    assert (problem.method, problem.embedding) == ("general", "series")
+    assert (problem.sample.beta, problem.sample.n, problem.sample.sampler) == ((1.0, 10.0), 7, "nuts")
+    assert (problem.report.labels, problem.report.axis, problem.report.kind) == (("a", "b"), "year", "series")
+    assert problem.report.axis_values == (1.0, 2.0)
+    assert problem.simulator(np.zeros(2), np.random.default_rng(0)).shape == (2,)
+
+
+CONDITIONS = '[conditions]\ngain = { distribution = "Uniform", low = 0.5, high = 2.0 }\n'
+
+
+def test_known_conditions_and_those_of_the_observation(read):
+    observation = "[observation]\nvalues = [1.0, 2.0]\nconditions = { gain = 2 }\n"
+    problem = read(HEAD + PRIOR + CONDITIONS + DISTANCE + observation)
+    assert problem.conditions is not None
+    assert problem.conditions.names == ("gain",)
+    assert problem.x_o_conditions == {"gain": 2.0}
+    of_the_module = read(HEAD + 'conditions = "model_for_problems:prior"\n' + PRIOR + DISTANCE)
+    assert of_the_module.conditions is not None
+    assert of_the_module.conditions.names == ("a", "b")
+
+
+def test_a_prior_and_a_distance_of_the_module(read):
+    problem = read(
+        HEAD
+        + 'prior = "model_for_problems:prior"\n[distance]\nfunction = "model_for_problems:distance"\nunits = "mV"\n'
+    )
+    assert problem.prior.names == ("a", "b")
+    assert problem.distance.units == "mV"
+    assert float(problem.distance(jnp.array([0.0, 1.0]), jnp.array([0.5, -2.0]))) == 3.0
+    assert problem.x_o is None
+    assert problem.name == "predator"
+
+
+def test_another_folder_brings_another_module_of_the_same_name(read, tmp_path):
+    first = read(HEAD + PRIOR + DISTANCE).simulator
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model_for_problems.py").write_text("def simulate(theta, rng):\n    return 'the other'\n")
+    (other / "p.toml").write_text(HEAD + PRIOR + DISTANCE)
+    assert read_problem(other / "p.toml").simulator(None, None) == "the other"
+    assert first(np.zeros(2), np.random.default_rng(0)).shape == (2,)
+
+
+ERRORS = {
+    "not toml": ("name = predator", "not valid TOML"),
+    "no simulator": (PRIOR + DISTANCE, 'simulator: is missing. Add simulator = "module:function"'),
+    "no prior": (HEAD + DISTANCE, "prior: is missing"),
+    "no distance": (HEAD + PRIOR, "distance: is missing"),
+    "unknown table": (HEAD + PRIOR + DISTANCE + "[fits]\nmembers = 1", "fits: is not a key here; did you mean fit?"),
+    "simulator form": ('simulator = "simulate"\n' + PRIOR + DISTANCE, "must be of the form"),
+    "simulator type": ("simulator = 3\n" + PRIOR + DISTANCE, "simulator: must be text in quotes, got 3"),
+    "no module": ('simulator = "nowhere_xyz:f"\n' + PRIOR + DISTANCE, "there is no module 'nowhere_xyz'"),
+    "no function": ('simulator = "model_for_problems:run"\n' + PRIOR + DISTANCE, "has no 'run'. It has "),
+    "no callable": ('simulator = "model_for_problems:number"\n' + PRIOR + DISTANCE, "is no function but int"),
+    "prior object": (HEAD + 'prior = "model_for_problems:number"\n' + DISTANCE, "must be a genbayes.Prior, got int"),
+    "empty prior": (HEAD + "[prior]\n" + DISTANCE, "[prior]: is empty"),
+    "prior entry": (HEAD + "[prior]\nrate = 3\n" + DISTANCE, "[prior] rate: must be like { distribution"),
+    "unknown distribution": (
+        HEAD + '[prior]\nrate = { distribution = "lognorml", loc = 0 }\n' + DISTANCE,
+        "[prior.rate] distribution: 'lognorml' is unknown; did you mean LogNormal",
+    ),
+    "unknown argument": (
+        HEAD + '[prior]\nrate = { distribution = "Normal", loc = 0, scal = 1 }\n' + DISTANCE,
+        "[prior.rate] scal: Normal has no such argument; did you mean scale?",
+    ),
+    "missing argument": (
+        HEAD + '[prior]\nrate = { distribution = "Gamma", rate = 1.0 }\n' + DISTANCE,
+        "[prior.rate] concentration: is missing; Gamma takes concentration, rate.",
+    ),
+    "bad argument": (
+        HEAD + '[prior]\nrate = { distribution = "Normal", scale = -1.0 }\n' + DISTANCE,
+        "[prior.rate]: Normal cannot be made of {'scale': -1.0}",
+    ),
+    "argument type": (
+        HEAD + '[prior]\nrate = { distribution = "Normal", scale = "wide" }\n' + DISTANCE,
+        "[prior.rate]: Normal cannot be made of {'scale': 'wide'}",
+    ),
+    "swapped limits": (
+        HEAD + '[prior]\nrate = { distribution = "Uniform", low = 2.0, high = 1.0 }\n' + DISTANCE,
+        "[prior]: Parameter 'rate' has no room between its limits [2.0] and [1.0]",
+    ),
+    "condition entry": (HEAD + PRIOR + DISTANCE + "[conditions]\ngain = 3\n", "[conditions] gain: must be like"),
+    "conditions of no simulator": (
+        HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [1.0]\nconditions = { gain = 2 }\n",
+        "[observation] conditions: the simulator takes none",
+    ),
+    "conditions missing": (
+        HEAD + PRIOR + CONDITIONS + DISTANCE + "[observation]\nvalues = [1.0]\n",
+        "[observation.conditions] gain: is missing. Add gain = 1.0",
+    ),
+    "condition of another name": (
+        HEAD + PRIOR + CONDITIONS + DISTANCE + "[observation]\nvalues = [1.0]\nconditions = { gian = 2 }\n",
+        "[observation.conditions] gian: is not a key here; did you mean gain?",
+    ),
+    "discrete": (HEAD + '[prior]\nk = { distribution = "Poisson", rate = 1.0 }\n' + DISTANCE, "discrete"),
+    "unknown distance": (
+        HEAD + PRIOR + '[distance]\nname = "MeanSquareError"',
+        "[distance] name: 'MeanSquareError' is unknown; did you mean MeanSquaredError",
+    ),
+    "distance argument": (
+        HEAD + PRIOR + '[distance]\nname = "MMD"\nbandwith = 1.0',
+        "[distance] bandwith: MMD has no such argument; did you mean bandwidth?",
+    ),
+    "distance value": (
+        HEAD + PRIOR + '[distance]\nname = "MMD"\nbandwidth = -1.0',
+        "[distance]: MMD cannot be made of {'bandwidth': -1.0}: bandwidth must be positive and finite",
+    ),
+    "no units": (HEAD + PRIOR + '[distance]\nfunction = "model_for_problems:distance"', "[distance] units: is missing"),
+    "no observation file": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "gone.csv"',
+        "[observation] file: there is no file",
+    ),
+    "NaN": (
+        HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [1.0, nan]",
+        "[observation] values: the values: 1 of 2 values are NaN, empty or infinite, the first at index (1,)",
+    ),
+    "ragged": (HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [[1.0], [1.0, 2.0]]", "different lengths"),
+    "words": (HEAD + PRIOR + DISTANCE + '[observation]\nvalues = ["a"]', "must hold numbers"),
+    "both": (HEAD + PRIOR + DISTANCE + '[observation]\nvalues = [1.0]\nfile = "x"', "give either file"),
+    "fit key": (
+        HEAD + PRIOR + DISTANCE + "[fit]\nmember = 1",
+        "[fit] member: is not a key here; did you mean members?",
+    ),
+    "fit type": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = 1.5", "[fit] members: must be a whole number, got 1.5"),
+    "fit bool": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = true", "[fit] members: must be a whole number, got True"),
+    "fit value": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = 0", "[fit]: FitConfig: members must be a whole number"),
+    "embedding": (
+        HEAD + PRIOR + DISTANCE + '[fit]\nembedding = "serie"',
+        "[fit] embedding: 'serie' is unknown; did you mean series?",
+    ),
+    "beta": (HEAD + PRIOR + DISTANCE + "[sample]\nbeta = 0", "[sample] beta: must be greater than 0, got 0"),
+    "beta type": (HEAD + PRIOR + DISTANCE + '[sample]\nbeta = "1"', "[sample] beta: must be a number or a list"),
+    "sampler": (HEAD + PRIOR + DISTANCE + '[sample]\nsampler = "NUTS"', "'NUTS' is unknown; did you mean nuts?"),
+    "labels": (HEAD + PRIOR + DISTANCE + "[report]\nlabels = [1]", "[report] labels: must be a list of texts"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), list(ERRORS.values()), ids=list(ERRORS))
+def test_errors_name_file_table_key_and_remedy(read, text, message):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        read(text)
+    assert message in str(caught.value)
+    assert "predator.toml" in str(caught.value)
+
+
+def test_errors_inside_the_users_module_say_where(read, tmp_path):
+    (tmp_path / "broken_module.py").write_text("x = 1\ny = 1 / 0\n")
+    with pytest.raises(ValueError, match=r"importing the module broken_module failed: ZeroDivisionError.*py:2\)"):
+        read('simulator = "broken_module:f"\n' + PRIOR + DISTANCE)
+    (tmp_path / "needy_module.py").write_text("import absent_xyz\n")
+    with pytest.raises(ValueError, match="needy_module failed: ModuleNotFoundError: No module named 'absent_xyz'"):
+        read('simulator = "needy_module:f"\n' + PRIOR + DISTANCE)
+    (tmp_path / "json.py").write_text("def f(theta, rng): ...\n")
+    with pytest.raises(ValueError, match="has the name of a module that Python has loaded already.*Rename it"):
+        read('simulator = "json:f"\n' + PRIOR + DISTANCE)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no problem file"):
+        read_problem(tmp_path / "gone.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.csv", "1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("a.csv", "\ufeffhare,lynx\n1,2\n\n3,4\n", [[1, 2], [3, 4]]),
+        ("a.csv", "value\n1\n2\n3\n", [1, 2, 3]),
+        ("a.txt", "# comment\n 1.5   2e3\t-1 \n", [1.5, 2000, -1]),
+        ("a.tsv", "a\tb\n1\t2\n3\t4\n", [[1, 2], [3, 4]]),
+    ],
+)
+def test_tables_of_numbers(tmp_path, name, text, expected):
+    (tmp_path / name).write_text(text, "utf-8")
+    np.testing.assert_array_equal(read_observation(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n3,x\n", "line 3: expected numbers, got '3,x'"),
+        ("1,2\n3\n", "line 2: 1 numbers, the lines before have 2"),
+        ("1,2\n3,\n", r"1 of 4 values are NaN, empty or infinite, the first at index \(1, 1\)"),
+        ("1e300\n2\n", "1 of 2 values are NaN, empty or infinite"),
+        ("a,b\n", "holds no numbers"),
+    ],
+)
+def test_bad_tables(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_observation(tmp_path / "a.csv")
+
+
+def test_numpy_files(tmp_path):
+    x = np.arange(6.0).reshape(3, 2)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "one.npz", x=x)
+    np.savez(tmp_path / "two.npz", x=x, y=x + 1)
+    np.testing.assert_array_equal(read_observation(tmp_path / "x.npy"), x)
+    np.testing.assert_array_equal(read_observation(tmp_path / "one.npz"), x)
+    np.testing.assert_array_equal(read_observation(tmp_path / "two.npz", "y"), x + 1)
+    with pytest.raises(ValueError, match=r"has several arrays: say which by key = \"...\" \(x, y\)"):
+        read_observation(tmp_path / "two.npz")
+    with pytest.raises(ValueError, match="has no array 'z'"):
+        read_observation(tmp_path / "two.npz", "z")
+    (tmp_path / "x.xlsx").write_text("")
+    with pytest.raises(ValueError, match=r"expected a .csv"):
+        read_observation(tmp_path / "x.xlsx")
+
+
+def test_axes_of_length_one_are_restored():
+    x = np.arange(3.0)
+    assert as_output(x, (3,)).shape == (3,)
+    assert as_output(x, (3, 1)).shape == (3, 1)
+    assert as_output(x, (1, 3)).shape == (1, 3)
+    assert as_output(x, (5, 1)).shape == (3, 1)  # a set of three trials, simulated with five
+    assert as_output(x, (4,)).shape == (3,)  # left for the cost to refuse
+    assert as_output(np.ones((2, 2)), (4,)).shape == (2, 2)

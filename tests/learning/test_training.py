@@ -1,0 +1,151 @@
+"""The training loop on a small regression whose best epoch can be recomputed."""
+
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genbayes.learning.folds import Folds
+from genbayes.learning.layers import ResidualMLP, stack
+from genbayes.learning.training import FitConfig, FitRecord, train
+
+CONFIG = FitConfig(
+    members=3, width=16, depth=1, max_epochs=25, batch_size=8, patience=3, learning_rate=1e-2, validation_fraction=0.25
+)
+N = 200
+RNG = np.random.default_rng(0)
+INPUTS = RNG.normal(size=(N, 2)).astype(np.float32)
+LABELS = (np.sin(2 * INPUTS[:, :1]) + 0.3 * RNG.normal(size=(N, 1))).astype(np.float32)
+
+
+def squared_error(module: Any, rows: jax.Array, data: Any, key: jax.Array) -> jax.Array:
+    del key
+    inputs, labels = data
+    return jnp.mean((jax.vmap(module)(inputs[rows]) - labels[rows]) ** 2)
+
+
+def fit(config: FitConfig, labels: np.ndarray = LABELS, seed: int = 0) -> tuple[Any, FitRecord, Folds]:
+    folds = Folds.make(np.arange(N), config, seed)
+    rng = np.random.default_rng(seed)
+    modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
+    data = (jnp.asarray(INPUTS), jnp.asarray(labels))
+    modules, record = train(
+        modules, squared_error, data, folds.train, folds.validation, config,
+        rng=rng, name="test", loss_name="squared error",
+    )  # fmt: skip
+    return modules, record, folds
+
+
+def validation_losses(modules: Any, folds: Folds, labels: np.ndarray = LABELS) -> np.ndarray:
+    weights, static = eqx.partition(modules, eqx.is_array)
+    values = []
+    for k, rows in enumerate(folds.validation):
+        module = eqx.combine(jax.tree.map(lambda leaf, k=k: leaf[k], weights), static)
+        predicted = np.asarray(jax.vmap(module)(jnp.asarray(INPUTS[rows])), np.float64)
+        values.append(np.mean((predicted - labels[rows]) ** 2))
+    return np.array(values)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Any, FitRecord, Folds]:
+    return fit(CONFIG)
+
+
+def test_the_best_epochs_weights_are_kept(fitted: tuple[Any, FitRecord, Folds]) -> None:
+    modules, record, folds = fitted
+    members = np.arange(CONFIG.members)
+    np.testing.assert_allclose(
+        validation_losses(modules, folds), record.validation_loss[members, record.best_epoch], rtol=1e-4
+    )
+    np.testing.assert_array_equal(record.best_epoch, np.nanargmin(record.validation_loss, axis=1))
+    assert np.all(record.best_epoch > 0)
+
+
+def test_training_learns(fitted: tuple[Any, FitRecord, Folds]) -> None:
+    _, record, folds = fitted
+    zero = [np.mean(LABELS[rows] ** 2) for rows in folds.validation]
+    # Column 0: before the first step, when the network is zero.
+    np.testing.assert_allclose(record.validation_loss[:, 0], zero, rtol=1e-5)
+    best = np.nanmin(record.validation_loss, axis=1)
+    # The noise's variance is 0.09 and the signal's about 0.5; 50 held-out rows know a mean square to a fifth.
+    assert np.all(best < 0.6 * np.array(zero))
+    assert best.mean() > 0.09 * 0.5
+
+
+def test_losses_after_a_member_stopped_are_nan(fitted: tuple[Any, FitRecord, Folds]) -> None:
+    _, record, _ = fitted
+    assert record.train_loss.shape[1] + 1 == record.validation_loss.shape[1]
+    stopped = 0
+    for k in range(CONFIG.members):
+        last = int(record.best_epoch[k]) + CONFIG.patience
+        assert np.all(np.isfinite(record.validation_loss[k, : last + 1]))
+        assert np.all(np.isnan(record.validation_loss[k, last + 1 :]))
+        assert np.all(np.isnan(record.train_loss[k, last:]))
+        stopped += last < record.train_loss.shape[1]
+    # Or nothing was tested.
+    assert stopped > 0
+
+
+@pytest.mark.parametrize("epochs", [1, 7, 13])
+def test_no_more_epochs_than_asked_for(epochs: int) -> None:
+    _, record, _ = fit(replace(CONFIG, members=1, max_epochs=epochs, patience=100))
+    assert record.train_loss.shape == (1, epochs)
+    assert record.validation_loss.shape == (1, epochs + 1)
+    assert np.all(np.isfinite(record.validation_loss))
+    assert 0 <= record.best_epoch[0] <= epochs
+
+
+def test_equal_seeds_give_equal_fits(fitted: tuple[Any, FitRecord, Folds]) -> None:
+    again = fit(CONFIG)[1]
+    np.testing.assert_array_equal(again.validation_loss, fitted[1].validation_loss)
+
+
+def test_outcome_names_what_went_wrong() -> None:
+    labels = LABELS.copy()
+    labels[:] = np.nan
+    record = fit(replace(CONFIG, max_epochs=2), labels)[1]
+    assert not record.outcome.ok
+    assert "validation loss is not finite" in str(record.outcome)
+    steep = replace(CONFIG, max_epochs=3, learning_rate=1e-3)
+    assert "raise FitConfig.max_epochs" in str(fit(steep)[1].outcome)
+
+
+def test_folds_partition_the_rows_and_take_turns() -> None:
+    rows = np.arange(100, 200)
+    folds = Folds.make(rows, FitConfig(members=12, validation_fraction=0.1), seed=0)
+    for train_rows, validation_rows in zip(folds.train, folds.validation, strict=True):
+        np.testing.assert_array_equal(np.sort(np.concatenate([train_rows, validation_rows])), rows)
+    # Ten members of a tenth each use every row once; the eleventh starts again.
+    np.testing.assert_array_equal(np.sort(folds.validation[:10].ravel()), rows)
+    np.testing.assert_array_equal(folds.validation[10], folds.validation[0])
+    other = Folds.make(rows, FitConfig(validation_fraction=0.1), seed=1)
+    assert not np.array_equal(other.validation[0], folds.validation[0])
+
+
+def test_folds_need_enough_rows() -> None:
+    with pytest.raises(ValueError, match=r"more simulations: 3 succeeded, of which 2"):
+        Folds.make(np.arange(3), FitConfig(), seed=0)
+    assert Folds.make(np.arange(4), FitConfig(members=2), seed=0).train.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, 0) for name in ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")),
+        ("members", -1),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("noise_scale", -1.0),
+        ("noise_targets", -1),
+        ("validation_fraction", 0.0),
+        ("validation_fraction", 1.0),
+        ("validation_fraction", float("nan")),
+    ],
+)
+def test_config_is_checked(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"FitConfig: {field} must .*got {value!r}"):
+        FitConfig(**{field: value})

@@ -1,0 +1,252 @@
+import re
+import runpy
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import genbayes as gb
+from genbayes.checks.finding import headline
+from genbayes.checks.findings import findings
+from genbayes.checks.on_observation import at_bounds
+from genbayes.reports.citations import bibtex
+from genbayes.reports.page import _distribution, report
+from genbayes.runtime.formatting import number
+
+make_run = runpy.run_path(str(Path(__file__).parents[1] / "plot_data.py"))["make_run"]
+
+
+class Page(HTMLParser):
+    """Collects the table cells, the tags that load something, and whether every tag is closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.loads, self.open = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        self.loads += [(tag, value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+@pytest.fixture(scope="module")
+def run():
+    return make_run()
+
+
+@pytest.fixture(scope="module")
+def page(run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "new" / "run.html"
+    written = report(
+        path,
+        run.posterior,
+        run.draws,
+        check=run.check,
+        simulations=run.simulations,
+        title="Hares <b>& lynx</b>",
+        settings={"<script>alert(1)</script>": "a & b"},
+        seconds={"everything": 12.5},
+        warnings=["mind the <gap>"],
+    )
+    assert written == path
+    return path.read_text("utf-8")
+
+
+def parsed(text):
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    return page
+
+
+def test_table_holds_numpys_quantiles(run, page):
+    rows = {row[0]: row[1:] for row in parsed(page).rows if len(row) == 8}
+    before = np.quantile(run.prior.sample(20_000, seed=0), [0.05, 0.95], axis=0)
+    for j, name in enumerate(run.draws.names):
+        expected = [*np.quantile(run.draws.flat[:, j], [0.05, 0.5, 0.95]), *before[:, j]]
+        assert rows[name][:5] == [number(value, 4) for value in expected]
+        assert rows[name][5:] == [f"{run.draws.rhat[j]:.3f}", f"{run.draws.ess_bulk[j]:,.0f}"]
+
+
+def test_cost_table_holds_means_and_standard_errors(run, page):
+    rows = {row[0]: row[1:] for row in parsed(page).rows if row}
+    for key, start in (
+        ("predicted", "predicted cost"),
+        ("simulated", "distance of one"),
+        ("replicate", "distance of two"),
+    ):
+        values = getattr(run.check, key)
+        row = next(row for name, row in rows.items() if name.startswith(start))
+        assert row == [number(values.mean(), 4), number(values.std(ddof=1) / np.sqrt(len(values)), 2)]
+
+
+def test_user_text_is_escaped(page):
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<title>Hares &lt;b&gt;&amp; lynx&lt;/b&gt;</title>" in page
+    assert "mind the &lt;gap&gt;" in page
+
+
+def test_page_is_self_contained_and_small(page):
+    loads = parsed(page).loads
+    assert len(loads) == 6
+    assert all(tag == "img" and value.startswith("data:image/png;base64,") for tag, value in loads)
+    assert "@import" not in page
+    assert "url(" not in page
+    assert len(page.encode()) < 1_500_000
+
+
+def test_settings_times_and_failures_are_stated(page):
+    rows = {row[0]: row[1:] for row in parsed(page).rows if row}
+    assert rows["simulator"] == ["predator_prey:simulate"]
+    assert rows["simulations"] == ["1,000 (seed 7), 20 failed"]
+    assert rows["distance"] == ["mean_squared_error (units: squared log counts)"]
+    assert rows["sampling seed"] == ["11"]
+    assert rows["everything"] == ["12.50"]
+    assert rows["fit mean: compile"] == ["1.500"]
+    assert rows["network mean"][0].startswith("3 fitted; validation mean squared error: ")
+    assert "20 of 1,000 failed (2.0 %): NaN in the output (20)" in page
+
+
+def test_report_without_check_fit_or_simulations(run, tmp_path):
+    cost = SimpleNamespace(distance=run.posterior.cost.distance)
+    posterior = SimpleNamespace(**{**vars(run.posterior), "cost": cost})
+    draws = SimpleNamespace(**{**vars(run.draws), "sampler": "NUTS", "statistics": {"divergences": 3}})
+    text = report(tmp_path / "run.html", posterior, draws).read_text("utf-8")
+    assert "was not compared with new runs" in text
+    assert len(parsed(text).loads) == 2
+    assert ["divergences", "3.000"] in parsed(text).rows or ["divergences", "3"] in parsed(text).rows
+
+
+@pytest.mark.slow
+def test_report_of_many_parameters_shows_the_best_determined(tmp_path):
+    run = make_run(20, n=400)
+    text = report(tmp_path / "run.html", run.posterior, run.draws, check=run.check).read_text("utf-8")
+    assert "the 12 best-determined of 20 parameters" in text
+
+
+def test_outputs_without_a_picture_do_not_stop_the_report(run, tmp_path):
+    shape = (2, 30)
+    posterior = SimpleNamespace(**{**vars(run.posterior), "x_o": np.zeros(shape)})
+    check = changed(run.check, x=np.zeros((400, *shape)))
+    text = report(tmp_path / "run.html", posterior, run.draws, check=check).read_text("utf-8")
+    assert "Outputs of shape (2, 30) are not shown" in text
+    assert len(parsed(text).loads) == 5
+
+
+def test_prior_is_stated_with_its_arguments(page):
+    prior = gb.Prior({"mu": dist.Normal(jnp.zeros(2), 1.5).to_event(1), "rate": dist.LogNormal(-1.0, 0.5)})
+    stated = {item["name"]: _distribution(item) for item in prior.describe()}
+    assert stated["mu"][0] == "Normal"
+    assert stated["mu"][1].startswith("loc = 0, 0; scale = 1.5")
+    assert stated["rate"] == ("LogNormal", "loc = -1; scale = 0.5")
+    assert ["prey_birth", "LogNormal", "loc = -0.6931; scale = 0.7"] in parsed(page).rows
+
+
+# --- verdict
+
+
+def texts_of(run, level, **changes):
+    parts = {"posterior": run.posterior, "draws": run.draws, "check": run.check, "simulations": run.simulations}
+    found = findings(**{**parts, **changes})
+    return [finding.full for finding in found if finding.level == level], headline(found)
+
+
+def changed(thing, **changes):
+    return SimpleNamespace(**{**vars(thing), **changes})
+
+
+def test_agreement_is_the_relative_difference_of_the_means(run):
+    fine, _ = texts_of(run, "ok")
+    relative = run.check.predicted.mean() / run.check.simulated.mean() - 1
+    assert any(f"{100 * relative:+.1f} %" in text for text in fine)
+    care, _ = texts_of(run, "care", check=changed(run.check, predicted=0.5 * run.check.predicted))
+    assert any("Add simulations at the draws and fit again" in text for text in care)
+    assert any(f"{100 * (0.5 * (1 + relative) - 1):+.1f} %" in text for text in care)
+
+
+def test_misfit_is_the_ratio_to_the_replicate_distance(run):
+    notes, _ = texts_of(run, "note")
+    ratio = run.check.simulated.mean() / run.check.replicate.mean()
+    assert any(f"{ratio:.2f} times as far" in text and "misspecified" in text for text in notes)
+    notes, _ = texts_of(run, "note", check=changed(run.check, replicate=run.check.simulated))
+    assert any("to within its own noise" in text for text in notes)
+
+
+def test_failed_sampling_or_fit_is_a_problem(run):
+    outcome = SimpleNamespace(ok=False, messages=("R-hat is 1.4: draw longer",))
+    bad, (level, sentence) = texts_of(run, "bad", draws=changed(run.draws, outcome=outcome))
+    assert bad == ["Sampling: R-hat is 1.4: draw longer"]
+    assert (level, sentence) == ("bad", "Do not rely on this result yet")
+    fit = changed(run.posterior.cost.fit[1], outcome=SimpleNamespace(ok=False, messages=("stopped early",)))
+    posterior = changed(run.posterior, cost=changed(run.posterior.cost, fit=(run.posterior.cost.fit[0], fit)))
+    bad, _ = texts_of(run, "bad", posterior=posterior)
+    assert bad == ["Network spread: stopped early"]
+
+
+def test_headline_counts_the_points(run):
+    clean = {"check": changed(run.check, n_failed=0), "simulations": changed(run.simulations, n_failed=0)}
+    assert texts_of(run, "care", **clean) == ([], ("ok", "No problem found"))
+    _, (level, sentence) = texts_of(run, "care", warnings=["one"], **clean)
+    assert (level, sentence) == ("care", "Usable with care: 1 point to look at")
+
+
+def test_mass_at_bounds():
+    rng = np.random.default_rng(0)
+    prior = SimpleNamespace(
+        names=("a", "b", "c"),
+        bounds=np.array([[0.0, 1.0], [0.0, 1.0], [0.0, np.inf]]),
+        sample=lambda n, seed: np.random.default_rng(seed).uniform(0, 1, (n, 3)),
+    )
+    theta = np.stack([1 - 0.1 * rng.uniform(size=1000), rng.uniform(size=1000), 0.5 + rng.uniform(size=1000)], axis=1)
+    found = at_bounds(prior, theta)
+    # Half of parameter a lies in the upper 5 % of the prior; b is the prior itself; c is far from its only bound.
+    assert [item[:3] for item in found] == [("a", "upper", 1.0)]
+    assert found[0][3] == pytest.approx(np.mean(theta[:, 0] >= 0.95))
+
+
+# --- citations
+
+
+def keys(posterior, draws):
+    return set(re.findall(r"^@\w+\{(\w+),", bibtex(posterior, draws), flags=re.MULTILINE))
+
+
+SOFTWARE = {"jax2018github", "kidger2021equinox", "phan2019numpyro", "cabezas2024blackjax"}
+CORE = {"gao2023ace", "bissiri2016general", "vehtari2021rhat"} | SOFTWARE
+
+
+@pytest.mark.parametrize(
+    ("sampler", "distance", "expected"),
+    [
+        ("SMC", "mean_squared_error", {"delmoral2006smc", "neal2011hmc"}),
+        ("NUTS", "mmd", {"hoffman2014nuts", "gretton2012kernel"}),
+        ("smc", "energy_distance", {"delmoral2006smc", "neal2011hmc", "gneiting2007scoring", "szekely2013energy"}),
+        ("nuts", "sliced_wasserstein", {"hoffman2014nuts", "bonneel2015sliced"}),
+    ],
+)
+def test_bibtex_cites_exactly_what_was_used(run, sampler, distance, expected):
+    posterior = SimpleNamespace(cost=SimpleNamespace(distance=SimpleNamespace(name=distance)))
+    assert keys(posterior, changed(run.draws, sampler=sampler)) == CORE | expected
+
+
+def test_bibtex_is_well_formed(run):
+    text = bibtex(run.posterior, run.draws)
+    assert text.count("{") == text.count("}")
+    assert not re.search(r"@(jax|equinox|blackjax|numpyro)@", text)
+    assert "arXiv:2305.15208" in text
