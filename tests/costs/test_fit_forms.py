@@ -25,7 +25,7 @@ import genbayes as gb
 from genbayes.costs import fit_general
 from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm, distance_matrix
 from genbayes.distances import Distance, HilbertDistance, UserDistance
-from genbayes.learning.layers import PairNetwork, SetEmbedding, VectorEmbedding
+from genbayes.learning.embeddings import PairNetwork, SetEmbedding, VectorEmbedding
 
 CONFIG = gb.FitConfig(members=2, max_epochs=30)
 RNG = np.random.default_rng(0)

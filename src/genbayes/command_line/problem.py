@@ -13,10 +13,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpyro.distributions
 
-from .. import distances
 from ..costs.fit_general import EmbeddingName
 from ..costs.fitting import Method, default_config
 from ..distances import Distance, UserDistance
+from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
 from .observations import read_observation
@@ -24,10 +24,6 @@ from .toml_table import Table, suggestion
 from .user_code import load_object
 
 SamplerName = Literal["smc", "nuts"]
-_ABSTRACT = ("Distance", "HilbertDistance", "AdditiveDistance", "UserDistance")
-_DISTANCES: dict[str, type] = {
-    name: cls for name, cls in vars(distances).items() if inspect.isclass(cls) and name not in _ABSTRACT
-}
 _PRIORS: dict[str, type] = {
     name: cls
     for name, cls in vars(numpyro.distributions).items()
@@ -191,7 +187,9 @@ def _read_distance(table: Table) -> Distance:
     table.need("name", 'name = "MeanSquaredError" (or function = "module:function" with units = "...")')
     name = table.get("name", str)
     arguments = {key: value for key, value in table.content.items() if key != "name"}
-    return _build(Table(table.path, table.name, arguments), _DISTANCES, name, "name")
+    # A `UserDistance` is named by its function.
+    known = {key: cls for key, cls in distance_classes().items() if cls is not UserDistance}
+    return _build(Table(table.path, table.name, arguments), known, name, "name")
 
 
 def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidden: Any) -> Any:

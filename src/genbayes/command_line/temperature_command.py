@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..costs.cost import Cost
-from ..distances import SlicedWasserstein
-from ..distances.sets import KernelDistance
 from ..plots import temperatures
 from ..reports.markup import composed, paragraph, picture, table
 from ..runtime.processes import plain_main
@@ -122,7 +120,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
 def _rules(options: argparse.Namespace, cost: Cost) -> tuple[str, ...]:
     if options.rule is not None:
         return tuple(rule for rule in RULES if rule in options.rule)
-    return RULES if isinstance(cost.distance, KernelDistance | SlicedWasserstein) else RULES[:2]
+    return RULES if cost.distance.reads_sets else RULES[:2]
 
 
 def _choose(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..costs.cost import Cost
+from ..distances.base import class_names
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
@@ -161,7 +162,7 @@ def _check_trials(
     if not np.allclose(here, turned, rtol=1e-3, atol=1e-3 * np.std(here)):
         raise ValueError(
             f"the cost by {cost.distance.name} changes with the order of the trials, so x_o is not a set of "
-            "independent trials to it: the bootstrap needs a distance of sets (MMD, EnergyDistance, SlicedWasserstein)."
+            f"independent trials to it: the bootstrap needs a distance of sets ({class_names(reads_sets=True)})."
         )
 
 
