@@ -16,6 +16,7 @@ from ..learning.training import FitConfig, FitRecord
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm, mean_prediction
+from .spread import better_spread
 
 
 def fit_features(
@@ -67,6 +68,9 @@ def fit_features(
         name="spread",
         progress=progress,
     )
+    if mean.log_link is not None:
+        squares = (predicted - features) ** 2
+        spread = better_spread(spread, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), spread_record)

@@ -45,6 +45,7 @@ class HilbertForm(CostForm):
 
     g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
     outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
+    v is one function, or the sum of one for each feature where their spreads vary by decades.
     """
 
     distance: HilbertDistance
@@ -61,7 +62,7 @@ class HilbertForm(CostForm):
         """Each member's cost."""
         features, rest = embedded
         means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
-        spread = eqx.filter_vmap(lambda module: module(theta))(self.spread)[:, 0]
+        spread = jnp.sum(eqx.filter_vmap(lambda module: module(theta))(self.spread), axis=1)
         return jnp.sum((means - features[None]) ** 2, axis=1) + jnp.maximum(spread, self.least_spread) + rest
 
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
@@ -69,7 +70,7 @@ class HilbertForm(CostForm):
         features, rest = embedded
         mean = mean_prediction(self.mean, theta)
         # No mean lies below the smallest label; a ridge fit may, far out in the prior's tails.
-        spread = jnp.maximum(mean_prediction(self.spread, theta)[0], self.least_spread)
+        spread = jnp.maximum(jnp.sum(mean_prediction(self.spread, theta)), self.least_spread)
         return jnp.sum((mean - features) ** 2) + spread + rest
 
 
@@ -185,12 +186,12 @@ def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Flo
     Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
     """
     merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), replace(ensemble, network=None))
-    ridge = merged(theta)
-    if ensemble.network is None:
-        return ridge
     z = merged.standardise(theta)
+    ridge = merged.ridge(z)
+    if ensemble.network is None:
+        return merged.linked(ridge)
     networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
-    return ridge + jnp.mean(networks, axis=0)
+    return merged.linked(ridge + jnp.mean(networks, axis=0))
 
 
 def distance_matrix(

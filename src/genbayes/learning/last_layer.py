@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ..runtime.compiling import compiled
 from .folds import Folds
@@ -24,6 +24,8 @@ def last_layers_solved(
     labels: Float[np.ndarray, "n k"],
     folds: Folds,
     noise: SharedNoise,
+    *,
+    left_alone: Bool[np.ndarray, " k"],
 ) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
     """The members with their last layers moved towards least squares, and their errors on held-out rows.
 
@@ -37,6 +39,7 @@ def last_layers_solved(
         labels: to be predicted, (n, k).
         folds: units of rows of each member.
         noise: which rows share random numbers.
+        left_alone: outputs whose last layer stays: those that are no linear function of it, or fitted with weights.
     """
     network = cast(ResidualMLP, ensemble.network)
     parts = _left_over(ensemble, jnp.asarray(theta), jnp.asarray(labels, jnp.float32))
@@ -52,6 +55,8 @@ def last_layers_solved(
         held_out_rows = noise.rows(held_out)
         tried = steps.left_over(hidden[member, held_out_rows], residual[member, held_out_rows])
         squares = np.stack([noise.whitened(errors_of_one, held_out) ** 2 for errors_of_one in tried])
+        # The last step is none.
+        squares[:-1, :, left_alone] = np.inf
         weight_step, bias_step = steps.chosen(np.argmin(np.mean(squares, axis=1), axis=0))
         weights[member] += weight_step
         biases[member] += bias_step

@@ -16,10 +16,12 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .folds import Folds
 from .last_layer import last_layers_solved
 from .layers import ResidualMLP, Standardiser, stack
-from .polynomial import Polynomial
+from .polynomial import Polynomial, degrees
 from .ridge import RidgeResidual, best_degrees, polynomial_ensemble, ridge
 from .shared_noise import SharedNoise
 from .training import FitConfig, FitRecord, train
+from .weighted import WeightedFit, fit_weighted, refitted
+from .weighted_outputs import WeightedOutputs, weighted_outputs
 
 # Share of the units of the second of two networks that are ReLU, for simulators that fold: |theta_1 + theta_2|, a
 # threshold, a rate that cannot be negative. An x_o out of reach may have its posterior in such a corner, narrower than
@@ -44,6 +46,7 @@ def fit_mean(
 
     A polynomial is fitted to every output, then a network around a line. An output takes the network where held-out
     rows show that it is the better one; if any does, a second network with corners is tried in the first one's place.
+    An output whose noise varies with the parameters is fitted with weights, and with a log link where that is better.
 
     Args:
         theta: parameters, (n, dim).
@@ -58,13 +61,13 @@ def fit_mean(
     Returns:
         The members, stacked along the leading axis of every array, and the record of the fit.
     """
-    centre = labels.mean(axis=0, dtype=np.float64)
-    data = _Data.of(theta, labels - centre, folds, noise)
+    data = _Data.of(theta, labels, folds, noise)
     polynomials, noise = _polynomials_fitted(data, noise)
-    curved, noise = _network_fitted(data, noise, config, cornered=0.0, rng=rng, name=name, progress=progress)
+    shared = {"rng": rng, "name": name, "progress": progress}
+    curved, noise = _network_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
     worth = _worth_a_network(polynomials, curved, data, noise)
     if np.any(worth):
-        other, noise = _network_fitted(data, noise, config, cornered=_CORNERED, rng=rng, name=name, progress=progress)
+        other, noise = _network_fitted(data, polynomials, noise, config, cornered=_CORNERED, **shared)
         seconds = {part: curved.record.seconds.get(part, 0.0) + took for part, took in other.record.seconds.items()}
         if _is_better(other, curved, polynomials, worth, data, noise):
             curved, worth = other, _worth_a_network(polynomials, other, data, noise)
@@ -74,7 +77,9 @@ def fit_mean(
         # The features that only the other outputs' polynomials use are paid for no longer.
         basis = Polynomial.fit(data.z, int(polynomials.degree_of_each[~worth].max(initial=1)))
         ensemble = _joined(ensemble, curved.ensemble, jnp.asarray(worth), stack([basis] * config.members))
-    intercept = ensemble.intercept + jnp.asarray(centre, jnp.float32)[None]
+    # What a log link predicts is not centred.
+    linear = 1.0 if ensemble.log_link is None else 1.0 - ensemble.log_link
+    intercept = ensemble.intercept + linear * jnp.asarray(data.centre, jnp.float32)[None]
     return eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record
 
 
@@ -85,6 +90,7 @@ class _Data:
     theta: Float[np.ndarray, "n dim"]
     z: Float[np.ndarray, "n dim"]
     labels: Float[np.ndarray, "n k"]
+    centre: Float[np.ndarray, " k"]
     standardise: Standardiser
     folds: Folds
 
@@ -94,7 +100,8 @@ class _Data:
     ) -> "_Data":
         standardise = Standardiser.fit(theta[noise.rows(np.unique(folds.train))])
         z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-        return cls(theta, z, labels, standardise, folds)
+        centre = labels.mean(axis=0, dtype=np.float64)
+        return cls(theta, z, labels - centre, centre, standardise, folds)
 
     @property
     def held_out(self) -> Int[np.ndarray, " units"]:
@@ -108,6 +115,13 @@ class _Polynomials(NamedTuple):
     ensemble: RidgeResidual
     errors: Float[np.ndarray, "held_out k"]
     degree_of_each: Int[np.ndarray, " k"]
+    features: Float[np.ndarray, "n all"]
+    weighted: WeightedOutputs
+
+    @property
+    def precision(self) -> Float[np.ndarray, "n k"] | None:
+        """What errors of all rows are multiplied by before they are compared or squared; None where that is 1."""
+        return self.weighted.precision(self.features, self.errors.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,11 +143,46 @@ def _polynomials_fitted(data: _Data, noise: SharedNoise) -> tuple[_Polynomials, 
         before, noise = noise, noise.estimated(errors, data.held_out)
         if noise.own > before.own / 2:
             break
-    return _Polynomials(ensemble, errors, degree_of_each), noise
+    train_rows, held_out_rows = (noise.rows(units) for units in (data.folds.train, data.folds.validation))
+    sizes = degrees(data.z.shape[1], len(data.z))
+    weighted = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
+    plain = _Polynomials(ensemble, errors, degree_of_each, features, weighted)
+    return (_with_weighted(plain, data) if weighted else plain), noise
+
+
+def _with_weighted(plain: _Polynomials, data: _Data) -> _Polynomials:
+    """The members with the coefficients of weighted fits in place of those of plain least squares."""
+    weighted, members = plain.weighted, plain.ensemble.intercept.shape[0]
+    degree_of_each, errors = plain.degree_of_each.copy(), plain.errors.copy()
+    for j, fit in weighted.fits.items():
+        degree_of_each[j], errors[:, j] = fit.degree, weighted.errors[j]
+    basis = Polynomial.fit(data.z, int(degree_of_each.max()))
+    size = data.z.shape[1] + basis.chosen.shape[2]
+    intercept, slopes = np.array(plain.ensemble.intercept), np.array(plain.ensemble.slopes)[:, :, :size]
+    slopes = np.pad(slopes, ((0, 0), (0, 0), (0, size - slopes.shape[2])))
+    log_link = np.zeros_like(intercept)
+    for j, fits in weighted.members.items():
+        for member, fit in enumerate(fits):
+            intercept[member, j], slopes[member, j] = _coefficients(fit, data.centre[j], size)
+            log_link[member, j] = fit.log_link
+    ensemble = replace(
+        plain.ensemble,
+        basis=stack([basis] * members),
+        intercept=jnp.asarray(intercept),
+        slopes=jnp.asarray(slopes),
+        log_link=jnp.asarray(log_link),
+    )
+    return plain._replace(ensemble=ensemble, errors=errors, degree_of_each=degree_of_each)
+
+
+def _coefficients(fit: WeightedFit, centre: float, size: int) -> tuple[float, Float[np.ndarray, " size"]]:
+    """Intercept and padded slopes, of centred labels where there is no log link."""
+    return fit.intercept - (0.0 if fit.log_link else centre), np.pad(fit.slopes, (0, size - len(fit.slopes)))
 
 
 def _network_fitted(
     data: _Data,
+    polynomials: _Polynomials,
     noise: SharedNoise,
     config: FitConfig,
     *,
@@ -143,12 +192,11 @@ def _network_fitted(
     progress: bool,
 ) -> tuple[_Network, SharedNoise]:
     """Trains networks around linear fits, solves their last layers, and re-estimates the shared noise."""
-    ones, straight, outputs = noise.design(data.z, data.labels)
-    fits = [ridge(straight[rows], outputs[rows], ones[rows])[:3] for rows in noise.rows(data.folds.train)]
+    lines = _lines(data, polynomials, noise)
     trained, record = train(
-        _linear_with_networks(data, fits, config, cornered=cornered, rng=rng),
+        _linear_with_networks(data, lines, config, cornered=cornered, rng=rng),
         _squared_loss,
-        _by_unit(data.theta, data.labels, noise),
+        _by_unit(data, polynomials.precision, noise),
         data.folds.train,
         data.folds.validation,
         replace(config, batch_size=max(1, config.batch_size // noise.size)),
@@ -157,7 +205,11 @@ def _network_fitted(
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
     )
-    ensemble, errors = last_layers_solved(trained, data.theta, data.labels, data.folds, noise)
+    labels = data.labels
+    if trained.log_link is not None:
+        labels = labels + np.asarray(trained.log_link[0]) * data.centre
+    weighted = np.isin(np.arange(labels.shape[1]), list(polynomials.weighted.fits))
+    ensemble, errors = last_layers_solved(trained, data.theta, labels, data.folds, noise, left_alone=weighted)
     return _Network(ensemble, record, errors), noise.estimated(errors, data.held_out)
 
 
@@ -169,9 +221,20 @@ def _worth_a_network(
     In doubt they decide for the polynomial: a network where there is nothing for it to find adds its noise, and costs
     its time at every step of every sampler.
     """
-    squares = (noise.whitened(errors, data.held_out) ** 2 for errors in (polynomials.errors, network.errors))
+    squares = (
+        noise.whitened(_even(errors, polynomials, data, noise), data.held_out) ** 2
+        for errors in (polynomials.errors, network.errors)
+    )
     gain = np.subtract(*squares)
     return np.mean(gain, axis=0) > 3 * np.std(gain, axis=0) / np.sqrt(len(gain))
+
+
+def _even(
+    errors: Float[np.ndarray, "held_out k"], polynomials: _Polynomials, data: _Data, noise: SharedNoise
+) -> Float[np.ndarray, "held_out k"]:
+    """Errors of held-out rows, those of weighted outputs in units of their standard deviation at the row."""
+    precision = polynomials.precision
+    return errors if precision is None else errors * precision[noise.rows(data.held_out)]
 
 
 def _is_better(
@@ -187,7 +250,7 @@ def _is_better(
     The outputs that need a network decide.
     """
     unit, of_network, of_other = (
-        np.mean(noise.whitened(errors, data.held_out)[:, worth] ** 2, axis=0)
+        np.mean(noise.whitened(_even(errors, polynomials, data, noise), data.held_out)[:, worth] ** 2, axis=0)
         for errors in (polynomials.errors, network.errors, other.errors)
     )
     return bool(np.mean(of_other / unit) < np.mean(of_network / unit))
@@ -205,41 +268,83 @@ def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k
         jnp.where(worth[None, :, None], linear, smooth.slopes[:, :, :size]),
         jnp.where(worth[None], curved.scale, 0.0),
         curved.network,
+        smooth.log_link,
     )
+
+
+class _Lines(NamedTuple):
+    """Linear fits of every member, with the residual standard deviations that are the networks' units."""
+
+    intercept: Float[np.ndarray, "members k"]
+    slopes: Float[np.ndarray, "members k dim"]
+    scale: Float[np.ndarray, "members k"]
+    log_link: Float[np.ndarray, "members k"] | None
+
+
+def _lines(data: _Data, polynomials: _Polynomials, noise: SharedNoise) -> _Lines:
+    ones, straight, outputs = noise.design(data.z, data.labels)
+    train_rows = noise.rows(data.folds.train)
+    fits = [ridge(straight[rows], outputs[rows], ones[rows])[:3] for rows in train_rows]
+    intercept, slopes, scale = (np.stack(parts) for parts in zip(*fits, strict=True))
+    if not polynomials.weighted:
+        return _Lines(intercept, slopes, scale, None)
+    dim, log_link = data.z.shape[1], np.zeros_like(intercept)
+    for j, fit in polynomials.weighted.fits.items():
+        labels = data.labels[:, j] + data.centre[j]
+        line = fit_weighted(polynomials.features, {1: dim}, labels, log_link=fit.log_link)
+        line = line._replace(variance=fit.variance)
+        for member, rows in enumerate(train_rows):
+            own = refitted(line, polynomials.features[rows], labels[rows])
+            intercept[member, j], slopes[member, j] = _coefficients(own, data.centre[j], dim)
+            mean = own.mean(polynomials.features[rows])
+            error = np.median(np.abs(labels[rows] - mean))
+            if fit.log_link:
+                # The network's unit is a relative one.
+                error = np.clip(np.median(np.abs(labels[rows] / mean - 1)), 0.05, 2.0)
+            scale[member, j], log_link[member, j] = error, fit.log_link
+    return _Lines(intercept, slopes, np.maximum(scale, 1e-30), log_link)
 
 
 def _linear_with_networks(
     data: _Data,
-    fits: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    lines: _Lines,
     config: FitConfig,
     *,
     cornered: float,
     rng: np.random.Generator,
 ) -> RidgeResidual:
-    """Members that start as the given linear fits (intercept, slopes, scale), stacked along a leading axis."""
-    intercept, slopes, scale = (jnp.asarray(np.stack(parts), jnp.float32) for parts in zip(*fits, strict=True))
+    """Members that start as the given linear fits, stacked along a leading axis."""
+    intercept, slopes, scale = (jnp.asarray(part, jnp.float32) for part in lines[:3])
+    log_link = None if lines.log_link is None else jnp.asarray(lines.log_link, jnp.float32)
     members, outputs = intercept.shape
     sizes = (data.z.shape[1], outputs, config.width, config.depth)
     networks = stack([ResidualMLP(*sizes, cornered=cornered, rng=rng) for _ in range(members)])
     standardise, basis = stack([data.standardise] * members), stack([Polynomial.fit(data.z, 1)] * members)
-    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks)
+    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks, log_link)
 
 
 class _Rows(NamedTuple):
-    """Rows by unit, with what makes their noise equal; the mean of its squares is `weight`."""
+    """Rows by unit, with what makes their noise equal; the mean of its squares is `weight`.
+
+    `precision` makes the noise of weighted outputs equal over the parameters; None where there are none.
+    """
 
     theta: Float[Array, "units size dim"]
     labels: Float[Array, "units size k"]
     within: Float[Array, " units"]
     of_mean: Float[Array, " units"]
     weight: Float[Array, ""]
+    centre: Float[Array, " k"]
+    precision: Float[Array, "units size k"] | None
 
 
-def _by_unit(theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], noise: SharedNoise) -> _Rows:
+def _by_unit(data: _Data, precision: Float[np.ndarray, "n k"] | None, noise: SharedNoise) -> _Rows:
     within, of_mean = noise.factors(np.arange(len(noise.shared)))
     weight = np.mean((noise.size - 1) * within**2 + of_mean**2) / noise.size
-    by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (theta, labels))
-    return _Rows(*(jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight)))
+    by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (data.theta, data.labels))
+    parts = (jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, data.centre))
+    even = None if precision is None else precision.reshape(-1, noise.size, precision.shape[1])
+    return _Rows(*parts, None if even is None else jnp.asarray(even, jnp.float32))
 
 
 def _squared_loss(
@@ -247,7 +352,13 @@ def _squared_loss(
 ) -> Float[Array, ""]:
     del key
     theta, labels, within, of_mean = (part[units] for part in data[:4])
-    errors = (jax.vmap(jax.vmap(module))(theta) - labels) / jax.lax.stop_gradient(module.scale)[None, None]
+    if data.precision is None or module.log_link is None:
+        errors = (jax.vmap(jax.vmap(module))(theta) - labels) / jax.lax.stop_gradient(module.scale)[None, None]
+    else:
+        link, scale = jax.lax.stop_gradient((module.log_link, module.scale))
+        # 1 marks an output of plain least squares, whose unit is its own scale.
+        unit = jnp.where(data.precision[units] == 1.0, 1 / scale[None, None], data.precision[units])
+        errors = unit * (jax.vmap(jax.vmap(module))(theta) - labels - (link * data.centre)[None, None])
     mean = jnp.mean(errors, axis=1, keepdims=True)
     equal = within[:, None, None] * (errors - mean) + of_mean[:, None, None] * mean
     return jnp.mean(equal**2) / data.weight

@@ -19,7 +19,8 @@ _INFLATION = 1.4
 class RidgeResidual(eqx.Module):
     """intercept + slopes . basis(z(theta)) + scale * network(z(theta)); z standardises. Only the network is trained.
 
-    There is no network where no output is worth one; an output that is not has scale 0.
+    There is no network where no output is worth one; an output that is not has scale 0. Of an output with a log link
+    the prediction is the exponential of this.
 
     Attributes:
         standardise: z(theta).
@@ -28,6 +29,7 @@ class RidgeResidual(eqx.Module):
         slopes: of every output, one number for each feature.
         scale: what the network's outputs are multiplied by: the residual standard deviation of the ridge fit.
         network: function of z, or None.
+        log_link: 1 for an output with a log link, 0 for the others; None where there is none.
     """
 
     standardise: Standardiser
@@ -36,12 +38,21 @@ class RidgeResidual(eqx.Module):
     slopes: Float[Array, "*members k size"]
     scale: Float[Array, "*members k"]
     network: ResidualMLP | None
+    log_link: Float[Array, "*members k"] | None = None
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction at one parameter."""
         z = self.standardise(theta)
         fit = self.ridge(z)
-        return fit if self.network is None else fit + jax.lax.stop_gradient(self.scale) * self.network(z)
+        return self.linked(fit if self.network is None else fit + jax.lax.stop_gradient(self.scale) * self.network(z))
+
+    def linked(self, predictor: Float[Array, " k"]) -> Float[Array, " k"]:
+        """The prediction of a linear predictor."""
+        if self.log_link is None:
+            return predictor
+        # exp overflows single precision at 88. The inner choice keeps the gradient of the others free of infinities.
+        exponent = jnp.where(self.log_link > 0, jnp.minimum(predictor, 80.0), 0.0)
+        return jnp.where(self.log_link > 0, jnp.exp(exponent), predictor)
 
     def ridge(self, z: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The part that is solved for, not trained, at one standardised parameter."""

@@ -1,0 +1,73 @@
+"""The spread of features around their means, feature by feature: a sum of exponentials of polynomials."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..learning.folds import Folds
+from ..learning.layers import stack
+from ..learning.polynomial import Polynomial, degrees
+from ..learning.ridge import RidgeResidual
+from ..learning.shared_noise import SharedNoise
+from ..learning.weighted import fit_variance
+from ..runtime.compiling import compiled
+from .forms import mean_prediction
+
+# Variances are smooth; of higher degrees their logarithm would follow single rows.
+_MOST_DEGREE = 4
+
+
+def better_spread(
+    spread: RidgeResidual,
+    theta: Float[np.ndarray, "n dim"],
+    squares: Float[np.ndarray, "n k"],
+    total: Float[np.ndarray, " n"],
+    folds: Folds,
+    noise: SharedNoise,
+) -> RidgeResidual:
+    """The given spread, or one that is a sum over features, whichever has the smaller gamma deviance on held-out rows.
+
+    The total is ruled by its largest part, which may be the spread of a feature that says nothing where a small
+    observation has its posterior.
+
+    Args:
+        spread: of the total, one output.
+        theta: parameters, (n, dim).
+        squares: squared deviations of features from their means.
+        total: labels that `spread` was fitted to.
+        folds: units of rows of each member.
+        noise: which rows share random numbers.
+    """
+    standardise = jax.tree.map(lambda leaf: leaf[0], spread.standardise)
+    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z)).items() if degree <= _MOST_DEGREE}
+    basis = Polynomial.fit(z, max(sizes))
+    features = np.asarray(jax.vmap(basis)(jnp.asarray(z, jnp.float32)), np.float64)
+    members, k = len(folds.train), squares.shape[1]
+    intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
+    for member, rows in enumerate(noise.rows(folds.train)):
+        for j in range(k):
+            fit = fit_variance(features[rows], sizes, squares[rows, j])
+            intercept[member, j], slopes[member, j, : len(fit.slopes)] = fit.intercept, fit.slopes
+    each = RidgeResidual(
+        standardise=stack([standardise] * members),
+        basis=stack([basis] * members),
+        intercept=jnp.asarray(intercept, jnp.float32),
+        slopes=jnp.asarray(slopes, jnp.float32),
+        scale=jnp.ones((members, k)),
+        network=None,
+        log_link=jnp.ones((members, k)),
+    )
+    rows = np.unique(noise.rows(folds.validation).reshape(-1))
+    floor = max(float(total.min()), 1e-300)
+    deviances = []
+    for candidate in (spread, each):
+        predicted = np.maximum(np.asarray(_total(candidate, jnp.asarray(theta[rows])), np.float64), floor)
+        deviances.append(np.log(predicted) + total[rows] / predicted)
+    return each if np.mean(deviances[0] - deviances[1]) > 0 else spread
+
+
+@compiled
+def _total(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, " n"]:
+    return jax.vmap(lambda parameter: jnp.sum(mean_prediction(ensemble, parameter)))(theta)

@@ -1,0 +1,76 @@
+"""Which outputs of a regression are fitted with weights, and their fits for every member of an ensemble."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedOutputs:
+    """The outputs whose noise varies with the parameters; all others are left to plain least squares.
+
+    Attributes:
+        fits: of every such output, by its number, to all rows.
+        members: the same with the coefficients of each member's training rows.
+        errors: of each member's held-out rows, one member after the other, by the output's number.
+    """
+
+    fits: Mapping[int, WeightedFit] = field(default_factory=dict)
+    members: Mapping[int, tuple[WeightedFit, ...]] = field(default_factory=dict)
+    errors: Mapping[int, Float[np.ndarray, " held_out"]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.fits)
+
+    def precision(self, features: Float[np.ndarray, "n all"], k: int) -> Float[np.ndarray, "n k"] | None:
+        """What errors of rows are multiplied by to have equal variance: 1 / sd(theta), 1 of other outputs."""
+        if not self.fits:
+            return None
+        values = np.ones((len(features), k))
+        for j, fit in self.fits.items():
+            variance = fit.variance(features)
+            values[:, j] = 1 / np.sqrt(np.maximum(variance, 1e-8 * np.median(variance)))
+        return values
+
+
+def weighted_outputs(
+    features: Float[np.ndarray, "n all"],
+    sizes: Mapping[int, int],
+    labels: Float[np.ndarray, "n k"],
+    train_rows: Int[np.ndarray, "members n_train"],
+    held_out_rows: Int[np.ndarray, "members n_held_out"],
+    plain_errors: Float[np.ndarray, "held_out k"],
+) -> WeightedOutputs:
+    """Finds the outputs whose variance varies, and keeps a weighted fit where held-out rows prefer it.
+
+    Weighted polynomials and, where no label is negative, exponentials of polynomials are compared with plain least
+    squares by the normal density that each gives to held-out rows.
+
+    Args:
+        features: of all rows, in the order of their degrees.
+        sizes: number of features by degree.
+        labels: in their own units, not centred.
+        train_rows: of each member.
+        held_out_rows: of each member.
+        plain_errors: of plain least squares, of held-out rows, one member after the other.
+    """
+    flat = held_out_rows.reshape(-1)
+    uneven = np.flatnonzero(varies(features[flat], sizes, plain_errors))
+    fits, members, errors = {}, {}, {}
+    for j in map(int, uneven):
+        least = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
+        for log_link in (False, True) if labels[:, j].min() >= 0 else (False,):
+            fit = fit_weighted(features, sizes, labels[:, j], log_link=log_link)
+            own = tuple(refitted(fit, features[rows], labels[rows, j]) for rows in train_rows)
+            left = np.concatenate(
+                [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
+            )
+            score = normal_score(left, fit.variance(features[flat]))
+            gain = least - score
+            if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
+                fits[j], members[j], errors[j], least = fit, own, left, score
+    return WeightedOutputs(fits, members, errors)
