@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import genbayes as gb
-from genbayes.command_line.observations import read_observation
+from genbayes.command_line.observations import as_output, read_observation
 from genbayes.command_line.problem import read_problem
-from genbayes.command_line.stages import as_output
 from genbayes.costs.fitting import default_config
 
 MODULE = """

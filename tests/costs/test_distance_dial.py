@@ -21,6 +21,7 @@ from genbayes.cli import main
 from genbayes.command_line import sensitivity_command, stages
 from genbayes.command_line.folder import Folder, stored_cost
 from genbayes.command_line.problem import read_problem
+from genbayes.command_line.staleness import stale
 from genbayes.costs.fit_marginal import MARGINAL_CONFIG
 from genbayes.costs.fitting import default_config
 from genbayes.costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm
@@ -459,9 +460,9 @@ def test_the_command_works_on_the_stored_cost(
     # A new distance in the file needs no new fit.
     path.write_text(PROBLEM.replace("delta = 1.5", "delta = 1.0"))
     problem = read_problem(path)
-    assert stages.stale(problem, folder, cost)
+    assert stale(problem, folder, cost)
     turned = stored_cost(problem, folder)
-    assert not stages.stale(problem, folder, turned)
+    assert not stale(problem, folder, turned)
     assert float(turned([0.4], [0.3, 1.4])) == float(cost.with_distance(problem.distance)([0.4], [0.3, 1.4]))
     assert float(turned([0.4], [0.3, 1.4])) < float(cost([0.4], [0.3, 1.4]))
     monkeypatch.setattr(

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from ..costs.cost import Cost
@@ -16,11 +15,13 @@ from ..simulations.running import simulate
 from ..temperature import NO_RESCUE, Choice, Ladder, bootstrap, calibrated, ladder, noise_floor
 from ..temperature.choice import wrapped
 from . import stages
-from .argument_types import count, named_number, natural, positive, probability
-from .commands import folder_of
+from .argument_types import Several, count, natural, positive, probability
 from .folder import Folder, save_section, stored_cost, stored_simulations
-from .observations import read_observation
+from .observations import as_output
 from .problem import Problem, read_problem
+from .problem_options import add_condition, add_seed, add_workers, conditions_of, folder_of, observation_of
+from .registry import Commands, register
+from .staleness import stale
 from .terminal import Terminal
 
 RULES = ("noise_floor", "calibrated", "bootstrap")
@@ -41,27 +42,27 @@ CAPTIONS = {
 }
 
 
-def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes temperature`."""
-    command = add("temperature", run, "Posteriors along a ladder of inverse temperatures, and rules that choose one.")
+    text = "Posteriors along a ladder of inverse temperatures, and rules that choose one."
+    command = commands.add("temperature", run, text, epilog=EXAMPLES)
     argument = command.add_argument
     text = "noise_floor, calibrated, bootstrap or none (default: the first two, and bootstrap for sets of trials)"
-    argument("--rule", choices=(*RULES, "none"), nargs="+", metavar="R", help=text)
-    argument("--beta", type=positive, nargs="+", metavar="B", help="of the ladder (default: 24, found by a first run)")
+    argument("--rule", choices=(*RULES, "none"), nargs="+", action=Several, metavar="R", help=text)
+    text = "of the ladder (default: 24, found by a first run)"
+    argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help=text)
     argument("-n", type=count, default=2000, metavar="DRAWS", help="at each beta (default: 2000)")
     text = "draws to run the simulator at, twice each, for noise_floor (default: 200)"
     argument("--resimulate", type=natural, default=200, metavar="N", help=text)
     text = "new runs at draws of the prior for calibrated (default: 200)"
     argument("--held-out", type=natural, default=200, metavar="N", help=text)
     text = "of the credible sets of calibrated (default: 0.5 0.8 0.9)"
-    argument("--level", type=probability, nargs="+", default=(0.5, 0.8, 0.9), metavar="L", help=text)
+    argument("--level", type=probability, nargs="+", action=Several, default=(0.5, 0.8, 0.9), metavar="L", help=text)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
-    text = "known conditions of that observation, where the simulator takes them"
-    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
-    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
-    argument("--seed", type=natural, default=0)
-    command.epilog = EXAMPLES
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_condition(command)
+    add_workers(command)
+    add_seed(command)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
@@ -78,14 +79,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     problem, folder = read_problem(options.problem), folder_of(options)
     cost = stored_cost(problem, folder)
     simulations = stored_simulations(problem, folder)
-    terminal.warn(stages.stale(problem, folder, cost))
-    x_o = problem.x_o if options.observation is None else read_observation(options.observation)
-    if x_o is None:
-        raise ValueError(
-            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
-        )
-    x_o = stages.as_output(x_o, cost.x_shape)
-    conditions = {**problem.x_o_conditions, **dict(options.condition or ())} or None
+    terminal.warn(stale(problem, folder, cost))
+    x_o = as_output(observation_of(problem, options.observation), cost.x_shape)
+    conditions = conditions_of(problem, options)
     betas = None if options.beta is None else sorted(set(options.beta))
     found = ladder(
         problem.prior,

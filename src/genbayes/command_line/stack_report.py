@@ -17,7 +17,7 @@ from .observations import read_observations
 from .problem import Problem
 from .terminal import Terminal
 
-MOST_ROWS = 500
+_MOST_ROWS = 500
 _HEADER = ("observation", "support p", "beta", "mean cost", "least ESS", "R-hat", "in doubt")
 
 
@@ -60,9 +60,9 @@ def write(path: Path, problem: Problem, found: StackCheck) -> None:
     draws = found.draws
     rows = [(*row[:-1], "yes" if row[-1] else "no") for row in found.rows]
     note = ""
-    if len(rows) > MOST_ROWS:
-        rows = sorted(rows, key=lambda row: (row[-1] == "no", row[1]))[:MOST_ROWS]
-        note = f"<p>The {MOST_ROWS} most doubtful of {draws.suspect.size}; the JSON file has all.</p>"
+    if len(rows) > _MOST_ROWS:
+        rows = sorted(rows, key=lambda row: (row[-1] == "no", row[1]))[:_MOST_ROWS]
+        note = f"<p>The {_MOST_ROWS} most doubtful of {draws.suspect.size}; the JSON file has all.</p>"
     caption = f"Median and central 90 % of every parameter at beta {draws.betas[-1]:g}. Grey: prior. Vermillion: the "
     caption += "simulator hardly makes this observation, or its sampling is in doubt."
     body = [
