@@ -10,9 +10,9 @@ from genbayes.command_line import registry
 from genbayes.command_line.argument_types import Several
 from genbayes.command_line.registry import Commands, register
 
-COMMANDS = (
-    "demo simulate fit sample report run check refine sensitivity temperature benchmark hodgkin-huxley"  # noqa: SIM905
-).split()
+COMMANDS = """
+demo simulate fit sample report run check refine sensitivity temperature benchmark hodgkin-huxley
+""".split()  # noqa: SIM905 (one line shows the order)
 # Two values for each type of an option that takes several.
 VALUES = {
     "positive": ("1.5", "20"),
