@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.notebook import html_table
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.posterior import GibbsPosterior
@@ -48,6 +49,10 @@ class Check:
 
     def __repr__(self) -> str:
         return f"Check({self.headline})"
+
+    def _repr_html_(self) -> str:
+        rows = [(one.check, _WORDS[one.level] if one.judged else "not judged", one.full) for one in self.findings]
+        return html_table(f"{self.headline} (beta {self.beta:g})", ("check", "verdict", "finding"), rows)
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ from ..sampling.draws import Draws
 from ..sampling.stack import GibbsPosteriors
 from . import stages
 from .argument_types import Several, count, positive
-from .folder import Folder, save_tree, stored_cost
+from .folder import Folder, stored_cost
 from .observations import read_observation, read_observations
 from .problem import Problem, read_problem
 from .problem_options import add_condition, add_seed, folder_of, need_betas
@@ -111,7 +111,7 @@ def _sample_stack(
     stack = GibbsPosteriors(problem.prior, cost, x_o, betas, conditions=conditions or None)
     draws = stack.sample(options.n or problem.sample.n, seed=options.seed, progress=not terminal.quiet)
     path = folder.stack(options.observations.stem)
-    save_tree(draws.to_datatree(), path)
+    draws.save(path)
     terminal.say(draws.summary())
     terminal.say(f"{len(draws)} observations x {len(betas)} betas in {draws.seconds['run']:.1f} s")
     terminal.warn(draws.outcome.messages if terminal.quiet else ())

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from ..checks.stack import StackCheck, check_stack
 from ..plots.stacks import stack as stack_picture
@@ -36,8 +35,7 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
     again = f"{command_line('sample', problem)} --observations {file} --beta ..."
     if not stored.exists():
         raise FileNotFoundError(f"there are no draws of the observations {file.name} in {folder.path}. Run: {again}")
-    with xr.open_datatree(stored, engine="zarr", consolidated=False) as tree:
-        draws = StackedDraws.from_datatree(tree)
+    draws = StackedDraws.load(stored)
     x_o, conditions = read_observations(file, cost.x_shape, cost.condition_names)
     if x_o.shape != draws.x_o.shape or not np.allclose(x_o, draws.x_o, rtol=1e-6):
         raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")

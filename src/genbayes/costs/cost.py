@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..distances import AdditiveDistance, Distance, UserDistance
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .forms import CostForm, FunctionForm, MarginalForm
 
@@ -68,6 +69,18 @@ class Cost:
         conditions = f", conditions {', '.join(self.condition_names)}" if self.condition_names else ""
         parameters = ", ".join(self.names)
         return f"Cost({kind} of {self.distance.name}, parameters {parameters}{conditions}, outputs {self.x_shape})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "distance": repr(self.distance),
+            "units": self.distance.units,
+            "learned as": type(self.form).__name__,
+            "parameters": ", ".join(self.names),
+            "conditions": ", ".join(self.condition_names) or "none",
+            "output": str(self.x_shape),
+            "simulations": str(self.settings.get("simulations", "none")),
+        }
+        return html_properties("Cost", properties, self.outcome.messages)
 
     @property
     def dim(self) -> int:

@@ -5,14 +5,18 @@ expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over
 of x give its expectation. Any other distance is a `UserDistance`, learned by the general network.
 """
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from ..runtime.notebook import html_properties
 
 T = TypeVar("T", bound=eqx.Module)
 
@@ -26,6 +30,18 @@ class Distance(eqx.Module):
     @abstractmethod
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
+
+    def __repr__(self) -> str:
+        """The class with its arguments, as they are now: a scale that was taken from simulations in numbers."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._settings().items())})"
+
+    def _repr_html_(self) -> str:
+        return html_properties(type(self).__name__, {**self._settings(), "units": str(self.units)})
+
+    def _settings(self) -> dict[str, str]:
+        """The arguments of the class that it keeps under their names, as short texts."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: short_text(getattr(self, name)) for name in names if hasattr(self, name)}
 
     def fitted(self, x: np.ndarray) -> "Distance":
         """The same distance with what it takes from the simulations filled in, from training outputs `x` (n, ...)."""
@@ -81,6 +97,24 @@ class UserDistance(Distance):
                 f"shape {x.shape} it returned shape {value.shape}; reduce it, for example by jnp.mean."
             )
         return value.astype(jnp.float32)
+
+
+def short_text(value: Any) -> str:
+    """An argument of a distance for a reader: numbers as they are where they are few, else their shape and range."""
+    if value is None:
+        return "from the simulations"
+    if isinstance(value, jax.core.Tracer):
+        return "traced"
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__name__)
+    if not isinstance(value, np.ndarray | jax.Array):
+        return repr(value)
+    values = np.asarray(value)
+    if values.size and np.all(values == values.flat[0]):
+        return f"{values.flat[0]:.4g}"
+    if values.size <= 4:
+        return f"[{', '.join(f'{item:.4g}' for item in values.reshape(-1))}]"
+    return f"{values.shape} numbers from {values.min():.4g} to {values.max():.4g}"
 
 
 def need(value: Array | None, x: Array) -> Array:

@@ -63,6 +63,14 @@ class Mahalanobis(HilbertDistance):
         self.name = "mahalanobis"
         self.units = "1 (squared standard deviations, summed over coordinates)"
 
+    @property
+    def covariance(self) -> Float[Array, "d d"] | None:
+        """C; None where it has yet to be taken from the simulations."""
+        if self.whitening is None:
+            return None
+        factor = jnp.linalg.inv(self.whitening)
+        return factor @ factor.T
+
     def fitted(self, x: np.ndarray) -> "Mahalanobis":
         """Fills in the prior-predictive covariance."""
         rows = x.reshape(len(x), -1).astype(np.float64)
@@ -138,6 +146,11 @@ class HuberError(AdditiveDistance):
         self.name = "huber_error"
 
     @property
+    def delta(self) -> Array:
+        """Where the square ends."""
+        return self.growth.knee
+
+    @property
     def units(self) -> str:
         """Of the distance."""
         return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
@@ -167,6 +180,16 @@ class CappedError(AdditiveDistance):
         self.scale, self.weights = given_scale(scale), given_weights(weights)
         self.growth = Growth.of(slope=1.0, cap=cap) if power == 1 else Growth.of(square=1.0, knee=cap, cap=cap)
         self.name = "capped_error" if power == 1 else "capped_squared_error"
+
+    @property
+    def cap(self) -> Array:
+        """The largest residual that counts."""
+        return self.growth.cap
+
+    @property
+    def power(self) -> int:
+        """1 for the absolute, 2 for the squared error."""
+        return 2 if self.name == "capped_squared_error" else 1
 
     @property
     def units(self) -> str:

@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
+from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
@@ -79,7 +80,7 @@ class FitConfig:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FitRecord:
     """What happened while one network (an ensemble of `k` members) was fitted.
 
@@ -100,6 +101,24 @@ class FitRecord:
     best_epoch: np.ndarray
     seconds: dict[str, float]
     outcome: Outcome
+
+    def __repr__(self) -> str:
+        first, best = (values.mean() for values in (self.validation_loss[:, 0], self._best_loss))
+        return f"FitRecord({self.name}: {self.loss_name} {first:.4g} before, {best:.4g} after training)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"member {i}", f"{first:.4g}", f"{best:.4g}", str(epoch))
+            for i, (first, best, epoch) in enumerate(
+                zip(self.validation_loss[:, 0], self._best_loss, self.best_epoch, strict=True)
+            )
+        ]
+        header = ("", "validation loss before", "best", "epoch of the best")
+        return html_table(f"{self.name}: {self.loss_name}", header, rows, self.outcome.messages)
+
+    @property
+    def _best_loss(self) -> Float[np.ndarray, " members"]:
+        return self.validation_loss[np.arange(len(self.best_epoch)), self.best_epoch]
 
 
 class _Member(eqx.Module):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
@@ -60,6 +61,21 @@ class GibbsPosterior:
         self.outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
+
+    def __repr__(self) -> str:
+        known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
+        shape, parameters = self.x_o.shape, ", ".join(self.prior.names)
+        return f"GibbsPosterior(parameters {parameters}, observation {shape}{known}, beta {self.beta:g})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "parameters": ", ".join(self.prior.names),
+            "observation": str(self.x_o.shape),
+            "conditions": ", ".join(f"{name} = {value:g}" for name, value in self.conditions.items()) or "none",
+            "beta": f"{self.beta:g}, in 1 / ({self.cost.distance.units})",
+            "distance": repr(self.cost.distance),
+        }
+        return html_properties("Gibbs posterior", properties, self.outcome.messages)
 
     @property
     def x_o(self) -> np.ndarray:

@@ -12,6 +12,7 @@ from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
@@ -81,6 +82,16 @@ class GibbsPosteriors:
 
     def __repr__(self) -> str:
         return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "parameters": ", ".join(self.prior.names),
+            "observations": f"{len(self)} of shape {self.x_o.shape[1:]}",
+            "conditions": ", ".join(self.cost.condition_names) or "none",
+            "beta": f"{', '.join(f'{beta:g}' for beta in self.betas)}, in 1 / ({self.cost.distance.units})",
+            "distance": repr(self.cost.distance),
+        }
+        return html_properties("Gibbs posteriors", properties, self.outcome.messages)
 
     def __len__(self) -> int:
         return len(self.x_o)

@@ -18,6 +18,7 @@ from ..costs.cost import Cost
 from ..costs.forms import MarginalForm
 from ..distances import AdditiveDistance, MeanAbsoluteError
 from ..runtime.compiling import compiled
+from ..runtime.notebook import html_text
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
@@ -85,6 +86,9 @@ class Sensitivity:
 
     def __repr__(self) -> str:
         return f"Sensitivity({len(self.variants)} variants, {len(self.groups)} parts of the output)"
+
+    def _repr_html_(self) -> str:
+        return html_text(self.summary())
 
     @cached_property
     def mean(self) -> Float[np.ndarray, "variants dim"]:
