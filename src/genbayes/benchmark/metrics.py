@@ -16,7 +16,7 @@ from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from ..tasks import Task
 from ..tasks.monte_carlo import expected_distance
 
-# Of the Monte Carlo estimate of the cost, where it is not known: draws, and runs at each. Between draws the cost
+# A cost that is not known is estimated by Monte Carlo, from so many draws and runs at each. Between draws the cost
 # varies more than an estimate from 100 runs errs, so that more runs would gain less than more draws.
 MONTE_CARLO_DRAWS = 1000
 MONTE_CARLO_RUNS = 100

@@ -69,7 +69,7 @@ def plan_of(
         ValueError: the task has no betas, or there is no observation of the kinds.
     """
     task = make()
-    # As they are written into the file, so that rows are found again.
+    # Betas are rounded as they are written into the file, so that rows are found again.
     chosen = tuple(sorted({float(f"{beta:.7g}") for beta in (betas or task.betas)}))
     if not chosen:
         raise ValueError(f"the task {name!r} has no inverse temperatures of its own; give them: `betas`, or --beta.")

@@ -148,7 +148,7 @@ class Results:
         """Adds one row at the end and has it written to the disk."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            # In one write: an interruption leaves the line whole, or cut off at the end of the file.
+            # The line is written at once: an interruption leaves the line whole, or cut off at the end of the file.
             file.write((_line(COLUMNS) if new else "") + _line(_write(getattr(row, name)) for name in COLUMNS))
             file.flush()
             os.fsync(file.fileno())

@@ -149,7 +149,7 @@ class _Run:
                 self._fail(rows, f"no simulations: {seconds}", advance)
             else:
                 advance(0, note=f"{task}, {method}: fitting")
-                # Closed at once when interrupted: its process must not outlive the command.
+                # The events are closed at once when interrupted: their process must not outlive the command.
                 with closing(run_group(group)) as events:
                     self._take(events, rows, seconds, advance)
 

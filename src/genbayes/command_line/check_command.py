@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.observations is not None:
         return judged(problem, folder, options, terminal).exit_code
     betas = drawn_betas(problem, folder) if options.beta is None else sorted(set(options.beta))
-    # All are read before the first is checked: a missing one must not cost the runs of the others.
+    # All draws are read before the first is checked: a missing one must not cost the runs of the others.
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     stored = [stored_draws(problem, folder, beta) for beta in betas]
     for draws in stored:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
     worst = 0
     for draws in stored:
-        # The beta of the draws, not that of the file's name, which is rounded.
+        # The beta is that of the draws: in the file's name it is rounded.
         posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
         with plain_main():
             found = check(
@@ -96,13 +96,13 @@ def _held_out(
             problem.simulator,
             problem.prior,
             options.coverage,
-            # Not that of the training runs, nor that of the runs at the draws.
+            # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(simulations.seed + 2) % 2**32,
             conditions=problem.conditions,
             workers=options.workers,
             progress=not terminal.quiet,
         )
-    # Now, not after the runs at the draws.
+    # Too few are told now, and not after the runs at the draws.
     if (succeeded := int(found.ok.sum())) < LEAST_ROWS:
         reasons = found.summary().split("\n")[1]
         raise ValueError(

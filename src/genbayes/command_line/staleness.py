@@ -88,7 +88,7 @@ def need_draws_of(problem: Problem, folder: Folder, draws: Draws, observation: P
 def other_conditions(problem: Problem, draws: Draws, observation: Path | None) -> list[str]:
     """A warning where the draws of the problem's observation were made under other conditions than it names now."""
     known = {name: float(np.float32(value)) for name, value in problem.x_o_conditions.items()}
-    # Those of another observation were typed, and stand in no file.
+    # The conditions of another observation were typed, and stand in no file.
     if observation is not None or draws.conditions == known:
         return []
     return [

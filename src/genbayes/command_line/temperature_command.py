@@ -148,7 +148,7 @@ def _choose(
                 problem.simulator,
                 problem.prior,
                 options.held_out,
-                # Not that of the training runs, nor that of the runs at the draws.
+                # The seed is neither that of the training runs nor that of the runs at the draws.
                 seed=(seed + 1) % 2**32,
                 conditions=problem.conditions,
                 workers=options.workers,

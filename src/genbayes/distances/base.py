@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ..runtime.notebook import html_properties
@@ -103,7 +104,7 @@ def short_text(value: Any) -> str:
     """An argument of a distance for a reader: numbers as they are where they are few, else their shape and range."""
     if value is None:
         return "from the simulations"
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return "traced"
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)

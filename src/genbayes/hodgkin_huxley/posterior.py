@@ -109,7 +109,8 @@ def _traces(
     rows = order[sorted(words)]
     seed = stages.resimulation_seed(run.simulations)
     voltages = np.asarray(hh.traces(check.theta[rows], stimulus, seed=seed, rows=rows))
-    # Of the traces as drawn: after failed runs, which the check leaves out, the noise is not that of the check.
+    # The distances are those of the traces as drawn: after failed runs, which the check leaves out, their noise is not
+    # that of the check.
     drawn = hh.summary_statistics(voltages, dt=stimulus.dt, on=stimulus.on, off=stimulus.off).astype(np.float32)
     distances = [float(run.problem.distance(jnp.asarray(x), jnp.asarray(x_o))) for x in drawn]
     labels = [
