@@ -22,7 +22,8 @@ from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.smc import SMC
 from ..simulations.rows import Simulations
-from ..simulations.running import qualified_name, simulate
+from ..simulations.running import simulate
+from ..simulations.simulators import qualified_name
 from .folder import Folder, command_line, save_draws
 from .observations import read_observation
 from .problem import Problem
