@@ -250,7 +250,9 @@ def test_arguments_are_checked():
         run(jax_simulator, PRIOR, 0, seed=0)
     with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1, got 0"):
         run(jax_simulator, PRIOR, 3, seed=0, batch_size=0)
-    with pytest.raises(ValueError, match="`workers` must be a whole number of at least 1, got 0; or give a concurrent.futures.Executor"):
+    with pytest.raises(
+        ValueError, match="`workers` must be a whole number of at least 1, got 0; or give a concurrent.f"
+    ):
         run(jax_simulator, PRIOR, 3, seed=0, workers=0)
     with pytest.raises(ValueError, match="`seed` must lie in"):
         run(jax_simulator, PRIOR, 3, seed=-1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..costs.cost import Cost
 from ..runtime.progress import progress_bar
+from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..sampling.stack import GibbsPosteriors
 from ..simulations.rows import Simulations
@@ -273,8 +274,8 @@ def _seconds(records: Sequence[Any]) -> dict[str, float]:
 
 
 def _mean(values: np.ndarray) -> str:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.4g} ± {error:.1g}"
+    mean, error = mean_and_error(values)
+    return f"{mean:.4g} ± {error:.1g}"
 
 
 def _without_messages(draws: Draws) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..costs.files import load
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..reports.markup import Section
+from ..runtime.files import replaced_folder
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from ..simulations.simulators import qualified_name
@@ -139,11 +139,8 @@ def save_draws(draws: Draws, folder: Folder) -> None:
 
 def save_tree(tree: xr.DataTree, path: Path) -> None:
     """Stores a tree, in the place of an earlier one."""
-    # Written beside and renamed: an interrupted write leaves the old draws whole.
-    part = path.with_name(path.name + ".part")
-    tree.to_zarr(part, mode="w", consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
+    with replaced_folder(path) as beside:
+        tree.to_zarr(beside, mode="w", consolidated=False)
 
 
 def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:

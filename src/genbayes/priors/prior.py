@@ -11,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Key, Num
 
+from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .from_torch import convert_torch_prior
 from .parameter import Parameter, check_name
@@ -145,8 +146,7 @@ class Prior:
         Raises:
             ValueError: `n` is negative, or `seed` out of range.
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}; write int(n).")
+        n = checked_count("`n`", n, least=0, remedy="; write int(n)")
         # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
         length = max(16, 1 << max(n - 1, 0).bit_length())
         return _sample_rows(self, length, jax.random.key(check_seed(seed)), stream)[:n]

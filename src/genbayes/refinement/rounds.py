@@ -7,7 +7,7 @@ Where the cost is learned by regressing means (features), new runs share their r
 is all but free of noise (`shared_noise`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -32,8 +32,10 @@ from ..runtime.outcome import Outcome
 from ..runtime.seeds import check_seed
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.stack import GibbsPosteriors
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate_round
+from ..simulations.simulators import AnySimulator
 
 # Fractions of beta of successive rows, all of one observation. The runs at beta itself test the cost that chose them;
 # the wider ones hold the slopes, whose error falls with the spread of the parameters.
@@ -139,7 +141,7 @@ class Refined:
 
 def refine(
     posteriors: GibbsPosterior | Sequence[GibbsPosterior] | GibbsPosteriors,
-    simulator: Callable[..., Any],
+    simulator: AnySimulator,
     simulations: Simulations,
     n: int,
     *,
@@ -147,7 +149,7 @@ def refine(
     seed: int,
     store: str | Path | None = None,
     batch_size: int | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.

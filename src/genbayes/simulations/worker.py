@@ -90,6 +90,7 @@ class ByValue:
         return cloudpickle.loads, (self._payload,)
 
     def __call__(self, *args: Any) -> Any:
+        """Executors hand over what can be called; only the function that arrives is."""
         raise RuntimeError("This stands for a function in a worker process; it is not called here.")
 
 
@@ -106,6 +107,7 @@ class SharedTask:
         self.unsendable: Exception | None = None
 
     def __call__(self, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+        """Run rows in this process, see `run_rows`."""
         return self._run(tasks)
 
     def __reduce__(self) -> tuple:
