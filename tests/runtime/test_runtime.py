@@ -7,6 +7,7 @@ import pytest
 
 from genbayes.runtime.counts import checked_count
 from genbayes.runtime.files import replaced_file, replaced_folder
+from genbayes.runtime.formatting import html_table
 from genbayes.runtime.statistics import mean_and_error
 
 
@@ -66,3 +67,10 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     write("new")
     assert [path.name for path in folder.iterdir()] == ["new"]
     assert [path.name for path in tmp_path.iterdir()] == ["draws"]
+
+
+def test_tables_of_notebooks_escape_their_texts() -> None:
+    assert html_table("a < b", ("name", "x"), [("<i>", 1)]) == (
+        '<table><caption>a &lt; b</caption><thead><tr><th scope="col">name</th><th scope="col">x</th></tr></thead>'
+        '<tbody><tr><th scope="row">&lt;i&gt;</th><td>1</td></tr></tbody></table>'
+    )

@@ -15,6 +15,7 @@ from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .from_torch import convert_torch_prior
 from .parameter import Parameter, check_name
+from .table import parameter_table
 
 
 class Prior:
@@ -256,6 +257,9 @@ class Prior:
     def __repr__(self) -> str:
         inner = ", ".join(f"{p.name}: {type(p.distribution).__name__}" for p in self._parameters)
         return f"Prior({inner})"
+
+    def _repr_html_(self) -> str:
+        return parameter_table(self._parameters)
 
 
 def _check_names(names: Sequence[str]) -> list[str]:

@@ -203,8 +203,9 @@ def _checked_call(
     checked_workers(workers)
     found = as_simulator(simulator, conditional=conditional)
     if found.vectorised and workers != 1:
+        given = workers if isinstance(workers, int) else type(workers).__name__
         raise ValueError(
-            f"`workers` must be 1 for a {found.kind} simulator, got {workers!r}: its runs are vectorised and use all "
+            f"`workers` must be 1 for a {found.kind} simulator, got {given}: its runs are vectorised and use all "
             f"cores already. Raise `batch_size` instead."
         )
     return found

@@ -31,6 +31,9 @@ class SimulationStore:
         self.path = str(path)
         self._origin = origin
 
+    def __repr__(self) -> str:
+        return f"SimulationStore({self.path!r}, {len(self)} rows)"
+
     @classmethod
     def open(cls, path: str | Path, *, writable: bool = False, origin: int | None = None) -> "SimulationStore":
         """Open an existing store, for all rows or for those of one origin.
