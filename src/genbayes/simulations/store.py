@@ -96,7 +96,7 @@ class SimulationStore:
 
     @property
     def origin(self) -> np.ndarray:
-        """Of every row of the whole store."""
+        """The origin of every row of the whole store."""
         return self._numbers("origin")
 
     def _numbers(self, name: str) -> np.ndarray:
