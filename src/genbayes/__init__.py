@@ -12,7 +12,8 @@ from .costs.files import load, save
 from .costs.fitting import fit_cost
 from .learning.training import FitConfig, FitRecord
 from .priors.prior import Prior
-from .refinement.rounds import Agreement, Refined, refine
+from .refinement.agreement import Agreement
+from .refinement.rounds import Refined, refine
 from .reports.citations import bibtex
 from .reports.page import report
 from .runtime.outcome import Outcome
@@ -26,6 +27,7 @@ from .sampling.target import Sampled, Sampler, Target
 from .sensitivity_analysis.analysis import Sensitivity, sensitivity
 from .simulations.rows import Simulations
 from .simulations.running import simulate, simulate_at
+from .simulations.simulators import JaxSimulator, PythonSimulator, Simulator
 
 __version__ = "0.1.0"
 
@@ -41,15 +43,18 @@ __all__ = [
     "FitRecord",
     "GibbsPosterior",
     "GibbsPosteriors",
+    "JaxSimulator",
     "MeanErrors",
     "Outcome",
     "PredictiveCheck",
     "Prior",
+    "PythonSimulator",
     "Refined",
     "Sampled",
     "Sampler",
     "Sensitivity",
     "Simulations",
+    "Simulator",
     "StackCheck",
     "StackedDraws",
     "Support",

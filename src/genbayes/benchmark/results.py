@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..runtime.files import replaced_file
+
 try:
     import fcntl
 except ImportError:  # Windows: two runs in one folder are not told apart there
@@ -154,11 +156,10 @@ class Results:
             os.fsync(file.fileno())
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Writes all rows anew, beside the file and renamed."""
-        part = self.path.with_suffix(".csv.part")
+        """Writes all rows anew; an interrupted write leaves the old file whole."""
         lines = [_line(_write(getattr(row, name)) for name in COLUMNS) for row in rows]
-        part.write_bytes("".join([_line(COLUMNS), *lines]).encode())
-        part.replace(self.path)
+        with replaced_file(self.path) as beside:
+            beside.write_bytes("".join([_line(COLUMNS), *lines]).encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

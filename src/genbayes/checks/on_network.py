@@ -6,6 +6,7 @@ import numpy as np
 
 from ..costs.records import fit_records
 from ..runtime.formatting import number
+from ..runtime.statistics import mean_and_error
 from .accuracy import accuracy
 from .evidence import Evidence
 from .finding import Finding
@@ -59,8 +60,8 @@ def on_agreement(check: Any) -> list[Finding]:
     result = accuracy(check.predicted, check.simulated)
     far = inaccurate(result.relative, result.relative_error)
     text = (
-        f"Cost: at the draws the predicted mean cost is {number(_mean(check.predicted))}, the re-simulated "
-        f"{number(_mean(check.simulated))}: {100 * result.relative:+.1f} % (standard error "
+        f"Cost: at the draws the predicted mean cost is {number(mean_and_error(check.predicted)[0])}, the re-simulated "
+        f"{number(mean_and_error(check.simulated)[0])}: {100 * result.relative:+.1f} % (standard error "
         f"{100 * result.relative_error:.1f} %)."
     )
     remedy = ""
@@ -79,7 +80,8 @@ def on_agreement(check: Any) -> list[Finding]:
             found.append(Finding("care", text, remedy, "resolution", numbers))
         else:
             found.append(Finding("ok", text + ", which is little.", check="resolution", numbers=numbers))
-    ratio = _mean(check.simulated) / _mean(check.replicate) if _mean(check.replicate) > 0 else np.nan
+    simulated, replicate = (mean_and_error(values)[0] for values in (check.simulated, check.replicate))
+    ratio = simulated / replicate if replicate > 0 else np.nan
     if np.isfinite(ratio):
         text = (
             f"Fit to the data: runs at the draws are {ratio:.2f} times as far from the observation as from each other"
@@ -134,8 +136,3 @@ def on_means(evidence: Evidence) -> list[Finding]:
     text = "Means: no error of the network is seen in the posterior means; new runs would show one of "
     text += f"{3 * least:.2g} posterior standard deviations."
     return [Finding("ok", text, check="means", numbers={**numbers, "resolved": float(3 * least)})]
-
-
-def _mean(values: Any) -> float:
-    values = np.asarray(values, float)
-    return float(np.mean(values[np.isfinite(values)]))

@@ -1,6 +1,5 @@
 """Checks of a posterior against new runs of the simulator."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,11 +11,14 @@ from jaxtyping import Array, Float
 
 from ..distances import Distance
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.posterior import GibbsPosterior
+from ..simulations.executors import Workers
 from ..simulations.running import simulate_at
+from ..simulations.simulators import AnySimulator, is_simulator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,14 +106,14 @@ def inaccurate(relative_error: float, standard_error: float) -> bool:
 
 
 def check_predictive(
-    simulator: Callable,
+    simulator: AnySimulator,
     posterior: GibbsPosterior,
     draws: Draws,
     n: int = 500,
     *,
     seed: int,
     distance: Distance | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> PredictiveCheck:
     """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
@@ -123,18 +125,17 @@ def check_predictive(
         n: number of draws to run, spread evenly over chains and draws; at most all.
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, whose distance the posterior does not know.
-        workers: processes for a Python simulator.
+        workers: see `simulate`.
         progress: show a progress bar.
 
     Raises:
         ValueError: n is not positive; the draws are not the posterior's; or every run failed.
     """
-    if not callable(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+    if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
         raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
     need_own_draws(posterior, draws)
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n!r}.")
+    n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
     rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
     theta = draws.flat[rows]

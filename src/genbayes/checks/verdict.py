@@ -3,7 +3,7 @@
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from ..runtime.notebook import html_table
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.posterior import GibbsPosterior
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
+from ..simulations.simulators import AnySimulator
 from .coverage import Coverage, coverage
 from .evidence import Evidence, gathered
 from .finding import Finding, headline, ordered
@@ -149,7 +151,7 @@ class Check:
 def check(
     posterior: GibbsPosterior,
     draws: Draws,
-    simulator: Callable | None = None,
+    simulator: AnySimulator | None = None,
     simulations: Simulations | None = None,
     *,
     n: int = 500,
@@ -159,7 +161,7 @@ def check(
     warnings: Sequence[str] = (),
     kind: str | None = None,
     labels: Sequence[str] | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> Check:
     """Judges a result: the observation, the network, the sampler, the prediction.
@@ -177,7 +179,7 @@ def check(
         warnings: further points that need care, in words.
         kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
-        workers: processes for a Python simulator.
+        workers: see `simulate`.
         progress: show progress bars.
 
     Raises:

@@ -15,7 +15,7 @@ from ..distances import UserDistance
 from ..reports.markup import Section
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
-from ..simulations.running import qualified_name
+from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
 from .problem import Problem
 

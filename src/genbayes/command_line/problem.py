@@ -19,6 +19,7 @@ from ..costs.fitting import Method, default_config
 from ..distances import Distance, UserDistance
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
+from ..simulations.simulators import AnySimulator, Simulator
 from .observations import read_observation
 from .toml_table import Table, suggestion
 from .user_code import load_object
@@ -77,7 +78,7 @@ class Problem:
 
     name: str
     path: Path | None
-    simulator: Callable[..., Any]
+    simulator: AnySimulator
     prior: Prior
     distance: Distance
     x_o: np.ndarray | None = None
@@ -127,7 +128,7 @@ def read_problem(path: str | Path) -> Problem:
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
-        simulator=_callable(top, "simulator"),
+        simulator=_simulator(top, "simulator"),
         prior=_read_prior(top, "prior"),
         distance=distance,
         x_o=_read_observation(top.table("observation")) if "observation" in content else None,
@@ -140,6 +141,11 @@ def read_problem(path: str | Path) -> Problem:
         conditions=conditions,
         x_o_conditions=_read_x_o_conditions(top.table("observation"), conditions) if "observation" in content else {},
     )
+
+
+def _simulator(table: Table, key: str) -> AnySimulator:
+    value = _object(table, key)
+    return value if isinstance(value, Simulator) else _callable(table, key)
 
 
 def _callable(table: Table, key: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..costs.cost import Cost
 from ..learning.training import FitRecord
+from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from .stages import Reported
@@ -63,5 +64,5 @@ def _print_seconds(simulations: Simulations, cost: Cost, draws: Draws, reported:
 
 
 def _mean(values: np.ndarray) -> str:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f"{values.mean():.4g} ± {error:.1g}"
+    mean, error = mean_and_error(values)
+    return f"{mean:.4g} ± {error:.1g}"

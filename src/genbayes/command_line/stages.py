@@ -20,6 +20,7 @@ from ..sampling.draws import Draws
 from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.smc import SMC
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
 from .folder import Folder, save_draws
@@ -45,7 +46,7 @@ def run_simulations(
     n: int,
     *,
     seed: int,
-    workers: int = 1,
+    workers: Workers = 1,
     batch_size: int | None = None,
     retry_failed: bool = False,
     progress: bool = True,
@@ -125,7 +126,7 @@ def run_report(
     simulations: Simulations,
     *,
     resimulate: int = 500,
-    workers: int = 1,
+    workers: Workers = 1,
     warnings: tuple[str, ...] = (),
     figures: Callable[[PredictiveCheck], Mapping[str, Any]] | None = None,
     extra_settings: Mapping[str, Any] | None = None,

@@ -10,7 +10,7 @@ from ..costs.cost import Cost
 from ..costs.fitting import default_config
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import same_observation, shown
-from ..simulations.running import qualified_name
+from ..simulations.simulators import qualified_name
 from .folder import Folder, command_line
 from .observations import read_observation
 from .problem import Problem

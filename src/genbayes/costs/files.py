@@ -20,6 +20,7 @@ from .. import distances
 from ..distances import UserDistance
 from ..learning import distributions, layers, means, polynomial
 from ..learning.training import FitRecord
+from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
 from . import forms
 from .cost import Cost
@@ -90,10 +91,8 @@ def save(cost: Cost, path: str | Path) -> Path:
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: an interrupted write leaves the old file whole.
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(tensors_to_bytes(tensors, header))
-    part.replace(path)
+    with replaced_file(path) as beside:
+        beside.write_bytes(tensors_to_bytes(tensors, header))
     return path
 
 

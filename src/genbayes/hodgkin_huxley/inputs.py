@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import hodgkin_huxley as hh
 from ..command_line.folder import Folder
+from ..runtime.files import replaced_file
 
 # The cell whose stimulus served all recordings in the published work.
 PUBLISHED_CELL = "518290966"
@@ -100,9 +101,8 @@ def claim(folder: Folder, stimulus: hh.Stimulus) -> None:
             )
         return
     folder.path.mkdir(parents=True, exist_ok=True)
-    part = file.with_name("stimulus.part.npz")
-    np.savez_compressed(part, **values)
-    part.replace(file)
+    with replaced_file(file) as beside, beside.open("wb") as stream:
+        np.savez_compressed(stream, **values)
 
 
 def explained(name: str, error: BaseException) -> str:

@@ -16,11 +16,12 @@ from ..command_line.folder import Folder
 from ..command_line.problem import Problem
 from ..command_line.stages import Reported
 from ..costs.cost import Cost
+from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from . import plot
 from .inputs import FAILURES, explained
-from .results import Row, mean_and_error
+from .results import Row
 
 CAPTION = (
     "The recording (black) and the closest, the median and the farthest of the {n} runs at posterior draws. Only the "
@@ -56,7 +57,7 @@ def infer(run: Run, recording: hh.Recording, x_o: np.ndarray, beta: float, found
     """Samples, runs the simulator at draws and reports; what goes wrong is noted, for the others to go on."""
     name, options = recording.name, run.options
     own = hh.conditions_of(recording) if options.own_conditions else None
-    simulator = run.problem.simulator
+    simulator: Any = run.problem.simulator
     stimulus = run.stimulus if own is None else simulator.stimulus_for(**own)
     folder = Folder(run.folder.path, name)
     picture = run.folder.path / "figures" / f"{name}-beta-{beta:.10g}.png"

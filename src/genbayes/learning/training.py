@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
@@ -62,17 +63,11 @@ class FitConfig:
     def __post_init__(self) -> None:
         counts = ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")
         for name in counts:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f"FitConfig: {name} must be a whole number of at least 1, got {getattr(self, name)!r}."
-                )
+            checked_count(f"FitConfig: {name}", getattr(self, name))
         for name in ("learning_rate", "noise_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
-        if not isinstance(self.noise_targets, int) or self.noise_targets < 0:
-            raise ValueError(
-                f"FitConfig: noise_targets must be a whole number of at least 0, got {self.noise_targets!r}."
-            )
+        checked_count("FitConfig: noise_targets", self.noise_targets, least=0)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "

@@ -21,6 +21,7 @@ from ..costs.records import fit_records, units_of
 from ..plots.predictions import MOST_COORDINATES
 from ..runtime.formatting import number
 from ..runtime.release import version
+from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.posterior import GibbsPosterior
@@ -181,9 +182,8 @@ def _costs(posterior: Any, draws: Any, check: Any) -> str:
     else:
         for key, name in names.items():
             values = np.asarray(getattr(check, key), float)
-            values = values[np.isfinite(values)]
-            error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-            rows.append((f"{name}, mean of {len(values):,}", float(np.mean(values)), number(error, 2)))
+            mean, error = mean_and_error(values)
+            rows.append((f"{name}, mean of {np.isfinite(values).sum():,}", mean, number(error, 2)))
     units = units_of(posterior.cost)
     note = f'<p class="muted">Units: {html.escape(str(units))}.</p>' if units else ""
     return table(("quantity", "value", "standard error"), rows) + note

@@ -2,13 +2,14 @@
 
 import importlib
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
+from ..runtime.files import replaced_folder
 
 
 def save_tree(tree: xr.DataTree, path: str | Path) -> None:
@@ -24,11 +25,8 @@ def save_tree(tree: xr.DataTree, path: str | Path) -> None:
     path = Path(path)
     if path.exists() and not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
         raise FileExistsError(f"{path} is there already, and is no Zarr folder: remove it, or give another path.")
-    # Written beside and renamed: an interrupted write leaves the old draws whole.
-    part = path.with_name(path.name + ".part")
-    tree.to_zarr(part, mode="w", consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
+    with replaced_folder(path) as beside:
+        tree.to_zarr(beside, mode="w", consolidated=False)
 
 
 def open_tree(path: str | Path) -> xr.DataTree:

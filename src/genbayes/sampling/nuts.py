@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from .smc import SMC
-from .target import Sampled, Target, check_count, to_parameters
+from .target import Sampled, Target, to_parameters
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class NUTS:
     start: SMC = field(default_factory=lambda: SMC(populations=4, min_particles=250))
 
     def __post_init__(self) -> None:
-        check_count("NUTS", "chains", self.chains, 2)
-        check_count("NUTS", "warmup", self.warmup, 50)
-        check_count("NUTS", "max_doublings", self.max_doublings, 1)
+        checked_count("NUTS: chains", self.chains, least=2)
+        checked_count("NUTS: warmup", self.warmup, least=50)
+        checked_count("NUTS: max_doublings", self.max_doublings)
         if not 0 < self.target_acceptance < 1:
             raise ValueError(f"NUTS: target_acceptance must lie between 0 and 1, got {self.target_acceptance!r}.")
 

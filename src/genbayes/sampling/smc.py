@@ -12,8 +12,9 @@ from blackjax.smc.resampling import systematic
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
-from .target import Sampled, Target, Targets, check_count
+from .target import Sampled, Target, Targets
 
 # Particles of one observation that are evaluated together on a CPU. The hidden layers of all particles of a stack do
 # not fit its cache: four networks of 64 units then take three times as long.
@@ -50,8 +51,8 @@ class SMC:
 
     def __post_init__(self) -> None:
         for name in ("populations", "moves", "final_moves", "max_steps", "max_stages"):
-            check_count("SMC", name, getattr(self, name), 1)
-        check_count("SMC", "min_particles", self.min_particles, 50)
+            checked_count(f"SMC: {name}", getattr(self, name))
+        checked_count("SMC: min_particles", self.min_particles, least=50)
         if not 0 < self.ess_share < 1:
             raise ValueError(f"SMC: ess_share must lie between 0 and 1, got {self.ess_share!r}.")
 

@@ -95,12 +95,6 @@ class Sampler(Protocol):
         ...
 
 
-def check_count(owner: str, name: str, value: int, least: int) -> None:
-    """Raises ValueError unless a setting is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{owner}: {name} must be a whole number of at least {least}, got {value!r}.")
-
-
 def to_parameters(target: Target, u: Float[Array, "chain draw unconstrained_dim"]) -> tuple[Array, Array]:
     """Parameters (chain, draw, dim) and cost (chain, draw) of unconstrained draws."""
     theta = target.prior.from_unconstrained(u)

@@ -4,7 +4,7 @@ All from the marginal distributions of a cost that was fitted once: no variant i
 sampled, so the answer is not a linearisation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,9 @@ from ..sampling.posterior import GibbsPosterior
 from ..sampling.smc import SMC
 from ..sampling.target import Sampler
 from ..sampling.weights import moments, some_draws
+from ..simulations.executors import Workers
 from ..simulations.running import simulate_at
+from ..simulations.simulators import AnySimulator
 from .distances import Group, ReplicateOutputs, given_groups, marginal_form, output_groups, standard_distances, without
 from .wording import guidance, table_text
 
@@ -192,9 +194,9 @@ def sensitivity(
     seed: int,
     labels: Sequence[str] | None = None,
     groups: Mapping[str, Any] | None = None,
-    simulator: Callable | None = None,
+    simulator: AnySimulator | None = None,
     resimulate: int = 100,
-    workers: int = 1,
+    workers: Workers = 1,
     sampler: Sampler | None = None,
     progress: bool = True,
 ) -> Sensitivity:
@@ -214,7 +216,7 @@ def sensitivity(
             and six stretches of the first axis.
         simulator: if given, predictions are new runs at draws of every variant, not those of the networks.
         resimulate: number of such draws of each variant.
-        workers: processes for a Python simulator.
+        workers: see `simulate`.
         sampler: see `GibbsPosterior.sample`; if not given, SMC with populations of half the usual size.
         progress: show a progress bar.
 
@@ -343,12 +345,12 @@ def _mean_values(form: MarginalForm, inputs: Float[Array, "m d"], x_o: Array) ->
 
 
 def _resimulated(
-    simulator: Callable,
+    simulator: AnySimulator,
     posterior: GibbsPosterior,
     draws: Sequence[Draws],
     m: int,
     seed: int,
-    workers: int,
+    workers: Workers,
     progress: bool,
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, int]:
     """Mean |x - x_o| of new runs in replicate distances, these, distances of runs at two draws, and failed runs."""

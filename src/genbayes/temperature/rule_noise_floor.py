@@ -1,6 +1,5 @@
 """`noise_floor`: the smallest beta at which runs are as near to the observation as to one another."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,10 @@ from ..distances import Distance
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from ..sampling.held_out import held_out_rows
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate_at
+from ..simulations.simulators import AnySimulator
 from .choice import Choice, checked_grid
 from .ladders import Ladder
 
@@ -51,13 +52,13 @@ class Replicates:
 def noise_floor(
     ladder: Ladder,
     *,
-    simulator: Callable | None = None,
+    simulator: AnySimulator | None = None,
     pairs: tuple[Any, Any, Any] | None = None,
     simulations: Simulations | None = None,
     n: int = 200,
     seed: int,
     distance: Distance | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> Choice:
     """Chooses the smallest beta whose expected cost reaches the replicate distance of its own posterior.
@@ -77,7 +78,7 @@ def noise_floor(
         n: number of draws to run at, spread over the ladder.
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, with a simulator or pairs.
-        workers: processes for a Python simulator.
+        workers: see `simulate`.
         progress: show a progress bar.
 
     Returns:
@@ -111,7 +112,7 @@ def noise_floor(
     return _judge(ladder, found)
 
 
-def _simulated(ladder: Ladder, simulator: Callable, n: int, **options: Any) -> tuple[Any, Any, Any]:
+def _simulated(ladder: Ladder, simulator: AnySimulator, n: int, **options: Any) -> tuple[Any, Any, Any]:
     """Two runs at draws taken evenly from all betas."""
     theta = ladder.draws.theta[0].reshape(-1, ladder.prior.dim)
     theta = theta[np.unique(np.linspace(0, len(theta) - 1, n).round().astype(int))]
