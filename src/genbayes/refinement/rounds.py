@@ -13,20 +13,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 from scipy import stats
 
 from ..costs.cost import Cost
 from ..costs.fitting import Method, fit_cost
 from ..costs.forms import HilbertForm, MarginalForm
-from ..distances import Distance
+from ..distances.batched import distances_to
 from ..learning.shared_noise import grouped
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
-from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..runtime.seeds import check_seed
@@ -322,7 +320,7 @@ def _agreement(posteriors: Sequence[GibbsPosterior], cost: Cost, new: Simulation
     for i, one in enumerate(posteriors):
         rows = np.flatnonzero((whose == i) & (share == 1.0) & new.ok)
         theta = new.theta[rows].astype(np.float64)
-        simulated = np.asarray(_distances(cost.distance, jnp.asarray(new.x[rows]), jnp.asarray(one.x_o)), np.float64)
+        simulated = np.asarray(distances_to(cost.distance, jnp.asarray(new.x[rows]), jnp.asarray(one.x_o)), np.float64)
         predicted = np.asarray(cost(theta, one.x_o, one.conditions or None), np.float64)
         slope, resolution, p_value = _trend(theta, simulated - predicted, new.block[rows])
         found.append(
@@ -379,8 +377,3 @@ def _trend(
     uncertain = variance * np.linalg.pinv(equal.T @ equal, rcond=1e-8)[1:, 1:]
     from_noise = float(np.sum(uncertain * (z.T @ z)) / m)
     return float(np.sqrt(max(np.var(change) - from_noise, 0.0))), float(np.sqrt(from_noise)), float(p_value)
-
-
-@compiled
-def _distances(distance: Distance, x: Array, x_o: Array) -> Array:
-    return jax.vmap(lambda one: distance(one, x_o))(x)
