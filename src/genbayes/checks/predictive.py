@@ -101,6 +101,12 @@ def inaccurate(relative_error: float, standard_error: float) -> bool:
     return abs(relative_error) > 0.1 + 2 * standard_error
 
 
+def finite_mean(values: Float[np.ndarray, " m"]) -> float:
+    """The mean of what is finite."""
+    values = np.asarray(values, float)
+    return float(np.mean(values[np.isfinite(values)]))
+
+
 def check_predictive(
     simulator: Callable,
     posterior: GibbsPosterior,

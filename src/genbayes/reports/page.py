@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import plots
+from ..checks.evidence import Evidence
 from ..checks.finding import Finding, headline, ordered
 from ..checks.findings import findings
 from ..costs.records import fit_records, units_of
@@ -97,7 +98,7 @@ def report(
         need_own_draws(posterior, draws)
     sections = list(sections)
     title = title or "Generalized Bayesian inference"
-    found = findings(posterior, draws, check, simulations, warnings, kind=kind, labels=labels)
+    found = findings(Evidence(posterior, draws, check, simulations, kind, labels), warnings)
     found = ordered([*_of_sections(found, sections), *found])
     if check is not None and not _can_show(posterior.x_o):
         text = f"Outputs of shape {np.shape(posterior.x_o)} are not shown; pass a picture of them: report(figures=...)."
