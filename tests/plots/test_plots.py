@@ -14,7 +14,7 @@ from genbayes import plots
 from genbayes.checks.accuracy import accuracy
 from genbayes.costs.records import units_of
 from genbayes.plots.predictions import rank_of
-from genbayes.plots.style import density, density_2d, window
+from genbayes.runtime.figure_style import density, density_2d, window
 from genbayes.runtime.formatting import number
 
 make_run = runpy.run_path(str(Path(__file__).parents[1] / "plot_data.py"))["make_run"]

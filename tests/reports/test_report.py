@@ -250,11 +250,14 @@ def test_citations_belong_to_objects_not_to_names(run):
     """A distance of one's own cites what its class says, and nothing because of how it is called."""
     own = "@article{me2026mine,\n  title = {Mine}\n}"
 
-    class Mine(gb.distances.MeanSquaredError):
+    class Mine(gb.distances.UserDistance):
         citations = ("gretton2012kernel", own)
 
-    named = gb.distances.UserDistance(lambda x, y: jnp.mean((x - y) ** 2), name="mmd", units="1")
-    for distance, more in ((named, set()), (Mine(), {"gretton2012kernel", "me2026mine"})):
+    made = [
+        (kind(lambda x, y: jnp.mean((x - y) ** 2), name="mmd", units="1"), more)
+        for kind, more in ((gb.distances.UserDistance, set()), (Mine, {"gretton2012kernel", "me2026mine"}))
+    ]
+    for distance, more in made:
         posterior = gb.GibbsPosterior(run.prior, replace(run.posterior.cost, distance=distance), run.x_o, 1.0)
         assert keys(posterior, replace(run.draws, sampler="own")) == (CORE - {"cabezas2024blackjax"}) | more
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plots.style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 from ..runtime.formatting import plain
 
 if TYPE_CHECKING:
