@@ -253,10 +253,11 @@ def test_citations_belong_to_objects_not_to_names(run):
     class Mine(gb.distances.UserDistance):
         citations = ("gretton2012kernel", own)
 
-    made = [
-        (kind(lambda x, y: jnp.mean((x - y) ** 2), name="mmd", units="1"), more)
-        for kind, more in ((gb.distances.UserDistance, set()), (Mine, {"gretton2012kernel", "me2026mine"}))
-    ]
+        def __init__(self):
+            super().__init__(lambda x, y: jnp.mean((x - y) ** 2), name="mine", units="1")
+
+    named = gb.distances.UserDistance(lambda x, y: jnp.mean((x - y) ** 2), name="mmd", units="1")
+    made: list[tuple[gb.distances.Distance, set[str]]] = [(named, set()), (Mine(), {"gretton2012kernel", "me2026mine"})]
     for distance, more in made:
         posterior = gb.GibbsPosterior(run.prior, replace(run.posterior.cost, distance=distance), run.x_o, 1.0)
         assert keys(posterior, replace(run.draws, sampler="own")) == (CORE - {"cabezas2024blackjax"}) | more
