@@ -10,7 +10,7 @@ from .registry import register
 
 # Posterior standard deviations by which the network's error may move a mean before it needs care.
 SHIFT_CARE = 0.25
-# The same of the standard error that the disagreement of the ensemble gives to a mean.
+# Posterior standard deviations by which the disagreement of the ensemble may leave a mean uncertain.
 MEMBERS_CARE = 0.5
 _REMEDY = f"Add simulations at the draws and fit again ({REFINE}); or simulate more."
 

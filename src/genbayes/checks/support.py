@@ -190,7 +190,7 @@ class SupportReference:
     def _p_values(self, scores: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
         m = len(self.scores)
         ordered = np.sort(self.scores, axis=0)
-        # Among the m held-out outputs and the observation itself: how many are at least as unusual.
+        # How many of the m held-out outputs and the observation itself are at least as unusual.
         own = np.stack([m - np.searchsorted(ordered[:, j], scores[:, j], "left") + 1 for j in range(2)], axis=1)
         others = np.stack([m - np.searchsorted(ordered[:, j], self.scores[:, j], "left") for j in range(2)], axis=1)
         joint = np.empty(len(scores))
@@ -201,7 +201,7 @@ class SupportReference:
 
     def _scores(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n 2"]:
         distances, nearest = self.tree.query(self._points(x, known), k=NEIGHBOURS)
-        # Relative to how far apart outputs are in that region (Breunig et al. 2000): some are rare, but possible.
+        # Relative distances allow for outputs that are rare, but possible (local outlier factor, Breunig et al. 2000).
         isolation = distances[:, -1] / (self.usual[nearest].mean(axis=1) + 1e-12)
         return np.column_stack([isolation, self._least_costs(x, known)])
 

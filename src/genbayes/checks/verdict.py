@@ -20,7 +20,7 @@ from .findings import findings
 from .predictive import PredictiveCheck, check_predictive
 from .support import SupportReference
 
-# What `genbayes check` returns; 1 is an error, 2 a mistake in what was typed.
+# `genbayes check` exits with these codes; 1 is an error, 2 a mistake in what was typed.
 EXIT_CODES = {"ok": 0, "care": 3, "bad": 4}
 _WORDS = {"ok": "fine", "note": "note", "care": "take care", "bad": "problem"}
 

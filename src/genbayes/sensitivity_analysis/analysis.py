@@ -83,7 +83,7 @@ def sensitivity(
             f"{type(distances).__name__}."
         )
     given = _given_distance(posterior.cost)
-    # A dozen posteriors whose differences are asked for, not their tails.
+    # Half the usual population is enough: a dozen posteriors are compared, and nobody asks for their tails.
     sampler = SMC(min_particles=250) if sampler is None else sampler
     cost = posterior.cost
     parts = output_groups(cost.x_shape, labels) if groups is None else given_groups(groups, cost.x_shape)

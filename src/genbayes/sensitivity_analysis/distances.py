@@ -32,7 +32,7 @@ from ..runtime.compiling import compiled
 
 # Up to as many coordinates are looked at one by one; a longer output in parts.
 MOST_SINGLE = 12
-# Outputs of a parameter that each network draws.
+# Number of outputs that each network draws at a parameter.
 _DRAWS = 2
 # Thresholds in replicate standard deviations: Huber's estimator has 95 % efficiency under normal noise at the first
 # (Huber 1964), and normal noise hardly ever lies beyond the second.

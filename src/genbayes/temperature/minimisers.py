@@ -81,7 +81,7 @@ def _descend(target: Target, start: Float[Array, " d"]) -> tuple[Array, Array, A
 
     first = (start, target.cost(start), jnp.asarray(1e-2))
     (u, value, _), _ = jax.lax.scan(step, first, None, length=_STEPS)
-    # What a last whole step would gain by the parabola there.
+    # The gain of a last whole step, by the parabola there.
     left = jnp.abs(jnp.dot(jax.grad(target.cost)(u), _newton_step(target, u, jnp.asarray(1e-6)))) / 2
     return u, value, left
 

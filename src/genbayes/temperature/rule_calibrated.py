@@ -182,7 +182,7 @@ def _judge(
             f"The sets cover too seldom even at the smallest beta, {betas[0]:.4g}: give a grid (betas) that goes "
             "further down. If it stays so, the network is wrong where held-out simulations lie: simulate more."
         )
-    # One false alarm in a hundred for all levels together, more or less: they share their rows.
+    # The bands give one false alarm in a hundred for all levels together, more or less, for these share their rows.
     low, high = band(levels, m, 0.99)
     for q, share, a, b in zip(levels, reached, low, high, strict=True):
         if not a <= share <= b:
@@ -228,7 +228,7 @@ def choose(question: Question) -> Choice:
             question.simulator,
             ladder.prior,
             rows,
-            # Neither that of the training runs nor that of the runs at the draws.
+            # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(question.run_seed + 1) % 2**32,
             conditions=question.conditions_prior,
             workers=question.workers,
