@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plots.style import OBSERVED, POSTERIOR, PRIOR, SMALL, log_scale, subplots
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, log_scale, subplots
 from .results import KINDS
 from .tables import ALGORITHMS, ORDER, WORDS, Published, Setting, published_value, statistic
 

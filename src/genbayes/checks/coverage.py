@@ -13,7 +13,7 @@ from ..sampling.ranks import HeldOut, band, checked_levels, ranks_of_truth
 from ..simulations.rows import Simulations
 
 LEVELS = (0.5, 0.8, 0.9)
-# Of a false alarm for each level.
+# Probability of a false alarm for each level.
 FALSE_ALARM = 0.01
 
 

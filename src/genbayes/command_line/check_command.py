@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     for draws in stored:
         need_draws_of(problem, folder, draws, options.observation)
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
-    worst = 0
+    worst, reference = 0, None
     for draws in stored:
         # The beta is that of the draws: in the file's name it is rounded.
         posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
@@ -79,9 +79,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
                 ],
                 kind=problem.report.kind,
                 labels=problem.report.labels,
+                reference=reference,
                 workers=options.workers,
                 progress=not terminal.quiet,
             )
+        reference = found.evidence.reference
         _print(found, terminal, everything=options.everything)
         _store(found, folder, cost, terminal)
         worst = max(worst, found.exit_code)

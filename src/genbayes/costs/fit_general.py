@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import Distance
+from ..distances.batched import distance_matrix
 from ..distances.sets import KernelDistance, SlicedWasserstein
 from ..learning.folds import Folds
 from ..learning.layers import (
@@ -22,7 +23,7 @@ from ..learning.layers import (
 )
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import compiled
-from .forms import NetworkForm, distance_matrix
+from .forms import NetworkForm
 
 _FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ..distances import AdditiveDistance, Distance, HilbertDistance
+from ..distances import AdditiveDistance, HilbertDistance
 from ..distances.additive import Growth
 from ..distances.base import need
 from ..learning.distributions import Kinks, LogisticMixture
@@ -188,10 +188,3 @@ def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Flo
     z = merged.standardise(theta)
     networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
     return ridge + jnp.mean(networks, axis=0)
-
-
-def distance_matrix(
-    distance: Distance, x: Float[Array, "n *x_shape"], targets: Float[Array, "m *x_shape"]
-) -> Float[Array, "n m"]:
-    """The distances of all pairs."""
-    return jax.vmap(lambda one: jax.vmap(lambda target: distance(one, target))(targets))(x)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..plots.style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 from ..runtime.formatting import plain
 from .model import Stimulus
 from .recording import Recording

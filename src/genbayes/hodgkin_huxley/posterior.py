@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from .. import hodgkin_huxley as hh
@@ -16,6 +15,7 @@ from ..command_line.folder import Folder
 from ..command_line.problem import Problem
 from ..command_line.stages import Reported
 from ..costs.cost import Cost
+from ..distances.batched import distances_to
 from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
@@ -113,7 +113,7 @@ def _traces(
     # The distances are those of the traces as drawn: after failed runs, which the check leaves out, their noise is not
     # that of the check.
     drawn = hh.summary_statistics(voltages, dt=stimulus.dt, on=stimulus.on, off=stimulus.off).astype(np.float32)
-    distances = [float(run.problem.distance(jnp.asarray(x), jnp.asarray(x_o))) for x in drawn]
+    distances = np.asarray(distances_to(run.problem.distance, drawn, x_o))
     labels = [
         f"re-simulated, {words[place]} of {len(order)}: distance {distance:.3f}"
         for place, distance in zip(sorted(words), distances, strict=True)

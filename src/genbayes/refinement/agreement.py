@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 from scipy import stats
 
 from ..costs.cost import Cost
-from ..distances import Distance
+from ..distances.batched import distances_to
 from ..learning.shared_noise import grouped
-from ..runtime.compiling import compiled
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 
@@ -72,7 +70,7 @@ def measured_agreement(
     """
     theta = runs.theta.astype(np.float64)
     x_o = posterior.x_o
-    simulated = np.asarray(_distances(cost.distance, jnp.asarray(runs.x), jnp.asarray(x_o)), np.float64)
+    simulated = np.asarray(distances_to(cost.distance, jnp.asarray(runs.x), jnp.asarray(x_o)), np.float64)
     predicted = np.asarray(cost(theta, x_o, posterior.conditions or None), np.float64)
     slope, resolution, p_value = trend(theta, simulated - predicted, runs.block)
     return Agreement(
@@ -126,8 +124,3 @@ def trend(
     uncertain = variance * np.linalg.pinv(equal.T @ equal, rcond=1e-8)[1:, 1:]
     from_noise = float(np.sum(uncertain * (z.T @ z)) / m)
     return float(np.sqrt(max(np.var(change) - from_noise, 0.0))), float(np.sqrt(from_noise)), float(p_value)
-
-
-@compiled
-def _distances(distance: Distance, x: Array, x_o: Array) -> Array:
-    return jax.vmap(lambda row: distance(row, x_o))(x)

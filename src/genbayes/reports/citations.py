@@ -1,9 +1,13 @@
 """BibTeX of exactly what a run used: the method, its sampler, its distance, its diagnostics, its software."""
 
 import re
-from typing import Any
 
+from ..distances import MMD, Distance, EnergyDistance, SlicedWasserstein
 from ..runtime.release import version
+from ..sampling.draws import Draws
+from ..sampling.nuts import NUTS
+from ..sampling.posterior import GibbsPosterior
+from ..sampling.smc import SMC
 
 ENTRIES = {
     "gao2023ace": """@inproceedings{gao2023ace,
@@ -135,23 +139,24 @@ ENTRIES = {
 }
 
 ALWAYS = ("gao2023ace", "bissiri2016general")
-BY_SAMPLER = {
-    "smc": ("delmoral2006smc", "neal2011hmc", "cabezas2024blackjax"),
-    "nuts": ("hoffman2014nuts", "cabezas2024blackjax"),
+# What samplers and distances use, where their class does not say so itself (class attribute `citations`).
+BY_SAMPLER: dict[str, tuple[str, ...]] = {
+    "SMC": ("delmoral2006smc", "neal2011hmc", "cabezas2024blackjax"),
+    "NUTS": ("hoffman2014nuts", "cabezas2024blackjax"),
 }
-BY_DISTANCE = {
-    "mmd": ("gretton2012kernel",),
-    "maximum_mean_discrepancy": ("gretton2012kernel",),
-    "energy": ("gneiting2007scoring", "szekely2013energy"),
-    "sliced_wasserstein": ("bonneel2015sliced",),
+BY_DISTANCE: dict[type[Distance], tuple[str, ...]] = {
+    MMD: ("gretton2012kernel",),
+    EnergyDistance: ("gneiting2007scoring", "szekely2013energy"),
+    SlicedWasserstein: ("bonneel2015sliced",),
 }
+SAMPLERS = {sampler.__name__: sampler for sampler in (SMC, NUTS)}
 
 
-def bibtex(posterior: Any, draws: Any) -> str:
+def bibtex(posterior: GibbsPosterior, draws: Draws) -> str:
     """Returns the BibTeX entries of what this run used, and of nothing else.
 
-    The sampler is recognised by `draws.sampler`, the distance by `posterior.cost.distance.name`; software entries name
-    the installed version. R-hat is cited when `draws.rhat` was computed.
+    A sampler or distance tells its sources by the class attribute `citations`: keys of the entries of this module, or
+    whole BibTeX entries. Software entries name the installed version.
 
     Args:
         posterior: The `GibbsPosterior` that was sampled.
@@ -164,17 +169,18 @@ def bibtex(posterior: Any, draws: Any) -> str:
         >>> with open("references.bib", "w") as file:
         ...     file.write(bibtex(posterior, draws))
     """
-    keys = list(ALWAYS)
-    keys += _matching(BY_SAMPLER, draws.sampler)
-    keys += _matching(BY_DISTANCE, getattr(getattr(posterior.cost, "distance", None), "name", ""))
-    if getattr(draws, "rhat", None) is not None:
-        keys.append("vehtari2021rhat")
-    keys += ["jax2018github", "kidger2021equinox", "phan2019numpyro"]
-    text = "\n\n".join(ENTRIES[key] for key in dict.fromkeys(keys))
+    sources = [*ALWAYS, *_of_sampler(draws.sampler), *_of_distance(posterior.cost.distance), "vehtari2021rhat"]
+    sources += ["jax2018github", "kidger2021equinox", "phan2019numpyro"]
+    text = "\n\n".join(ENTRIES.get(source, source) for source in dict.fromkeys(sources))
     return re.sub(r"@(jax|equinox|blackjax|numpyro)@", lambda match: version(match[1]), text) + "\n"
 
 
-def _matching(table: dict[str, tuple[str, ...]], name: str) -> list[str]:
-    """Returns the keys of all entries of the table whose word occurs in the name."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower())
-    return [key for word, keys in table.items() if word in plain for key in keys]
+def _of_sampler(name: str) -> tuple[str, ...]:
+    """The sources of the sampler that draws name."""
+    return tuple(getattr(SAMPLERS.get(name), "citations", BY_SAMPLER.get(name, ())))
+
+
+def _of_distance(distance: Distance) -> tuple[str, ...]:
+    """The sources of a distance: its own word, or that of the class that it is one of."""
+    known = [keys for kind, keys in BY_DISTANCE.items() if isinstance(distance, kind)]
+    return tuple(getattr(distance, "citations", [key for keys in known for key in keys]))

@@ -18,7 +18,8 @@ from ..sampling.smc import SMC, log_mean_exp
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 
-BETAS = 24  # of a grid that is not given
+# Number of betas of a grid that is not given.
+BETAS = 24
 # A ladder rests at each of its betas, and each rest counts as stages.
 LADDER_SAMPLER = SMC(max_stages=2000)
 _NAMES = ("beta", "mean cost", "sd of cost", "log evidence", "parameters", "narrowest", "widest")
@@ -107,7 +108,7 @@ class Ladder:
         """
         step = np.diff(self.betas)
         trapezium = step * (self.mean_cost[1:] + self.mean_cost[:-1]) / 2
-        # The slope is minus the variance: h^2 / 12 (f'(left) - f'(right)).
+        # Hermite's correction h^2 / 12 (f'(left) - f'(right)), where the slope f' is minus the variance.
         bend = step**2 / 12 * (self.cost_variance[1:] - self.cost_variance[:-1])
         return self.log_evidence[0] - np.concatenate([[0.0], np.cumsum(trapezium + bend)])
 
@@ -243,7 +244,7 @@ def ladder(
     spread = _prior_spread(prior, cost, x_o, conditions)
     low = 0.1 / spread
     if top is None:
-        # As many betas as in the end: no other program is compiled for it.
+        # The first run has as many betas as the second, so that no other program is compiled for it.
         top = _sensible_top(run(np.geomspace(low, _MOST_SPREADS / spread, BETAS)))
     return run(np.geomspace(min(low, top / 100), top, BETAS))
 

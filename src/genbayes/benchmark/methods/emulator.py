@@ -8,12 +8,13 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ...distances import Distance
+from ...distances.batched import distances_to
 from ...priors.prior import Prior
 from ...runtime.timing import stopwatch
 from ...simulations.rows import Simulations
 from ...tasks import Task
 from .flows import FlowSettings, torch_scope
-from .method import MethodDraws, checked_observation, distances_to
+from .method import MethodDraws, checked_observation
 from .nle import Likelihood, fit_likelihood
 from .particles import Particles
 

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ...distances import Distance
-from ...runtime.compiling import compiled
 from ...simulations.rows import Simulations
 from ...tasks import Task
 
@@ -86,12 +83,3 @@ def checked_observation(distance: Distance, x_shape: tuple[int, ...], x_o: Array
             f"x_o has {int((~np.isfinite(values)).sum())} value(s) that are NaN or infinite; fill the gaps."
         )
     return values
-
-
-@compiled
-def distances_to(
-    distance: Distance, x: Float[Array | np.ndarray, "n ..."], x_o: Float[Array | np.ndarray, "..."]
-) -> Float[Array, " n"]:
-    """The distance of every output (n, *x_shape) to one observation, in blocks: kernels of many trials are large."""
-    target = jnp.asarray(x_o)
-    return jax.lax.map(lambda one: distance(one, target), jnp.asarray(x), batch_size=1024)

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ...distances import Distance
+from ...distances.batched import distances_to
 from ...runtime.timing import stopwatch
 from ...simulations.rows import Simulations
 from ...tasks import Task
-from .method import MethodDraws, checked_observation, distances_to
+from .method import MethodDraws, checked_observation
 
 
 @dataclass(frozen=True)
