@@ -61,7 +61,7 @@ def make_run(dim=6, n=2000, seed=0):
         return 0.3 + 8.0 * (distance**2).sum(-1)
 
     x_o = predator_prey(truth[None], rng)[0]
-    distance = SimpleNamespace(name="mean_squared_error", units="squared log counts")
+    distance = SimpleNamespace(name="mean_squared_error", units="squared log counts", citations=())
     epochs = np.arange(1, 41)
     losses = np.stack([2.0 * np.exp(-epochs / 6) + 0.2 + 0.01 * k for k in range(3)])
     validation = losses + 0.05 + 0.002 * np.maximum(epochs - 25, 0)

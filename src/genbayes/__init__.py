@@ -27,12 +27,17 @@ from .refinement.rounds import Refined as Refined
 from .refinement.rounds import refine as refine
 from .reports.citations import bibtex as bibtex
 from .reports.page import report as report
+from .runtime.outcome import Outcome as Outcome
 from .sampling.draws import Draws as Draws
 from .sampling.nuts import NUTS as NUTS
 from .sampling.posterior import GibbsPosterior as GibbsPosterior
+from .sampling.sampler import Sampled as Sampled
+from .sampling.sampler import Sampler as Sampler
+from .sampling.sampler import register_sampler as register_sampler
 from .sampling.smc import SMC as SMC
 from .sampling.stack import GibbsPosteriors as GibbsPosteriors
 from .sampling.stacked import StackedDraws as StackedDraws
+from .sampling.target import Target as Target
 from .sensitivity_analysis.analysis import Sensitivity as Sensitivity
 from .sensitivity_analysis.analysis import sensitivity as sensitivity
 from .simulations.rows import Simulations as Simulations

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .benchmark import command as benchmark_command
-from .command_line import check_command, commands, refine_command, sensitivity_command, stages, temperature_command
+from .command_line import check_command, commands, refine_command, sensitivity_command, temperature_command
 from .command_line.argument_types import count, named_number, natural, path, positive, runs_at_draws
 from .command_line.folder import Folder
 from .command_line.terminal import Terminal, paragraph
 from .hodgkin_huxley import command as hodgkin_huxley_command
 from .runtime.release import version
+from .sampling.sampler import samplers
 from .tasks.lynx_hare import DEMO_BETA
 
 EXAMPLES = """\
@@ -109,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--beta", type=positive, nargs="+", metavar="B", help=text)
     for command in (sample, run):
         command.add_argument("-n", type=count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
-        command.add_argument("--sampler", choices=sorted(stages.SAMPLERS), help="default: smc, or [sample] sampler")
+        command.add_argument("--sampler", choices=sorted(samplers()), help="default: smc, or [sample] sampler")
     for command in (sample, report):
         text = "instead of the problem's; its draws and reports bear its name"
         command.add_argument("--observation", type=Path, metavar="FILE", help=text)

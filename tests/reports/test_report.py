@@ -13,6 +13,7 @@ import genbayes as gb
 from genbayes.checks.finding import headline
 from genbayes.checks.findings import findings
 from genbayes.checks.on_observation import at_bounds
+from genbayes.distances import MMD, EnergyDistance, MeanSquaredError, SlicedWasserstein
 from genbayes.reports.citations import bibtex
 from genbayes.reports.page import _distribution, report
 from genbayes.runtime.formatting import number
@@ -234,14 +235,14 @@ CORE = {"gao2023ace", "bissiri2016general", "vehtari2021rhat"} | SOFTWARE
 @pytest.mark.parametrize(
     ("sampler", "distance", "expected"),
     [
-        ("SMC", "mean_squared_error", {"delmoral2006smc", "neal2011hmc"}),
-        ("NUTS", "mmd", {"hoffman2014nuts", "gretton2012kernel"}),
-        ("smc", "energy_distance", {"delmoral2006smc", "neal2011hmc", "gneiting2007scoring", "szekely2013energy"}),
-        ("nuts", "sliced_wasserstein", {"hoffman2014nuts", "bonneel2015sliced"}),
+        ("SMC", MeanSquaredError(), {"delmoral2006smc", "neal2011hmc"}),
+        ("NUTS", MMD(), {"hoffman2014nuts", "gretton2012kernel"}),
+        ("smc", EnergyDistance(), {"delmoral2006smc", "neal2011hmc", "gneiting2007scoring", "szekely2013energy"}),
+        ("nuts", SlicedWasserstein(), {"hoffman2014nuts", "bonneel2015sliced"}),
     ],
 )
 def test_bibtex_cites_exactly_what_was_used(run, sampler, distance, expected):
-    posterior = SimpleNamespace(cost=SimpleNamespace(distance=SimpleNamespace(name=distance)))
+    posterior = SimpleNamespace(cost=SimpleNamespace(distance=distance))
     assert keys(posterior, changed(run.draws, sampler=sampler)) == CORE | expected
 
 

@@ -19,11 +19,11 @@ from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
+from ..sampling.sampler import samplers
 from .observations import read_observation
 from .toml_table import Table, suggestion
 from .user_code import load_object
 
-SamplerName = Literal["smc", "nuts"]
 _PRIORS: dict[str, type] = {
     name: cls
     for name, cls in vars(numpyro.distributions).items()
@@ -37,7 +37,7 @@ class SampleSettings:
 
     beta: tuple[float, ...] = ()
     n: int = 4000
-    sampler: SamplerName = "smc"
+    sampler: str = "smc"
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def _read_sample(table: Table) -> SampleSettings:
     n = table.get("n", int, 4000)
     if n < 1:
         raise table.error("n", f"must be at least 1, got {n}.")
-    return SampleSettings(beta, n, table.choice("sampler", get_args(SamplerName), "smc"))
+    return SampleSettings(beta, n, table.choice("sampler", tuple(samplers()), "smc"))
 
 
 def _read_report(table: Table) -> ReportSettings:

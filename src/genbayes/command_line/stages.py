@@ -18,16 +18,13 @@ from ..reports.page import report
 from ..runtime.processes import plain_main
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import same_observation, shown
-from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
-from ..sampling.smc import SMC
+from ..sampling.sampler import samplers
 from ..simulations.rows import Simulations
 from ..simulations.running import qualified_name, simulate
 from .folder import Folder, command_line, save_draws
 from .observations import read_observation
 from .problem import Problem
-
-SAMPLERS = {"smc": SMC, "nuts": NUTS}
 
 
 @dataclass(frozen=True)
@@ -143,7 +140,7 @@ def run_sampling(
             f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
         )
     posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta, conditions=conditions)
-    draws = posterior.sample(n, seed=seed, sampler=SAMPLERS[sampler]())
+    draws = posterior.sample(n, seed=seed, sampler=samplers()[sampler]())
     save_draws(draws, folder)
     return draws
 

@@ -14,8 +14,9 @@ from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .sampler import Sampler
 from .smc import SMC
-from .target import Sampler, Target
+from .target import Target
 
 
 class GibbsPosterior:

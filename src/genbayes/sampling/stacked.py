@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..runtime.outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
+from .sampler import advice_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,8 +89,8 @@ class StackedDraws:
             some = "; ".join(f"observation {i} at beta {self.betas[j]:g}" for i, j in where[:5])
             texts.append(
                 f"{len(where)} of {self.suspect.size} posteriors are not well sampled ({some}"
-                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or raise "
-                "SMC(min_particles=...)."
+                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or "
+                f"{advice_of(self.sampler).chains_disagree}."
             )
         return Outcome(tuple(texts))
 

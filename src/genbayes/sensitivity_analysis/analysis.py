@@ -22,8 +22,8 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
+from ..sampling.sampler import Sampler
 from ..sampling.smc import SMC
-from ..sampling.target import Sampler
 from ..sampling.weights import moments, some_draws
 from ..simulations.running import simulate_at
 from .distances import Group, ReplicateOutputs, given_groups, marginal_form, output_groups, standard_distances, without
