@@ -140,7 +140,7 @@ def run_sampling(
             f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
         )
     posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta, conditions=conditions)
-    draws = posterior.sample(n, seed=seed, sampler=samplers()[sampler]())
+    draws = posterior.sample(n, seed=seed, sampler=samplers()[sampler])
     save_draws(draws, folder)
     return draws
 

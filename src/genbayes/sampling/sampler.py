@@ -66,6 +66,7 @@ class Advice:
     few_independent: str = "let the sampler make more steps between the draws that it keeps"
 
 
+@runtime_checkable
 class RegisteredSampler(Sampler, Protocol):
     """A sampler that tells the rest of the library what it has to know, as class attributes.
 
@@ -78,8 +79,8 @@ class RegisteredSampler(Sampler, Protocol):
     citations: ClassVar[tuple[str, ...]]
 
 
-S = TypeVar("S", bound=type[RegisteredSampler])
-_REGISTERED: dict[str, type[RegisteredSampler]] = {}
+S = TypeVar("S", bound=type)
+_REGISTERED: dict[str, RegisteredSampler] = {}
 
 
 def register_sampler(cls: S) -> S:
@@ -95,29 +96,32 @@ def register_sampler(cls: S) -> S:
                 f"the sampler {cls.__name__} has no class attribute {attribute} of type {kind.__name__}: write "
                 f"{attribute}: ClassVar[{kind.__name__}] = ... in its body."
             )
-    sampler: object = cls()
-    if not isinstance(sampler, Sampler):
+    sampler = cls()
+    if not isinstance(sampler, RegisteredSampler):
         raise TypeError(
             f"the sampler {cls.__name__} lacks the attribute name or the method run(target, n, *, key); see "
             "genbayes.Sampler."
         )
     known = _REGISTERED.get(sampler.name.lower())
     # A notebook may define a class again.
-    if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+    if known is not None and _place(type(known)) != _place(cls):
         raise ValueError(
-            f"there is a sampler {sampler.name} already, {known.__module__}.{known.__qualname__}: give "
-            f"{cls.__name__} another name."
+            f"there is a sampler {sampler.name} already, {_place(type(known))}: give {cls.__name__} another name."
         )
-    _REGISTERED[sampler.name.lower()] = cls
+    _REGISTERED[sampler.name.lower()] = sampler
     return cls
 
 
-def samplers() -> dict[str, type[RegisteredSampler]]:
-    """The registered classes of samplers, by their names in small letters."""
+def samplers() -> dict[str, RegisteredSampler]:
+    """The registered samplers with their default settings, by their names in small letters."""
     return dict(sorted(_REGISTERED.items()))
 
 
 def advice_of(name: str) -> Advice:
     """The advice of a sampler by its name; a general one where no sampler of this name is registered."""
-    cls = samplers().get(name.lower())
-    return Advice() if cls is None else cls.advice
+    sampler = samplers().get(name.lower())
+    return Advice() if sampler is None else sampler.advice
+
+
+def _place(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
