@@ -27,7 +27,7 @@ import genbayes as gb
 from genbayes.benchmark.methods.flows import import_sbi
 from genbayes.costs.fitting import default_config
 from genbayes.costs.forms import HilbertForm, NetworkForm
-from genbayes.learning.means import RidgeResidual
+from genbayes.learning.ridge import RidgeResidual
 from genbayes.sampling.draws import bulk_size
 
 BETAS = (1.0, 10.0, 100.0)

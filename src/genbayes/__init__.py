@@ -20,10 +20,11 @@ from .runtime.outcome import Outcome
 from .sampling.draws import Draws
 from .sampling.nuts import NUTS
 from .sampling.posterior import GibbsPosterior
+from .sampling.sampler import Sampled, Sampler, register_sampler
 from .sampling.smc import SMC
 from .sampling.stack import GibbsPosteriors
 from .sampling.stacked import StackedDraws
-from .sampling.target import Sampled, Sampler, Target
+from .sampling.target import Target
 from .sensitivity_analysis.analysis import Sensitivity, sensitivity
 from .simulations.rows import Simulations
 from .simulations.running import simulate, simulate_at
@@ -71,6 +72,7 @@ __all__ = [
     "mean_errors",
     "plots",
     "refine",
+    "register_sampler",
     "report",
     "save",
     "sensitivity",

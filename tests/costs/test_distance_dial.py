@@ -26,10 +26,10 @@ from genbayes.costs.fit_marginal import MARGINAL_CONFIG
 from genbayes.costs.fitting import default_config
 from genbayes.costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm
 from genbayes.distances import AdditiveDistance, CappedError, HuberError, MeanAbsoluteError, MeanSquaredError
-from genbayes.learning.distributions import Bend, LogisticMixture
+from genbayes.learning.distributions import LogisticMixture, TailTransform
 from genbayes.learning.layers import ResidualMLP, Standardiser
-from genbayes.learning.means import RidgeResidual
 from genbayes.learning.polynomial import Polynomial
+from genbayes.learning.ridge import RidgeResidual
 from genbayes.plots.sensitivities import sensitivity as plot_sensitivity
 from genbayes.sensitivity_analysis.analysis import Sensitivity, sensitivity
 from genbayes.sensitivity_analysis.distances import output_groups
@@ -103,7 +103,7 @@ def test_a_constant_coordinate_may_be_left_out_of_a_prior_predictive_scale() -> 
 
 
 def mixture_form(heavy: bool, distance: AdditiveDistance) -> tuple[MarginalForm, np.ndarray]:
-    """A mixture with random networks, and the values that its bend was fitted to."""
+    """A mixture with random networks, and the values that its tail transform was fitted to."""
     rng = np.random.default_rng(3)
     values = (rng.standard_t(2, size=(4000, 1)) if heavy else rng.normal(size=(4000, 1))).astype(np.float32)
     z = rng.normal(size=(500, 2))
@@ -116,7 +116,7 @@ def mixture_form(heavy: bool, distance: AdditiveDistance) -> tuple[MarginalForm,
         None,
     )
     network = jax.tree.map(jnp.asarray, ResidualMLP(2, 9, 16, 1, rng=rng))
-    one = LogisticMixture(Bend.fit(values), location, jnp.full(1, 0.5), jnp.full(1, 0.01), network)
+    one = LogisticMixture(TailTransform.fit(values), location, jnp.full(1, 0.5), jnp.full(1, 0.01), network)
     arrays, static = eqx.partition(one, eqx.is_array)
     members = eqx.combine(jax.tree.map(lambda leaf: leaf[None], arrays), static)
     return MarginalForm.of(members, jnp.ones(1), distance.fitted(values)), values
@@ -130,7 +130,7 @@ def test_expectations_under_the_mixture_are_integrals(kind: str, heavy: bool) ->
     one = jax.tree.map(lambda leaf: leaf[0], eqx.filter(form.distribution, eqx.is_array))
     mixture = eqx.combine(one, eqx.filter(form.distribution, eqx.is_array, inverse=True))
     t = np.linspace(-25, 25, 100_001)
-    x = np.asarray(mixture.bend.inverse(jnp.asarray(t[None], jnp.float32)))[0].astype(np.float64)
+    x = np.asarray(mixture.transform.inverse(jnp.asarray(t[None], jnp.float32)))[0].astype(np.float64)
     for theta in ([0.3, -0.8], [-1.1, 0.4]):
         parts = [np.asarray(part[0], np.float64) for part in mixture(jnp.asarray(theta))]
         density = sum(np.exp(w) * stats.logistic.pdf(t, m, s) for w, m, s in zip(*parts, strict=True))
@@ -138,7 +138,7 @@ def test_expectations_under_the_mixture_are_integrals(kind: str, heavy: bool) ->
             exact = integrate.trapezoid(density * function((x - y) / 1.3), t)
             found = float(member_value(form, jnp.asarray(theta), form.embed(jnp.asarray([y], jnp.float32))))
             # A straight coordinate is exact to float32, the clip at the range of the outputs and, of the square, the
-            # curvature of asinh; a bent one to the rule's error for components as wide as the bend.
+            # curvature of asinh; a bent one to the rule's error for components as wide as its straight part.
             assert found == pytest.approx(exact, rel=0.04 if heavy and "squared" in kind else 0.02 if heavy else 2e-3)
 
 

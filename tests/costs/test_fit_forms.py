@@ -26,7 +26,7 @@ from genbayes.costs import fit_general
 from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm
 from genbayes.distances import Distance, HilbertDistance, UserDistance
 from genbayes.distances.batched import distance_matrix
-from genbayes.learning.layers import PairNetwork, SetEmbedding, VectorEmbedding
+from genbayes.learning.embeddings import PairNetwork, SetEmbedding, VectorEmbedding
 
 CONFIG = gb.FitConfig(members=2, max_epochs=30)
 RNG = np.random.default_rng(0)

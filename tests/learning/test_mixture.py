@@ -9,11 +9,11 @@ import pytest
 from scipy import integrate, stats
 
 import genbayes as gb
-from genbayes.learning import distributions
-from genbayes.learning.distributions import Bend, Components, LogisticMixture
+from genbayes.learning import logistic_rule
+from genbayes.learning.distributions import Components, LogisticMixture, TailTransform
 from genbayes.learning.layers import ResidualMLP, Standardiser
-from genbayes.learning.means import RidgeResidual
 from genbayes.learning.polynomial import Polynomial
+from genbayes.learning.ridge import RidgeResidual
 
 FAST = gb.FitConfig(members=1, width=64, depth=2, max_epochs=60, patience=15)
 
@@ -31,7 +31,9 @@ def made(values: np.ndarray, rng: np.random.Generator, components: int = 3) -> L
     )
     network = ResidualMLP(2, coordinates * 3 * components, 16, 1, rng=rng)
     network = jax.tree.map(jnp.asarray, network)
-    return LogisticMixture(Bend.fit(values), location, jnp.full(coordinates, 0.8), jnp.full(coordinates, 0.01), network)
+    return LogisticMixture(
+        TailTransform.fit(values), location, jnp.full(coordinates, 0.8), jnp.full(coordinates, 0.01), network
+    )
 
 
 def density(parts: Components, j: int):
@@ -44,11 +46,11 @@ def test_bent_values_come_back_and_none_beyond_the_simulated_range() -> None:
     rng = np.random.default_rng(0)
     values = np.stack([rng.lognormal(0, 2, 4000), rng.normal(-80, 5, 4000), np.full(4000, 3.0)], axis=1)
     values[:3000, 2] = 0  # half of all runs and more give one value
-    bend = Bend.fit(values)
-    t = jax.vmap(bend)(jnp.asarray(values, jnp.float32))
-    np.testing.assert_allclose(jax.vmap(bend.inverse)(t), values, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(bend.inverse(jnp.full(3, 1e6)), values.max(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(bend.inverse(jnp.full(3, -1e6)), values.min(axis=0), rtol=1e-6, atol=1e-6)
+    transform = TailTransform.fit(values)
+    t = jax.vmap(transform)(jnp.asarray(values, jnp.float32))
+    np.testing.assert_allclose(jax.vmap(transform.inverse)(t), values, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(transform.inverse(jnp.full(3, 1e6)), values.max(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(transform.inverse(jnp.full(3, -1e6)), values.min(axis=0), rtol=1e-6, atol=1e-6)
 
 
 def test_the_density_is_that_of_a_mixture_of_logistic_distributions() -> None:
@@ -67,12 +69,16 @@ def test_atoms_stand_for_the_distribution(target: float) -> None:
     rng = np.random.default_rng(2)
     made_of = made(rng.normal(size=(4000, 1)), rng)
     theta = jnp.asarray([0.5, 0.7])
-    bend, pdf = made_of.bend, density(made_of(theta), 0)
+    transform, pdf = made_of.transform, density(made_of(theta), 0)
     values, probability = (np.asarray(part)[0] for part in made_of.atoms(theta))
     assert probability.sum() == pytest.approx(1, rel=1e-5)
     for function in (np.cos, lambda x: (x - target) ** 2, lambda x: np.tanh(x - target)):
         exact = integrate.quad(
-            lambda t, f=function: float(f(bend.inverse(jnp.full(1, t))[0])) * pdf(t), -25, 25, limit=400, epsabs=1e-6
+            lambda t, f=function: float(f(transform.inverse(jnp.full(1, t))[0])) * pdf(t),
+            -25,
+            25,
+            limit=400,
+            epsabs=1e-6,
         )[0]
         # Smooth functions, to the push of 1 % that gives the nodes their variance.
         assert float(np.sum(probability * np.vectorize(function)(values))) == pytest.approx(exact, rel=0.01, abs=0.01)
@@ -160,7 +166,7 @@ def test_counts_zeros_and_a_constant() -> None:
 
 
 def test_nodes_have_the_variance_of_a_logistic_distribution() -> None:
-    nodes, weights = distributions._Z, distributions._P
+    nodes, weights = logistic_rule.NODES, logistic_rule.WEIGHTS
     assert np.sum(weights) == pytest.approx(1, rel=1e-12)
     assert np.sum(weights * nodes**2) == pytest.approx(np.pi**2 / 3, rel=1e-12)
     # Of smooth functions of the probability they integrate polynomials, so even powers of tanh(z / 2) = 2 p - 1. The

@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from genbayes.learning.layers import (
-    PairNetwork,
-    ResidualMLP,
-    SetEmbedding,
-    Standardiser,
-    TimeSeriesEmbedding,
-    VectorEmbedding,
-)
-from genbayes.learning.means import ridge
+from genbayes.learning.embeddings import PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
+from genbayes.learning.layers import ResidualMLP, Standardiser
+from genbayes.learning.ridge import ridge
 
 RNG = np.random.default_rng(0)
 RNG = np.random.default_rng(0)

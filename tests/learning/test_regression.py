@@ -9,9 +9,10 @@ from scipy.special import erf, eval_legendre
 import genbayes as gb
 from genbayes.costs.forms import mean_prediction
 from genbayes.learning.folds import Folds
-from genbayes.learning.means import best_degrees, fit_mean
+from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.shared_noise import Noise
+from genbayes.learning.ridge import best_degrees
+from genbayes.learning.shared_noise import SharedNoise
 
 RNG = np.random.default_rng(3)
 
@@ -49,7 +50,7 @@ def test_best_degree_is_the_truths() -> None:
     curved = straight + z[:, :1] ** 2 * z[:, 1:]
     right = [
         [
-            int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), Noise.independent(5000))[0][0])
+            int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), SharedNoise.independent(5000))[0][0])
             for truth in (straight, curved)
         ]
         for _ in range(20)
@@ -69,7 +70,7 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
         labels,
         folds,
         config,
-        noise=Noise.independent(len(theta)),
+        noise=SharedNoise.independent(len(theta)),
         rng=np.random.default_rng(0),
         name="test",
         progress=False,

@@ -12,10 +12,11 @@ import pytest
 import genbayes as gb
 from genbayes.costs.fit_general import _PairLoss
 from genbayes.costs.forms import mean_prediction
+from genbayes.learning.embeddings import PairNetwork, VectorEmbedding
 from genbayes.learning.folds import Folds
-from genbayes.learning.layers import PairNetwork, VectorEmbedding
-from genbayes.learning.means import fit_mean, ridge
-from genbayes.learning.shared_noise import Noise, grouped
+from genbayes.learning.means import fit_mean
+from genbayes.learning.ridge import ridge
+from genbayes.learning.shared_noise import SharedNoise, grouped
 from genbayes.simulations.running import simulate_round
 
 OWN, SIZE = 0.2, 4
@@ -33,7 +34,7 @@ def covariance(shared: np.ndarray, own: float) -> np.ndarray:
 
 def test_whitened_noise_is_independent() -> None:
     shared = np.array([True, False, True])
-    noise, units = Noise(SIZE, shared, OWN), np.arange(3)
+    noise, units = SharedNoise(SIZE, shared, OWN), np.arange(3)
     matrix = noise.whitened(np.eye(3 * SIZE), units)
     np.testing.assert_allclose(matrix @ covariance(shared, OWN) @ matrix.T, np.eye(3 * SIZE), atol=1e-12)
     np.testing.assert_allclose(noise.constant(units), matrix @ np.ones(3 * SIZE), atol=1e-12)
@@ -47,7 +48,7 @@ def test_the_own_share_is_estimated() -> None:
     shared = np.repeat([True, False], 500)
     common = rng.normal(size=(1000, 1, 2)) * np.where(shared, np.sqrt(1 - OWN), 0)[:, None, None]
     own = rng.normal(size=(1000, SIZE, 2)) * np.where(shared, np.sqrt(OWN), 1)[:, None, None]
-    noise = Noise(SIZE, shared)
+    noise = SharedNoise(SIZE, shared)
     found = noise.estimated((common + own).reshape(-1, 2), np.arange(1000))
     # Relative error of a variance of 1500 and one of 500 degrees of freedom, of two outputs: sqrt(2/3000 + 2/1000) =
     # 5 %, times 0.8; four times that.
@@ -69,14 +70,14 @@ def test_rows_that_share_numbers_stand_together() -> None:
     assert (order.tolist(), noise.size) == (list(range(12)), 1)
 
 
-def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Noise]:
+def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, SharedNoise]:
     """Two outputs of a line and of a kink, 400 rows alone and 400 in blocks."""
     theta = rng.uniform(-1, 1, (800, 2)).astype(np.float32)
     shared = np.repeat([False, True], 100)
     noise = rng.normal(size=(200, SIZE, 2))
     noise[shared] = np.sqrt(OWN) * noise[shared] + np.sqrt(1 - OWN) * rng.normal(size=(100, 1, 2))
     truth = np.stack([theta @ [1.0, -2.0], np.abs(theta.sum(axis=1))], axis=1)
-    return theta, (truth + 0.3 * noise.reshape(-1, 2)).astype(np.float32), Noise(SIZE, shared)
+    return theta, (truth + 0.3 * noise.reshape(-1, 2)).astype(np.float32), SharedNoise(SIZE, shared)
 
 
 def test_ridge_of_whitened_rows_is_generalised_least_squares() -> None:
@@ -105,7 +106,7 @@ def test_a_regression_finds_and_uses_what_rows_share() -> None:
     folds = Folds.make(np.arange(200), config, 0)
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (500, 2)), jnp.float32)
 
-    def error(noise: Noise, folds: Folds) -> float:
+    def error(noise: SharedNoise, folds: Folds) -> float:
         options = {"noise": noise, "rng": np.random.default_rng(0), "name": "test", "progress": False}
         ensemble, _ = fit_mean(theta, labels, folds, config, **options)
         found = np.asarray(jax.vmap(lambda one: mean_prediction(ensemble, one))(grid))[:, 0]
@@ -113,8 +114,8 @@ def test_a_regression_finds_and_uses_what_rows_share() -> None:
 
     # Slopes of the 300 differences within blocks: 0.01 / sqrt(300 / 3) each, times sqrt(2 / 3); three times that. The
     # mutant knows them to 0.5 / sqrt(800 / 3).
-    assert error(Noise(SIZE, shared), folds) < 3 * 0.01 / np.sqrt(100) * np.sqrt(2 / 3)
-    assert error(Noise.independent(800), Folds.make(np.arange(800), config, 0)) > 0.008
+    assert error(SharedNoise(SIZE, shared), folds) < 3 * 0.01 / np.sqrt(100) * np.sqrt(2 / 3)
+    assert error(SharedNoise.independent(800), Folds.make(np.arange(800), config, 0)) > 0.008
 
 
 def added(key: jax.Array, theta: jax.Array) -> jax.Array:

@@ -9,8 +9,7 @@ from jaxtyping import Float, Int
 
 from ..costs.cost import Cost
 from ..costs.forms import NetworkForm
-from ..distances.sets import KernelDistance, SlicedWasserstein
-from ..learning.layers import SetEmbedding
+from ..learning.embeddings import SetEmbedding
 
 Kind = Literal["coordinates", "series", "set"]
 # Directions of outputs beyond these are noise that would drown the others; their common size is kept.
@@ -28,7 +27,7 @@ def output_kind(cost: Cost, kind: str | None = None) -> Kind:
     if len(cost.x_shape) == 2:
         form = cost.form
         reads_set = isinstance(form, NetworkForm) and isinstance(form.network.embedding, SetEmbedding)
-        if reads_set or isinstance(cost.distance, KernelDistance | SlicedWasserstein):
+        if reads_set or cost.distance.reads_sets:
             return "set"
     return "series" if len(cost.x_shape) == 2 else "coordinates"
 

@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from ..costs.cost import Cost
 from ..costs.fit_general import blurred, contaminated
 from ..costs.forms import CostForm, NetworkForm
-from ..learning.layers import SetEmbedding
+from ..learning.embeddings import SetEmbedding
 from ..runtime.compiling import compiled
 from ..simulations.rows import Simulations
 from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials

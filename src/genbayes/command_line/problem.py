@@ -13,22 +13,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpyro.distributions
 
-from .. import distances
 from ..costs.fit_general import EmbeddingName
 from ..costs.fitting import Method, default_config
 from ..distances import Distance, UserDistance
+from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
+from ..sampling.sampler import samplers
 from ..simulations.simulators import AnySimulator, Simulator
 from .observations import read_observation
 from .toml_table import Table, suggestion
 from .user_code import load_object
 
-SamplerName = Literal["smc", "nuts"]
-_ABSTRACT = ("Distance", "HilbertDistance", "AdditiveDistance", "UserDistance")
-_DISTANCES: dict[str, type] = {
-    name: cls for name, cls in vars(distances).items() if inspect.isclass(cls) and name not in _ABSTRACT
-}
 _PRIORS: dict[str, type] = {
     name: cls
     for name, cls in vars(numpyro.distributions).items()
@@ -42,7 +38,7 @@ class SampleSettings:
 
     beta: tuple[float, ...] = ()
     n: int = 4000
-    sampler: SamplerName = "smc"
+    sampler: str = "smc"
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,9 @@ def _read_distance(table: Table) -> Distance:
     table.need("name", 'name = "MeanSquaredError" (or function = "module:function" with units = "...")')
     name = table.get("name", str)
     arguments = {key: value for key, value in table.content.items() if key != "name"}
-    return _build(Table(table.path, table.name, arguments), _DISTANCES, name, "name")
+    # A `UserDistance` is named by its function.
+    known = {key: cls for key, cls in distance_classes().items() if cls is not UserDistance}
+    return _build(Table(table.path, table.name, arguments), known, name, "name")
 
 
 def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidden: Any) -> Any:
@@ -270,7 +268,7 @@ def _read_sample(table: Table) -> SampleSettings:
     n = table.get("n", int, 4000)
     if n < 1:
         raise table.error("n", f"must be at least 1, got {n}.")
-    return SampleSettings(beta, n, table.choice("sampler", get_args(SamplerName), "smc"))
+    return SampleSettings(beta, n, table.choice("sampler", tuple(samplers()), "smc"))
 
 
 def _read_report(table: Table) -> ReportSettings:

@@ -8,6 +8,7 @@ import numpy as np
 from ..costs.cost import Cost
 from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
+from ..sampling.sampler import samplers
 from ..sampling.stack import GibbsPosteriors
 from . import stages
 from .argument_types import Several, count, positive
@@ -39,7 +40,7 @@ def add_sampling(command: argparse.ArgumentParser) -> None:
     argument = command.add_argument
     argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help="inverse temperatures")
     argument("-n", type=count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
-    argument("--sampler", choices=sorted(stages.SAMPLERS), help="default: smc, or [sample] sampler")
+    argument("--sampler", choices=sorted(samplers()), help="default: smc, or [sample] sampler")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:

@@ -17,9 +17,8 @@ from ..reports.markup import Section
 from ..reports.page import report
 from ..runtime.processes import plain_main
 from ..sampling.draws import Draws
-from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
-from ..sampling.smc import SMC
+from ..sampling.sampler import samplers
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
@@ -27,8 +26,6 @@ from .folder import Folder, save_draws
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .staleness import fit_settings
-
-SAMPLERS = {"smc": SMC, "nuts": NUTS}
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def run_sampling(
     x_o = need_observation(problem, problem.x_o if x_o is None else x_o)
     conditions = dict(problem.x_o_conditions if conditions is None else conditions)
     posterior = posterior_of(problem, cost, x_o, beta, conditions)
-    draws = posterior.sample(n, seed=seed, sampler=SAMPLERS[sampler]())
+    draws = posterior.sample(n, seed=seed, sampler=samplers()[sampler])
     save_draws(draws, folder)
     return draws
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from ..distances import AdditiveDistance, Distance, UserDistance
+from ..distances.base import class_names
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
@@ -129,10 +130,9 @@ class Cost:
         """
         if not isinstance(distance, AdditiveDistance):
             raise TypeError(
-                "distance must be an additive distance of genbayes.distances (MeanAbsoluteError, MeanSquaredError, "
-                f"HuberError, CappedError), got {getattr(distance, 'name', type(distance).__name__)}: the cost holds "
-                "the distribution of each output coordinate by itself. Fit another cost for it: fit_cost(simulations, "
-                "distance)."
+                f"distance must be an additive distance ({class_names(AdditiveDistance)}), got "
+                f"{getattr(distance, 'name', type(distance).__name__)}: the cost holds the distribution of each output "
+                "coordinate by itself. Fit another cost for it: fit_cost(simulations, distance)."
             )
         if not isinstance(self.form, MarginalForm):
             raise ValueError(  # noqa: TRY004 (how the cost was fitted, not what was passed)
@@ -222,8 +222,8 @@ def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, memb
     function = form.member_values if members else form.value
     if one_observation:
         embedded = form.embed(x)
-        return jax.vmap(lambda one: function(one, embedded))(inputs)
-    return jax.vmap(lambda one, target: function(one, form.embed(target)))(inputs, x)
+        return jax.vmap(lambda parameter: function(parameter, embedded))(inputs)
+    return jax.vmap(lambda parameter, target: function(parameter, form.embed(target)))(inputs, x)
 
 
 @compiled

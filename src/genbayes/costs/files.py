@@ -16,9 +16,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
-from .. import distances
 from ..distances import UserDistance
-from ..learning import distributions, layers, means, polynomial
+from ..distances.additive import Growth
+from ..distances.base import Distance, distance_classes
+from ..learning import distributions, embeddings, layers, polynomial, ridge
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
@@ -27,36 +28,31 @@ from .cost import Cost
 
 _FORMAT = "genbayes-cost"
 _VERSION = 6
-_CLASSES: dict[str, type] = {
+# The parts of a cost beside its distance; distances register themselves (`distance_classes`).
+_PARTS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         forms.HilbertForm,
         forms.MarginalForm,
         forms.NetworkForm,
-        distances.CappedError,
-        distances.EnergyDistance,
-        distances.HuberError,
-        distances.MMD,
-        distances.Mahalanobis,
-        distances.MeanAbsoluteError,
-        distances.MeanSquaredError,
-        distances.SlicedWasserstein,
-        distances.UserDistance,
-        distances.additive.Growth,
+        Growth,
         eqx.nn.Conv1d,
-        distributions.Bend,
         distributions.LogisticMixture,
+        distributions.TailTransform,
+        embeddings.PairNetwork,
+        embeddings.SetEmbedding,
+        embeddings.TimeSeriesEmbedding,
+        embeddings.VectorEmbedding,
         layers.Linear,
-        layers.PairNetwork,
         layers.ResidualMLP,
-        layers.SetEmbedding,
         layers.Standardiser,
-        layers.TimeSeriesEmbedding,
-        layers.VectorEmbedding,
         polynomial.Polynomial,
-        means.RidgeResidual,
+        ridge.RidgeResidual,
     )
 }
+# Names in files that earlier versions wrote, and what they are called now.
+_RENAMED_CLASSES = {"Bend": "TailTransform"}
+_RENAMED_FIELDS = {"LogisticMixture": {"bend": "transform"}}
 
 
 def save(cost: Cost, path: str | Path) -> Path:
@@ -161,16 +157,22 @@ def _encode(node: Any, tensors: dict[str, np.ndarray], where: str) -> Any:
     if isinstance(node, UserDistance):
         return {"user_distance": node.name, "units": node.units}
     name = type(node).__name__
-    if isinstance(node, eqx.Module) and _CLASSES.get(name) is type(node):
+    if isinstance(node, eqx.Module) and _known_classes().get(name) is type(node):
         fields = node.__dataclass_fields__
         return {"class": name, "fields": {f: _encode(getattr(node, f), tensors, f"{where}.{f}") for f in fields}}
-    raise TypeError(
-        f"save cannot store {where}, a {name}: only costs from fit_cost with distances of genbayes.distances are "
-        "stored."
-    )
+    remedy = "only costs from fit_cost are stored, whose distances have fields that are arrays, numbers and texts."
+    if isinstance(node, Distance):
+        remedy = "another distance class of this name has been made since; make the distance anew, and fit again."
+    raise TypeError(f"save cannot store {where}, a {name}: {remedy}")
+
+
+def _known_classes() -> dict[str, type]:
+    """The classes that a file may name; no distance hides a part of a cost."""
+    return {**distance_classes(), **_PARTS}
 
 
 def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None) -> Any:
+    """The object that `_encode` described; `user` stands in for a distance whose code is not in the file."""
     if not isinstance(node, dict):
         return node
     if "array" in node:
@@ -179,17 +181,23 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
         return tuple(_decode(item, tensors, user) for item in node["tuple"])
     if "user_distance" in node:
         return user
-    if node["class"] not in _CLASSES:
-        raise ValueError(f"the file names the class {node['class']!r}, which this genbayes does not know; upgrade it.")
-    # As JAX itself rebuilds a module: fields are set, no constructor runs.
-    expected, found = set(_CLASSES[node["class"]].__dataclass_fields__), set(node["fields"])
-    if expected != found:
+    known, class_name = _known_classes(), str(_RENAMED_CLASSES.get(node["class"], node["class"]))
+    if class_name not in known:
         raise ValueError(
-            f"the file holds a {node['class']} with the fields {sorted(found)}, but that of this genbayes has "
+            f"the file names the class {class_name!r}, which this genbayes does not know: if it is a distance of your "
+            "own, import the module that defines it before loading, else upgrade genbayes."
+        )
+    renamed = _RENAMED_FIELDS.get(class_name, {})
+    fields: dict[str, Any] = {str(renamed.get(name, name)): value for name, value in node["fields"].items()}
+    # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    expected = set(known[class_name].__dataclass_fields__)
+    if expected != set(fields):
+        raise ValueError(
+            f"the file holds a {class_name} with the fields {sorted(fields)}, but that of this genbayes has "
             f"{sorted(expected)}: load it with the genbayes that saved it, or fit the cost again."
         )
-    module = object.__new__(_CLASSES[node["class"]])
-    for name, value in node["fields"].items():
+    module = object.__new__(known[class_name])
+    for name, value in fields.items():
         object.__setattr__(module, name, _decode(value, tensors, user))
     return module
 

@@ -10,21 +10,14 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import Distance
 from ..distances.batched import distance_matrix
-from ..distances.sets import KernelDistance, SlicedWasserstein
+from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from ..learning.folds import Folds
-from ..learning.layers import (
-    Embedding,
-    PairNetwork,
-    SetEmbedding,
-    Standardiser,
-    TimeSeriesEmbedding,
-    VectorEmbedding,
-    stack,
-)
+from ..learning.layers import Standardiser, stack
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import compiled
 from .forms import NetworkForm
 
+# Distance, in units of the mean distance, below which errors count as absolute and no longer as relative.
 _FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
 # a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
@@ -48,7 +41,7 @@ def embedding_class(name: EmbeddingName, distance: Distance, x_shape: tuple[int,
         if name != "vector" and len(x_shape) != 2:
             raise ValueError(f"embedding={name!r} reads outputs of two axes, but they have shape {x_shape}.")
         return _CLASSES[name]
-    if isinstance(distance, KernelDistance | SlicedWasserstein):
+    if distance.reads_sets:
         return SetEmbedding
     if len(x_shape) == 1:
         return VectorEmbedding

@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import AdditiveDistance
-from ..learning.distributions import Bend, LogisticMixture
+from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, Standardiser, stack
-from ..learning.means import best_degrees, polynomial_ensemble
-from ..learning.shared_noise import Noise
+from ..learning.ridge import best_degrees, polynomial_ensemble
+from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord, train
 from .forms import MarginalForm
 
 _COMPONENTS = 4
-# Of a coordinate's standard deviation: what no component is narrower than. Whole numbers and repeated values would
+# Share of a coordinate's standard deviation that no component is narrower than. Whole numbers and repeated values would
 # otherwise draw the likelihood to infinity.
 _FLOOR = 0.01
 # A wider network than for means: distributions change abruptly where a neuron begins to fire.
@@ -48,19 +48,19 @@ def fit_marginal(
         rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
         spread: standard deviation of every coordinate over draws of the prior.
-        start: whose networks are trained on, with their bends and polynomials.
+        start: whose networks are trained on, with their transforms and polynomials.
     """
     values = x.reshape(len(x), -1)
     if start is None:
         mixtures = _first(theta, values, folds, config, rng)
     else:
-        mixtures = replace(start.distribution, bend=start.distribution.bend.widened(values))
-    bend = jax.tree.map(lambda leaf: leaf[0], mixtures.bend)
-    bent = jax.vmap(bend)(jnp.asarray(values))
+        mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
+    transform = jax.tree.map(lambda leaf: leaf[0], mixtures.transform)
+    transformed = jax.vmap(transform)(jnp.asarray(values))
     mixtures, record = train(
         mixtures,
         _negative_log_likelihood,
-        (jnp.asarray(theta), bent),
+        (jnp.asarray(theta), transformed),
         folds.train,
         folds.validation,
         config,
@@ -80,21 +80,21 @@ def _first(
     rng: np.random.Generator,
 ) -> LogisticMixture:
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
-    bend = Bend.fit(values)
-    bent = np.asarray(jax.vmap(bend)(jnp.asarray(values)), np.float64)
+    transform = TailTransform.fit(values)
+    transformed = np.asarray(jax.vmap(transform)(jnp.asarray(values)), np.float64)
     standardise = Standardiser.fit(theta[np.unique(folds.train)])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-    noise = Noise.independent(len(z))
-    degree_of_each, features = best_degrees(z, bent, noise)
-    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, bent, folds, noise)
-    std = bent.std(axis=0)
+    noise = SharedNoise.independent(len(z))
+    degree_of_each, features = best_degrees(z, transformed, noise)
+    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, transformed, folds, noise)
+    std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, _FLOOR * std, _FLOOR)
     residual = np.maximum(errors.std(axis=0), floor)
     members = config.members
     size = values.shape[1] * 3 * _COMPONENTS
     return LogisticMixture(
-        bend=stack([bend] * members),
+        transform=stack([transform] * members),
         location=location,
         residual=jnp.tile(jnp.asarray(residual, jnp.float32), (members, 1)),
         floor=jnp.tile(jnp.asarray(floor, jnp.float32), (members, 1)),
@@ -106,5 +106,5 @@ def _negative_log_likelihood(
     module: LogisticMixture, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
 ) -> Float[Array, ""]:
     del key
-    theta, bent = data
-    return -jnp.mean(jax.vmap(module.log_density)(theta[rows], bent[rows]))
+    theta, transformed = data
+    return -jnp.mean(jax.vmap(module.log_density)(theta[rows], transformed[rows]))

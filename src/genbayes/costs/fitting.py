@@ -1,28 +1,24 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
-from dataclasses import asdict, replace
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float, Int
 
 from ..distances import AdditiveDistance, Distance, HilbertDistance
 from ..distances.additive import spread_of
-from ..distances.sets import KernelDistance
+from ..distances.base import CostKind, class_names
 from ..learning.folds import Folds
-from ..learning.means import RidgeResidual, fit_mean
-from ..learning.shared_noise import Noise, grouped
-from ..learning.training import FitConfig, FitRecord
-from ..runtime.compiling import compiled
-from ..runtime.outcome import Outcome
+from ..learning.shared_noise import SharedNoise, grouped
+from ..learning.training import FitConfig
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
 from .cost import Cost
+from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
-from .forms import HilbertForm, MarginalForm, NetworkForm, mean_prediction
+from .forms import MarginalForm, NetworkForm
 
 Method = Literal["auto", "marginal", "general"]
 
@@ -63,11 +59,85 @@ def fit_cost(
 
     Raises:
         ValueError: too few simulations, or the distance does not fit their outputs or the method.
+        TypeError: simulations or distance are something else.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
         >>> cost(theta, x_o)
     """
+    _check_arguments(simulations, distance)
+    kind = cost_kind(distance, method)
+    config = default_config(distance, method) if config is None else config
+    seed = check_seed(seed)
+    distance.check_target(simulations.x_shape, simulations.x_shape)
+    data = _Training.of(simulations, config, seed, share_numbers=kind == "features")
+    distance = distance.fitted(data.x_of_prior)
+    before = None if start is None else start.form
+    rng = np.random.default_rng(seed)
+    if kind == "features" and isinstance(distance, HilbertDistance):
+        form, fit = fit_features(
+            data.theta, data.x, distance, data.folds, config, noise=data.noise, rng=rng, progress=progress
+        )
+    elif kind == "marginal" and isinstance(distance, AdditiveDistance):
+        form, fit = fit_marginal(
+            data.theta,
+            data.x,
+            distance,
+            data.folds,
+            config,
+            rng=rng,
+            progress=progress,
+            spread=spread_of(data.x_of_prior),
+            start=before if isinstance(before, MarginalForm) else None,
+        )
+    else:
+        form, fit = fit_general(
+            data.theta,
+            data.x,
+            distance,
+            embedding_class(embedding, distance, simulations.x_shape),
+            data.folds,
+            config,
+            rng=rng,
+            progress=progress,
+            own_numbers=simulations.own_numbers[data.rows],
+            start=before if isinstance(before, NetworkForm) else None,
+        )
+    settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
+    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
+
+
+def default_config(distance: Distance, method: Method = "auto") -> FitConfig:
+    """What `fit_cost` takes where no configuration is given: for features, marginal distributions or the general cost.
+
+    Start from it to change a single setting: `dataclasses.replace(default_config(distance), members=8)`.
+    """
+    return {"features": FitConfig(), "marginal": MARGINAL_CONFIG, "general": GENERAL_CONFIG}[
+        cost_kind(distance, method)
+    ]
+
+
+def cost_kind(distance: Distance, method: str) -> CostKind:
+    """The kind of cost that is fitted of a distance: "auto" takes the first of `distance.learned_by`.
+
+    Raises:
+        ValueError: there is no such method, or the distance has not the structure that it needs.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(map(repr, get_args(Method)))}, got {method!r}.")
+    if method == "auto":
+        return distance.learned_by[0]
+    if method == "marginal":
+        if "marginal" not in distance.learned_by:
+            raise ValueError(
+                f"method='marginal' takes an additive distance ({class_names(AdditiveDistance)}), and {distance.name} "
+                "is none: choose one of these, or method='auto'."
+            )
+        return "marginal"
+    return "general"
+
+
+def _check_arguments(simulations: Simulations, distance: Distance) -> None:
     if not isinstance(simulations, Simulations):
         raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
     if isinstance(distance, type):
@@ -77,50 +147,52 @@ def fit_cost(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
             "genbayes.distances.UserDistance(function, name=..., units=...)."
         )
-    kind = _form(distance, method)
-    config = default_config(distance, method) if config is None else config
-    seed = check_seed(seed)
-    rows = np.flatnonzero(simulations.ok)
-    noise = Noise.independent(len(rows))
-    if kind == "features":
-        order, noise = grouped(simulations.origin[rows], simulations.block[rows])
-        rows = rows[order]
-    theta = np.asarray(simulations.inputs[rows], np.float32)
-    x = np.asarray(simulations.x[rows], np.float32)
-    distance.check_target(simulations.x_shape, simulations.x_shape)
-    origin = simulations.origin[rows]
-    folds = Folds.of_rounds(origin[:: noise.size], config, seed)
-    # Of draws of the prior alone: refinement must not change what a unit of the distance, and so of beta, means.
-    used = noise.rows(np.unique(folds.train))
-    x_of_prior = x[used[origin[used] == origin.min()]]
-    distance = distance.fitted(x_of_prior)
-    rng = np.random.default_rng(seed)
-    if kind == "features" and isinstance(distance, HilbertDistance):
-        form, fit = _fit_hilbert(theta, x, distance, folds, config, noise=noise, rng=rng, progress=progress)
-    elif kind == "marginal" and isinstance(distance, AdditiveDistance):
-        before = start.form if start is not None and isinstance(start.form, MarginalForm) else None
-        spread = spread_of(x_of_prior)
-        form, fit = fit_marginal(
-            theta, x, distance, folds, config, rng=rng, progress=progress, spread=spread, start=before
-        )
-    else:
-        network = embedding_class(embedding, distance, simulations.x_shape)
-        before = start.form if start is not None and isinstance(start.form, NetworkForm) else None
-        form, fit = fit_general(
-            theta,
-            x,
-            distance,
-            network,
-            folds,
-            config,
-            rng=rng,
-            progress=progress,
-            own_numbers=simulations.own_numbers[rows],
-            start=before,
-        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """What the networks are fitted on.
+
+    Attributes:
+        rows: (n,), which simulations these are.
+        theta: (n, dim), parameters, with known conditions behind them.
+        x: (n, *x_shape), outputs.
+        noise: which rows share random numbers.
+        folds: units of rows of each ensemble member.
+        x_of_prior: outputs of training rows that are draws of the prior.
+    """
+
+    rows: Int[np.ndarray, " n"]
+    theta: Float[np.ndarray, "n dim"]
+    x: Float[np.ndarray, "n *x_shape"]
+    noise: SharedNoise
+    folds: Folds
+    x_of_prior: Float[np.ndarray, "prior_rows *x_shape"]
+
+    @classmethod
+    def of(cls, simulations: Simulations, config: FitConfig, seed: int, *, share_numbers: bool) -> "_Training":
+        """The simulations that succeeded; rows that share random numbers stand together where that is to be used."""
+        rows = np.flatnonzero(simulations.ok)
+        noise = SharedNoise.independent(len(rows))
+        if share_numbers:
+            order, noise = grouped(simulations.origin[rows], simulations.block[rows])
+            rows = rows[order]
+        theta = np.asarray(simulations.inputs[rows], np.float32)
+        x = np.asarray(simulations.x[rows], np.float32)
+        origin = simulations.origin[rows]
+        folds = Folds.of_rounds(origin[:: noise.size], config, seed)
+        # Of draws of the prior alone: refinement must not change what a unit of the distance, and so of beta, means.
+        used = noise.rows(np.unique(folds.train))
+        return cls(rows, theta, x, noise, folds, x[used[origin[used] == origin.min()]])
+
+
+def _settings_of(
+    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: str
+) -> dict[str, Any]:
+    """How the cost was fitted, as plain values that are stored with it."""
     dim = len(simulations.names)
-    ranges = [theta.min(axis=0).tolist(), theta.max(axis=0).tolist()]
-    settings = {
+    ranges = [inputs.min(axis=0).tolist(), inputs.max(axis=0).tolist()]
+    return {
         "seed": seed,
         "simulations": len(simulations),
         "simulations_prior": int(np.sum(simulations.origin == 0)),
@@ -133,102 +205,5 @@ def fit_cost(
         "conditions_range": [limit[dim:] for limit in ranges],
         "conditions_prior": simulations.conditions_prior,
         "config": asdict(config),
-        "form": type(form).__name__,
+        "form": form,
     }
-    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
-
-
-def default_config(distance: Distance, method: Method = "auto") -> FitConfig:
-    """What `fit_cost` takes where no configuration is given: for features, marginal distributions or the general cost.
-
-    Start from it to change a single setting: `dataclasses.replace(default_config(distance), members=8)`.
-    """
-    return {"features": FitConfig(), "marginal": MARGINAL_CONFIG, "general": GENERAL_CONFIG}[_form(distance, method)]
-
-
-def _form(distance: Distance, method: str) -> Literal["features", "marginal", "general"]:
-    """What is learned of a distance."""
-    if method not in get_args(Method):
-        raise ValueError(f"method must be one of {', '.join(map(repr, get_args(Method)))}, got {method!r}.")
-    additive = isinstance(distance, AdditiveDistance)
-    if method == "marginal" and not additive:
-        raise ValueError(
-            f"method='marginal' takes an additive distance (MeanAbsoluteError, MeanSquaredError, HuberError, "
-            f"CappedError), and {distance.name} is none: choose one of these, or method='auto'."
-        )
-    if method == "auto" and isinstance(distance, HilbertDistance):
-        return "features"
-    return "marginal" if additive and method != "general" else "general"
-
-
-def _fit_hilbert(
-    theta: Float[np.ndarray, "n dim"],
-    x: Float[np.ndarray, "n *x_shape"],
-    distance: HilbertDistance,
-    folds: Folds,
-    config: FitConfig,
-    *,
-    noise: Noise,
-    rng: np.random.Generator,
-    progress: bool,
-) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
-    """Regresses the features, then the spread of outputs around them."""
-    features, rests = (np.asarray(part, np.float64) for part in _features(distance, jnp.asarray(x)))
-    mean, mean_record = fit_mean(
-        theta,
-        features.astype(np.float32),
-        folds,
-        config,
-        noise=noise,
-        rng=rng,
-        name="mean features",
-        progress=progress,
-    )
-    predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
-    # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
-    labels = rests + np.sum((predicted - features) ** 2, axis=1)
-    # One smooth function of few parameters: a small network learns it, at a fraction of the cost of every draw.
-    small = replace(config, width=max(8, config.width // 2), depth=1)
-    spread, spread_record = fit_mean(
-        theta,
-        labels[:, None].astype(np.float32),
-        folds,
-        small,
-        noise=noise,
-        rng=rng,
-        name="spread",
-        progress=progress,
-    )
-    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
-    outcome = Outcome.joined([mean_record.outcome, _judge_landmarks(distance)])
-    return form, (replace(mean_record, outcome=outcome), spread_record)
-
-
-def _judge_landmarks(distance: HilbertDistance) -> Outcome:
-    """Single trials of many dimensions may lie far from any few landmarks; what is missed shrinks the learned cost."""
-    if not isinstance(distance, KernelDistance) or distance.missed is None or distance.missed < 0.05:
-        return Outcome()
-    return Outcome(
-        (
-            f"The {distance.max_landmarks} landmarks of the distance {distance.name} miss {float(distance.missed):.0%} "
-            "of the simulated trials' kernel: raise max_landmarks, use a wider kernel, or compare summaries of the "
-            "trials.",
-        )
-    )
-
-
-@compiled
-def _features(distance: HilbertDistance, x: Float[Array, "n *x_shape"]) -> tuple[Array, Array]:
-    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`)."""
-
-    # One after the other in blocks: the kernel matrices of all rows at once could fill the memory.
-    def one(output: Float[Array, "*x_shape"]) -> tuple[Array, Array]:
-        features = distance.features(output)
-        return features, distance.self_term(output) - jnp.sum(features**2)
-
-    return jax.lax.map(one, x, batch_size=256)
-
-
-@compiled
-def _predict(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, "n k"]:
-    return jax.vmap(lambda one: mean_prediction(ensemble, one))(theta)

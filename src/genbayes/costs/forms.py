@@ -17,10 +17,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..distances import AdditiveDistance, HilbertDistance
 from ..distances.additive import Growth
-from ..distances.base import need
+from ..distances.base import require_fitted
 from ..learning.distributions import Kinks, LogisticMixture
-from ..learning.layers import PairNetwork, Standardiser
-from ..learning.means import RidgeResidual
+from ..learning.embeddings import PairNetwork
+from ..learning.layers import Standardiser
+from ..learning.ridge import RidgeResidual
 
 
 class CostForm(eqx.Module):
@@ -100,7 +101,7 @@ class MarginalForm(CostForm):
         cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
     ) -> "MarginalForm":
         """With a fitted distance."""
-        return cls(distribution, spread, need(distance.scale, spread), distance.weights, distance.growth)
+        return cls(distribution, spread, require_fitted(distance.scale, spread), distance.weights, distance.growth)
 
     def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
         """The coordinates, and where the distance to each has kinks."""
@@ -112,7 +113,7 @@ class MarginalForm(CostForm):
             slope[None] / scale[:, None],
             curvature[None] / scale[:, None] ** 2,
         )
-        kinks = eqx.filter_vmap(lambda mixture: mixture.bend.kinks(*parts))(self.distribution)
+        kinks = eqx.filter_vmap(lambda mixture: mixture.transform.kinks(*parts))(self.distribution)
         return MarginalTarget(y, scale, weights / len(y), self.growth, kinks)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: MarginalTarget) -> Float[Array, " members"]:
@@ -124,7 +125,7 @@ class MarginalForm(CostForm):
     ) -> Float[Array, "members coordinates"]:
         """E[d_j(x_j, x_o_j) | theta] of every coordinate j, not weighted, by each member."""
 
-        def one(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
+        def of_member(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
             values = mixture.expectation(
                 theta,
                 # Scaled first: the difference of large numbers would lose what is small.
@@ -134,12 +135,12 @@ class MarginalForm(CostForm):
             # What is not negative has no negative mean, whatever an approximation says.
             return jnp.maximum(values, 0.0)
 
-        return eqx.filter_vmap(one)(self.distribution, embedded.kinks)
+        return eqx.filter_vmap(of_member)(self.distribution, embedded.kinks)
 
     def sample(self, theta: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, "members coordinates"]:
         """One output by each member: its coordinates are drawn independently, which additive distances do not see."""
         keys = jax.random.split(key, self.distribution.residual.shape[0])
-        return eqx.filter_vmap(lambda mixture, one: mixture.sample(theta, one))(self.distribution, keys)
+        return eqx.filter_vmap(lambda mixture, member_key: mixture.sample(theta, member_key))(self.distribution, keys)
 
 
 class NetworkForm(CostForm):
@@ -156,10 +157,12 @@ class NetworkForm(CostForm):
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
 
-        def one(standardise: Standardiser, network: PairNetwork, target: Float[Array, " width"]) -> Float[Array, ""]:
+        def of_member(
+            standardise: Standardiser, network: PairNetwork, target: Float[Array, " width"]
+        ) -> Float[Array, ""]:
             return network(standardise(theta), target)
 
-        return self.scale * eqx.filter_vmap(one)(self.standardise, self.network, embedded)
+        return self.scale * eqx.filter_vmap(of_member)(self.standardise, self.network, embedded)
 
 
 class FunctionForm(CostForm):

@@ -1,6 +1,6 @@
 """Distances that are a mean over coordinates, with the scale and the weight of each."""
 
-from typing import Any, Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import Distance, need, replaced
+from .base import CostKind, Distance, replaced, require_fitted
 
 Scale = Literal["prior_predictive"] | float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
 Weights = float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
@@ -20,6 +20,12 @@ class Growth(eqx.Module):
 
     square * min(|r|, knee)^2 + slope * (min(|r|, cap) - min(|r|, knee)), 0 <= knee <= cap. Every additive distance is
     one choice of these four numbers, so that changing it changes numbers and not programs.
+
+    Attributes:
+        square: factor of the squared residual up to the knee.
+        knee: residual at which the square ends; infinity for a square throughout.
+        slope: of the straight part between knee and cap.
+        cap: residual beyond which nothing grows any more; infinity where there is none.
     """
 
     square: Float[Array, "*batch"]
@@ -29,7 +35,7 @@ class Growth(eqx.Module):
 
     @classmethod
     def of(cls, *, square: float = 0.0, knee: float = 0.0, slope: float = 0.0, cap: float = np.inf) -> "Growth":
-        """From plain numbers."""
+        """The growth of plain numbers; what is not given is left out."""
         return cls(*(jnp.asarray(value, jnp.float32) for value in (square, knee, slope, cap)))
 
     def __call__(self, residual: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -41,7 +47,10 @@ class Growth(eqx.Module):
     def kinks(self) -> tuple[Float[Array, " 4"], Float[Array, " 4"], Float[Array, " 4"]]:
         """Where it is not smooth, and by how much its slope and its curvature jump there.
 
-        Between these places it is a polynomial of degree two or less. Places at infinity are none.
+        Between these places it is a polynomial of degree two or less. Places at infinity are no kinks.
+
+        Returns:
+            The residuals -cap, -knee, knee and cap; the jump of the slope at each; the jump of the curvature at each.
         """
         at_knee = self.slope - 2 * self.square * jnp.where(jnp.isinf(self.knee), 0.0, self.knee)
         slope = jnp.stack([-self.slope, at_knee, at_knee, -self.slope])
@@ -52,8 +61,17 @@ class Growth(eqx.Module):
 class AdditiveDistance(Distance):
     """d(x, y) = mean over coordinates j of weight_j growth((x_j - y_j) / scale_j).
 
-    The weights are taken as they are: weight 0 leaves a coordinate out, and the others count as before.
+    The weights are taken as they are: weight 0 leaves a coordinate out, and the others count as before. The expectation
+    given theta is a sum of integrals over the marginal distributions of the coordinates; see `MarginalForm` in
+    costs/forms.py.
+
+    Attributes:
+        scale: one number or one per coordinate; None until `fitted` has taken it from the simulations.
+        weights: one number or one per coordinate.
+        growth: of the discrepancy with the scaled residual.
     """
+
+    learned_by: ClassVar[tuple[CostKind, ...]] = ("marginal", "general")
 
     scale: eqx.AbstractVar[Array | None]
     weights: eqx.AbstractVar[Array]
@@ -61,12 +79,12 @@ class AdditiveDistance(Distance):
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
-        scale = need(self.scale, x)
+        scale = require_fitted(self.scale, x)
         # Scaled first: outputs in units of 1e-12 have differences whose squares vanish in float32.
         return jnp.mean(self.weights * self.growth(x / scale - x_target / scale))
 
     def fitted(self: T, x: np.ndarray) -> T:
-        """Fills in a prior-predictive scale, and gives every coordinate its own scale and weight."""
+        """Fills in a prior-predictive scale, and gives every coordinate its own scale and weight; see `with_spread`."""
         return self.with_spread(spread_of(x))
 
     def with_spread(self: T, spread: np.ndarray) -> T:
@@ -96,7 +114,11 @@ def spread_of(x: np.ndarray) -> np.ndarray:
 
 
 def given_scale(scale: Scale) -> Array | None:
-    """The scale as an array; None: to be fitted."""
+    """The scale as an array; None stands for "prior_predictive", which `fitted` fills in.
+
+    Raises:
+        ValueError: scale is another text, or not positive and finite.
+    """
     if isinstance(scale, str):
         if scale != "prior_predictive":
             raise ValueError(f"scale must be numbers or 'prior_predictive', got {scale!r}.")
@@ -108,7 +130,11 @@ def given_scale(scale: Scale) -> Array | None:
 
 
 def given_weights(weights: Weights) -> Array:
-    """The weights as an array."""
+    """The weights as an array.
+
+    Raises:
+        ValueError: a weight is negative or not finite, or all are 0.
+    """
     values = np.asarray(weights, np.float32)
     if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
         raise ValueError(f"weights must be finite numbers of at least 0, got {values}.")
@@ -117,8 +143,12 @@ def given_weights(weights: Weights) -> Array:
     return jnp.asarray(values)
 
 
-def positive_number(name: str, value: Any) -> float:
-    """A threshold of the residual."""
+def positive_number(name: str, value: float) -> float:
+    """Checks a threshold of the residual.
+
+    Raises:
+        ValueError: value is not one finite number greater than 0.
+    """
     if isinstance(value, bool) or np.ndim(value) != 0 or not (np.isfinite(value) and value > 0):
         raise ValueError(
             f"{name} must be one finite number greater than 0 (in data units, or in multiples of scale), got {value!r}."

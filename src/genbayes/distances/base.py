@@ -2,13 +2,13 @@
 
 A `HilbertDistance` is d(x, y) = s(x) + s(y) - 2 <features(x), features(y)>: regressing the features alone gives the
 expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over coordinates: the marginal distributions
-of x give its expectation. Any other distance is a `UserDistance`, learned by the general network.
+of x give its expectation. Any other distance is learned by the general network.
 """
 
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -18,19 +18,70 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ..runtime.notebook import html_properties
+from ..runtime.outcome import Outcome
 
 T = TypeVar("T", bound=eqx.Module)
+CostKind = Literal["features", "marginal", "general"]
+
+_REGISTERED: dict[str, type["Distance"]] = {}
 
 
 class Distance(eqx.Module):
-    """A non-negative discrepancy of one output and one target; call it as `distance(x, x_target)`."""
+    """A non-negative discrepancy of one output and one target; call it as `distance(x, x_target)`.
+
+    Implementing a distance:
+        A distance is one class, in one file. Choose the base class by the structure that the distance has, because that
+        decides how its expectation is learned:
+
+        - `HilbertDistance`: a squared distance of features. Write `features` and `self_term` (and `__call__`).
+        - `AdditiveDistance`: a mean over coordinates of a `Growth`. Write `scale`, `weights` and `growth`.
+        - `Distance`: anything else. Write `__call__`.
+
+        State `name` and `units` as fields or properties; array fields are stored with a cost, other fields must be
+        numbers, texts or tuples of them, declared with `eqx.field(static=True)`. State what the rest of the library
+        asks in class attributes (see below). A class registers itself by its class name when it is made, so
+        costs of it can be saved, and loaded wherever its module has been imported. docs/extending.md has an example;
+        tests/distances/test_distance_laws.py holds the laws that every distance has to obey.
+
+    Attributes:
+        name: of the distance, for reports and messages.
+        units: of its values: in terms of the data's units, or "1 (what it counts)" where it has none.
+        learned_by: the kinds of cost that can be fitted of it, the one to be preferred first.
+        reads_sets: whether outputs are sets of independent trials (trials, trial_dim), in any order.
+        citations: BibTeX keys of `genbayes.reports.citations`, or whole BibTeX entries, of what a user has to cite.
+    """
 
     name: eqx.AbstractVar[str]
     units: eqx.AbstractVar[str]
 
+    learned_by: ClassVar[tuple[CostKind, ...]] = ("general",)
+    reads_sets: ClassVar[bool] = False
+    citations: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **settings: object) -> None:
+        """Registers the class, by which saved costs are read.
+
+        Raises:
+            TypeError: a distance of the library has this name.
+        """
+        super().__init_subclass__(**settings)
+        known = _REGISTERED.get(cls.__name__)
+        own = __name__.split(".")[0]
+        if known is not None and known.__module__.split(".")[0] == own != cls.__module__.split(".")[0]:
+            raise TypeError(
+                f"the class {cls.__module__}.{cls.__name__} has the name of a distance of genbayes, so that saved "
+                "costs could not tell them apart: give it another name."
+            )
+        _REGISTERED[cls.__name__] = cls
+
     @abstractmethod
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is wrong with the distance as it was fitted to the simulations, and the remedy."""
+        return Outcome()
 
     def __repr__(self) -> str:
         """The class with its arguments, as they are now: a scale that was taken from simulations in numbers."""
@@ -50,7 +101,15 @@ class Distance(eqx.Module):
         return self
 
     def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
-        """Raises ValueError where an observation of `target_shape` cannot be compared to outputs of `x_shape`."""
+        """Checks that outputs and an observation can be compared.
+
+        Args:
+            x_shape: shape of one output.
+            target_shape: shape of the observation.
+
+        Raises:
+            ValueError: an observation of `target_shape` cannot be compared to outputs of `x_shape`.
+        """
         if target_shape != x_shape:
             same = np.prod(target_shape, dtype=int) == np.prod(x_shape, dtype=int)
             remedy = f"Write x_o.reshape({x_shape})." if same else "Bring the observation into the simulator's form."
@@ -60,7 +119,13 @@ class Distance(eqx.Module):
 
 
 class HilbertDistance(Distance):
-    """d(x, y) = self_term(x) + self_term(y) - 2 <features(x), features(y)>."""
+    """d(x, y) = self_term(x) + self_term(y) - 2 <features(x), features(y)>.
+
+    Where self_term(x) = ||features(x)||^2 it is ||features(x) - features(y)||^2, the squared distance of a Hilbert
+    space. Its expectation given theta needs the expectation of the features alone: see `HilbertForm` in costs/forms.py.
+    """
+
+    learned_by: ClassVar[tuple[CostKind, ...]] = ("features", "general")
 
     @abstractmethod
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
@@ -118,8 +183,27 @@ def short_text(value: Any) -> str:
     return f"{values.shape} numbers from {values.min():.4g} to {values.max():.4g}"
 
 
-def need(value: Array | None, x: Array) -> Array:
-    """The fitted value, or an error that says how to get it."""
+def distance_classes() -> dict[str, type[Distance]]:
+    """Every distance class that has been imported, by class name; no abstract ones."""
+    return {name: cls for name, cls in sorted(_REGISTERED.items()) if not _is_abstract(cls)}
+
+
+def class_names(kind: type[Distance] = Distance, *, reads_sets: bool | None = None) -> str:
+    """The names of the known distances of a kind, for a message that says what to choose."""
+    return ", ".join(
+        name
+        for name, cls in distance_classes().items()
+        if issubclass(cls, kind) and reads_sets in (None, cls.reads_sets)
+    )
+
+
+def _is_abstract(cls: type[Distance]) -> bool:
+    # A class with fields that are declared, but not made, is abstract to equinox and not to Python.
+    return inspect.isabstract(cls) or bool(getattr(cls, "__abstractvars__", ()))
+
+
+def require_fitted(value: Array | None, x: Array) -> Array:
+    """The fitted value, or a ValueError that says how to get it."""
     if value is None:
         raise ValueError(
             f"this distance takes its scale from the training simulations, which it has not seen (output {x.shape}): "

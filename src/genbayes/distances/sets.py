@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -10,10 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import Distance, HilbertDistance, need, replaced
+from ..runtime.outcome import Outcome
+from .base import Distance, HilbertDistance, replaced, require_fitted
 
 Estimator = Literal["biased", "unbiased"]
 K = TypeVar("K", bound="KernelDistance")
+# Share of the simulated trials' kernel that the landmarks may miss before the cost is said to be too small.
+_MOST_MISSED = 0.05
 
 
 class KernelDistance(HilbertDistance):
@@ -22,14 +25,24 @@ class KernelDistance(HilbertDistance):
     Its features are the projection of a set's mean embedding on the span of `landmarks` among the simulated trials
     (Nystroem), chosen by pivoted Cholesky until no simulated trial is farther from the span than `tolerance`. Because
     the simulated sets lie in that span, <features(x), features(y)> is right for every y, however far away.
+
+    Attributes:
+        estimator: whether the means within a set are over all pairs ("biased") or over pairs of different trials.
+        max_landmarks: bound on the number of features.
+        tolerance: squared distance from the span at which no further landmark is taken, relative to the mean norm.
+        landmarks: (k, trial_dim), simulated trials; None until `fitted` has chosen them.
+        whitening: L^-1, where the landmarks' own kernel matrix is L L^T, (k, k).
+        missed: mean squared distance of a simulated trial from the span, relative to its mean norm.
     """
+
+    reads_sets: ClassVar[bool] = True
 
     estimator: eqx.AbstractVar[Estimator]
     max_landmarks: eqx.AbstractVar[int]
     tolerance: eqx.AbstractVar[float]
     landmarks: eqx.AbstractVar[Array | None]
     whitening: eqx.AbstractVar[Array | None]
-    missed: eqx.AbstractVar[Array | None]  # mean squared distance of a simulated trial from the span, relative
+    missed: eqx.AbstractVar[Array | None]
 
     @abstractmethod
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
@@ -41,7 +54,7 @@ class KernelDistance(HilbertDistance):
 
     def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
         """L^-1 mean_i k(landmarks, x_i), where the landmarks' own kernel matrix is L L^T."""
-        return need(self.whitening, x) @ jnp.mean(self.gram(need(self.landmarks, x), x), axis=1)
+        return require_fitted(self.whitening, x) @ jnp.mean(self.gram(require_fitted(self.landmarks, x), x), axis=1)
 
     def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
         """Mean kernel within the set: over all pairs ("biased") or over pairs of different trials ("unbiased")."""
@@ -54,6 +67,22 @@ class KernelDistance(HilbertDistance):
     def __call__(self, x: Float[Array, "trials trial_dim"], x_target: Float[Array, "m trial_dim"]) -> Float[Array, ""]:
         """The distance of one set to one set, which may have another number of trials."""
         return self.self_term(x) + self.self_term(x_target) - 2 * jnp.mean(self.gram(x, x_target))
+
+    @property
+    def outcome(self) -> Outcome:
+        """Says where the landmarks miss so much that the learned cost is too small.
+
+        Single trials of many dimensions may lie far from any few landmarks.
+        """
+        if self.missed is None or self.missed < _MOST_MISSED:
+            return Outcome()
+        return Outcome(
+            (
+                f"The {self.max_landmarks} landmarks of the distance {self.name} miss {float(self.missed):.0%} of "
+                "the simulated trials' kernel: raise max_landmarks, use a wider kernel, or compare summaries of the "
+                "trials.",
+            )
+        )
 
     def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
         """Raises ValueError unless both are sets of trials of the same dimension."""
@@ -79,6 +108,8 @@ class MMD(KernelDistance):
         max_landmarks: bound on the number of features.
         tolerance: squared distance of a simulated trial from the span of the landmarks (the kernel is 1 at most).
     """
+
+    citations: ClassVar[tuple[str, ...]] = ("gretton2012kernel",)
 
     bandwidth: Float[Array, ""] | None
     landmarks: Array | None
@@ -121,11 +152,11 @@ class MMD(KernelDistance):
             if not median > 0:
                 raise ValueError("bandwidth='median' is 0: most simulated trials are equal; give a bandwidth.")
             distance = replaced(distance, bandwidth=jnp.asarray(median, jnp.float32))
-        return _with_landmarks(distance, trials, _rbf(float(need(distance.bandwidth, jnp.asarray(x)))))
+        return _with_landmarks(distance, trials, _rbf(float(require_fitted(distance.bandwidth, jnp.asarray(x)))))
 
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
         """exp(-||x - y||^2 / (2 bandwidth^2))."""
-        return jnp.exp(-jnp.sum(((x - y) / need(self.bandwidth, x)) ** 2) / 2)
+        return jnp.exp(-jnp.sum(((x - y) / require_fitted(self.bandwidth, x)) ** 2) / 2)
 
 
 class EnergyDistance(KernelDistance):
@@ -139,6 +170,8 @@ class EnergyDistance(KernelDistance):
         max_landmarks: bound on the number of features.
         tolerance: squared distance of a simulated trial from the span of the landmarks, relative to its mean norm.
     """
+
+    citations: ClassVar[tuple[str, ...]] = ("gneiting2007scoring", "szekely2013energy")
 
     centre: Array | None
     landmarks: Array | None
@@ -183,6 +216,9 @@ class SlicedWasserstein(HilbertDistance):
         n_projections: random directions (one-dimensional trials need and get a single one).
         seed: of the directions.
     """
+
+    reads_sets: ClassVar[bool] = True
+    citations: ClassVar[tuple[str, ...]] = ("bonneel2015sliced",)
 
     n_projections: int = eqx.field(static=True)
     seed: int = eqx.field(static=True)

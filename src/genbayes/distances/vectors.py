@@ -1,6 +1,6 @@
 """Distances of outputs compared coordinate by coordinate: vectors, time series, images."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .additive import AdditiveDistance, Growth, Scale, Weights, given_scale, given_weights, positive_number
-from .base import HilbertDistance, need, replaced
+from .base import CostKind, HilbertDistance, replaced, require_fitted
 
 
 class MeanSquaredError(HilbertDistance, AdditiveDistance):
@@ -20,6 +20,8 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
             of each coordinate over the training simulations.
         weights: one number per coordinate, 0 to leave it out; taken as they are, not normalised.
     """
+
+    learned_by: ClassVar[tuple[CostKind, ...]] = ("features", "marginal", "general")
 
     scale: Array | None
     weights: Array
@@ -38,7 +40,7 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The scaled coordinates times the root of their weights over the root of their number."""
-        return (jnp.sqrt(self.weights) * (x / need(self.scale, x))).reshape(-1) / np.sqrt(x.size)
+        return (jnp.sqrt(self.weights) * (x / require_fitted(self.scale, x))).reshape(-1) / np.sqrt(x.size)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
@@ -87,7 +89,7 @@ class Mahalanobis(HilbertDistance):
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """L^-1 x, where C = L L^T."""
-        return need(self.whitening, x) @ x.reshape(-1)
+        return require_fitted(self.whitening, x) @ x.reshape(-1)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
@@ -95,7 +97,7 @@ class Mahalanobis(HilbertDistance):
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
-        return jnp.sum((need(self.whitening, x) @ (x - x_target).reshape(-1)) ** 2)
+        return jnp.sum((require_fitted(self.whitening, x) @ (x - x_target).reshape(-1)) ** 2)
 
 
 class MeanAbsoluteError(AdditiveDistance):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 # dimensions, 5 in four, 3 in six, 2 in eight and ten.
 MOST_FEATURES = 128
 MOST_DEGREE = 14
-# Of a sample: a uniform distribution has 1.8, a normal one 3.
+# Kurtosis of a sample below which its ends count as flat: a uniform distribution has 1.8, a normal one 3.
 _FLAT_KURTOSIS = 2.4
 
 
@@ -22,16 +22,22 @@ class Polynomial(eqx.Module):
 
     A coordinate with flat ends (a uniform prior) is scaled to [-1, 1]; one with tails is bent by erf, so that the few
     rows far out do not rule the fit and beyond them it goes on as a straight line.
+
+    Attributes:
+        centre: middle of the range of every coordinate.
+        half_width: half that range.
+        bent: 1 where a coordinate is bent by erf, else 0.
+        chosen: 1 where a feature has a coordinate's polynomial of that degree, else 0.
     """
 
     centre: Float[Array, " dim"]
     half_width: Float[Array, " dim"]
     bent: Float[Array, " dim"]
-    chosen: Float[Array, "dim degrees features"]  # 1 where a feature has a coordinate's polynomial of that degree
+    chosen: Float[Array, "dim degrees features"]
 
     @classmethod
     def fit(cls, z: Float[np.ndarray, "n dim"], degree: int) -> "Polynomial":
-        """Takes the ranges of standardised rows."""
+        """Takes the ranges of standardised rows, for products up to a total degree."""
         low, high = z.min(axis=0), z.max(axis=0)
         bent = np.mean(z**4, axis=0) > _FLAT_KURTOSIS * np.mean(z**2, axis=0) ** 2
         exponents = [np.bincount(term, minlength=z.shape[1]) for k in range(2, degree + 1) for term in _terms(z, k)]

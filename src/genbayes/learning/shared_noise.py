@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-# Of a row's own part: below it the rows of a unit are as good as without noise, and float32 ends there.
+# Least share of the noise variance that is a row's own: below it the rows of a unit are as good as without noise, and
+# float32 ends there.
 _LEAST_OWN = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class SharedNoise:
     """How the noise of rows hangs together: they come in units of `size` rows, one behind the other.
 
     The noise of a unit's rows is a part that they share, where the unit is `shared`, plus a part of each row's own.
@@ -32,8 +33,8 @@ class Noise:
     own: float = 1.0
 
     @classmethod
-    def independent(cls, n: int) -> "Noise":
-        """Of n rows that share nothing."""
+    def independent(cls, n: int) -> "SharedNoise":
+        """The noise of n rows that share nothing."""
         return cls(1, np.zeros(n, bool))
 
     def rows(self, units: Int[np.ndarray, "*members m"]) -> Int[np.ndarray, "*members rows"]:
@@ -42,7 +43,11 @@ class Noise:
         return within.reshape(*np.shape(units)[:-1], -1)
 
     def factors(self, units: Int[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """What deviations from a unit's mean, and the mean, are multiplied by, so that all rows have equal noise."""
+        """What deviations from a unit's mean, and the mean, are multiplied by, so that all rows have equal noise.
+
+        The covariance of a unit of m rows is own I + (1 - own) 1 1^T, with the eigenvalue own on deviations from the
+        mean and own + m (1 - own) on the mean; the factors are their inverse square roots.
+        """
         shared = self.shared[units]
         mean_variance = self.own + self.size * (1 - self.own)
         return np.where(shared, self.own**-0.5, 1.0), np.where(shared, mean_variance**-0.5, 1.0)
@@ -59,18 +64,18 @@ class Noise:
         return (within * (by_unit - mean) + of_mean * mean).reshape(values.shape)
 
     def constant(self, units: Int[np.ndarray, " m"]) -> Float[np.ndarray, " rows"]:
-        """What a constant 1 becomes."""
+        """The constant 1 as a feature of the rows, changed like `whitened` changes them."""
         return np.repeat(self.factors(units)[1], self.size)
 
     def design(
         self, features: Float[np.ndarray, "rows size"], labels: Float[np.ndarray, "rows k"]
     ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "rows size"], Float[np.ndarray, "rows k"]]:
-        """The constant, features and labels of all rows, for least squares."""
+        """The constant, features and labels of all rows, changed so that ordinary least squares is right for them."""
         units = np.arange(len(self.shared))
         return self.constant(units), self.whitened(features, units), self.whitened(labels, units)
 
-    def estimated(self, errors: Float[np.ndarray, "rows k"], units: Int[np.ndarray, " m"]) -> "Noise":
-        """With the own share that the errors of rows of these units show, if it is less than the one at hand.
+    def estimated(self, errors: Float[np.ndarray, "rows k"], units: Int[np.ndarray, " m"]) -> "SharedNoise":
+        """The same with the own share that the errors of these units' rows show, if it is less than the one at hand.
 
         A fit's misfit counts as a row's own part, so every fit gives an upper bound, and the best the nearest. By
         analysis of variance; one number for all outputs, the mean of theirs.
@@ -92,7 +97,9 @@ class Noise:
         return replace(self, own=float(np.clip(own, _LEAST_OWN, self.own)))
 
 
-def grouped(origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " rows"], Noise]:
+def grouped(
+    origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, " rows"], SharedNoise]:
     """An order of the rows in which those that share random numbers stand together, and what they share.
 
     Units have the size of a whole block, the largest. Rows of blocks that are not whole (a run failed) and rows with
@@ -107,7 +114,7 @@ def grouped(origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]) -> tupl
     count = np.where(block > 0, counts[which.reshape(-1)], 1)
     size = int(count.max(initial=1))
     if size == 1:
-        return np.arange(len(origin)), Noise.independent(len(origin))
+        return np.arange(len(origin)), SharedNoise.independent(len(origin))
     whole = np.flatnonzero(count == size)
     whole = whole[np.lexsort((whole, block[whole], origin[whole]))]
     units = []
@@ -116,4 +123,4 @@ def grouped(origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]) -> tupl
         units.append(single[: len(single) // size * size].reshape(-1, size))
     alone = np.concatenate(units)
     shared = np.repeat([False, True], [len(alone), len(whole) // size])
-    return np.concatenate([alone.reshape(-1), whole]), Noise(size, shared)
+    return np.concatenate([alone.reshape(-1), whole]), SharedNoise(size, shared)

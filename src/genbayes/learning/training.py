@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
@@ -244,35 +244,21 @@ def _epochs(
     Epoch `number` first validates the weights that it finds, then trains.
     """
     block, members, steps, _ = order.shape
-    optimiser = _optimiser(steps, config)
     # In the order of the leaves, as `_start` has put them.
     unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], template))[1]
 
     def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:
         return loss(eqx.combine(unravel(weights), static), rows, data, batch_key)
 
-    def step(carry: tuple[Array, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[Array, PyTree], Array]:
-        weights, optimiser_state = carry
-        value, gradient = jax.value_and_grad(loss_of)(weights, *batch)
-        updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
-        return (weights + jnp.asarray(updates), optimiser_state), value
-
     def one_member(
         member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
     ) -> tuple[_Member, Array]:
         # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
         validation = loss_of(member.weights, validation_rows, key)
-        had_stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
-        better = (validation < member.best_loss) & ~had_stopped
-        best_epoch = jnp.where(better, number, member.best_epoch)
-        stops = had_stopped | (number - best_epoch >= config.patience) | (number >= config.max_epochs)
-        best = jnp.where(better, member.weights, member.best)
-        best_loss = jnp.where(better, validation, member.best_loss)
-        (weights, optimiser_state), losses = jax.lax.scan(
-            step, (member.weights, member.optimiser), (batches, jax.random.split(member_key, steps))
-        )
+        judged, stops, had_stopped = _validated(member, validation, number, config)
+        weights, optimiser_state, losses = _trained_epoch(loss_of, member, batches, member_key, config)
         shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([jnp.mean(losses), validation]))
-        return _Member(weights, optimiser_state, best, best_loss, best_epoch), shown
+        return _Member(weights, optimiser_state, judged.best, judged.best_loss, judged.best_epoch), shown
 
     def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, Array]:
         batches, number = scanned
@@ -283,7 +269,44 @@ def _epochs(
     return state, jnp.moveaxis(shown, 1, 0)
 
 
+def _validated(
+    member: _Member, validation: Float[Array, ""], number: Int[Array, ""], config: FitConfig
+) -> tuple[_Member, Bool[Array, ""], Bool[Array, ""]]:
+    """Keeps the member's weights if they are the best so far; says whether it stops now, and whether it had before."""
+    had_stopped = (number - 1 - member.best_epoch >= config.patience) | (number > config.max_epochs)
+    better = (validation < member.best_loss) & ~had_stopped
+    best_epoch = jnp.where(better, number, member.best_epoch)
+    stops = had_stopped | (number - best_epoch >= config.patience) | (number >= config.max_epochs)
+    best = jnp.where(better, member.weights, member.best)
+    best_loss = jnp.where(better, validation, member.best_loss)
+    return _Member(member.weights, member.optimiser, best, best_loss, best_epoch), stops, had_stopped
+
+
+def _trained_epoch(
+    loss_of: Callable[[Array, Array, PRNGKeyArray], Array],
+    member: _Member,
+    batches: Int[Array, "steps batch"],
+    key: PRNGKeyArray,
+    config: FitConfig,
+) -> tuple[Float[Array, " size"], PyTree, Float[Array, " steps"]]:
+    """One pass of Adam over the batches; returns weights, the optimiser's state and the loss of each step."""
+    steps = batches.shape[0]
+    optimiser = _optimiser(steps, config)
+
+    def step(carry: tuple[Array, PyTree], batch: tuple[Array, PRNGKeyArray]) -> tuple[tuple[Array, PyTree], Array]:
+        weights, optimiser_state = carry
+        value, gradient = jax.value_and_grad(loss_of)(weights, *batch)
+        updates, optimiser_state = optimiser.update(gradient, optimiser_state, weights)
+        return (weights + jnp.asarray(updates), optimiser_state), value
+
+    (weights, optimiser_state), losses = jax.lax.scan(
+        step, (member.weights, member.optimiser), (batches, jax.random.split(key, steps))
+    )
+    return weights, optimiser_state, losses
+
+
 def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:
+    """What went wrong in training, with the remedy."""
     messages = []
     if not np.all(np.isfinite(best_loss)):
         messages.append(

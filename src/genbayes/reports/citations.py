@@ -2,14 +2,12 @@
 
 import re
 
-from ..distances import MMD, Distance, EnergyDistance, SlicedWasserstein
 from ..runtime.release import version
 from ..sampling.draws import Draws
-from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
-from ..sampling.smc import SMC
+from ..sampling.sampler import samplers
 
-ENTRIES = {
+ENTRIES: dict[str, str] = {
     "gao2023ace": """@inproceedings{gao2023ace,
   title     = {Generalized {B}ayesian Inference for Scientific Simulators via Amortized Cost Estimation},
   author    = {Gao, Richard and Deistler, Michael and Macke, Jakob H.},
@@ -139,17 +137,6 @@ ENTRIES = {
 }
 
 ALWAYS = ("gao2023ace", "bissiri2016general")
-# What samplers and distances use, where their class does not say so itself (class attribute `citations`).
-BY_SAMPLER: dict[str, tuple[str, ...]] = {
-    "SMC": ("delmoral2006smc", "neal2011hmc", "cabezas2024blackjax"),
-    "NUTS": ("hoffman2014nuts", "cabezas2024blackjax"),
-}
-BY_DISTANCE: dict[type[Distance], tuple[str, ...]] = {
-    MMD: ("gretton2012kernel",),
-    EnergyDistance: ("gneiting2007scoring", "szekely2013energy"),
-    SlicedWasserstein: ("bonneel2015sliced",),
-}
-SAMPLERS = {sampler.__name__: sampler for sampler in (SMC, NUTS)}
 
 
 def bibtex(posterior: GibbsPosterior, draws: Draws) -> str:
@@ -169,18 +156,8 @@ def bibtex(posterior: GibbsPosterior, draws: Draws) -> str:
         >>> with open("references.bib", "w") as file:
         ...     file.write(bibtex(posterior, draws))
     """
-    sources = [*ALWAYS, *_of_sampler(draws.sampler), *_of_distance(posterior.cost.distance), "vehtari2021rhat"]
-    sources += ["jax2018github", "kidger2021equinox", "phan2019numpyro"]
+    sampler = samplers().get(draws.sampler.lower())
+    sources = [*ALWAYS, *(() if sampler is None else sampler.citations), *posterior.cost.distance.citations]
+    sources += ["vehtari2021rhat", "jax2018github", "kidger2021equinox", "phan2019numpyro"]
     text = "\n\n".join(ENTRIES.get(source, source) for source in dict.fromkeys(sources))
     return re.sub(r"@(jax|equinox|blackjax|numpyro)@", lambda match: version(match[1]), text) + "\n"
-
-
-def _of_sampler(name: str) -> tuple[str, ...]:
-    """The sources of the sampler that draws name."""
-    return tuple(getattr(SAMPLERS.get(name), "citations", BY_SAMPLER.get(name, ())))
-
-
-def _of_distance(distance: Distance) -> tuple[str, ...]:
-    """The sources of a distance: its own word, or that of the class that it is one of."""
-    known = [keys for kind, keys in BY_DISTANCE.items() if isinstance(distance, kind)]
-    return tuple(getattr(distance, "citations", [key for keys in known for key in keys]))

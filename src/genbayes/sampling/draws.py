@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .draws_files import data_frame, open_tree, parameter, save_tree
+from .sampler import advice_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -122,14 +123,13 @@ class Draws:
             messages.append(
                 f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {RHAT_LIMIT}. Ask "
                 "for more draws first; if it stays, the posterior has several modes that the chains share unequally: "
-                "use SMC with more particles (SMC(min_particles=...)), or a smaller beta."
+                f"{advice_of(self.sampler).chains_disagree}, or a smaller beta."
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
         if self.ess_bulk[fewest] < min(ESS_LIMIT, 0.5 * len(self)):
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
-                f"{self.names[fewest]}: ask for more draws, or raise "
-                f"{'SMC(final_moves=...)' if self.sampler == 'SMC' else 'NUTS(warmup=...)'}."
+                f"{self.names[fewest]}: ask for more draws, or {advice_of(self.sampler).few_independent}."
             )
         return Outcome(tuple(messages))
 

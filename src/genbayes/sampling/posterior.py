@@ -15,8 +15,9 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .sampler import Sampler
 from .smc import SMC
-from .target import Sampler, Target
+from .target import Target
 
 
 class GibbsPosterior:

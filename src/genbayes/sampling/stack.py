@@ -17,9 +17,10 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 from .posterior import GibbsPosterior
+from .sampler import Sampler
 from .smc import SMC, Ladders
 from .stacked import StackedDraws
-from .target import Sampler, Targets
+from .target import Targets
 
 # Particles at work at one time. More would not be quicker (they fill the caches), and the memory beside the draws
 # themselves is proportional to it.
@@ -149,7 +150,7 @@ class GibbsPosteriors:
             part = parts[i // size]
             acceptance, reached = part.acceptance[i % size, j], part.reached[i % size, j]
             if texts := sampler.judge(
-                float(acceptance.mean()), float(reached.min()), np.float32(self.betas[j])
+                float(acceptance.mean()), float(reached.min()), float(np.float32(self.betas[j]))
             ).messages:
                 messages[i, j] = texts
         return StackedDraws(

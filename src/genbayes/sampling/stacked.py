@@ -14,6 +14,7 @@ from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
 from .draws_files import data_frame, open_tree, parameter, save_tree
+from .sampler import advice_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -123,8 +124,8 @@ class StackedDraws:
             some = "; ".join(f"observation {i} at beta {self.betas[j]:g}" for i, j in where[:5])
             texts.append(
                 f"{len(where)} of {self.suspect.size} posteriors are not well sampled ({some}"
-                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or raise "
-                "SMC(min_particles=...)."
+                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or "
+                f"{advice_of(self.sampler).chains_disagree}."
             )
         return Outcome(tuple(texts))
 

@@ -21,8 +21,8 @@ from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
 from ..sampling.new_runs import runs_at
 from ..sampling.posterior import GibbsPosterior
+from ..sampling.sampler import Sampler
 from ..sampling.smc import SMC
-from ..sampling.target import Sampler
 from ..sampling.weights import some_draws
 from ..simulations.executors import Workers
 from ..simulations.simulators import AnySimulator

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..costs.cost import Cost
-from ..distances import SlicedWasserstein
-from ..distances.sets import KernelDistance
+from ..distances.base import class_names
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.figure_style import MOST_PARAMETERS, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
@@ -156,7 +155,7 @@ def _check_trials(
     if not np.allclose(here, turned, rtol=1e-3, atol=1e-3 * np.std(here)):
         raise ValueError(
             f"the cost by {cost.distance.name} changes with the order of the trials, so x_o is not a set of "
-            "independent trials to it: the bootstrap needs a distance of sets (MMD, EnergyDistance, SlicedWasserstein)."
+            f"independent trials to it: the bootstrap needs a distance of sets ({class_names(reads_sets=True)})."
         )
 
 
@@ -212,7 +211,7 @@ def choose(question: Question) -> Choice:
 
 def applies(cost: Cost) -> bool:
     """Whether the distance compares sets of trials."""
-    return isinstance(cost.distance, KernelDistance | SlicedWasserstein)
+    return cost.distance.reads_sets
 
 
 def draw(chosen: Choice) -> matplotlib.figure.Figure:

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ...distances import Distance
-from ...distances.sets import KernelDistance, SlicedWasserstein
 from ...runtime.progress import progress_bar
 
 
@@ -55,7 +54,7 @@ def import_sbi(module: str) -> Any:
 
 def is_set(distance: Distance) -> bool:
     """Whether outputs are sets of i.i.d. trials (trials, trial_dim): the distance ignores their order."""
-    return isinstance(distance, KernelDistance | SlicedWasserstein)
+    return distance.reads_sets
 
 
 @contextlib.contextmanager

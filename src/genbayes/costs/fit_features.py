@@ -1,0 +1,89 @@
+"""Fits the cost of a distance with a feature map: regressions of the mean features and of the spread around them."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..distances import HilbertDistance
+from ..learning.folds import Folds
+from ..learning.means import fit_mean
+from ..learning.ridge import RidgeResidual
+from ..learning.shared_noise import SharedNoise
+from ..learning.training import FitConfig, FitRecord
+from ..runtime.compiling import compiled
+from ..runtime.outcome import Outcome
+from .forms import HilbertForm, mean_prediction
+
+
+def fit_features(
+    theta: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n *x_shape"],
+    distance: HilbertDistance,
+    folds: Folds,
+    config: FitConfig,
+    *,
+    noise: SharedNoise,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
+    """Regresses E[features(x) | theta], then the spread of outputs around it.
+
+    Args:
+        theta: parameters, (n, dim).
+        x: outputs, (n, *x_shape).
+        distance: a distance with a feature map, fitted.
+        folds: units of rows of each member.
+        config: see `FitConfig`.
+        noise: which rows share random numbers.
+        rng: source of the networks' first weights and of batches.
+        progress: show progress bars.
+    """
+    features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
+    mean, mean_record = fit_mean(
+        theta,
+        features.astype(np.float32),
+        folds,
+        config,
+        noise=noise,
+        rng=rng,
+        name="mean features",
+        progress=progress,
+    )
+    predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
+    labels = rests + np.sum((predicted - features) ** 2, axis=1)
+    # One smooth function of few parameters: a small network learns it, at a fraction of the cost of every draw.
+    small = replace(config, width=max(8, config.width // 2), depth=1)
+    spread, spread_record = fit_mean(
+        theta,
+        labels[:, None].astype(np.float32),
+        folds,
+        small,
+        noise=noise,
+        rng=rng,
+        name="spread",
+        progress=progress,
+    )
+    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
+    outcome = Outcome.joined([mean_record.outcome, distance.outcome])
+    return form, (replace(mean_record, outcome=outcome), spread_record)
+
+
+@compiled
+def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]) -> tuple[Array, Array]:
+    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`)."""
+
+    # One after the other in blocks: the kernel matrices of all rows at once could fill the memory.
+    def of_output(output: Float[Array, "*x_shape"]) -> tuple[Array, Array]:
+        features = distance.features(output)
+        return features, distance.self_term(output) - jnp.sum(features**2)
+
+    return jax.lax.map(of_output, x, batch_size=256)
+
+
+@compiled
+def _predict(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, "n k"]:
+    return jax.vmap(lambda parameter: mean_prediction(ensemble, parameter))(theta)

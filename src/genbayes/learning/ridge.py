@@ -1,0 +1,156 @@
+"""Polynomial ridge regression: one penalty and one degree per output, in closed form."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..runtime.compiling import compiled
+from .folds import Folds
+from .layers import ResidualMLP, Standardiser, stack
+from .polynomial import Polynomial, degrees
+from .shared_noise import SharedNoise
+
+# Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
+_INFLATION = 1.4
+
+
+class RidgeResidual(eqx.Module):
+    """intercept + slopes . basis(z(theta)) + scale * network(z(theta)); z standardises. Only the network is trained.
+
+    There is no network where no output is worth one; an output that is not has scale 0.
+
+    Attributes:
+        standardise: z(theta).
+        basis: features of z.
+        intercept: of every output.
+        slopes: of every output, one number for each feature.
+        scale: what the network's outputs are multiplied by: the residual standard deviation of the ridge fit.
+        network: function of z, or None.
+    """
+
+    standardise: Standardiser
+    basis: Polynomial
+    intercept: Float[Array, "*members k"]
+    slopes: Float[Array, "*members k size"]
+    scale: Float[Array, "*members k"]
+    network: ResidualMLP | None
+
+    def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The prediction at one parameter."""
+        z = self.standardise(theta)
+        fit = self.ridge(z)
+        return fit if self.network is None else fit + jax.lax.stop_gradient(self.scale) * self.network(z)
+
+    def ridge(self, z: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The part that is solved for, not trained, at one standardised parameter."""
+        basis, intercept, slopes = jax.lax.stop_gradient((self.basis, self.intercept, self.slopes))
+        return intercept + slopes @ basis(z)
+
+
+def ridge(
+    z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"], ones: Float[np.ndarray, " n"] | None = None
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Ridge regression with one penalty per output, by generalized cross-validation (Golub, Heath, Wahba 1979).
+
+    Minimises ||labels - intercept ones - z slopes||^2 + penalty ||slopes||^2. The penalty minimises the criterion
+    RSS / (n - 1.4 df)^2 over a grid, df = 1 + sum_i e_i / (e_i + penalty) with the eigenvalues e of z^T z. Degrees of
+    freedom count 1.4 times: the criterion itself chooses too many in one sample of ten (Kim and Gu 2004).
+
+    Args:
+        z: features, (n, size).
+        labels: to be predicted, (n, k).
+        ones: the column that the intercept multiplies, where rows were whitened; 1 if not given.
+
+    Returns:
+        Intercept, slopes, the residual standard deviation of each output (1 where it is 0), and the mean squared error
+        that generalized cross-validation expects of new rows.
+    """
+    n = len(z)
+    ones = np.ones(n) if ones is None else ones
+    z_mean, label_mean = (ones @ part / (ones @ ones) for part in (z, labels))
+    z, labels = z - np.outer(ones, z_mean), labels - np.outer(ones, label_mean)
+    eigenvalues, vectors = np.linalg.eigh(z.T @ z)
+    eigenvalues = np.maximum(eigenvalues, 0.0)
+    projected = vectors.T @ (z.T @ labels)
+    total = np.sum(labels**2, axis=0)
+    best = np.full(labels.shape[1], np.inf)
+    slopes = np.zeros((labels.shape[1], z.shape[1]))
+    # The last penalty is the constant fit.
+    for penalty in [*(n * np.logspace(-8, 4, 49)), np.inf]:
+        inverse = 1 / (eigenvalues + penalty)
+        left = total - np.sum((2 * inverse - eigenvalues * inverse**2)[:, None] * projected**2, axis=0)
+        left = np.maximum(left, 0.0)
+        score = left / np.maximum(n - _INFLATION * (1 + np.sum(eigenvalues * inverse)), 1.0) ** 2
+        better = score < best
+        best = np.where(better, score, best)
+        slopes[better] = (vectors @ (inverse[:, None] * projected)).T[better]
+    residual = np.sqrt(np.mean((labels - z @ slopes.T) ** 2, axis=0))
+    floor = 1e-6 * np.sqrt(total / n)
+    scale = np.where(residual > np.maximum(floor, 1e-30), residual, np.where(floor > 0, floor, 1.0))
+    return label_mean - slopes @ z_mean, slopes, scale, n * best
+
+
+def best_degrees(
+    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], noise: SharedNoise
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "n size"]]:
+    """The degree that predicts each output best by generalized cross-validation, and the features of all rows.
+
+    The features are those of the highest degree that the rows allow, in the order of their degrees.
+    """
+    sizes = degrees(z.shape[1], len(z))
+    features = np.asarray(_features(Polynomial.fit(z, max(sizes)), jnp.asarray(z, jnp.float32)), np.float64)
+    ones, columns, outputs = noise.design(features, labels)
+    scores = np.stack([ridge(columns[:, :size], outputs, ones)[3] for size in sizes.values()])
+    return np.array(list(sizes))[np.argmin(scores, axis=0)], features
+
+
+@compiled
+def _features(basis: Polynomial, z: Float[Array, "n dim"]) -> Float[Array, "n size"]:
+    return jax.vmap(basis)(z)
+
+
+def polynomial_ensemble(
+    standardise: Standardiser,
+    z: Float[np.ndarray, "n dim"],
+    features: Float[np.ndarray, "n size"],
+    degree_of_each: Int[np.ndarray, " k"],
+    labels: Float[np.ndarray, "n k"],
+    folds: Folds,
+    noise: SharedNoise,
+) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
+    """Members without networks, each output of its own degree, and their errors on held-out rows.
+
+    Args:
+        standardise: fitted to the parameters.
+        z: standardised parameters.
+        features: of all rows, from `best_degrees`.
+        degree_of_each: degree of every output, from `best_degrees`.
+        labels: to be predicted.
+        folds: units of rows of each member.
+        noise: which rows share random numbers.
+    """
+    sizes, degree = degrees(z.shape[1], len(z)), int(degree_of_each.max())
+    features = features[:, : sizes[degree]]
+    ones, columns, outputs = noise.design(features, labels)
+    members, k = folds.train.shape[0], labels.shape[1]
+    intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
+    for value in np.unique(degree_of_each):
+        which, size = np.flatnonzero(degree_of_each == value), sizes[int(value)]
+        for member, rows in enumerate(noise.rows(folds.train)):
+            fit = ridge(columns[rows, :size], outputs[np.ix_(rows, which)], ones[rows])
+            intercept[member, which], slopes[member, which, :size] = fit[0], fit[1]
+    errors = [
+        labels[rows] - intercept[member] - features[rows] @ slopes[member].T
+        for member, rows in enumerate(noise.rows(folds.validation))
+    ]
+    solved = RidgeResidual(
+        standardise=stack([standardise] * members),
+        basis=stack([Polynomial.fit(z, degree)] * members),
+        intercept=jnp.asarray(intercept, jnp.float32),
+        slopes=jnp.asarray(slopes, jnp.float32),
+        scale=jnp.ones((members, k)),
+        network=None,
+    )
+    return solved, np.concatenate(errors)
