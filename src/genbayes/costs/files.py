@@ -86,7 +86,7 @@ def save(cost: Cost, path: str | Path) -> Path:
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: an interrupted write leaves the old file whole.
+    # It is written beside and renamed, so that an interrupted write leaves the old file whole.
     part = path.with_name(path.name + ".part")
     part.write_bytes(tensors_to_bytes(tensors, header))
     part.replace(path)
@@ -190,7 +190,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
         )
     renamed = _RENAMED_FIELDS.get(class_name, {})
     fields: dict[str, Any] = {str(renamed.get(name, name)): value for name, value in node["fields"].items()}
-    # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    # JAX itself rebuilds a module in this way: fields are set, no constructor runs.
     expected = set(known[class_name].__dataclass_fields__)
     if expected != set(fields):
         raise ValueError(
