@@ -7,7 +7,7 @@ of a standard deviation and (1 - r^2) / sqrt(ESS) of a correlation r.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def test_it_says_what_the_library_asks(name: str) -> None:
     assert advice_of(sampler.name) == sampler.advice
     # The advice names a setting that there is.
     setting = sampler.advice.few_independent.split("(")[1].split("=")[0]
-    assert setting in {field.name for field in fields(sampler)}  # pyright: ignore[reportArgumentType]
+    assert hasattr(sampler, setting)
 
 
 @every
@@ -80,7 +80,7 @@ def test_a_correlated_gaussian(name: str) -> None:
     assert size > 400
     flat = draws.flat.astype(np.float64)
     np.testing.assert_array_less(np.abs(flat.mean(axis=0) - X_O) / STD, 5 / np.sqrt(size))
-    np.testing.assert_array_less(np.abs(flat.std(axis=0) / STD - 1), 5 / np.sqrt(2 * size))
+    np.testing.assert_array_less(np.abs(np.std(flat, axis=0) / STD - 1), 5 / np.sqrt(2 * size))
     assert float(np.asarray(np.corrcoef(flat.T))[0, 1]) == pytest.approx(
         CORRELATION, abs=5 * (1 - CORRELATION**2) / np.sqrt(size)
     )

@@ -189,7 +189,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
         )
     renamed = _RENAMED_FIELDS.get(class_name, {})
     fields: dict[str, Any] = {str(renamed.get(name, name)): value for name, value in node["fields"].items()}
-    # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    # JAX itself rebuilds a module in this way: fields are set, no constructor runs.
     expected = set(known[class_name].__dataclass_fields__)
     if expected != set(fields):
         raise ValueError(

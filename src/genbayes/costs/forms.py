@@ -100,7 +100,7 @@ class MarginalForm(CostForm):
     def of(
         cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
     ) -> "MarginalForm":
-        """With a fitted distance."""
+        """The form of a fitted distance."""
         return cls(distribution, spread, require_fitted(distance.scale, spread), distance.weights, distance.growth)
 
     def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
@@ -128,11 +128,11 @@ class MarginalForm(CostForm):
         def of_member(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
             values = mixture.expectation(
                 theta,
-                # Scaled first: the difference of large numbers would lose what is small.
+                # Both are scaled before they are subtracted: the difference of large numbers would lose what is small.
                 lambda x: embedded.growth(x / embedded.scale[:, None] - (embedded.y / embedded.scale)[:, None]),
                 kinks,
             )
-            # What is not negative has no negative mean, whatever an approximation says.
+            # The mean of a discrepancy is not negative, whatever an approximation says.
             return jnp.maximum(values, 0.0)
 
         return eqx.filter_vmap(of_member)(self.distribution, embedded.kinks)

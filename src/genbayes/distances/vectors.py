@@ -35,7 +35,7 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
@@ -120,7 +120,7 @@ class MeanAbsoluteError(AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (multiples of the scale)" if self._scaled else "data units"
 
 
@@ -154,7 +154,7 @@ class HuberError(AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
 
@@ -195,7 +195,7 @@ class CappedError(AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         squared = self.name == "capped_squared_error"
         if self._scaled:
             return "1 (squared multiples of the scale)" if squared else "1 (multiples of the scale)"
@@ -208,7 +208,7 @@ def _whitening(covariance: np.ndarray) -> Array:
         f"covariance of shape {covariance.shape} must be a symmetric positive definite (D, D) matrix; for coordinates "
         "that do not vary or repeat each other use MeanSquaredError with a scale."
     )
-    # Checked here, for numpy's Cholesky factor reads one triangle only.
+    # Symmetry is checked here, because numpy's Cholesky factor reads one triangle only.
     if covariance.shape != covariance.shape[::-1] or covariance.ndim != 2 or not np.allclose(covariance, covariance.T):
         raise problem
     try:

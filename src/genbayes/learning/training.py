@@ -244,7 +244,7 @@ def _epochs(
     Epoch `number` first validates the weights that it finds, then trains.
     """
     block, members, steps, _ = order.shape
-    # In the order of the leaves, as `_start` has put them.
+    # This takes weights in the order of the leaves, as `_start` has put them.
     unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], template))[1]
 
     def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:

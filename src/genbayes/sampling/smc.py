@@ -103,7 +103,7 @@ class SMC:
         particles = max(per_chain, self.min_particles)
         count = targets.conditions.shape[0] if count is None else count
         tempered = sample(targets, key, jnp.asarray(first), jnp.asarray(count), self._settings(particles))
-        # Copies of one ancestor stand side by side after resampling: a stride keeps few of them, a slice all.
+        # Copies of one ancestor stand side by side after resampling, so a stride keeps few of them, and a slice all.
         keep = np.linspace(0, particles - 1, per_chain).round().astype(int)
         *each, per_stage = jax.tree.map(np.asarray, tempered)
         theta, cost, log_evidence, reached, acceptance, stages = (values[:count] for values in each)

@@ -261,7 +261,7 @@ class StackedDraws:
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:
         """A diagnostic of chains (chain, draw, columns) -> (columns,), of every parameter of every posterior."""
         m, b, chains, draws, dim = self.theta.shape
-        # In blocks: the intermediate arrays of many thousand posteriors would be many times the draws.
+        # Blocks bound the memory: the intermediate arrays of many thousand posteriors would be many times the draws.
         block = max(1, 2_000_000 // (b * chains * draws * dim))
         parts = [
             diagnostic(np.moveaxis(self.theta[k : k + block], (2, 3), (0, 1)).reshape(chains, draws, -1))

@@ -5,30 +5,27 @@ Of every population of particles, from draws of the prior at inverse temperature
 1. temper: b' = the largest step up to the next beta at which the weights exp(-(b' - b) cost) keep the effective sample
    size (`_tempered`);
 2. resample particles in proportion to these weights (`_resampled`);
-3. move every particle by Hamiltonian trajectories that leave exp(-b' cost) prior unchanged (`_moved`);
+3. move every particle by Hamiltonian trajectories that leave exp(-b' cost) prior unchanged (`moved`);
 4. repeat; at a beta that is asked for move a few times more, and keep the particles (`_kept`).
 
 log Z(b') - log Z(b) is estimated by the logarithm of the mean weight. All populations run side by side, each at its own
 temperature; a stage is one round of 1 to 3 for all of them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from blackjax.smc.ess import ess
 from blackjax.smc.resampling import systematic
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
 from ..runtime.compiling import compiled
+from .hamiltonian_moves import Particles, evaluated, moved, own_keys
 from .target import Targets
 
-# Particles of one observation that are evaluated together on a CPU. The hidden layers of all particles of a stack do
-# not fit its cache: four networks of 64 units then take three times as long.
-_CACHED_ROWS = 500
 _PER_STAGE = ("beta", "acceptance", "ess", "step_size")
 
 
@@ -70,27 +67,6 @@ class Tempered(NamedTuple):
     acceptance: Float[Array, "m b populations"]
     stages: Int[Array, "m populations"]
     per_stage: dict[str, Float[Array, "stages m populations"]]
-
-
-class Particles(eqx.Module):
-    """Particles with the parts of their log density, so that a new temperature needs no new evaluation.
-
-    The populations of an observation stand side by side along the first axis, observation after observation.
-    """
-
-    u: Float[Array, "p n d"]
-    log_prior: Float[Array, "p n"]
-    cost: Float[Array, "p n"]
-    prior_gradient: Float[Array, "p n d"]
-    cost_gradient: Float[Array, "p n d"]
-
-    def log_density(self, beta: Float[Array, " p"]) -> Float[Array, "p n"]:
-        """The log density at inverse temperatures `beta`, one of each population."""
-        return self.log_prior - beta[:, None] * self.cost
-
-    def gradient(self, beta: Float[Array, " p"]) -> Float[Array, "p n d"]:
-        """The gradient of the log density with respect to u."""
-        return self.prior_gradient - beta[:, None, None] * self.cost_gradient
 
 
 class _State(eqx.Module):
@@ -142,7 +118,7 @@ def sample(
     wanted = jnp.arange(m * settings.populations) < count * settings.populations
     state = jax.lax.while_loop(
         lambda s: jnp.any(s.goal < b),
-        lambda s: _stage(targets, s, _own_keys(keys, s.stage), jax.random.fold_in(shared_key, s.stage), settings),
+        lambda s: _stage(targets, s, own_keys(keys, s.stage), jax.random.fold_in(shared_key, s.stage), settings),
         _start(targets, start_keys, wanted, settings),
     )
 
@@ -166,7 +142,7 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     u = jax.vmap(jax.vmap(targets.start))(each)
     most_stages = settings.max_stages + b * settings.final_stages
     return _State(
-        particles=_evaluated(targets, u, wanted),
+        particles=evaluated(targets, u, wanted),
         reached=jnp.zeros(p),
         step_size=jnp.full(p, 0.5),
         log_evidence=jnp.zeros(p),
@@ -185,11 +161,6 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     )
 
 
-def _own_keys(keys: Key[Array, " p"], stage: Int[Array, ""]) -> Key[Array, " p"]:
-    """A key of each population for one stage."""
-    return jax.vmap(jax.random.fold_in, (0, None))(keys, stage)
-
-
 def _stage(
     targets: Targets, old: _State, keys: Key[Array, " p"], shared_key: PRNGKeyArray, settings: TemperingSettings
 ) -> _State:
@@ -202,8 +173,16 @@ def _stage(
     reached, log_weights = _tempered(old, goal_beta, tempering, settings.ess_share)
     log_evidence = old.log_evidence + jax.nn.logsumexp(log_weights, axis=1) - jnp.log(settings.particles)
     particles = _resampled(old.particles, log_weights, reached > old.reached, resample_keys)
-    particles, acceptance, step_size = _moved(
-        targets, particles, reached, old.step_size, active, move_keys, shared_key, settings
+    particles, acceptance, step_size = moved(
+        targets,
+        particles,
+        reached,
+        old.step_size,
+        active,
+        move_keys,
+        shared_key,
+        moves=settings.moves,
+        max_steps=settings.max_steps,
     )
     particles = jax.tree.map(lambda new, before: _where(active, new, before), particles, old.particles)
     arrived = active & ((reached >= goal_beta) | ~tempering)
@@ -274,147 +253,6 @@ def _next_beta(
         enough = ess(-jnp.exp(middle) * left * cost) >= share * cost.shape[0]
         return (jnp.where(enough, middle, low), jnp.where(enough, high, middle)), None
 
-    # Starting at e: the first middle tried need not be the whole step, but a step of 1 must be within reach.
+    # The upper end is e, not 1: a step of 1 must be within reach of middles.
     (step, _), _ = jax.lax.scan(halve, (jnp.asarray(-30.0), jnp.asarray(1.0)), None, length=30)
     return jnp.where(left > 0, jnp.where(step >= 0, goal, reached + left * jnp.exp(step)), reached)
-
-
-class _Values(NamedTuple):
-    """Log prior density and cost of rows of u, with their gradients."""
-
-    log_prior: Array
-    prior_gradient: Array
-    cost: Array
-    cost_gradient: Array
-
-
-def _evaluated(targets: Targets, u: Float[Array, "p n d"], active: Bool[Array, " p"]) -> Particles:
-    """Particles at u; on a CPU, those of an observation none of whose populations is active are skipped.
-
-    What stands in their place is not to be used: the slowest of the observations that run side by side takes a
-    third more stages than the average one, and a chunk may be filled up with observations that are not wanted.
-    """
-    m = targets.conditions.shape[0]
-    together = u.reshape(m, -1, u.shape[-1])
-    if jax.default_backend() == "cpu":
-        some_active = jnp.any(active.reshape(m, -1), axis=1)
-        given = (some_active, targets.embedded, targets.conditions, together)
-        values = jax.lax.map(lambda observation: _unless_resting(targets, *observation), given)
-    else:
-        evaluate = _evaluation(targets, block=None)
-        values = jax.vmap(evaluate)(targets.embedded, targets.conditions, together)
-    values = _Values(*(part.reshape(*u.shape[:2], *part.shape[2:]) for part in values))
-    # A cost that is NaN or infinite forbids the place; infinity itself would make 0 * inf of it at b = 0.
-    cost = jnp.where(jnp.isfinite(values.cost), values.cost, 1e30)
-    return Particles(u, values.log_prior, cost, values.prior_gradient, values.cost_gradient)
-
-
-def _evaluation(targets: Targets, *, block: int | None) -> Callable[[PyTree, Array, Array], _Values]:
-    """The function that evaluates all rows of u of one observation, in blocks where these are given."""
-
-    def of_observation(embedded: PyTree, conditions: Array, rows: Array) -> _Values:
-        target = targets.one(embedded, conditions)
-
-        def of_row(v: Array) -> _Values:
-            return _Values(*jax.value_and_grad(target.log_prior)(v), *jax.value_and_grad(target.cost)(v))
-
-        return jax.vmap(of_row)(rows) if block is None else jax.lax.map(of_row, rows, batch_size=block)
-
-    return of_observation
-
-
-def _unless_resting(
-    targets: Targets, some_active: Bool[Array, ""], embedded: PyTree, conditions: Array, rows: Float[Array, "rows d"]
-) -> _Values:
-    """Evaluates the particles of an observation in blocks that fit a cache; gives zeros where all of them rest."""
-    n = rows.shape[0]
-    # Blocks of equal size, where that can be.
-    block = -(-n // -(-n // _CACHED_ROWS))
-
-    def nothing(_: PyTree, __: Array, rows: Array) -> _Values:
-        return _Values(jnp.zeros(n), jnp.zeros_like(rows), jnp.zeros(n), jnp.zeros_like(rows))
-
-    evaluate = _evaluation(targets, block=block if block < n else None)
-    return jax.lax.cond(some_active, evaluate, nothing, embedded, conditions, rows)
-
-
-def _moved(
-    targets: Targets,
-    particles: Particles,
-    beta: Float[Array, " p"],
-    step_size: Float[Array, " p"],
-    active: Bool[Array, " p"],
-    keys: Key[Array, " p"],
-    shared_key: PRNGKeyArray,
-    settings: TemperingSettings,
-) -> tuple[Particles, Float[Array, " p"], Float[Array, " p"]]:
-    """Hamiltonian trajectories of all particles (Neal 2011): the last mean acceptance, and the tuned step size, follow.
-
-    The momentum lives in coordinates whitened by the particles' covariance, so that its metric is the identity.
-    """
-    factor = jax.vmap(_cholesky)(particles.u)
-    n, d = particles.u.shape[1:]
-
-    def one_move(carry: tuple[Particles, Array], number: Array) -> tuple[tuple[Particles, Array], Array]:
-        old, eps = carry
-        length_key, jitter_key = jax.random.split(jax.random.fold_in(shared_key, number))
-        momentum_keys, accept_keys = jnp.moveaxis(jax.vmap(jax.random.split)(_own_keys(keys, number)), 1, 0)
-        # One length for all: a loop whose length differs between particles runs to the longest for each.
-        length = jax.random.randint(length_key, (), 1, settings.max_steps + 1)
-        jittered = (eps * jax.random.uniform(jitter_key, (), minval=0.8, maxval=1.2))[:, None, None]
-        momentum = jax.vmap(lambda k: jax.random.normal(k, (n, d)))(momentum_keys)
-        new, new_momentum = _trajectory(targets, old, momentum, beta, jittered, length, factor, active)
-        gain = new.log_density(beta) - old.log_density(beta)
-        gain -= 0.5 * (jnp.sum(new_momentum**2, axis=2) - jnp.sum(momentum**2, axis=2))
-        chosen, rate = _accepted(new, old, gain, accept_keys)
-        # Towards 80 % acceptance; a whole factor per move, since each is tried on hundreds of particles.
-        eps = jnp.clip(eps * jnp.exp(rate - 0.8), 1e-4, 1.5)
-        return (chosen, eps), rate
-
-    (particles, step_size), rates = jax.lax.scan(one_move, (particles, step_size), jnp.arange(settings.moves))
-    return particles, rates[-1], step_size
-
-
-def _cholesky(u: Float[Array, "n d"]) -> Float[Array, "d d"]:
-    """Factor of the particles' covariance, kept positive definite where they have nearly collapsed."""
-    centred = u - jnp.mean(u, axis=0)[None]
-    covariance = centred.T @ centred / u.shape[0]
-    # A floor relative to each coordinate's own variance: their scales may be millions apart.
-    return jnp.linalg.cholesky(covariance + jnp.diag(1e-6 * jnp.diag(covariance) + 1e-20))
-
-
-def _trajectory(
-    targets: Targets,
-    start: Particles,
-    momentum: Float[Array, "p n d"],
-    beta: Float[Array, " p"],
-    step_size: Float[Array, "p 1 1"],
-    length: Int[Array, ""],
-    factor: Float[Array, "p d d"],
-    active: Bool[Array, " p"],
-) -> tuple[Particles, Float[Array, "p n d"]]:
-    """`length` leapfrog steps of every particle, of its place and of its whitened momentum."""
-
-    def kick(momentum: Array, at: Particles, share: float) -> Array:
-        return momentum + share * step_size * jnp.einsum("pnd,pde->pne", at.gradient(beta), factor)
-
-    def leapfrog(_: Any, carry: tuple[Particles, Array]) -> tuple[Particles, Array]:
-        at, momentum = carry
-        momentum = kick(momentum, at, 0.5)
-        at = _evaluated(targets, at.u + step_size * jnp.einsum("pne,pde->pnd", momentum, factor), active)
-        return at, kick(momentum, at, 0.5)
-
-    return jax.lax.fori_loop(0, length, leapfrog, (start, momentum))
-
-
-def _accepted(
-    new: Particles, old: Particles, gain: Float[Array, "p n"], keys: Key[Array, " p"]
-) -> tuple[Particles, Float[Array, " p"]]:
-    """Metropolis: the new particle with probability min(1, exp(gain)), else the old one; and its mean probability."""
-    probability = jnp.where(jnp.isfinite(gain), jnp.exp(jnp.minimum(gain, 0.0)), 0.0)
-    accept = jax.vmap(lambda k: jax.random.uniform(k, (gain.shape[1],)))(keys) < probability
-
-    def pick(one: Array, other: Array) -> Array:
-        return jnp.where(accept.reshape(*accept.shape, *(1,) * (one.ndim - 2)), one, other)
-
-    return jax.tree.map(pick, new, old), jnp.mean(probability, axis=1)
