@@ -1,12 +1,13 @@
 """A small, realistic run for the tests of plots and report: predator-prey, log-normal priors, made without fitting."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import LogNormal
 
-from genbayes import FitRecord, Prior
+from genbayes import Cost, Draws, FitRecord, GibbsPosterior, PredictiveCheck, Prior, Simulations
 from genbayes.runtime.outcome import Outcome
 
 NAMES = (
@@ -56,12 +57,10 @@ def make_run(dim=6, n=2000, seed=0):
     log_theta = np.log(truth) + 0.05 * rng.standard_normal((n, dim)) @ factor.T
     theta = np.exp(log_theta)
 
-    def cost_of(t):
-        distance = jnp.log(t) - jnp.log(jnp.asarray(truth, jnp.float32)).reshape((1,) * (t.ndim - 1) + (dim,))
-        return 0.3 + 8.0 * (distance**2).sum(-1)
+    def cost_of(theta, x_o):
+        return 0.3 + 8.0 * jnp.sum((jnp.log(theta) - jnp.log(jnp.asarray(truth, jnp.float32))) ** 2)
 
     x_o = predator_prey(truth[None], rng)[0]
-    distance = SimpleNamespace(name="mean_squared_error", units="squared log counts")
     epochs = np.arange(1, 41)
     losses = np.stack([2.0 * np.exp(-epochs / 6) + 0.2 + 0.01 * k for k in range(3)])
     validation = losses + 0.05 + 0.002 * np.maximum(epochs - 25, 0)
@@ -73,12 +72,14 @@ def make_run(dim=6, n=2000, seed=0):
         FitRecord(name, "mean squared error", losses, validation, kept, seconds, Outcome())
         for name in ("mean", "spread")
     ]
-    cost = SimpleNamespace(names=prior.names, x_shape=x_o.shape, distance=distance, fit=tuple(records))
-    posterior = SimpleNamespace(prior=prior, cost=cost, x_o=x_o, beta=50.0, cost_at=cost_of)
-    draws = SimpleNamespace(
+    exact = Cost.exact(
+        cost_of, names=prior.names, x_shape=x_o.shape, units="squared log counts", name="mean_squared_error"
+    )
+    cost = replace(exact, fit=tuple(records))
+    posterior = GibbsPosterior(prior, cost, x_o, 50.0)
+    draws = Draws(
         theta=theta.reshape(4, n // 4, dim),
-        flat=theta,
-        cost=np.asarray(cost_of(jnp.asarray(theta, jnp.float32))).reshape(4, -1),
+        cost=np.asarray(cost(theta, x_o)).reshape(4, -1),
         names=prior.names,
         beta=50.0,
         x_o=x_o,
@@ -91,31 +92,25 @@ def make_run(dim=6, n=2000, seed=0):
             "log_evidence": -12.3,
         },
         seconds={"compile": 2.0, "run": 1.0},
-        outcome=Outcome(),
-        rhat=np.linspace(1.001, 1.006, dim),
-        ess_bulk=np.linspace(900, 1500, dim),
     )
     rows = rng.choice(n, 400)
-    predicted = np.asarray(cost_of(jnp.asarray(theta[rows], jnp.float32)))
-    check = SimpleNamespace(
+    predicted = np.asarray(posterior.cost_at(theta[rows]))
+    check = PredictiveCheck(
         theta=theta[rows],
         x=predator_prey(theta[rows], rng),
         predicted=predicted,
         simulated=predicted * 0.97 * rng.gamma(10, 0.1, 400),
         replicate=0.32 * rng.gamma(10, 0.1, 400),
         n_failed=2,
+        seconds=1.0,
     )
     t = np.asarray(prior.sample(1000, seed=3))
     x = predator_prey(t, rng)
     status = (np.arange(1000) % 50 == 0).astype(np.int32) * 2
-    simulations = SimpleNamespace(
+    simulations = Simulations(
         theta=t,
         x=x,
         status=status,
-        origin=np.zeros(1000, np.int32),
-        ok=status == 0,
-        n_failed=int((status >= 2).sum()),
-        x_shape=x.shape[1:],
         reasons=("ok", "pending", "NaN in the output"),
         names=prior.names,
         seed=7,

@@ -1,42 +1,88 @@
 """Generalized Bayesian inference for scientific simulators by amortized cost estimation."""
 
-from . import distances as distances
-from . import plots as plots
-from . import tasks as tasks
-from . import temperature as temperature
-from .checks.coverage import Coverage as Coverage
-from .checks.coverage import coverage as coverage
-from .checks.mean_errors import MeanErrors as MeanErrors
-from .checks.mean_errors import mean_errors as mean_errors
-from .checks.predictive import PredictiveCheck as PredictiveCheck
-from .checks.predictive import check_predictive as check_predictive
-from .checks.stack import StackCheck as StackCheck
-from .checks.stack import check_stack as check_stack
-from .checks.support import Support as Support
-from .checks.support import SupportReference as SupportReference
-from .checks.verdict import Check as Check
-from .checks.verdict import check as check
-from .costs.cost import Cost as Cost
-from .costs.files import load as load
-from .costs.files import save as save
-from .costs.fitting import fit_cost as fit_cost
-from .learning.training import FitConfig as FitConfig
-from .learning.training import FitRecord as FitRecord
-from .priors.prior import Prior as Prior
-from .refinement.rounds import Refined as Refined
-from .refinement.rounds import refine as refine
-from .reports.citations import bibtex as bibtex
-from .reports.page import report as report
-from .sampling.draws import Draws as Draws
-from .sampling.nuts import NUTS as NUTS
-from .sampling.posterior import GibbsPosterior as GibbsPosterior
-from .sampling.smc import SMC as SMC
-from .sampling.stack import GibbsPosteriors as GibbsPosteriors
-from .sampling.stacked import StackedDraws as StackedDraws
-from .sensitivity_analysis.analysis import Sensitivity as Sensitivity
-from .sensitivity_analysis.analysis import sensitivity as sensitivity
-from .simulations.rows import Simulations as Simulations
-from .simulations.running import simulate as simulate
-from .simulations.running import simulate_at as simulate_at
+from . import distances, plots, tasks, temperature
+from .checks.coverage import Coverage, coverage
+from .checks.mean_errors import MeanErrors, mean_errors
+from .checks.predictive import PredictiveCheck, check_predictive
+from .checks.stack import StackCheck, check_stack
+from .checks.support import Support, SupportReference
+from .checks.verdict import Check, check
+from .costs.cost import Cost
+from .costs.files import load, save
+from .costs.fitting import fit_cost
+from .learning.training import FitConfig, FitRecord
+from .priors.prior import Prior
+from .refinement.agreement import Agreement
+from .refinement.rounds import Refined, refine
+from .reports.citations import bibtex
+from .reports.page import report
+from .runtime.outcome import Outcome
+from .sampling.draws import Draws
+from .sampling.nuts import NUTS
+from .sampling.posterior import GibbsPosterior
+from .sampling.sampler import Sampled, Sampler, register_sampler
+from .sampling.smc import SMC
+from .sampling.stack import GibbsPosteriors
+from .sampling.stacked import StackedDraws
+from .sampling.target import Target
+from .sensitivity_analysis.analysis import Sensitivity, sensitivity
+from .simulations.rows import Simulations
+from .simulations.running import simulate, simulate_at
+from .simulations.simulators import JaxSimulator, PythonSimulator, Simulator
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "NUTS",
+    "SMC",
+    "Agreement",
+    "Check",
+    "Cost",
+    "Coverage",
+    "Draws",
+    "FitConfig",
+    "FitRecord",
+    "GibbsPosterior",
+    "GibbsPosteriors",
+    "JaxSimulator",
+    "MeanErrors",
+    "Outcome",
+    "PredictiveCheck",
+    "Prior",
+    "PythonSimulator",
+    "Refined",
+    "Sampled",
+    "Sampler",
+    "Sensitivity",
+    "Simulations",
+    "Simulator",
+    "StackCheck",
+    "StackedDraws",
+    "Support",
+    "SupportReference",
+    "Target",
+    "bibtex",
+    "check",
+    "check_predictive",
+    "check_stack",
+    "coverage",
+    "distances",
+    "fit_cost",
+    "load",
+    "mean_errors",
+    "plots",
+    "refine",
+    "register_sampler",
+    "report",
+    "save",
+    "sensitivity",
+    "simulate",
+    "simulate_at",
+    "tasks",
+    "temperature",
+]
+
+
+def __dir__() -> list[str]:
+    """The public names alone: the packages behind them are no part of the interface."""
+    return sorted(__all__)

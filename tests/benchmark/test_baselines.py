@@ -11,9 +11,10 @@ import pytest
 import genbayes as gb
 from genbayes.benchmark.methods import METHODS, MethodDraws
 from genbayes.benchmark.methods.cost_methods import CostMethod
-from genbayes.benchmark.methods.method import checked_observation, distances_to
+from genbayes.benchmark.methods.method import checked_observation
 from genbayes.benchmark.methods.particles import Particles
 from genbayes.benchmark.methods.rejection import RejectionABC, accept
+from genbayes.distances.batched import distances_to
 from genbayes.tasks.linear_gaussian import NOISE_VARIANCE, SHIFT, gibbs_posterior
 
 TASK = gb.tasks.linear_gaussian()

@@ -350,7 +350,8 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, {here!r})
 import test_benchmark as t
-from genbayes import benchmark_command, cli
+from genbayes import cli
+from genbayes.benchmark import command as benchmark_command
 benchmark_command.METHODS.update(ace=t.StandIn("ace"), abc=t.StandIn("abc", fail_fit="slow", flag={flag!r}))
 benchmark_command.BENCHMARK["two_moons"] = t.task
 sys.exit(cli.main("benchmark --task two_moons --method ace abc --simulations 30 --draws 300 --observations 1 --c2st 0 "

@@ -15,8 +15,9 @@ from scipy.stats import binom, norm
 
 import genbayes as gb
 from genbayes import cli, plots
+from genbayes.checks.check_coverage import judge_coverage
 from genbayes.checks.coverage import coverage
-from genbayes.checks.evidence import gathered
+from genbayes.checks.evidence import Evidence
 from genbayes.checks.extrapolation import extrapolation
 from genbayes.checks.finding import headline
 from genbayes.checks.findings import findings
@@ -26,7 +27,7 @@ from genbayes.checks.position import predictive_position
 from genbayes.checks.predictive import inaccurate
 from genbayes.checks.support import SupportReference
 from genbayes.checks.unit_errors import unit_errors
-from genbayes.checks.verdict import EXIT_CODES, check, judged_coverage
+from genbayes.checks.verdict import EXIT_CODES, check
 from genbayes.command_line import check_command
 from genbayes.command_line.folder import Folder, save_draws, save_section, stored_draws, stored_sections
 from genbayes.command_line.problem import read_problem
@@ -174,7 +175,7 @@ def test_general_network_says_when_it_extrapolates():
     assert 0.01 < reached < 0.2
     posterior = gb.GibbsPosterior(PRIOR, cost, np.full(2, 100.0), 1.0)
     draws = drawn(posterior, n=50)
-    texts = {one.check: one for one in findings(posterior, draws, None, simulations)}
+    texts = {one.check: one for one in findings(Evidence(posterior, draws, None, simulations))}
     assert texts["extrapolation in x"].text.startswith("Extrapolating")
     assert texts["support"].text.startswith("Misspecified")
 
@@ -269,7 +270,7 @@ def test_a_planted_error_is_found_and_undone():
     assert errors.significant[0]
     assert abs(errors.corrected[0] - TRUE_MEAN[0]) < 4 * errors.shift_error[0] + 4 * 0.035 * np.abs(MOVED[0])
     assert errors.error[0] == pytest.approx(np.sqrt(errors.shift[0] ** 2 - errors.shift_error[0] ** 2))
-    text = next(one for one in findings(posterior, draws, found, None) if one.check == "means")
+    text = next(one for one in findings(Evidence(posterior, draws, found, None)) if one.check == "means")
     assert text.level in ("care", "bad")
     assert "mean of a" in text.text
     # Mutant: beta left out, or the wrong sign, would be far from these.
@@ -298,7 +299,7 @@ def test_no_error_is_seen_where_there_is_none():
     # The noise of a single distance: 2 sigma |theta - x_o| z and sigma^2 (z^2 - 1), times BETA, over the root of 800;
     # both runs at a draw are used, so a shift is known to within a fifth of a posterior standard deviation.
     assert np.all(errors.shift_error < 0.2 * np.sqrt(VARIANCE))
-    one = next(one for one in findings(posterior, draws, found, None) if one.check == "means")
+    one = next(one for one in findings(Evidence(posterior, draws, found, None)) if one.check == "means")
     assert one.level == "ok"
     assert np.all(mean_errors(posterior, draws).member_error == 0)
     assert np.all(np.isnan(mean_errors(posterior, draws).shift))
@@ -334,7 +335,7 @@ def test_one_rule_for_an_inaccurate_cost():
     assert inaccurate(0.13, 0.01)
     posterior, draws, found = checked(exact_cost(lambda theta, x_o: 0.6 * expected(theta, x_o)))
     assert "off by -4" in found.outcome.messages[0]
-    verdict = {one.check: one.level for one in findings(posterior, draws, found, None)}
+    verdict = {one.check: one.level for one in findings(Evidence(posterior, draws, found, None))}
     assert verdict["cost"] == "care"
 
 
@@ -390,17 +391,24 @@ def test_positions_have_names():
 # --- coverage
 
 
+def judged(covered):
+    """The finding about a coverage."""
+    posterior = gb.GibbsPosterior(PRIOR, exact_cost(), X_O, BETA)
+    (finding,) = judge_coverage(Evidence(posterior, drawn(posterior, n=5), coverage=covered))
+    return finding
+
+
 def test_coverage_of_a_location_model():
     """Bayes' own beta is DIM / (2 NOISE^2): there the sets cover as they say, at twenty times it hardly at all."""
     held_out, right = simulated(200, 5), DIM / (2 * NOISE**2)
     found = coverage(PRIOR, exact_cost(), held_out, right, seed=0, progress=False)
     assert np.all((found.coverage >= found.band[0]) & (found.coverage <= found.band[1]))
-    assert judged_coverage(found).level == "ok"
+    assert judged(found).level == "ok"
     narrow = coverage(PRIOR, exact_cost(), held_out, 20 * right, seed=0, progress=False)
     assert narrow.too_narrow
     # theta - mean has about sqrt(20) posterior standard deviations: the 90 % disc holds 1 - exp(-log(10) / 20) = 11 %.
     assert narrow.coverage[2] == pytest.approx(0.11, abs=4 * np.sqrt(0.11 * 0.89 / 200))
-    assert judged_coverage(narrow).level == "care"
+    assert judged(narrow).level == "care"
     with pytest.raises(ValueError, match=r"levels must be probabilities between 0 and 1.*got \(90.0,\)"):
         coverage(PRIOR, exact_cost(), held_out, right, levels=(90.0,), seed=0, progress=False)
 
@@ -419,7 +427,7 @@ def test_a_crowded_bound_is_the_first_suspect():
     # exp(-50 (t - 1.5)^2) at the bound 1 falls by a factor e within 1 / 50.
     theta = (1 - rng.exponential(0.02, (4, 250, 1))).astype("f4")
     draws = gb.Draws(theta, np.mean((theta - 1.5) ** 2, axis=2) + 0.01, ("a",), 50.0, np.array([1.5]), "exact", 0)
-    found = {one.check: one for one in findings(posterior, draws, None, simulations)}
+    found = {one.check: one for one in findings(Evidence(posterior, draws, None, simulations))}
     assert list(found)[:2] == ["support", "bounds"]
     assert found["support"].remedy.startswith("First widen or move the prior")
     assert "upper bound 1" in found["bounds"].text
@@ -428,7 +436,7 @@ def test_a_crowded_bound_is_the_first_suspect():
 def test_evidence_without_simulator_or_simulations():
     posterior = gb.GibbsPosterior(PRIOR, exact_cost(), X_O, BETA)
     draws = drawn(posterior, n=50)
-    evidence = gathered(posterior, draws)
+    evidence = Evidence(posterior, draws)
     assert evidence.support is None
     assert evidence.position is None
     assert "not compared with new runs" in check(posterior, draws, seed=0).summary()
@@ -687,7 +695,7 @@ def test_check_and_report_agree(folder):
     found = check(posterior, draws, located, simulations, seed=1, n=100, progress=False)
     assert found.exit_code == EXIT_CODES["care"]
     assert found.findings[0].text.startswith("Misspecified")
-    again = findings(posterior, draws, found.predictive, simulations)
+    again = findings(Evidence(posterior, draws, found.predictive, simulations))
     assert [one.full for one in again] == [one.full for one in found.findings]
     page = gb.report("r.html", posterior, draws, check=found.predictive, simulations=simulations)
     assert headline(again)[1] in page.read_text()

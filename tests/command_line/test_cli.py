@@ -424,7 +424,7 @@ def test_a_distance_of_the_module_is_given_to_the_loaded_cost(empty, capsys):
 
 def test_an_unfinished_store_is_warned_of_by_fit(here, monkeypatch, capsys):
     # Rows are appended as pending before they run.
-    monkeypatch.setattr(sys.modules["genbayes.simulations.running"], "run_serially", _interrupt)
+    monkeypatch.setattr(sys.modules["genbayes.simulations.executors"], "run_serially", _interrupt)
     assert run("simulate p.toml -n 310 --quiet") == 130
     assert "300 of 310 simulations" in capsys.readouterr().err
     assert Folder(Path("p")).stored() == (300, 310)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import genbayes as gb
-from genbayes.command_line.observations import read_observation
+from genbayes.command_line.observations import as_output, read_observation
 from genbayes.command_line.problem import read_problem
-from genbayes.command_line.stages import as_output
 from genbayes.costs.fitting import default_config
+from genbayes.simulations.simulators import Simulator
 
 MODULE = """
 import jax.numpy as jnp
@@ -115,7 +115,10 @@ def test_another_folder_brings_another_module_of_the_same_name(read, tmp_path):
     other.mkdir()
     (other / "model_for_problems.py").write_text("def simulate(theta, rng):\n    return 'the other'\n")
     (other / "p.toml").write_text(HEAD + PRIOR + DISTANCE)
-    assert read_problem(other / "p.toml").simulator(None, None) == "the other"
+    second = read_problem(other / "p.toml").simulator
+    assert not isinstance(first, Simulator)
+    assert not isinstance(second, Simulator)
+    assert second(None, None) == "the other"
     assert first(np.zeros(2), np.random.default_rng(0)).shape == (2,)
 
 

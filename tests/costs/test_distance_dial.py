@@ -21,6 +21,7 @@ from genbayes.cli import main
 from genbayes.command_line import sensitivity_command, stages
 from genbayes.command_line.folder import Folder, stored_cost
 from genbayes.command_line.problem import read_problem
+from genbayes.command_line.staleness import stale
 from genbayes.costs.fit_marginal import MARGINAL_CONFIG
 from genbayes.costs.fitting import default_config
 from genbayes.costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm
@@ -335,14 +336,14 @@ def test_shifts_of_a_quadratic_cost_are_in_closed_form(found: Sensitivity) -> No
 
 
 def test_the_driver_of_the_misfit_is_named(found: Sensitivity) -> None:
-    assert int(np.argmax(found.off[0])) == int(np.argmax(found.share)) == 2
+    assert int(np.argmax(found.distance_to_observation[0])) == int(np.argmax(found.share)) == 2
     assert found.share.sum() == pytest.approx(1, rel=1e-5)
     assert found.guidance[0].startswith("coordinate 3 makes")
     assert "moves theta by -" in found.guidance[0]
     # E|x - y| of the third coordinate over that of two runs alike, 2 * 0.5 / sqrt(pi), both in closed form.
     mean, std = X_O.mean(), np.sqrt(0.25 + 1 / (2 * BETA))
     expected = stats.foldnorm.mean(abs(mean - X_O[2]) / std, scale=std) / (1 / np.sqrt(np.pi))
-    assert found.off[0, 2] == pytest.approx(expected, rel=0.1)
+    assert found.distance_to_observation[0, 2] == pytest.approx(expected, rel=0.1)
     # A cap gives it up and goes with the other two.
     i = next(i for i, variant in enumerate(found.variants) if variant.name.startswith("capped"))
     assert found.mean[i, 0] < found.mean[0, 0] - 1.5 * found.std[0, 0]
@@ -398,7 +399,7 @@ def test_new_runs_replace_predictions(cost: gb.Cost) -> None:
     assert [v.name for v in runs.variants] == ["as given", "mine", "without first two", "without last"]
     assert runs.variants[1].beta == 30.0
     # Means of 300 absolute errors and 300 replicate distances: 1 / sqrt(300) = 6 % each at most; thrice their sum.
-    np.testing.assert_allclose(runs.off, predicted.off, rtol=0.25)
+    np.testing.assert_allclose(runs.distance_to_observation, predicted.distance_to_observation, rtol=0.25)
 
 
 def test_long_outputs_are_looked_at_in_parts() -> None:
@@ -459,9 +460,9 @@ def test_the_command_works_on_the_stored_cost(
     # A new distance in the file needs no new fit.
     path.write_text(PROBLEM.replace("delta = 1.5", "delta = 1.0"))
     problem = read_problem(path)
-    assert stages.stale(problem, folder, cost)
+    assert stale(problem, folder, cost)
     turned = stored_cost(problem, folder)
-    assert not stages.stale(problem, folder, turned)
+    assert not stale(problem, folder, turned)
     assert float(turned([0.4], [0.3, 1.4])) == float(cost.with_distance(problem.distance)([0.4], [0.3, 1.4]))
     assert float(turned([0.4], [0.3, 1.4])) < float(cost([0.4], [0.3, 1.4]))
     monkeypatch.setattr(

@@ -23,8 +23,9 @@ import pytest
 
 import genbayes as gb
 from genbayes.costs import fit_general
-from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm, distance_matrix
+from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm
 from genbayes.distances import Distance, HilbertDistance, UserDistance
+from genbayes.distances.batched import distance_matrix
 from genbayes.learning.embeddings import PairNetwork, SetEmbedding, VectorEmbedding
 
 CONFIG = gb.FitConfig(members=2, max_epochs=30)

@@ -218,3 +218,16 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="save cannot store form, a FunctionForm"):
         gb.save(exact, tmp_path / "cost")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_with_the_names_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """A mixture's `transform` of class TailTransform was called `bend` and Bend."""
+
+    def change(described: dict) -> None:
+        mixture = described["form"]["fields"]["distribution"]["fields"]
+        mixture["bend"] = {**mixture.pop("transform"), "class": "Bend"}
+
+    path = rewritten(saved(tmp_path, "mae"), change)
+    assert b"TailTransform" not in path.read_bytes()
+    theta = jnp.asarray(THETA[:10])
+    np.testing.assert_array_equal(gb.load(path)(theta, VECTORS.x[0]), cost_of("mae")(theta, VECTORS.x[0]))

@@ -17,7 +17,7 @@ from genbayes import hodgkin_huxley as hh
 from genbayes.hodgkin_huxley import arithmetic, model, simulator
 from genbayes.hodgkin_huxley.statistics import Moments, Spikes, Windows
 from genbayes.runtime.seeds import SIMULATOR_STREAM, row_key
-from genbayes.simulations.running import qualified_name
+from genbayes.simulations.simulators import qualified_name
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 REFERENCE = DATA / "hodgkin_huxley_reference.npz"

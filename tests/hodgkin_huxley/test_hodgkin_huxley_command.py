@@ -17,7 +17,7 @@ from genbayes.benchmark.tables import Table
 from genbayes.command_line import stages
 from genbayes.hodgkin_huxley import plot
 from genbayes.hodgkin_huxley.inputs import choose_stimulus
-from genbayes.hodgkin_huxley.results import Row, mean_and_error, tables
+from genbayes.hodgkin_huxley.results import Row, tables
 from genbayes.tasks import BENCHMARK
 
 # The last sample with current is at OFF.
@@ -428,4 +428,3 @@ def test_tables_leave_out_what_failed():
     # Two values: half their difference is the standard error of their mean; one has none.
     assert mean.rows[0] == ("re-simulated", "0.200 ± 0.100", "0.200")
     assert mean.title.startswith("Mean over 1 or 2 recordings")
-    assert mean_and_error([1.0, 2.0, 6.0]) == pytest.approx((3.0, np.sqrt(7.0 / 3.0)))

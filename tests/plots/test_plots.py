@@ -2,6 +2,7 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ from genbayes import plots
 from genbayes.checks.accuracy import accuracy
 from genbayes.costs.records import units_of
 from genbayes.plots.predictions import rank_of
-from genbayes.plots.style import density, density_2d, window
+from genbayes.runtime.figure_style import density, density_2d, window
 from genbayes.runtime.formatting import number
 
 make_run = runpy.run_path(str(Path(__file__).parents[1] / "plot_data.py"))["make_run"]
@@ -158,7 +159,7 @@ def test_cost_profiles_follow_the_cost_in_one_call(run):
         calls.append(theta.shape)
         return run.posterior.cost_at(theta)
 
-    posterior = SimpleNamespace(**{**vars(run.posterior), "cost_at": cost_at})
+    posterior = SimpleNamespace(prior=run.prior, cost=run.posterior.cost, cost_at=cost_at)
     figure = plots.cost_profiles(posterior, run.draws, n_grid=25)
     assert calls == [(6, 9, 25, 6)]
     best = run.draws.flat[np.argmin(run.draws.cost)]
@@ -256,7 +257,7 @@ def test_training_marks_the_epoch_that_was_kept(run):
     np.testing.assert_array_equal(train.get_xydata(), np.stack([np.arange(1, 41), record.train_loss[0]], axis=1))
     assert panels(figure)[0].get_yscale() == "log"
     assert "mean, 3 networks" in texts(figure)
-    negative = SimpleNamespace(**{**vars(record), "validation_loss": record.validation_loss - 1})
+    negative = replace(record, validation_loss=record.validation_loss - 1)
     assert panels(plots.training(SimpleNamespace(fit=negative)))[0].get_yscale() == "linear"
     with pytest.raises(ValueError, match="no record of a fit"):
         plots.training(SimpleNamespace())

@@ -291,3 +291,14 @@ def test_importing_genbayes_does_not_import_torch():
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     )
+
+
+def test_a_notebook_shows_the_parameters():
+    prior = Prior({"rate": dist.Gamma(2.0, 3.0), "w": dist.Dirichlet(np.ones(3)), "t": dist.Uniform(0.0, 5.0)})
+    shown = prior._repr_html_()
+    assert '<th scope="row">rate</th><td>Gamma</td><td>concentration=2.0, rate=3.0</td><td>[0, inf]</td>' in shown
+    assert '<th scope="row">w (3 coordinates)</th><td>Dirichlet</td>' in shown
+    assert "<caption>Prior, dim = 5</caption>" in shown
+    nested = Prior({"a": dist.TransformedDistribution(dist.Normal(0.0, 1.0), dist.transforms.ExpTransform())})
+    assert "base_dist=Normal(loc=0.0, scale=1.0), transforms=ExpTransform()" in nested._repr_html_()
+    assert " object at 0x" not in repr(prior) + repr(prior._parameters[0]) + shown

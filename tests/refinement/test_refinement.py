@@ -18,7 +18,9 @@ from genbayes.cli import main
 from genbayes.command_line.folder import Folder, stored_sections
 from genbayes.costs.forms import HilbertForm
 from genbayes.learning.folds import Folds
-from genbayes.refinement.rounds import TEMPERS, _shares, _trend, refit
+from genbayes.refinement.agreement import trend
+from genbayes.refinement.proposals import TEMPERS, shares
+from genbayes.refinement.rounds import refit
 from genbayes.simulations.running import simulate_round
 from genbayes.simulations.store import SimulationStore
 
@@ -107,7 +109,7 @@ def test_history_compares_runs_with_a_cost_that_has_not_seen_them(refined, cost)
 
 
 def test_shares_are_those_of_every_observation():
-    whose, share = _shares(600, 5)
+    whose, share = shares(600, 5)
     for i in range(5):
         assert [np.mean(share[whose == i] == t) for t in (1.0, 1 / 4, 1 / 16)] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
 
@@ -118,15 +120,15 @@ def test_a_trend_is_found_and_noise_is_none():
     own = np.zeros(300, int)
     p_values, slopes = [], []
     for _ in range(300):
-        _, noise, p_value = _trend(theta, rng.normal(size=300), own)
+        _, noise, p_value = trend(theta, rng.normal(size=300), own)
         p_values.append(p_value)
-        slopes.append(_trend(theta, 0.5 * theta[:, 0] + rng.normal(size=300), own)[0])
+        slopes.append(trend(theta, 0.5 * theta[:, 0] + rng.normal(size=300), own)[0])
     assert noise == pytest.approx(np.sqrt(3 / 300), rel=0.15)
     # False alarms at the level of the test; a Kolmogorov-Smirnov test of 300 uniform numbers.
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
     assert np.mean(slopes) == pytest.approx(0.5 * theta[:, 0].std(), rel=0.05)
     # A shift alone is found, and is no slope.
-    slope, _, p_value = _trend(theta, 1.0 + rng.normal(size=300), own)
+    slope, _, p_value = trend(theta, 1.0 + rng.normal(size=300), own)
     assert p_value < 1e-6
     assert slope < 0.25
 
@@ -138,15 +140,15 @@ def test_a_trend_of_runs_that_share_random_numbers() -> None:
     def runs() -> np.ndarray:
         return np.sqrt(0.9) * rng.normal(size=76).repeat(4) + np.sqrt(0.1) * rng.normal(size=304)
 
-    found = np.array([_trend(theta, runs(), block) for _ in range(400)])
+    found = np.array([trend(theta, runs(), block) for _ in range(400)])
     # False alarms at the level of the test (the share is estimated of 76 blocks, which adds little); the mutant that
     # takes the runs as independent calls the common part a shift.
     assert stats.kstest(found[:, 2], "uniform").pvalue > 1e-3
-    mutant = [_trend(theta, runs(), np.zeros(304, int))[2] for _ in range(400)]
+    mutant = [trend(theta, runs(), np.zeros(304, int))[2] for _ in range(400)]
     assert np.mean(np.array(mutant) < 0.05) > 0.2
     # Differences within blocks have a variance of 0.1 and 3 of 4 degrees of freedom: noise sqrt(2 * 0.1 / (304 * 3/4)).
     assert np.median(found[:, 1]) == pytest.approx(np.sqrt(2 * 0.1 / 228), rel=0.1)
-    slopes = [_trend(theta, 0.2 * theta[:, 1] + runs(), block)[0] for _ in range(100)]
+    slopes = [trend(theta, 0.2 * theta[:, 1] + runs(), block)[0] for _ in range(100)]
     # The mean of 100 slopes with errors of 0.02.
     assert np.mean(slopes) == pytest.approx(0.2 * theta[:, 1].std(), abs=0.01)
 

@@ -1,8 +1,8 @@
 import re
 import runpy
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +10,15 @@ import numpyro.distributions as dist
 import pytest
 
 import genbayes as gb
+from genbayes.checks.bounds import at_bounds
+from genbayes.checks.evidence import Evidence
 from genbayes.checks.finding import headline
 from genbayes.checks.findings import findings
-from genbayes.checks.on_observation import at_bounds
 from genbayes.reports.citations import bibtex
-from genbayes.reports.page import _distribution, report
+from genbayes.reports.page import report
+from genbayes.reports.tables import distribution_text
 from genbayes.runtime.formatting import number
+from genbayes.runtime.outcome import Outcome
 
 make_run = runpy.run_path(str(Path(__file__).parents[1] / "plot_data.py"))["make_run"]
 
@@ -124,9 +127,8 @@ def test_settings_times_and_failures_are_stated(page):
 
 
 def test_report_without_check_fit_or_simulations(run, tmp_path):
-    cost = SimpleNamespace(distance=run.posterior.cost.distance)
-    posterior = SimpleNamespace(**{**vars(run.posterior), "cost": cost})
-    draws = SimpleNamespace(**{**vars(run.draws), "sampler": "NUTS", "statistics": {"divergences": 3}})
+    posterior = gb.GibbsPosterior(run.prior, replace(run.posterior.cost, fit=()), run.x_o, run.posterior.beta)
+    draws = replace(run.draws, sampler="NUTS", statistics={"divergences": 3})
     text = report(tmp_path / "run.html", posterior, draws).read_text("utf-8")
     assert "was not compared with new runs" in text
     assert len(parsed(text).loads) == 2
@@ -142,16 +144,17 @@ def test_report_of_many_parameters_shows_the_best_determined(tmp_path):
 
 def test_outputs_without_a_picture_do_not_stop_the_report(run, tmp_path):
     shape = (2, 30)
-    posterior = SimpleNamespace(**{**vars(run.posterior), "x_o": np.zeros(shape)})
-    check = changed(run.check, x=np.zeros((400, *shape)))
-    text = report(tmp_path / "run.html", posterior, run.draws, check=check).read_text("utf-8")
+    cost = replace(run.posterior.cost, x_shape=shape)
+    posterior = gb.GibbsPosterior(run.prior, cost, np.zeros(shape), run.posterior.beta)
+    check, draws = replace(run.check, x=np.zeros((400, *shape))), replace(run.draws, x_o=np.zeros(shape))
+    text = report(tmp_path / "run.html", posterior, draws, check=check).read_text("utf-8")
     assert "Outputs of shape (2, 30) are not shown" in text
     assert len(parsed(text).loads) == 5
 
 
 def test_prior_is_stated_with_its_arguments(page):
     prior = gb.Prior({"mu": dist.Normal(jnp.zeros(2), 1.5).to_event(1), "rate": dist.LogNormal(-1.0, 0.5)})
-    stated = {item["name"]: _distribution(item) for item in prior.describe()}
+    stated = {item["name"]: distribution_text(item) for item in prior.describe()}
     assert stated["mu"][0] == "Normal"
     assert stated["mu"][1].startswith("loc = 0, 0; scale = 1.5")
     assert stated["rate"] == ("LogNormal", "loc = -1; scale = 0.5")
@@ -162,20 +165,17 @@ def test_prior_is_stated_with_its_arguments(page):
 
 
 def texts_of(run, level, **changes):
-    parts = {"posterior": run.posterior, "draws": run.draws, "check": run.check, "simulations": run.simulations}
-    found = findings(**{**parts, **changes})
+    parts = {"posterior": run.posterior, "draws": run.draws, "predictive": run.check, "simulations": run.simulations}
+    warnings = changes.pop("warnings", ())
+    found = findings(Evidence(**{**parts, **changes}), warnings)
     return [finding.full for finding in found if finding.level == level], headline(found)
-
-
-def changed(thing, **changes):
-    return SimpleNamespace(**{**vars(thing), **changes})
 
 
 def test_agreement_is_the_relative_difference_of_the_means(run):
     fine, _ = texts_of(run, "ok")
     relative = run.check.predicted.mean() / run.check.simulated.mean() - 1
     assert any(f"{100 * relative:+.1f} %" in text for text in fine)
-    care, _ = texts_of(run, "care", check=changed(run.check, predicted=0.5 * run.check.predicted))
+    care, _ = texts_of(run, "care", predictive=replace(run.check, predicted=0.5 * run.check.predicted))
     assert any("Add simulations at the draws and fit again" in text for text in care)
     assert any(f"{100 * (0.5 * (1 + relative) - 1):+.1f} %" in text for text in care)
 
@@ -184,23 +184,24 @@ def test_misfit_is_the_ratio_to_the_replicate_distance(run):
     notes, _ = texts_of(run, "note")
     ratio = run.check.simulated.mean() / run.check.replicate.mean()
     assert any(f"{ratio:.2f} times as far" in text and "misspecified" in text for text in notes)
-    notes, _ = texts_of(run, "note", check=changed(run.check, replicate=run.check.simulated))
+    notes, _ = texts_of(run, "note", predictive=replace(run.check, replicate=run.check.simulated))
     assert any("to within its own noise" in text for text in notes)
 
 
 def test_failed_sampling_or_fit_is_a_problem(run):
-    outcome = SimpleNamespace(ok=False, messages=("R-hat is 1.4: draw longer",))
-    bad, (level, sentence) = texts_of(run, "bad", draws=changed(run.draws, outcome=outcome))
+    outcome = Outcome(("R-hat is 1.4: draw longer",))
+    bad, (level, sentence) = texts_of(run, "bad", draws=replace(run.draws, sampler_outcome=outcome))
     assert bad == ["Sampling: R-hat is 1.4: draw longer"]
     assert (level, sentence) == ("bad", "Do not rely on this result yet")
-    fit = changed(run.posterior.cost.fit[1], outcome=SimpleNamespace(ok=False, messages=("stopped early",)))
-    posterior = changed(run.posterior, cost=changed(run.posterior.cost, fit=(run.posterior.cost.fit[0], fit)))
+    fit = replace(run.posterior.cost.fit[1], outcome=Outcome(("stopped early",)))
+    cost = replace(run.posterior.cost, fit=(run.posterior.cost.fit[0], fit))
+    posterior = gb.GibbsPosterior(run.prior, cost, run.x_o, run.posterior.beta)
     bad, _ = texts_of(run, "bad", posterior=posterior)
     assert bad == ["Network spread: stopped early"]
 
 
 def test_headline_counts_the_points(run):
-    clean = {"check": changed(run.check, n_failed=0), "simulations": changed(run.simulations, n_failed=0)}
+    clean = {"predictive": replace(run.check, n_failed=0), "simulations": run.simulations.selected(run.simulations.ok)}
     assert texts_of(run, "care", **clean) == ([], ("ok", "No problem found"))
     _, (level, sentence) = texts_of(run, "care", warnings=["one"], **clean)
     assert (level, sentence) == ("care", "Usable with care: 1 point to look at")
@@ -208,11 +209,7 @@ def test_headline_counts_the_points(run):
 
 def test_mass_at_bounds():
     rng = np.random.default_rng(0)
-    prior = SimpleNamespace(
-        names=("a", "b", "c"),
-        bounds=np.array([[0.0, 1.0], [0.0, 1.0], [0.0, np.inf]]),
-        sample=lambda n, seed: np.random.default_rng(seed).uniform(0, 1, (n, 3)),
-    )
+    prior = gb.Prior({"a": dist.Uniform(0.0, 1.0), "b": dist.Uniform(0.0, 1.0), "c": dist.HalfNormal(1.0)})
     theta = np.stack([1 - 0.1 * rng.uniform(size=1000), rng.uniform(size=1000), 0.5 + rng.uniform(size=1000)], axis=1)
     found = at_bounds(prior, theta)
     # Half of parameter a lies in the upper 5 % of the prior; b is the prior itself; c is far from its only bound.
@@ -234,15 +231,36 @@ CORE = {"gao2023ace", "bissiri2016general", "vehtari2021rhat"} | SOFTWARE
 @pytest.mark.parametrize(
     ("sampler", "distance", "expected"),
     [
-        ("SMC", "mean_squared_error", {"delmoral2006smc", "neal2011hmc"}),
-        ("NUTS", "mmd", {"hoffman2014nuts", "gretton2012kernel"}),
-        ("smc", "energy_distance", {"delmoral2006smc", "neal2011hmc", "gneiting2007scoring", "szekely2013energy"}),
-        ("nuts", "sliced_wasserstein", {"hoffman2014nuts", "bonneel2015sliced"}),
+        ("SMC", gb.distances.MeanSquaredError(), {"delmoral2006smc", "neal2011hmc"}),
+        ("NUTS", gb.distances.MMD(), {"hoffman2014nuts", "gretton2012kernel"}),
+        (
+            "SMC",
+            gb.distances.EnergyDistance(),
+            {"delmoral2006smc", "neal2011hmc", "gneiting2007scoring", "szekely2013energy"},
+        ),
+        ("NUTS", gb.distances.SlicedWasserstein(), {"hoffman2014nuts", "bonneel2015sliced"}),
     ],
 )
 def test_bibtex_cites_exactly_what_was_used(run, sampler, distance, expected):
-    posterior = SimpleNamespace(cost=SimpleNamespace(distance=SimpleNamespace(name=distance)))
-    assert keys(posterior, changed(run.draws, sampler=sampler)) == CORE | expected
+    posterior = gb.GibbsPosterior(run.prior, replace(run.posterior.cost, distance=distance), run.x_o, 1.0)
+    assert keys(posterior, replace(run.draws, sampler=sampler)) == CORE | expected
+
+
+def test_citations_belong_to_objects_not_to_names(run):
+    """A distance of one's own cites what its class says, and nothing because of how it is called."""
+    own = "@article{me2026mine,\n  title = {Mine}\n}"
+
+    class Mine(gb.distances.UserDistance):
+        citations = ("gretton2012kernel", own)
+
+        def __init__(self):
+            super().__init__(lambda x, y: jnp.mean((x - y) ** 2), name="mine", units="1")
+
+    named = gb.distances.UserDistance(lambda x, y: jnp.mean((x - y) ** 2), name="mmd", units="1")
+    made: list[tuple[gb.distances.Distance, set[str]]] = [(named, set()), (Mine(), {"gretton2012kernel", "me2026mine"})]
+    for distance, more in made:
+        posterior = gb.GibbsPosterior(run.prior, replace(run.posterior.cost, distance=distance), run.x_o, 1.0)
+        assert keys(posterior, replace(run.draws, sampler="own")) == (CORE - {"cabezas2024blackjax"}) | more
 
 
 def test_bibtex_is_well_formed(run):

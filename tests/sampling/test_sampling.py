@@ -17,7 +17,7 @@ from scipy import stats
 
 import genbayes as gb
 from genbayes.runtime.outcome import Outcome
-from genbayes.sampling.target import Sampled
+from genbayes.sampling.sampler import Sampled
 from genbayes.tasks import linear_gaussian as task_of
 from genbayes.tasks.linear_gaussian import gibbs_posterior, log_evidence
 

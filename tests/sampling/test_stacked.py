@@ -16,7 +16,7 @@ import xarray as xr
 
 import genbayes as gb
 from genbayes.checks.stack import _unusual
-from genbayes.sampling import smc
+from genbayes.sampling import smc, tempering
 
 PRIOR = gb.Prior({"a": dist.Normal(0.0, 1.0), "b": dist.Normal(0.0, 1.0)})
 BETAS = np.array([0.5, 5.0, 50.0])
@@ -137,8 +137,8 @@ def test_observations_have_independent_noise():
 
 def test_new_observations_and_betas_compile_nothing(monkeypatch):
     traces = []
-    original = smc._stage
-    monkeypatch.setattr(smc, "_stage", lambda *arguments: traces.append(1) or original(*arguments))
+    original = tempering._stage
+    monkeypatch.setattr(tempering, "_stage", lambda *arguments: traces.append(1) or original(*arguments))
     cost = gb.Cost.exact(lambda theta, x: jnp.sum(jnp.abs(theta - x)), names=PRIOR.names, x_shape=(2,), units="1")
     stack(X, BETAS, cost).sample(200, seed=0, progress=False)
     assert traces

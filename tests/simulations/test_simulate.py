@@ -246,11 +246,13 @@ def test_jax_simulators_that_cannot_work(wrong, error, message):
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match="`workers` must be 1 for a JAX simulator, got 2"):
         run(jax_simulator, PRIOR, 3, seed=0, workers=2)
-    with pytest.raises(ValueError, match="`n` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`n` must be a whole number of at least 1, got 0"):
         run(jax_simulator, PRIOR, 0, seed=0)
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1, got 0"):
         run(jax_simulator, PRIOR, 3, seed=0, batch_size=0)
-    with pytest.raises(ValueError, match="`workers` must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="`workers` must be a whole number of at least 1, got 0; or give a concurrent.f"
+    ):
         run(jax_simulator, PRIOR, 3, seed=0, workers=0)
     with pytest.raises(ValueError, match="`seed` must lie in"):
         run(jax_simulator, PRIOR, 3, seed=-1)

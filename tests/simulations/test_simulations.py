@@ -136,3 +136,16 @@ def test_more_than_a_hundred_reasons_are_pooled():
     assert reasons[102] == "another exception (over 100 different messages)"
     assert reason_code("ValueError: 7", reasons) == 9
     assert reason_code(None, reasons) == 0
+
+
+def test_a_notebook_shows_runs_and_ranges(stored):
+    made = stored[1]
+    assert repr(made).count("\n") == 0
+    assert repr(made).endswith("; theta (30, 2), x (30, 3))")
+    shown = made._repr_html_()
+    low, high = made.theta[:, 0].min(), made.theta[:, 0].max()
+    assert f'<th scope="row">rate</th><td>parameter</td><td>{low:.3g}' in shown
+    assert f"{high:.3f}</td>" in shown
+    assert '<th scope="row">output, shape (3,)</th><td>output</td>' in shown
+    empty = made.selected(np.zeros(0, int))
+    assert "0 simulations" in empty._repr_html_()

@@ -13,7 +13,7 @@ from ..runtime.processes import cores, end_now, ignore_interrupt, plain_main
 from .c2st import c2st
 
 T = TypeVar("T")
-# Draws, reference draws and seed.
+# A pair to be told apart: draws, reference draws and the seed.
 Pair = tuple[np.ndarray, np.ndarray, int]
 
 

@@ -5,7 +5,8 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..command_line.argument_types import count, count_or_file, natural, path, positive
+from ..command_line.argument_types import Several, count, count_or_file, natural, path, positive
+from ..command_line.registry import Commands, register
 from ..command_line.terminal import Terminal
 from ..tasks import BENCHMARK
 from .methods import METHODS
@@ -24,12 +25,16 @@ examples:
 """
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes benchmark`."""
+    text = "Run methods on tasks with known answers: a table, figures and a page; resumable."
+    command = commands.add("benchmark", run, text, problem=False, kept=kept, epilog=EXAMPLES)
     add = command.add_argument
     add(
         "--task",
         nargs="+",
+        action=Several,
         choices=sorted(BENCHMARK),
         default=list(TASKS),
         metavar="T",
@@ -39,6 +44,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add(
         "--method",
         nargs="+",
+        action=Several,
         choices=sorted(METHODS),
         default=list(methods),
         metavar="M",
@@ -51,26 +57,39 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add(
         "--kind",
         nargs="+",
+        action=Several,
         choices=KINDS,
         default=list(KINDS),
         metavar="K",
         help="specified, misspecified (default: both)",
     )
-    add("--seed", type=natural, nargs="+", default=[0], metavar="S", help="of simulations, fit and draws (default: 0)")
+    add(
+        "--seed",
+        type=natural,
+        nargs="+",
+        action=Several,
+        default=[0],
+        metavar="S",
+        help="of simulations, fit and draws (default: 0)",
+    )
     add("--draws", type=count, default=5000, metavar="N", help="per posterior (default: 5000)")
-    add("--beta", type=positive, nargs="+", metavar="B", help="inverse temperatures (default: the task's own)")
+    add(
+        "--beta",
+        type=positive,
+        nargs="+",
+        action=Several,
+        metavar="B",
+        help="inverse temperatures (default: the task's own)",
+    )
     text = "on how many observations of each kind to compute C2ST (default: all; 0: none)"
     add("--c2st", type=natural, metavar="K", help=text)
     text = "runs per posterior for the re-simulated distance (default: 1000; 0: none)"
     add("--resimulate", type=natural, default=1000, metavar="N", help=text)
     add("--published", type=Path, metavar="FILE", help="CSV of published values to show beside")
     add("--out", type=path, default=Path("benchmark"), metavar="DIR", help="folder (default: benchmark)")
-    command.epilog = EXAMPLES
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
-    command.set_defaults(kept=kept, function=benchmark)
 
 
-def benchmark(options: argparse.Namespace, terminal: Terminal) -> None:
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Runs methods on tasks with known answers, and writes tables, figures and a page.
 
     Raises:

@@ -13,10 +13,11 @@ from jaxtyping import Array, Float, Key
 from ..distances import Distance
 from ..runtime.compiling import compiled
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
+from ..runtime.statistics import mean_and_error
 from ..tasks import Task
 from ..tasks.monte_carlo import expected_distance
 
-# Of the Monte Carlo estimate of the cost, where it is not known: draws, and runs at each. Between draws the cost
+# A cost that is not known is estimated by Monte Carlo, from so many draws and runs at each. Between draws the cost
 # varies more than an estimate from 100 runs errs, so that more runs would gain less than more draws.
 MONTE_CARLO_DRAWS = 1000
 MONTE_CARLO_RUNS = 100
@@ -64,13 +65,13 @@ class Judge:
         else:
             rows = _spread(theta, MONTE_CARLO_DRAWS)
             costs, _ = expected_distance(self.task, rows, x_o, MONTE_CARLO_RUNS, seed=seed_of(seed, "cost"))
-        cost, cost_error = _mean_and_error(costs)
+        cost, cost_error = _measured(costs)
         distance, distance_error = None, None
         if resimulate:
             rows = _spread(theta, resimulate)
             key = jax.random.key(seed_of(seed, "resimulate"))
             values = _distances_of_new_runs(self.task.simulator, self.task.distance, key, rows, x_o)
-            distance, distance_error = _mean_and_error(np.asarray(values, np.float64))
+            distance, distance_error = _measured(np.asarray(values))
         return {
             "cost_true_mean": cost,
             "cost_true_error": cost_error,
@@ -125,8 +126,7 @@ def _spread(theta: np.ndarray, n: int) -> np.ndarray:
     return theta[np.unique(np.linspace(0, len(theta) - 1, min(n, len(theta))).round().astype(int))]
 
 
-def _mean_and_error(values: np.ndarray) -> tuple[float | None, float | None]:
-    values = values[np.isfinite(values)]
-    if len(values) < 2:
-        return None, None
-    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+def _measured(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Mean and standard error, None of fewer than two values."""
+    mean, error = mean_and_error(values)
+    return (None, None) if np.isnan(error) else (mean, error)

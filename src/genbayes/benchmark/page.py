@@ -61,7 +61,7 @@ def write_benchmark(
     for setting in settings(rows):
         found, figure = tables(setting, published), benchmark(setting, published)
         inline = markup.picture(_caption(setting, published), figure)
-        # In the page the heading says it.
+        # The title is left out, because the page's heading says it.
         figure.suptitle(plain(setting.title, 120), fontsize=9, fontweight="bold", x=0.01, ha="left")
         figure.savefig(out / "figures" / f"{setting.stem}.png", dpi=150)
         markdown += [f"## {setting.title}", f"![{setting.title}](figures/{setting.stem}.png)"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.counts import checked_count
 from ..tasks import Task
 from ..tasks.observations import draw_observations, read_observations
 from .metrics import Judge
@@ -69,7 +70,7 @@ def plan_of(
         ValueError: the task has no betas, or there is no observation of the kinds.
     """
     task = make()
-    # As they are written into the file, so that rows are found again.
+    # Betas are rounded as they are written into the file, so that rows are found again.
     chosen = tuple(sorted({float(f"{beta:.7g}") for beta in (betas or task.betas)}))
     if not chosen:
         raise ValueError(f"the task {name!r} has no inverse temperatures of its own; give them: `betas`, or --beta.")
@@ -101,8 +102,8 @@ def check_arguments(
             raise ValueError(f"`{name}` is empty; name at least one.")
     for least, values in ((1, counts), (0, naturals)):
         for argument, value in values.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f"`{argument}` must be a whole number of at least {least}, got {value!r}.")
+            if value is not None:
+                checked_count(f"`{argument}`", value, least=least)
     for kind in named["kinds"]:
         if kind not in KINDS:
             raise ValueError(f"`kinds` has {kind!r}; expected {' or '.join(map(repr, KINDS))}.")

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..plots.style import OBSERVED, POSTERIOR, PRIOR, SMALL, log_scale, subplots
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, log_scale, subplots
 from .results import KINDS
 from .tables import ALGORITHMS, ORDER, WORDS, Published, Setting, published_value, statistic
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Okabe-Ito, told apart with every kind of colour vision; a method keeps colour and marker in every figure.
+# The colours of Okabe and Ito are told apart with every kind of colour vision; a method keeps colour and marker in
+# every figure.
 COLOURS = (OBSERVED, POSTERIOR, "#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#8c7a00")
 MARKERS = ("o", "o", "s", "^", "D", "v", "<", "P")
 LABELS = {"cost_true_mean": "mean cost of the draws", "c2st": "C2ST to exact draws"}

@@ -171,7 +171,7 @@ def _main(connection: Connection, payload: bytes, log: str) -> None:
 def _work(group: Group) -> Iterator[Event]:
     task = group.task()
     if group.method is None:
-        # What an interrupted call simulated before.
+        # An interrupted call simulated some of the rows before: its seconds count as well.
         earlier = Simulations.open(group.store).seconds if group.store.exists() else 0.0
         with stopwatch() as seconds:
             simulate(task.simulator, task.prior, group.simulations, seed=group.seed, store=group.store, progress=False)

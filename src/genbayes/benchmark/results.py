@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..runtime.files import replaced_file
+
 try:
     import fcntl
 except ImportError:  # Windows: two runs in one folder are not told apart there
@@ -148,17 +150,16 @@ class Results:
         """Adds one row at the end and has it written to the disk."""
         new = not self.path.exists() or self.path.stat().st_size == 0
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            # In one write: an interruption leaves the line whole, or cut off at the end of the file.
+            # The line is written at once: an interruption leaves the line whole, or cut off at the end of the file.
             file.write((_line(COLUMNS) if new else "") + _line(_write(getattr(row, name)) for name in COLUMNS))
             file.flush()
             os.fsync(file.fileno())
 
     def replace(self, rows: Iterable[Row]) -> None:
-        """Writes all rows anew, beside the file and renamed."""
-        part = self.path.with_suffix(".csv.part")
+        """Writes all rows anew; an interrupted write leaves the old file whole."""
         lines = [_line(_write(getattr(row, name)) for name in COLUMNS) for row in rows]
-        part.write_bytes("".join([_line(COLUMNS), *lines]).encode())
-        part.replace(self.path)
+        with replaced_file(self.path) as beside:
+            beside.write_bytes("".join([_line(COLUMNS), *lines]).encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

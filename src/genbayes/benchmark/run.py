@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..runtime.files import replaced_file
 from ..runtime.progress import Advance, progress_bar
 from ..runtime.seeds import check_seed
 from ..tasks import Task
@@ -149,7 +150,7 @@ class _Run:
                 self._fail(rows, f"no simulations: {seconds}", advance)
             else:
                 advance(0, note=f"{task}, {method}: fitting")
-                # Closed at once when interrupted: its process must not outlive the command.
+                # The events are closed at once when interrupted: their process must not outlive the command.
                 with closing(run_group(group)) as events:
                     self._take(events, rows, seconds, advance)
 
@@ -263,10 +264,8 @@ class _Run:
     def _save_draws(self, row: Row, theta: np.ndarray) -> None:
         path = self._draws(row)
         path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with replaced_file(path) as beside, beside.open("wb") as file:
             np.savez(file, theta=theta)
-        part.replace(path)
 
     def _add(self, row: Row) -> None:
         self.rows[row.key] = row

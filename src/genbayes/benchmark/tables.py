@@ -10,7 +10,7 @@ import numpy as np
 from ..runtime.formatting import number
 from .results import KINDS, Row
 
-# Of tables and figures; other methods follow.
+# The order of methods in tables and figures; others follow.
 ORDER = ("exact", "ace", "ace-general", "abc", "npe", "nle", "nle-tempered", "emulator-gbi")
 # The algorithm of a published file that a method answers to.
 ALGORITHMS = {
@@ -25,7 +25,7 @@ ALGORITHMS = {
 }
 SHORT: dict[str, str] = {"specified": "well", "misspecified": "missp."}
 WORDS: dict[str, str] = {"specified": "well-specified", "misspecified": "misspecified"}
-# They know no beta; a published file gives them one value under an arbitrary one.
+# Algorithms that know no beta: a published file gives them one value under an arbitrary one.
 UNTEMPERED = ("NPE", "NLE")
 METRICS = {"c2st": "C2ST", "cost_true_mean": "Mean cost of the draws"}
 NOTES = {
@@ -34,7 +34,7 @@ NOTES = {
     "exact posterior's, not the least.",
 }
 
-# (task, kind, algorithm, beta) -> metric -> mean over the file's observations
+# Published values: (task, kind, algorithm, beta) -> metric -> mean over the file's observations.
 Published = dict[tuple[str, str, str, float], dict[str, float]]
 
 

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..runtime.statistics import mean_and_error
+
 
 class Accuracy(NamedTuple):
     """Predicted cost against re-simulated distances, in numbers."""
@@ -36,7 +38,7 @@ def accuracy(predicted: Any, simulated: Any, n_bins: int = 10) -> Accuracy:
         )
     predicted, simulated = predicted[ok], simulated[ok]
     bins = np.array_split(np.argsort(predicted), max(1, min(n_bins, len(predicted) // 5)))
-    errors = [np.std(simulated[rows], ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.nan for rows in bins]
+    errors = [mean_and_error(simulated[rows])[1] for rows in bins]
     varies = predicted.std() > 0 and simulated.std() > 0
     level = simulated.mean() if simulated.mean() != 0 else np.nan
     return Accuracy(
@@ -45,5 +47,5 @@ def accuracy(predicted: Any, simulated: Any, n_bins: int = 10) -> Accuracy:
         np.array(errors),
         float(np.corrcoef(predicted, simulated)[0, 1]) if varies else float("nan"),
         float((predicted.mean() - simulated.mean()) / level),
-        float(np.std(predicted - simulated, ddof=1) / np.sqrt(len(predicted)) / abs(level)),
+        float(mean_and_error(predicted - simulated)[1] / abs(level)),
     )

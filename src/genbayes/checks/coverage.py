@@ -8,15 +8,16 @@ from jaxtyping import Float
 from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.notebook import html_table
 from ..sampling.ranks import HeldOut, band, checked_levels, ranks_of_truth
 from ..simulations.rows import Simulations
 
 LEVELS = (0.5, 0.8, 0.9)
-# Of a false alarm for each level.
+# Probability of a false alarm for each level.
 FALSE_ALARM = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Coverage:
     """Coverage of credible sets at one beta.
 
@@ -37,6 +38,17 @@ class Coverage:
     by_parameter: Float[np.ndarray, "dim l"]
     names: tuple[str, ...]
     rows: int
+
+    def __repr__(self) -> str:
+        return f"Coverage({self.summary().removeprefix('coverage ')})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"{level:.0%}", f"{share:.1%}", f"{low:.0%} to {high:.0%}")
+            for level, share, low, high in zip(self.levels, self.coverage, *self.band, strict=True)
+        ]
+        caption = f"Coverage at beta {self.beta:g}, {self.rows} held-out simulations"
+        return html_table(caption, ("credible set", "holds the truth", "if right (99 %)"), rows)
 
     @property
     def too_narrow(self) -> bool:

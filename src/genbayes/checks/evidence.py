@@ -1,105 +1,148 @@
-"""All that is measured about one result before it is judged, in a form that the report and `check` share."""
+"""`Evidence`: all that is known and measured about one result before it is judged, each number measured once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
+from .accuracy import Accuracy, accuracy
+from .bounds import Crowded, at_bounds
+from .coverage import Coverage
 from .extrapolation import Extrapolation, extrapolation
-from .finding import Finding, not_judged
 from .mean_errors import MeanErrors, mean_errors
-from .output_space import output_kind
+from .output_space import Kind, output_kind
 from .position import LEAST_RUNS, PredictivePosition, predictive_position
-from .predictive import PredictiveCheck
+from .predictive import PredictiveCheck, inaccurate
 from .support import LEAST_SIMULATIONS, Support, SupportReference
 from .unit_errors import unit_errors
 
 # Fewer draws give no covariance of parameters and errors of the cost.
 LEAST_DRAWS = 10
+# A mean of one run has no standard error.
+LEAST_COMPARED = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evidence:
-    """What was measured; None where what it takes was not given.
+    """What there is to judge a result by; what takes a computation is measured when first asked for, and kept.
+
+    A measurement is None where what it takes was not given, or is too little.
 
     Attributes:
-        support: of the observation.
-        slips: what would explain an observation far outside, such as other units.
-        extrapolation: of the draws.
-        means: errors of the posterior means.
-        position: of the observation among runs at the draws.
-        missing: what could not be measured, and why.
-    """
-
-    support: Support | None = None
-    slips: tuple[str, ...] = ()
-    extrapolation: Extrapolation | None = None
-    means: MeanErrors | None = None
-    position: PredictivePosition | None = None
-    missing: tuple[Finding, ...] = ()
-
-
-def gathered(
-    posterior: GibbsPosterior,
-    draws: Draws,
-    check: PredictiveCheck | None = None,
-    simulations: Simulations | None = None,
-    *,
-    kind: str | None = None,
-    labels: Sequence[str] | None = None,
-) -> Evidence:
-    """Measures all that can be measured; takes seconds.
-
-    Args:
         posterior: whose draws they are.
         draws: its draws.
-        check: new runs at them.
+        predictive: new runs at them.
         simulations: that the cost was fitted on.
-        kind: "coordinates", "series" or "set"; by default as the cost reads outputs.
+        kind: of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
+        coverage: of held-out simulations, where it was counted.
+        given_reference: what the observation is compared with, where it was made for the same cost and simulations.
+
+    Example:
+        >>> evidence = Evidence(posterior, draws, simulations=simulations)
+        >>> print(evidence.support.summary())
     """
-    form = output_kind(posterior.cost, kind)
-    x_o, conditions = posterior.x_o, posterior.conditions or None
-    support, slips, far = None, [], None
-    missing = _missing(draws, check, simulations)
-    lacking = {one.check for one in missing}
-    if simulations is not None:
-        if "support" not in lacking:
-            reference = SupportReference.of(posterior.cost, simulations, kind=form)
-            support = reference.judge(x_o, conditions)
-            slips = unit_errors(reference, x_o, conditions)
-        if "extrapolation in theta" not in lacking:
-            known = np.asarray(list(conditions.values()), np.float32) if conditions else None
-            far = extrapolation(simulations, np.asarray(draws.flat), known)
-    position = None
-    if check is not None and "prediction" not in lacking:
-        position = predictive_position(check.x, x_o, form, labels)
-    means = mean_errors(posterior, draws, check) if "means" not in lacking else None
-    return Evidence(support, tuple(slips), far, means, position, missing)
 
+    posterior: GibbsPosterior
+    draws: Draws
+    predictive: PredictiveCheck | None = None
+    simulations: Simulations | None = None
+    kind: str | None = None
+    labels: Sequence[str] | None = None
+    coverage: Coverage | None = None
+    given_reference: SupportReference | None = None
 
-def _missing(draws: Draws, check: PredictiveCheck | None, simulations: Simulations | None) -> tuple[Finding, ...]:
-    """What cannot be measured: a note where nothing was given to measure it with, care where it was too little."""
-    found = []
-    if simulations is None:
-        why = "no simulations were given"
-        found += [not_judged(name, why, level="note") for name in ("support", "extrapolation in theta")]
-    else:
-        origin, ok = getattr(simulations, "origin", None), np.asarray(simulations.ok)
-        of_prior = ok if origin is None else ok & (np.asarray(origin) == 0)
-        for name, rows, which in (("support", of_prior, " of the prior"), ("extrapolation in theta", ok, "")):
-            if (n := int(rows.sum())) < LEAST_SIMULATIONS:
-                why = f"only {n} simulations{which} succeeded, and it takes at least {LEAST_SIMULATIONS}"
-                found.append(not_judged(name, why, "Simulate more and fit again."))
-    if check is None:
-        found.append(not_judged("prediction", "no new runs at the draws were given", level="note"))
-    elif len(check.x) < LEAST_RUNS:
-        why = f"only {len(check.x)} runs at the draws succeeded, and it takes at least {LEAST_RUNS}"
-        found.append(not_judged("prediction", why, "Run the simulator at more draws (genbayes check --resimulate)."))
-    if len(draws) < LEAST_DRAWS:
-        why = f"there are only {len(draws)} draws, and it takes at least {LEAST_DRAWS}"
-        found.append(not_judged("means", why, "Sample again with more draws (1,000 or more)."))
-    return tuple(found)
+    def __repr__(self) -> str:
+        runs = "no new runs" if self.predictive is None else f"{len(self.predictive.x)} new runs"
+        rows = "no simulations" if self.simulations is None else f"{len(self.simulations)} simulations"
+        return f"Evidence({len(self.draws)} draws, {runs}, {rows})"
+
+    @cached_property
+    def output_kind(self) -> Kind:
+        """How outputs are read."""
+        return output_kind(self.posterior.cost, self.kind)
+
+    @cached_property
+    def simulated(self) -> int:
+        """Number of simulations that succeeded."""
+        return 0 if self.simulations is None else int(np.sum(self.simulations.ok))
+
+    @cached_property
+    def simulated_of_prior(self) -> int:
+        """Number of those at draws of the prior."""
+        return 0 if self.simulations is None else int(np.sum(self.simulations.ok & (self.simulations.origin == 0)))
+
+    @cached_property
+    def reference(self) -> SupportReference | None:
+        """What the observation is compared with."""
+        if self.given_reference is not None:
+            return self.given_reference
+        if self.simulations is None or self.simulated_of_prior < LEAST_SIMULATIONS:
+            return None
+        return SupportReference.of(self.posterior.cost, self.simulations, kind=self.output_kind)
+
+    @cached_property
+    def support(self) -> Support | None:
+        """Of the observation."""
+        return None if self.reference is None else self.reference.judge(self.posterior.x_o, self._conditions)
+
+    @property
+    def misspecified(self) -> bool:
+        """Whether the simulator hardly makes the like of the observation, as far as that is known."""
+        return self.support is not None and not self.support.inside
+
+    @cached_property
+    def slips(self) -> tuple[str, ...]:
+        """What would explain an observation far outside, such as other units."""
+        if self.reference is None:
+            return ()
+        return tuple(unit_errors(self.reference, self.posterior.x_o, self._conditions))
+
+    @cached_property
+    def crowded(self) -> tuple[Crowded, ...]:
+        """Parameters that crowd at a bound of the prior."""
+        return tuple(at_bounds(self.posterior.prior, np.asarray(self.draws.flat, float)))
+
+    @cached_property
+    def extrapolation(self) -> Extrapolation | None:
+        """Of the draws."""
+        if self.simulations is None or self.simulated < LEAST_SIMULATIONS:
+            return None
+        known = self._conditions
+        values = np.asarray(list(known.values()), np.float32) if known else None
+        return extrapolation(self.simulations, np.asarray(self.draws.flat), values)
+
+    @cached_property
+    def accuracy(self) -> Accuracy | None:
+        """Of the predicted cost, by the new runs."""
+        if self.predictive is None or len(self.predictive.x) < LEAST_COMPARED:
+            return None
+        return accuracy(self.predictive.predicted, self.predictive.simulated)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether new runs at the draws confirm the predicted cost; False also without any."""
+        found = self.accuracy
+        return found is not None and not inaccurate(found.relative, found.relative_error)
+
+    @cached_property
+    def means(self) -> MeanErrors | None:
+        """Errors of the posterior means."""
+        if len(self.draws) < LEAST_DRAWS:
+            return None
+        return mean_errors(self.posterior, self.draws, self.predictive)
+
+    @cached_property
+    def position(self) -> PredictivePosition | None:
+        """Of the observation among runs at the draws."""
+        if self.predictive is None or len(self.predictive.x) < LEAST_RUNS:
+            return None
+        return predictive_position(self.predictive.x, self.posterior.x_o, self.output_kind, self.labels)
+
+    @property
+    def _conditions(self) -> dict[str, float] | None:
+        return self.posterior.conditions or None

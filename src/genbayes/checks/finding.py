@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+# The command that adds simulations at the draws, as remedies name it.
+REFINE = "genbayes refine"
+
 
 class Finding(NamedTuple):
     """One statement of the verdict.

@@ -12,7 +12,7 @@ from ..sampling.posterior import GibbsPosterior
 from .predictive import PredictiveCheck
 
 MOST_DRAWS = 2000
-# Of a shift of any mean, where the network is right.
+# Probability that any mean is called moved where the network is right.
 FALSE_ALARM = 0.01
 
 

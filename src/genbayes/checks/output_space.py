@@ -12,9 +12,9 @@ from ..costs.forms import NetworkForm
 from ..learning.embeddings import SetEmbedding
 
 Kind = Literal["coordinates", "series", "set"]
-# Beyond these, directions of outputs are noise that would drown the others; what they hold together is kept.
+# Directions of outputs beyond these are noise that would drown the others; their common size is kept.
 MOST_DIRECTIONS = 64
-# Of a long recording that many values tell as much, at evenly spaced places.
+# A long recording is read at that many evenly spaced places, which tell as much as all of it.
 MOST_COORDINATES = 1000
 
 
@@ -43,7 +43,7 @@ def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
     away = trials - parts[0][:, None]
     products = np.einsum("nti,ntj->nij", away, away) / trials.shape[1]
     rows, columns = np.triu_indices(trials.shape[2], 1)
-    # The root, signed: in the trials' units like the other statistics.
+    # The signed root is in the trials' units, like the other statistics.
     parts.append(np.sign(products[:, rows, columns]) * np.sqrt(np.abs(products[:, rows, columns])))
     return np.concatenate(parts, axis=1)
 
@@ -108,7 +108,7 @@ class OutputSpace:
         vectors = vectors[:, columns].astype(np.float64)
         low, middle, high = np.quantile(vectors, [0.25, 0.5, 0.75], axis=0)
         spread = vectors.std(axis=0)
-        # Half of all values may be equal (counts), or all.
+        # Half of all values may be equal (counts), or all of them: then quartiles give no scale.
         scale = np.where(
             high > low, (high - low) / 1.349, np.where(spread > 0, spread, 1e-6 * (np.abs(middle) + 1e-12))
         )

@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from .output_space import Kind, as_vectors, same_trials, vector_names
 
-# Of an alarm for any coordinate, where the observation is one more output; 1 / (runs + 1) with fewer than 100 runs.
+# Probability of an alarm for any coordinate where the observation is one more output; it is 1 / (runs + 1) with fewer
+# than 100 runs.
 FALSE_ALARM = 0.01
 LEAST_RUNS = 20
 _PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -86,14 +87,14 @@ def predictive_position(
     if x.shape[1:] != x_o.shape and not (kind == "set" and x.shape[2:] == x_o.shape[1:]):
         raise ValueError(f"x_o has shape {x_o.shape}, the outputs {x.shape[1:]}.")
     if kind == "set":
-        # Of more trials than a run's the statistics would scatter less, of fewer more.
+        # The statistics of more trials than a run's would scatter less, those of fewer trials more.
         x_o, x = same_trials(x_o, x.shape[1])[0], x[:, : len(x_o)]
     outputs, observed = (as_vectors(part, kind).astype(np.float64) for part in (x, x_o[None]))
     observed = observed[0]
     n = len(outputs)
     share = (np.sum(outputs < observed, axis=0) + 0.5 * np.sum(outputs == observed, axis=0) + 0.5) / (n + 1)
     tail = np.minimum(1.0, 2 * np.minimum(share, 1 - share))
-    # Among all, the observation included, so that it is treated like any of them.
+    # The observation is put among the outputs, so that it is treated like any of them.
     pool = np.concatenate([outputs, observed[None]])
     low, middle, high = np.quantile(pool, [0.05, 0.5, 0.95], axis=0)
     down, up = _width(middle - low, pool), _width(high - middle, pool)

@@ -1,22 +1,22 @@
 """Checks of a posterior against new runs of the simulator."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ..distances import Distance
-from ..runtime.compiling import compiled
+from ..distances.batched import distances_to, paired_distances
+from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.new_runs import run_pairs_at
 from ..sampling.posterior import GibbsPosterior
-from ..simulations.running import simulate_at
+from ..simulations.executors import Workers
+from ..simulations.simulators import AnySimulator, is_simulator
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,15 +103,21 @@ def inaccurate(relative_error: float, standard_error: float) -> bool:
     return abs(relative_error) > 0.1 + 2 * standard_error
 
 
+def finite_mean(values: Float[np.ndarray, " m"]) -> float:
+    """The mean of what is finite."""
+    values = np.asarray(values, float)
+    return float(np.mean(values[np.isfinite(values)]))
+
+
 def check_predictive(
-    simulator: Callable,
+    simulator: AnySimulator,
     posterior: GibbsPosterior,
     draws: Draws,
     n: int = 500,
     *,
     seed: int,
     distance: Distance | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> PredictiveCheck:
     """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
@@ -123,46 +129,41 @@ def check_predictive(
         n: number of draws to run, spread evenly over chains and draws; at most all.
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, whose distance the posterior does not know.
-        workers: processes for a Python simulator.
+        workers: see `simulate`.
         progress: show a progress bar.
 
     Raises:
         ValueError: n is not positive; the draws are not the posterior's; or every run failed.
     """
-    if not callable(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+    if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
         raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
     need_own_draws(posterior, draws)
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n!r}.")
+    n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
     rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
-    theta = draws.flat[rows]
-    runs = simulate_at(
+    runs = run_pairs_at(
         simulator,
-        np.concatenate([theta, theta]),
+        draws.flat[rows],
         seed=seed,
         names=draws.names,
-        conditions=list(posterior.conditions.values()) if posterior.conditions else None,
+        conditions=posterior.conditions,
         workers=workers,
         progress=progress,
     )
-    first, second = runs.ok[: len(theta)], runs.ok[len(theta) :]
-    kept = first & second
-    if not kept.any():
-        raise ValueError(f"all runs at posterior draws failed: {runs.summary()}")
-    x, again = runs.x[: len(theta)][kept], runs.x[len(theta) :][kept]
-    simulated, second, replicate = _distances(distance, jnp.asarray(x), jnp.asarray(again), jnp.asarray(posterior.x_o))
+    if not len(runs.theta):
+        raise ValueError(f"all runs at posterior draws failed: {runs.summary}")
+    x, again, x_o = jnp.asarray(runs.x), jnp.asarray(runs.again), jnp.asarray(posterior.x_o)
     return PredictiveCheck(
-        theta=theta[kept],
-        x=x,
-        predicted=np.asarray(posterior.cost_at(theta[kept])),
-        simulated=np.asarray(simulated),
-        replicate=np.asarray(replicate),
-        n_failed=int(np.sum(~kept)),
+        theta=runs.theta,
+        x=runs.x,
+        predicted=np.asarray(posterior.cost_at(runs.theta)),
+        simulated=np.asarray(distances_to(distance, x, x_o)),
+        replicate=np.asarray(paired_distances(distance, x, again)),
+        n_failed=runs.n_failed,
         seconds=runs.seconds,
-        log_density_error=_log_density_error(posterior, theta[kept]),
-        simulated_again=np.asarray(second),
+        log_density_error=_log_density_error(posterior, runs.theta),
+        simulated_again=np.asarray(distances_to(distance, again, x_o)),
     )
 
 
@@ -175,9 +176,3 @@ def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m di
     away = costs - costs.mean(axis=1, keepdims=True)
     variance = np.sum((away - away.mean(axis=0)) ** 2) / (len(costs) * (k - 1))
     return float(posterior.beta * np.sqrt(variance / k))
-
-
-@compiled
-def _distances(distance: Distance, x: Array, again: Array, x_o: Array) -> tuple[Any, Any, Any]:
-    simulated, second = (jax.vmap(lambda one: distance(one, x_o))(runs) for runs in (x, again))
-    return simulated, second, jax.vmap(distance)(x, again)

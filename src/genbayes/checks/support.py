@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.spatial import KDTree
 
 from ..costs.cost import Cost
@@ -17,15 +17,16 @@ from ..runtime.compiling import compiled
 from ..simulations.rows import Simulations
 from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials
 
+# p-value up to which an observation counts as unlike the outputs.
 LEVEL = 0.05
 NEIGHBOURS = 5
-# Enough for a p-value of 0.001, and for a false-alarm rate that is 5 % within 0.7 for the one set of held-out rows.
+# Enough held-out rows for a p-value of 0.001, and for one set of them to have a false-alarm rate of 4.3 to 5.7 %.
 MOST_HELD_OUT = 1000
 MOST_REFERENCE = 5000
-# Parameters among which the least cost is sought: the same for the observation and the held-out outputs.
+# Parameters among which the least cost is sought; they are the same for the observation and the held-out outputs.
 MOST_PARAMETERS = 1000
 LEAST_SIMULATIONS = 100
-# Least cost, relative to the 95 % quantile of held-out outputs'.
+# Least cost over the 95 % quantile of held-out outputs', from which on nothing is a compromise.
 HOPELESS = 100.0
 _AT_ONCE = 64
 
@@ -83,7 +84,16 @@ class SupportReference:
     the p-value: 5 % of fresh outputs have one of at most 0.05.
 
     Attributes:
+        cost: whose least value over parameters is one of the two scores.
+        kind: how outputs are read.
+        trials: of one simulated set; 0 where outputs are no sets.
+        space: in which outputs are compared.
+        tree: of the simulated outputs in it, with the known conditions as further coordinates.
+        usual: distance of each of them to its fifth neighbour.
+        theta: parameters among which the least cost is sought.
         scores: of the held-out outputs (m, 2): isolation and least cost.
+        training: how far out a general network's training targets lay; None for other costs.
+        conditions_scale: mean and spread of the known conditions.
     """
 
     cost: Cost
@@ -110,32 +120,32 @@ class SupportReference:
         Raises:
             ValueError: fewer than 100 simulations that succeeded, or of other outputs than the cost's.
         """
-        if simulations.x_shape != cost.x_shape:
-            raise ValueError(f"simulations have outputs of shape {simulations.x_shape}, the cost of {cost.x_shape}.")
-        rows = np.flatnonzero(simulations.ok & (simulations.origin == 0))
-        if len(rows) < LEAST_SIMULATIONS:
-            raise ValueError(
-                f"{len(rows)} simulations at draws of the prior succeeded; the support of an observation needs at "
-                f"least {LEAST_SIMULATIONS}."
-            )
+        rows = _rows_of_prior(cost, simulations)
         rows = np.random.default_rng(seed).permutation(rows)
         m = min(MOST_HELD_OUT, len(rows) // 3)
         held_out, others = rows[:m], rows[m : m + MOST_REFERENCE]
+        read_as = output_kind(cost, kind)
         known = simulations.conditions.astype(np.float64)
         scale = np.stack([known[others].mean(axis=0), known[others].std(axis=0) + 1e-12])
-        form = output_kind(cost, kind)
-        x = simulations.x[others]
-        vectors = as_vectors(x, form)
+        vectors = as_vectors(simulations.x[others], read_as)
         space = OutputSpace.fit(vectors)
         points = np.concatenate([space(vectors), (known[others] - scale[0]) / scale[1]], axis=1)
         tree = KDTree(points)
-        usual = tree.query(points, k=NEIGHBOURS + 1)[0][:, -1]
-        theta = simulations.theta[others[:MOST_PARAMETERS]]
-        trials = cost.x_shape[0] if form == "set" else 0
-        made = cls(cost, form, trials, space, tree, usual, theta, np.zeros((0, 2)), None, scale)
+        made = cls(
+            cost=cost,
+            kind=read_as,
+            trials=cost.x_shape[0] if read_as == "set" else 0,
+            space=space,
+            tree=tree,
+            # The sixth nearest, because a point is its own nearest.
+            usual=tree.query(points, k=NEIGHBOURS + 1)[0][:, -1],
+            theta=simulations.theta[others[:MOST_PARAMETERS]],
+            scores=np.zeros((0, 2)),
+            training=None,
+            conditions_scale=scale,
+        )
         scores = made._scores(simulations.x[held_out], simulations.conditions[held_out])
-        targets = made._training(x[:m], seed)
-        return replace(made, scores=scores, training=targets)
+        return replace(made, scores=scores, training=made._training(simulations.x[others[:m]], seed))
 
     def judge(self, x_o: Any, conditions: Any = None) -> Support:
         """The verdict on one observation, under its known conditions if any.
@@ -180,7 +190,7 @@ class SupportReference:
     def _p_values(self, scores: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3"]:
         m = len(self.scores)
         ordered = np.sort(self.scores, axis=0)
-        # Among the m held-out outputs and the observation itself: how many are at least as unusual.
+        # How many of the m held-out outputs and the observation itself are at least as unusual.
         own = np.stack([m - np.searchsorted(ordered[:, j], scores[:, j], "left") + 1 for j in range(2)], axis=1)
         others = np.stack([m - np.searchsorted(ordered[:, j], self.scores[:, j], "left") for j in range(2)], axis=1)
         joint = np.empty(len(scores))
@@ -191,7 +201,7 @@ class SupportReference:
 
     def _scores(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n 2"]:
         distances, nearest = self.tree.query(self._points(x, known), k=NEIGHBOURS)
-        # Relative to how far apart outputs are in that region (Breunig et al. 2000): some are rare, but possible.
+        # Relative distances allow for outputs that are rare, but possible (local outlier factor, Breunig et al. 2000).
         isolation = distances[:, -1] / (self.usual[nearest].mean(axis=1) + 1e-12)
         return np.column_stack([isolation, self._least_costs(x, known)])
 
@@ -223,6 +233,19 @@ class SupportReference:
         std = jnp.asarray(noise * x.astype(np.float64).std(axis=0), jnp.float32)
         noisy = np.asarray(spoil(jnp.asarray(x, jnp.float32), std, jax.random.key(seed)))
         return np.concatenate([found, self.space.reach(as_vectors(noisy, self.kind))])
+
+
+def _rows_of_prior(cost: Cost, simulations: Simulations) -> Int[np.ndarray, " rows"]:
+    """Rows at draws of the prior that succeeded, or ValueError."""
+    if simulations.x_shape != cost.x_shape:
+        raise ValueError(f"simulations have outputs of shape {simulations.x_shape}, the cost of {cost.x_shape}.")
+    rows = np.flatnonzero(simulations.ok & (simulations.origin == 0))
+    if len(rows) < LEAST_SIMULATIONS:
+        raise ValueError(
+            f"{len(rows)} simulations at draws of the prior succeeded; the support of an observation needs at "
+            f"least {LEAST_SIMULATIONS}."
+        )
+    return rows
 
 
 @compiled

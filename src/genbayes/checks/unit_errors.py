@@ -8,7 +8,7 @@ import numpy as np
 from .output_space import same_trials, vector_names
 from .support import SupportReference
 
-# A factor that the observation would have to be multiplied by -> the slip it undoes.
+# Factors by which the observation would have to be multiplied, with the slip that each undoes.
 FACTORS: dict[float, str] = {
     1e3: "a thousandth (V for mV, m for mm)",
     1e-3: "a thousandfold (mV for V, ms for s)",
@@ -28,7 +28,7 @@ FACTORS: dict[float, str] = {
     float(np.pi) / 180: "degrees for radians",
     -1.0: "the sign",
 }
-# The same for what would have to be added.
+# Numbers that would have to be added to it, with the slip that each undoes.
 SHIFTS: dict[float, str] = {
     -float(np.log(1e3)): "logarithms of values in a thousandth of the unit",
     float(np.log(1e3)): "logarithms of values in a thousandfold unit",
@@ -38,11 +38,11 @@ SHIFTS: dict[float, str] = {
     273.15: "Celsius for kelvin",
 }
 MOST_COLUMNS = 24
-# p-values up to which an observation is asked about, and from which on what comes of it counts as quite ordinary.
+# An observation is asked about up to the first p-value; what comes of it counts as ordinary from the second on.
 UNUSUAL = 0.005
 ORDINARY = 0.1
 MOST = 3
-# Beyond these, squares of single-precision numbers overflow.
+# Squares of single-precision numbers beyond this one overflow.
 _LARGEST = 1e18
 
 

@@ -3,23 +3,27 @@
 import json
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..runtime.notebook import html_table
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.posterior import GibbsPosterior
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
+from ..simulations.simulators import AnySimulator
 from .coverage import Coverage, coverage
-from .evidence import Evidence, gathered
-from .finding import Finding, headline, ordered
+from .evidence import Evidence
+from .finding import Finding, headline
 from .findings import findings
 from .predictive import PredictiveCheck, check_predictive
+from .support import SupportReference
 
-# What `genbayes check` returns; 1 is an error, 2 a mistake in what was typed.
+# `genbayes check` exits with these codes; 1 is an error, 2 a mistake in what was typed.
 EXIT_CODES = {"ok": 0, "care": 3, "bad": 4}
 _WORDS = {"ok": "fine", "note": "note", "care": "take care", "bad": "problem"}
 
@@ -48,6 +52,10 @@ class Check:
 
     def __repr__(self) -> str:
         return f"Check({self.headline})"
+
+    def _repr_html_(self) -> str:
+        rows = [(one.check, _WORDS[one.level] if one.judged else "not judged", one.full) for one in self.findings]
+        return html_table(f"{self.headline} (beta {self.beta:g})", ("check", "verdict", "finding"), rows)
 
     @property
     def exit_code(self) -> int:
@@ -144,7 +152,7 @@ class Check:
 def check(
     posterior: GibbsPosterior,
     draws: Draws,
-    simulator: Callable | None = None,
+    simulator: AnySimulator | None = None,
     simulations: Simulations | None = None,
     *,
     n: int = 500,
@@ -154,7 +162,8 @@ def check(
     warnings: Sequence[str] = (),
     kind: str | None = None,
     labels: Sequence[str] | None = None,
-    workers: int = 1,
+    reference: SupportReference | None = None,
+    workers: Workers = 1,
     progress: bool = True,
 ) -> Check:
     """Judges a result: the observation, the network, the sampler, the prediction.
@@ -172,13 +181,15 @@ def check(
         warnings: further points that need care, in words.
         kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
-        workers: processes for a Python simulator.
+        reference: what the observation is compared with, made by `SupportReference.of` or taken from the evidence of
+            another check of the same cost and simulations; it does not depend on beta, and takes most of the time.
+        workers: see `simulate`.
         progress: show progress bars.
 
     Raises:
         TypeError: not a posterior and its draws.
-        ValueError: all new runs failed, or the draws are not the posterior's: of other parameters, another
-                beta, observation or conditions.
+        ValueError: all new runs failed; the reference is of another cost; or the draws are not the posterior's: of
+            other parameters, another beta, observation or conditions.
 
     Example:
         >>> verdict = gb.check(posterior, draws, simulator, simulations, seed=1)
@@ -188,39 +199,20 @@ def check(
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
         raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).")
     need_own_draws(posterior, draws)
+    if reference is not None and reference.cost is not posterior.cost:
+        raise ValueError(
+            f"reference was made for another cost ({reference.cost!r}) than the posterior's ({posterior.cost!r}): make "
+            "one by SupportReference.of(posterior.cost, simulations), or leave it out."
+        )
     if predictive is None and simulator is not None:
         predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=workers, progress=progress)
-    evidence = gathered(posterior, draws, predictive, simulations, kind=kind, labels=labels)
-    found = findings(posterior, draws, predictive, simulations, warnings, evidence=evidence)
     covered = None
     if held_out is not None:
-        covered = coverage(
-            posterior.prior,
-            posterior.cost,
-            held_out,
-            posterior.beta,
-            rows=len(held_out),
-            seed=seed,
-            progress=progress,
-        )
-        found = ordered([*found, judged_coverage(covered)])
+        prior, cost, beta = posterior.prior, posterior.cost, posterior.beta
+        covered = coverage(prior, cost, held_out, beta, rows=len(held_out), seed=seed, progress=progress)
+    evidence = Evidence(posterior, draws, predictive, simulations, kind, labels, covered, reference)
+    found = findings(evidence, warnings)
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
-
-
-def judged_coverage(found: Coverage) -> Finding:
-    """In words: sets that hold too seldom need care, sets that hold too often are only cautious."""
-    text = f"Coverage: {found.summary().removeprefix('coverage ')}."
-    numbers = {f"level {q:g}": float(share) for q, share in zip(found.levels, found.coverage, strict=True)}
-    if found.too_narrow:
-        remedy = "Lower beta (genbayes temperature finds the calibrated one); if that does not help, simulate more."
-        return Finding("care", text + " The sets are too small.", remedy, "coverage", numbers)
-    if found.too_wide:
-        if np.all(found.coverage >= found.levels):
-            text += " The sets are larger than they need be: a higher beta would still cover."
-        else:
-            text += " Some sets are larger than they need be, others are not: no beta makes all of them right."
-        return Finding("note", text, check="coverage", numbers=numbers)
-    return Finding("ok", text, check="coverage", numbers=numbers)
 
 
 def _plain(value: Any) -> float | None:

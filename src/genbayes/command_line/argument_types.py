@@ -1,11 +1,32 @@
 """What a word on the command line may be: each function reads one, or says what was expected."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..sampling.ranks import LEAST_ROWS
+
+
+class Several(argparse.Action):
+    """An option of several values, which may also be repeated: `--beta 1 --beta 10` is `--beta 1 10`.
+
+    The values that are typed replace the default, and never join it.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Adds the values of one occurrence of the option to those before it."""
+        before = getattr(namespace, self.dest, None)
+        typed = [] if before is None or before is self.default else before
+        setattr(namespace, self.dest, [*typed, *(values or ())])
 
 
 def natural(text: str) -> int:

@@ -1,7 +1,6 @@
 """`genbayes check`: can a result be relied on, why not, and what to do."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,47 +16,52 @@ from ..sampling.posterior import GibbsPosterior
 from ..sampling.ranks import LEAST_ROWS
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
-from . import stack_command, stages
-from .argument_types import count, held_out_runs, positive, runs_at_draws
-from .commands import folder_of
+from . import stages
+from .argument_types import Several, held_out_runs, positive, runs_at_draws
 from .folder import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
 from .problem import Problem, read_problem
+from .problem_options import add_workers, folder_of
+from .registry import Commands, register
+from .stack_report import judged
+from .staleness import need_draws_of, other_conditions, outdated_draws, stale
 from .terminal import Terminal
 
 
-def add_parser(add: Callable[..., argparse.ArgumentParser]) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes check`."""
     text = "Whether the stored draws can be relied on, why not, and what to do. Exit code: 0 fine, 3 take care, 4 do "
-    command = add("check", check_draws, text + "not rely on them (1 error, 2 usage).")
-    command.add_argument("--beta", type=positive, nargs="+", metavar="B", help="which draws (default: all)")
+    command = commands.add("check", run, text + "not rely on them (1 error, 2 usage).")
+    argument = command.add_argument
+    argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help="which draws (default: all)")
     text = "instead of the problem's; its draws bear its name"
-    command.add_argument("--observation", type=Path, metavar="FILE", help=text)
+    argument("--observation", type=Path, metavar="FILE", help=text)
     text = "a stack of observations that was sampled: a verdict on each, without new runs"
-    command.add_argument("--observations", type=Path, metavar="FILE", help=text)
+    argument("--observations", type=Path, metavar="FILE", help=text)
     text = "draws to run, twice each (default: 500; 0: none)"
-    command.add_argument("--resimulate", type=runs_at_draws, default=500, metavar="N", help=text)
+    argument("--resimulate", type=runs_at_draws, default=500, metavar="N", help=text)
     text = "coverage of the credible sets, from N fresh simulations (200 tell enough)"
-    command.add_argument("--coverage", type=held_out_runs, metavar="N", help=text)
-    command.add_argument("--all", action="store_true", dest="everything", help="print also what is fine")
-    command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
+    argument("--coverage", type=held_out_runs, metavar="N", help=text)
+    argument("--all", action="store_true", dest="everything", help="print also what is fine")
+    add_workers(command)
 
 
-def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
+def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Judges the stored draws of each beta; returns the exit code of the worst."""
     stages.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
     if options.observations is not None:
-        return stack_command.judged(problem, folder, options, terminal).exit_code
+        return judged(problem, folder, options, terminal).exit_code
     betas = drawn_betas(problem, folder) if options.beta is None else sorted(set(options.beta))
-    # All are read before the first is checked: a missing one must not cost the runs of the others.
+    # All draws are read before the first is checked: a missing one must not cost the runs of the others.
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     stored = [stored_draws(problem, folder, beta) for beta in betas]
     for draws in stored:
-        stages.need_draws_of(problem, folder, draws, options.observation)
+        need_draws_of(problem, folder, draws, options.observation)
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
-    worst = 0
+    worst, reference = 0, None
     for draws in stored:
-        # The beta of the draws, not that of the file's name, which is rounded.
+        # The beta is that of the draws: in the file's name it is rounded.
         posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
         with plain_main():
             found = check(
@@ -69,15 +73,17 @@ def check_draws(options: argparse.Namespace, terminal: Terminal) -> int:
                 seed=stages.resimulation_seed(simulations),
                 held_out=held_out,
                 warnings=[
-                    *stages.stale(problem, folder, cost),
-                    *stages.outdated_draws(cost, draws),
-                    *stages.other_conditions(problem, draws, options.observation),
+                    *stale(problem, folder, cost),
+                    *outdated_draws(cost, draws),
+                    *other_conditions(problem, draws, options.observation),
                 ],
                 kind=problem.report.kind,
                 labels=problem.report.labels,
+                reference=reference,
                 workers=options.workers,
                 progress=not terminal.quiet,
             )
+        reference = found.evidence.reference
         _print(found, terminal, everything=options.everything)
         _store(found, folder, cost, terminal)
         worst = max(worst, found.exit_code)
@@ -92,13 +98,13 @@ def _held_out(
             problem.simulator,
             problem.prior,
             options.coverage,
-            # Not that of the training runs, nor that of the runs at the draws.
+            # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(simulations.seed + 2) % 2**32,
             conditions=problem.conditions,
             workers=options.workers,
             progress=not terminal.quiet,
         )
-    # Now, not after the runs at the draws.
+    # Too few are told now, and not after the runs at the draws.
     if (succeeded := int(found.ok.sum())) < LEAST_ROWS:
         reasons = found.summary().split("\n")[1]
         raise ValueError(

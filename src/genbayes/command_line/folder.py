@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
 import numpy as np
-import xarray as xr
 
 from ..costs.cost import Cost
 from ..costs.files import load
@@ -17,11 +15,11 @@ from ..distances import UserDistance
 from ..reports.markup import Section
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
-from ..simulations.running import qualified_name
+from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
 from .problem import Problem
 
-# In the order in which the analyses stand in a report.
+# The analyses that have a section, in the order in which they stand in a report.
 SECTIONS = ("check", "temperature", "sensitivity", "refinement")
 
 
@@ -134,16 +132,7 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
 def save_draws(draws: Draws, folder: Folder) -> None:
     """Stores draws under their inverse temperature; the check of earlier ones does not hold for them, and goes."""
     folder.section("check", draws.beta).unlink(missing_ok=True)
-    save_tree(draws.to_datatree(), folder.draws(draws.beta))
-
-
-def save_tree(tree: xr.DataTree, path: Path) -> None:
-    """Stores a tree, in the place of an earlier one."""
-    # Written beside and renamed: an interrupted write leaves the old draws whole.
-    part = path.with_name(path.name + ".part")
-    tree.to_zarr(part, mode="w", consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    part.rename(path)
+    draws.save(folder.draws(draws.beta))
 
 
 def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
@@ -159,8 +148,7 @@ def stored_draws(problem: Problem, folder: Folder, beta: float) -> Draws:
             f"there are no draws{_of(folder)} at beta {beta:g} in {folder.path} (there are: {found}). "
             f"{_sample_first(problem, folder, beta)}"
         )
-    with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
-        return Draws.from_datatree(tree)
+    return Draws.load(path)
 
 
 def drawn_betas(problem: Problem, folder: Folder) -> list[float]:
@@ -206,7 +194,7 @@ def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
 
 
 def _fingerprint(cost: Cost) -> str:
-    """Of the numbers that the cost is made of."""
+    """A fingerprint of the numbers that the cost is made of."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves((cost.form, cost.distance)):
         digest.update(np.ascontiguousarray(leaf).tobytes())

@@ -77,6 +77,14 @@ def read_observations(
     return values.reshape(m, *x_shape), known
 
 
+def as_output(x_o: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
+    """The observation with the axes of length 1 that tables of numbers do not show; its own shape where it has more."""
+    if np.squeeze(x_o).shape == tuple(size for size in x_shape if size != 1):
+        return x_o.reshape(x_shape)
+    # A vector is a column of trials, as many as there are.
+    return x_o[:, None] if x_o.ndim == 1 and len(x_shape) == 2 and x_shape[1] == 1 else x_o
+
+
 def _read_table(path: Path) -> np.ndarray:
     lines = [(i, line.strip()) for i, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1)]
     lines = [(i, line) for i, line in lines if line and not line.startswith("#")]

@@ -19,11 +19,12 @@ from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..priors.prior import Prior
+from ..sampling.sampler import samplers
+from ..simulations.simulators import AnySimulator, Simulator
 from .observations import read_observation
 from .toml_table import Table, suggestion
 from .user_code import load_object
 
-SamplerName = Literal["smc", "nuts"]
 _PRIORS: dict[str, type] = {
     name: cls
     for name, cls in vars(numpyro.distributions).items()
@@ -37,7 +38,7 @@ class SampleSettings:
 
     beta: tuple[float, ...] = ()
     n: int = 4000
-    sampler: SamplerName = "smc"
+    sampler: str = "smc"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Problem:
 
     name: str
     path: Path | None
-    simulator: Callable[..., Any]
+    simulator: AnySimulator
     prior: Prior
     distance: Distance
     x_o: np.ndarray | None = None
@@ -123,7 +124,7 @@ def read_problem(path: str | Path) -> Problem:
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
-        simulator=_callable(top, "simulator"),
+        simulator=_simulator(top, "simulator"),
         prior=_read_prior(top, "prior"),
         distance=distance,
         x_o=_read_observation(top.table("observation")) if "observation" in content else None,
@@ -136,6 +137,11 @@ def read_problem(path: str | Path) -> Problem:
         conditions=conditions,
         x_o_conditions=_read_x_o_conditions(top.table("observation"), conditions) if "observation" in content else {},
     )
+
+
+def _simulator(table: Table, key: str) -> AnySimulator:
+    value = _object(table, key)
+    return value if isinstance(value, Simulator) else _callable(table, key)
 
 
 def _callable(table: Table, key: str) -> Callable[..., Any]:
@@ -262,7 +268,7 @@ def _read_sample(table: Table) -> SampleSettings:
     n = table.get("n", int, 4000)
     if n < 1:
         raise table.error("n", f"must be at least 1, got {n}.")
-    return SampleSettings(beta, n, table.choice("sampler", get_args(SamplerName), "smc"))
+    return SampleSettings(beta, n, table.choice("sampler", tuple(samplers()), "smc"))
 
 
 def _read_report(table: Table) -> ReportSettings:

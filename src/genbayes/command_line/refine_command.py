@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,29 +10,40 @@ from ..costs.files import save
 from ..refinement.rounds import Refined, refine
 from ..reports.markup import composed, paragraph, table
 from ..runtime.processes import plain_main
-from ..sampling.posterior import GibbsPosterior
-from . import stages
-from .argument_types import count, named_number, natural, positive
-from .commands import NO_BETA, folder_of
+from .argument_types import Several, count, positive
 from .folder import Folder, command_line, save_section, stored_cost, stored_simulations
 from .observations import read_observation
-from .problem import read_problem
+from .problem import Problem, read_problem
+from .problem_options import (
+    add_condition,
+    add_seed,
+    add_workers,
+    conditions_of,
+    folder_of,
+    need_betas,
+    need_observation,
+    posterior_of,
+)
+from .registry import Commands, register
+from .staleness import stale
 from .terminal import Terminal
 
 
-def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes refine`."""
-    command = add("refine", run, "More simulations where the posterior is, and the cost fitted anew on all; resumable.")
+    text = "More simulations where the posterior is, and the cost fitted anew on all; resumable."
+    command = commands.add("refine", run, text)
     argument = command.add_argument
     argument("-n", "--simulations", type=count, default=2000, metavar="N", help="new ones, in all (default: 2000)")
     argument("--rounds", type=count, default=2, metavar="R", help="over which they are spread (default: 2)")
     argument("--beta", type=positive, metavar="B", help="the highest of interest (default: of [sample] or the draws)")
-    argument("--observation", type=Path, nargs="+", metavar="FILE", help="one or more instead of the problem's")
-    text = "known conditions of these observations, where the simulator takes them"
-    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
+    text = "one or more instead of the problem's"
+    argument("--observation", type=Path, nargs="+", action=Several, metavar="FILE", help=text)
+    add_condition(command, "known conditions of these observations, where the simulator takes them")
     argument("--batch-size", type=count, metavar="N", help="most runs at a time")
-    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
-    argument("--seed", type=natural, default=0)
+    add_workers(command)
+    add_seed(command)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
@@ -49,23 +59,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     folders = [replace(folder, observation=file.stem) for file in files] or [folder]
     drawn = {beta for one in (folder, *folders) for beta in one.betas()}
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
-    betas = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
-    if not betas:
-        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line("refine", problem)))
-    observations = [read_observation(file) for file in files] or [problem.x_o]
-    if observations[0] is None:
-        raise ValueError(
-            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
-        )
-    terminal.warn(stages.stale(problem, folder, cost))
-    conditions = {**problem.x_o_conditions, **dict(options.condition or ())}
-    posteriors = [
-        GibbsPosterior(
-            problem.prior, cost, stages.as_output(x_o, cost.x_shape), max(betas), conditions=conditions or None
-        )
-        for x_o in observations
-        if x_o is not None
-    ]
+    given = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
+    beta = max(need_betas(given, problem, "refine"))
+    observations = [read_observation(file) for file in files] or [need_observation(problem, problem.x_o)]
+    terminal.warn(stale(problem, folder, cost))
+    conditions = conditions_of(problem, options)
+    posteriors = [posterior_of(problem, cost, x_o, beta, conditions) for x_o in observations]
     with plain_main():
         refined = refine(
             posteriors,
@@ -85,9 +84,21 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     for one, file in zip(posteriors, files, strict=False):
         names.setdefault(one.x_o.tobytes(), str(file))
     _store(refined, list(names.values()), folder, folders, terminal)
+    _say_what_to_sample(problem, folders, files, beta, options, terminal)
+
+
+def _say_what_to_sample(
+    problem: Problem,
+    folders: list[Folder],
+    files: list[Path],
+    beta: float,
+    options: argparse.Namespace,
+    terminal: Terminal,
+) -> None:
+    """For each observation the command that samples it with the new cost."""
     known = " ".join(f"{name}={value:.10g}" for name, value in options.condition or ())
     for one, file in zip(folders, files or [None], strict=True):
-        again = " ".join(f"{beta:g}" for beta in sorted({*problem.sample.beta, *one.betas(), max(betas)}))
+        again = " ".join(f"{value:g}" for value in sorted({*problem.sample.beta, *one.betas(), beta}))
         other = "" if file is None else f" --observation {shlex.quote(str(file))}"
         other += f" --condition {known}" if known else ""
         terminal.say(f"sample again: {command_line('sample', problem)}{other} --beta {again}")

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +12,24 @@ from ..distances import AdditiveDistance, CappedError, HuberError, MeanAbsoluteE
 from ..plots import sensitivities
 from ..reports.markup import composed, paragraph, picture, table
 from ..runtime.processes import plain_main
-from ..sampling.posterior import GibbsPosterior
 from ..sensitivity_analysis.analysis import Sensitivity, sensitivity
 from ..sensitivity_analysis.wording import variant_rows
 from . import stages
-from .argument_types import count, named_number, natural, positive
-from .commands import NO_BETA, folder_of
+from .argument_types import Several, count, natural, positive
 from .folder import Folder, command_line, save_section, stored_cost
-from .observations import read_observation
 from .problem import Problem, read_problem
+from .problem_options import (
+    add_condition,
+    add_seed,
+    add_workers,
+    conditions_of,
+    folder_of,
+    need_betas,
+    observation_of,
+    posterior_of,
+)
+from .registry import Commands, register
+from .staleness import stale
 from .terminal import Terminal
 
 EXAMPLES = """\
@@ -33,25 +41,24 @@ The stored cost has to be marginal: [fit] method = "marginal".
 """
 
 
-def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes sensitivity`."""
     text = "How the posterior changes with the distance, and which outputs make the misfit."
-    command = add("sensitivity", run, text)
+    command = commands.add("sensitivity", run, text, epilog=EXAMPLES)
     argument = command.add_argument
     text = "inverse temperatures (default: [sample] beta)"
-    argument("--beta", type=positive, nargs="+", metavar="B", help=text)
+    argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help=text)
     text = "absolute, squared, huber:DELTA, capped:CAP or capped-squared:CAP, with the scale and weights of the problem"
-    argument("--distance", type=named_distance, nargs="+", metavar="D", help=f"{text} (default: a standard set)")
+    text += " (default: a standard set)"
+    argument("--distance", type=named_distance, nargs="+", action=Several, metavar="D", help=text)
     argument("-n", type=count, default=1000, metavar="DRAWS", help="of each variant (default: 1000)")
     text = "new runs at draws of each variant, instead of the network's predictions (default: 0)"
     argument("--resimulate", type=natural, default=0, metavar="N", help=text)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
-    text = "known conditions of that observation, where the simulator takes them"
-    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
-    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
-    argument("--seed", type=natural, default=0)
-    command.epilog = EXAMPLES
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_condition(command)
+    add_workers(command)
+    add_seed(command)
 
 
 def named_distance(text: str) -> tuple[str, str, float]:
@@ -88,25 +95,19 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """
     stages.need_plots()
     problem, folder = read_problem(options.problem), folder_of(options)
-    betas = tuple(sorted(set(options.beta or problem.sample.beta)))
-    if not betas:
-        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line("sensitivity", problem)))
+    betas = need_betas(options.beta or problem.sample.beta, problem, "sensitivity")
     cost = stored_cost(problem, folder)
     _need_marginal(problem, cost)
-    terminal.warn(stages.stale(problem, folder, cost))
-    x_o = problem.x_o if options.observation is None else read_observation(options.observation)
-    if x_o is None:
-        raise ValueError(f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv".')
+    terminal.warn(stale(problem, folder, cost))
+    x_o = observation_of(problem, options.observation, option=False)
     given = cost.distance
     assert isinstance(given, AdditiveDistance)
     distances = None
     if options.distance is not None:
         distances = {name: made_distance(kind, value, given) for name, kind, value in options.distance}
-    conditions = {**problem.x_o_conditions, **dict(options.condition or ())}
+    conditions = conditions_of(problem, options)
     for beta in betas:
-        posterior = GibbsPosterior(
-            problem.prior, cost, stages.as_output(x_o, cost.x_shape), beta, conditions=conditions or None
-        )
+        posterior = posterior_of(problem, cost, x_o, beta, conditions)
         with plain_main():
             found = sensitivity(
                 posterior,

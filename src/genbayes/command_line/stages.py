@@ -3,7 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,20 @@ import numpy as np
 from ..checks.predictive import PredictiveCheck, check_predictive
 from ..costs.cost import Cost
 from ..costs.files import save
-from ..costs.fitting import default_config, fit_cost
+from ..costs.fitting import fit_cost
 from ..reports.markup import Section
 from ..reports.page import report
 from ..runtime.processes import plain_main
 from ..sampling.draws import Draws
-from ..sampling.draws_origin import same_observation, shown
-from ..sampling.nuts import NUTS
 from ..sampling.posterior import GibbsPosterior
-from ..sampling.smc import SMC
+from ..sampling.sampler import samplers
+from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
-from ..simulations.running import qualified_name, simulate
-from .folder import Folder, command_line, save_draws
-from .observations import read_observation
+from ..simulations.running import simulate
+from .folder import Folder, save_draws
 from .problem import Problem
-
-SAMPLERS = {"smc": SMC, "nuts": NUTS}
+from .problem_options import need_observation, posterior_of
+from .staleness import fit_settings
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def run_simulations(
     n: int,
     *,
     seed: int,
-    workers: int = 1,
+    workers: Workers = 1,
     batch_size: int | None = None,
     retry_failed: bool = False,
     progress: bool = True,
@@ -85,36 +83,9 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
         embedding=problem.embedding,
         progress=progress,
     )
-    cost = replace(cost, settings={**cost.settings, **_fit_settings(problem)})
+    cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})
     save(cost, folder.cost)
     return cost
-
-
-def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
-    """What has changed since the cost was fitted, as warnings."""
-    settings, again = cost.settings, f"fit again: {command_line('fit', problem)}"
-    name = qualified_name(problem.simulator)
-    messages = []
-    if settings.get("prior") != problem.prior.describe():
-        messages.append(f"The cost was fitted on simulations of another prior: simulate with this one, then {again}")
-    if settings.get("conditions_prior", []) != _conditions_prior(problem):
-        messages.append(f"The cost was fitted under other conditions: simulate under these, then {again}")
-    if settings.get("simulator") != name:
-        messages.append(
-            f"The cost was fitted on simulations of {settings.get('simulator')}, the problem names {name}: simulate "
-            f"with it, then {again}"
-        )
-    done, stored = folder.stored()
-    # Like with like: rows of a refinement are no draws of the prior. Older files have the one number only.
-    fitted = settings.get("simulations_prior", settings.get("simulations", 0))
-    if fitted < stored and done == stored:
-        of_prior = " of the prior" if settings.get("rounds") else ""
-        messages.append(f"The cost was fitted on {fitted} simulations{of_prior}, and {stored} are stored now: {again}")
-    config = default_config(problem.distance, problem.method) if problem.fit is None else problem.fit
-    wanted = {**_fit_settings(problem), "config": asdict(config)}
-    if any(settings.get(key) != value for key, value in wanted.items()):
-        messages.append(f"The tables [distance] or [fit] have changed since the cost was fitted: {again}")
-    return messages
 
 
 def run_sampling(
@@ -136,14 +107,10 @@ def run_sampling(
     Raises:
         ValueError: there is no observation, or it does not fit the cost.
     """
-    x_o = problem.x_o if x_o is None else x_o
-    conditions = problem.x_o_conditions if conditions is None else conditions
-    if x_o is None:
-        raise ValueError(
-            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
-        )
-    posterior = GibbsPosterior(problem.prior, cost, as_output(x_o, cost.x_shape), beta, conditions=conditions)
-    draws = posterior.sample(n, seed=seed, sampler=SAMPLERS[sampler]())
+    x_o = need_observation(problem, problem.x_o if x_o is None else x_o)
+    conditions = dict(problem.x_o_conditions if conditions is None else conditions)
+    posterior = posterior_of(problem, cost, x_o, beta, conditions)
+    draws = posterior.sample(n, seed=seed, sampler=samplers()[sampler])
     save_draws(draws, folder)
     return draws
 
@@ -156,7 +123,7 @@ def run_report(
     simulations: Simulations,
     *,
     resimulate: int = 500,
-    workers: int = 1,
+    workers: Workers = 1,
     warnings: tuple[str, ...] = (),
     figures: Callable[[PredictiveCheck], Mapping[str, Any]] | None = None,
     extra_settings: Mapping[str, Any] | None = None,
@@ -207,72 +174,7 @@ def resimulation_seed(simulations: Simulations) -> int:
     return (simulations.seed + 1) % 2**32
 
 
-def outdated_draws(cost: Cost, draws: Draws) -> list[str]:
-    """A warning where the draws are those of another cost than the given one."""
-    theta, before = draws.flat[:20], draws.cost.reshape(-1)[:20]
-    if np.allclose(
-        np.asarray(cost(theta, draws.x_o, draws.conditions)),
-        before,
-        rtol=1e-3,
-        atol=1e-3 * float(np.abs(before).max()),
-    ):
-        return []
-    return ["The cost was fitted anew after these draws were made: sample again."]
-
-
-def need_draws_of(problem: Problem, folder: Folder, draws: Draws, observation: Path | None) -> None:
-    """Files bear the name of the observation's file only: what it holds now must be what the draws were made for.
-
-    Args:
-        problem: whose observation it is where no other is named.
-        folder: of the draws.
-        draws: that are stored.
-        observation: file of another observation than the problem's, or None.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the draws were made for another observation.
-    """
-    x_o = problem.x_o if observation is None else read_observation(observation)
-    if x_o is None or same_observation(np.squeeze(x_o), np.squeeze(draws.x_o)):
-        return
-    where, other = (problem.path, "") if observation is None else (observation, f" --observation {observation}")
-    raise ValueError(
-        f"the observation in {where} (shape {x_o.shape}, {shown(x_o)}) is not the one that the draws in "
-        f"{folder.draws(draws.beta)} were made for (shape {draws.x_o.shape}, {shown(draws.x_o)}). Undo the change, "
-        f"or sample again: {command_line('sample', problem)}{other} --beta {draws.beta:g}"
-    )
-
-
-def other_conditions(problem: Problem, draws: Draws, observation: Path | None) -> list[str]:
-    """A warning where the draws of the problem's observation were made under other conditions than it names now."""
-    known = {name: float(np.float32(value)) for name, value in problem.x_o_conditions.items()}
-    # Those of another observation were typed, and stand in no file.
-    if observation is not None or draws.conditions == known:
-        return []
-    return [
-        f"The draws were made under the conditions {draws.conditions}, the problem names {known}: if it is right, "
-        "sample again."
-    ]
-
-
-def as_output(x_o: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """The observation with the axes of length 1 that tables of numbers do not show; its own shape where it has more."""
-    if np.squeeze(x_o).shape == tuple(size for size in x_shape if size != 1):
-        return x_o.reshape(x_shape)
-    # A column of trials, as many as there are.
-    return x_o[:, None] if x_o.ndim == 1 and len(x_shape) == 2 and x_shape[1] == 1 else x_o
-
-
 def need_plots() -> None:
     """Raises ImportError early where a report could not be drawn after hours of work."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError("the report needs matplotlib: pip install 'genbayes[plots]'.")
-
-
-def _conditions_prior(problem: Problem) -> list[dict]:
-    return [] if problem.conditions is None else problem.conditions.describe()
-
-
-def _fit_settings(problem: Problem) -> dict[str, Any]:
-    return {"distance_settings": problem.distance_settings, "method": problem.method, "embedding": problem.embedding}

@@ -2,64 +2,60 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import textwrap
 from pathlib import Path
+from typing import Any
 
 from ..costs.cost import Cost
 from ..plots import temperatures
 from ..reports.markup import composed, paragraph, picture, table
 from ..runtime.processes import plain_main
 from ..simulations.rows import Simulations
-from ..simulations.running import simulate
-from ..temperature import NO_RESCUE, Choice, Ladder, bootstrap, calibrated, ladder, noise_floor
+from ..temperature import NO_RESCUE, Choice, Ladder, ladder
 from ..temperature.choice import wrapped
-from . import stages
-from .argument_types import count, named_number, natural, positive, probability
-from .commands import folder_of
+from ..temperature.rules import Question, Rule, rule_named, rules
+from . import argument_types, stages
+from .argument_types import Several, count, positive
 from .folder import Folder, save_section, stored_cost, stored_simulations
-from .observations import read_observation
+from .observations import as_output
 from .problem import Problem, read_problem
+from .problem_options import add_condition, add_seed, add_workers, conditions_of, folder_of, observation_of
+from .registry import Commands, register
+from .staleness import stale
 from .terminal import Terminal
 
-RULES = ("noise_floor", "calibrated", "bootstrap")
 EXAMPLES = """\
 examples:
   genbayes temperature predator.toml                     ladder and rules
   genbayes temperature predator.toml --rule noise_floor --resimulate 0
   genbayes temperature predator.toml --beta 1 3 10 30 --rule none
-noise_floor runs the simulator at draws (--resimulate 0: takes stored runs
-instead), calibrated at draws of the prior (--held-out 0: takes stored runs
-that the cost was not fitted on), bootstrap nowhere.
+what the rules do with the simulator:
 """
 HEADER = ("beta", "expected cost", "sd of cost", "log evidence", "effective parameters", "narrowest", "widest")
-CAPTIONS = {
-    "noise_floor": "noise_floor: beta is where the expected cost meets the replicate distance (bands: two errors).",
-    "calibrated": "calibrated: share of held-out parameters in credible sets, along beta and at the chosen one.",
-    "bootstrap": "bootstrap: best parameters of resampled trials, and the posterior at the chosen beta.",
-}
 
 
-def add_parser(add: Callable[[str, Callable, str], argparse.ArgumentParser]) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes temperature`."""
-    command = add("temperature", run, "Posteriors along a ladder of inverse temperatures, and rules that choose one.")
+    text = "Posteriors along a ladder of inverse temperatures, and rules that choose one."
+    command = commands.add("temperature", run, text, epilog=EXAMPLES)
     argument = command.add_argument
-    text = "noise_floor, calibrated, bootstrap or none (default: the first two, and bootstrap for sets of trials)"
-    argument("--rule", choices=(*RULES, "none"), nargs="+", metavar="R", help=text)
-    argument("--beta", type=positive, nargs="+", metavar="B", help="of the ladder (default: 24, found by a first run)")
+    names = [rule.name for rule in rules()]
+    default = ", ".join(f"{rule.name} {rule.when}".strip() for rule in rules())
+    text = f"{', '.join(names)} or none (default: {default})"
+    argument("--rule", choices=(*names, "none"), nargs="+", action=Several, metavar="R", help=text)
+    text = "of the ladder (default: 24, found by a first run)"
+    argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help=text)
     argument("-n", type=count, default=2000, metavar="DRAWS", help="at each beta (default: 2000)")
-    text = "draws to run the simulator at, twice each, for noise_floor (default: 200)"
-    argument("--resimulate", type=natural, default=200, metavar="N", help=text)
-    text = "new runs at draws of the prior for calibrated (default: 200)"
-    argument("--held-out", type=natural, default=200, metavar="N", help=text)
-    text = "of the credible sets of calibrated (default: 0.5 0.8 0.9)"
-    argument("--level", type=probability, nargs="+", default=(0.5, 0.8, 0.9), metavar="L", help=text)
+    for option in (option for rule in rules() for option in rule.options):
+        several: dict[str, Any] = {"nargs": "+", "action": Several} if option.several else {}
+        kind = getattr(argument_types, option.type) if isinstance(option.type, str) else option.type
+        argument(option.flag, type=kind, default=option.default, metavar=option.metavar, help=option.help, **several)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
-    text = "known conditions of that observation, where the simulator takes them"
-    argument("--condition", type=named_number, nargs="+", metavar="NAME=VALUE", help=text)
-    argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
-    argument("--seed", type=natural, default=0)
-    command.epilog = EXAMPLES
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    add_condition(command)
+    add_workers(command)
+    add_seed(command)
+    command.epilog = EXAMPLES + "\n".join(_needs(rule) for rule in rules())
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
@@ -76,14 +72,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     problem, folder = read_problem(options.problem), folder_of(options)
     cost = stored_cost(problem, folder)
     simulations = stored_simulations(problem, folder)
-    terminal.warn(stages.stale(problem, folder, cost))
-    x_o = problem.x_o if options.observation is None else read_observation(options.observation)
-    if x_o is None:
-        raise ValueError(
-            f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv", or use --observation.'
-        )
-    x_o = stages.as_output(x_o, cost.x_shape)
-    conditions = {**problem.x_o_conditions, **dict(options.condition or ())} or None
+    terminal.warn(stale(problem, folder, cost))
+    x_o = as_output(observation_of(problem, options.observation), cost.x_shape)
+    conditions = conditions_of(problem, options)
     betas = None if options.beta is None else sorted(set(options.beta))
     found = ladder(
         problem.prior,
@@ -97,18 +88,19 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     )
     terminal.say(f"\n{found.summary()}\n")
     terminal.warn(found.outcome.messages if terminal.quiet else ())
+    question = _question(found, problem, simulations, options, terminal)
     choices, failed = [], []
     for rule in _rules(options, cost):
         try:
             with plain_main():
-                chosen = _choose(rule, found, problem, simulations, options, terminal)
+                chosen = rule.answer(question)
         except ValueError as error:
             # A rule that does not apply leaves the others standing.
-            failed.append(f"{rule}: {' '.join(str(error).split())}")
+            failed.append(f"{rule.name}: {' '.join(str(error).split())}")
             continue
         choices.append(chosen)
         terminal.say(f"{_told(chosen)}\n")
-        terminal.warn([f"{rule}: {text}" for text in chosen.outcome.messages] if terminal.quiet else ())
+        terminal.warn([f"{rule.name}: {text}" for text in chosen.outcome.messages] if terminal.quiet else ())
     if choices:
         terminal.say(f"{wrapped(NO_RESCUE)}\n")
     terminal.warn(failed)
@@ -117,56 +109,32 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         raise ValueError(f"none of the rules could choose a beta; the ladder is stored in {folder.path}.")
 
 
-def _rules(options: argparse.Namespace, cost: Cost) -> tuple[str, ...]:
-    if options.rule is not None:
-        return tuple(rule for rule in RULES if rule in options.rule)
-    return RULES if cost.distance.reads_sets else RULES[:2]
+def _needs(rule: Rule) -> str:
+    """What a rule runs or takes, in lines of the help."""
+    text = f"{rule.name} {rule.needs}"
+    return textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _choose(
-    rule: str,
-    found: Ladder,
-    problem: Problem,
-    simulations: Simulations,
-    options: argparse.Namespace,
-    terminal: Terminal,
-) -> Choice:
-    shown, seed = not terminal.quiet, stages.resimulation_seed(simulations)
-    if rule == "noise_floor":
-        if not options.resimulate:
-            return noise_floor(found, simulations=simulations, seed=seed)
-        return noise_floor(
-            found,
-            simulator=problem.simulator,
-            n=options.resimulate,
-            seed=seed,
-            workers=options.workers,
-            progress=shown,
-        )
-    if rule == "calibrated":
-        held_out = simulations
-        if options.held_out:
-            held_out = simulate(
-                problem.simulator,
-                problem.prior,
-                options.held_out,
-                # Not that of the training runs, nor that of the runs at the draws.
-                seed=(seed + 1) % 2**32,
-                conditions=problem.conditions,
-                workers=options.workers,
-                progress=shown,
-            )
-        return calibrated(
-            problem.prior,
-            found.cost,
-            held_out,
-            levels=tuple(options.level),
-            rows=options.held_out or 200,
-            seed=options.seed,
-            progress=shown,
-        )
-    conditions = found.conditions or None
-    return bootstrap(problem.prior, found.cost, found.x_o, n=options.n, seed=options.seed, conditions=conditions)
+def _rules(options: argparse.Namespace, cost: Cost) -> list[Rule]:
+    """Those that were asked for, or all that apply."""
+    return [rule for rule in rules() if (rule.applies(cost) if options.rule is None else rule.name in options.rule)]
+
+
+def _question(
+    found: Ladder, problem: Problem, simulations: Simulations, options: argparse.Namespace, terminal: Terminal
+) -> Question:
+    return Question(
+        found,
+        simulator=problem.simulator,
+        simulations=simulations,
+        conditions_prior=problem.conditions,
+        n=options.n,
+        seed=options.seed,
+        run_seed=stages.resimulation_seed(simulations),
+        workers=options.workers,
+        progress=not terminal.quiet,
+        options=vars(options),
+    )
 
 
 def _told(chosen: Choice) -> str:
@@ -186,7 +154,7 @@ def _store(
     for chosen in choices:
         parts.append(paragraph(chosen.line() + ". " + " ".join(chosen.sentences()[:2])))
         parts += [paragraph(f"Warning: {text}") for text in chosen.outcome.messages]
-        parts.append(picture(CAPTIONS[chosen.rule], temperatures.choice(chosen)))
+        parts.append(picture(rule_named(chosen.rule).caption, temperatures.choice(chosen)))
     parts += [paragraph(f"Not chosen by {text}") for text in failed]
     parts += [paragraph(f"Warning: {text}") for text in found.outcome.messages]
     parts += [paragraph(NO_RESCUE), table(HEADER, found.rows())]

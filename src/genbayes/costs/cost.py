@@ -15,8 +15,12 @@ from ..distances import AdditiveDistance, Distance, UserDistance
 from ..distances.base import class_names
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .forms import CostForm, FunctionForm, MarginalForm
+
+# Known conditions: values by name, or an array (..., c) in the order of `Cost.condition_names`.
+Conditions = Mapping[str, ArrayLike] | ArrayLike | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +74,18 @@ class Cost:
         parameters = ", ".join(self.names)
         return f"Cost({kind} of {self.distance.name}, parameters {parameters}{conditions}, outputs {self.x_shape})"
 
+    def _repr_html_(self) -> str:
+        properties = {
+            "distance": repr(self.distance),
+            "units": self.distance.units,
+            "learned as": type(self.form).__name__,
+            "parameters": ", ".join(self.names),
+            "conditions": ", ".join(self.condition_names) or "none",
+            "output": str(self.x_shape),
+            "simulations": str(self.settings.get("simulations", "none")),
+        }
+        return html_properties("Cost", properties, self.outcome.messages)
+
     @property
     def dim(self) -> int:
         """Number of parameters."""
@@ -80,7 +96,7 @@ class Cost:
         """What went wrong in training."""
         return Outcome.joined(record.outcome for record in self.fit)
 
-    def __call__(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "..."]:
+    def __call__(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
 
         Args:
@@ -94,7 +110,7 @@ class Cost:
         """
         return self._batched(theta, x, conditions, members=False)
 
-    def members(self, theta: ArrayLike, x: ArrayLike, conditions: Any = None) -> Float[Array, "... members"]:
+    def members(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, conditions, members=True)
 
@@ -129,7 +145,7 @@ class Cost:
             )
         spread = self.form.spread
         known = distance.with_spread(np.asarray(spread))
-        # What a problem file said of the distance holds no more.
+        # The stored text of a problem file describes the old distance.
         settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
         form = MarginalForm.of(self.form.distribution, spread, known)
         return replace(self, form=form, distance=known, settings=settings)
@@ -157,7 +173,7 @@ class Cost:
             )
         return jnp.asarray(values, jnp.float32)
 
-    def check_conditions(self, conditions: Any) -> Float[Array, "... c"]:
+    def check_conditions(self, conditions: Conditions) -> Float[Array, "... c"]:
         """Conditions as an array, from a mapping of names to values or from an array (..., c).
 
         Raises:
@@ -175,15 +191,16 @@ class Cost:
         if isinstance(conditions, Mapping):
             if set(conditions) != set(names):
                 raise ValueError(f"conditions has the names {sorted(conditions)}, but the cost takes {expected}.")
-            conditions = [conditions[name] for name in names]
-        values = jnp.asarray(conditions, jnp.float32)
+            values = jnp.asarray([conditions[name] for name in names], jnp.float32)
+        else:
+            values = jnp.asarray(conditions, jnp.float32)
         if values.ndim == 0 or values.shape[-1] != len(names):
             raise ValueError(
                 f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
             )
         return values
 
-    def _batched(self, theta: Any, x: Any, conditions: Any, *, members: bool) -> Array:
+    def _batched(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions, *, members: bool) -> Array:
         theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
@@ -196,14 +213,14 @@ class Cost:
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
         parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
         inputs = jnp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
-        # One observation for all parameters is embedded once.
+        # An observation that all parameters share is embedded once.
         one_observation = all(length == 1 for length in batch_x)
         x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
         values = _values(self.form, inputs, x, one_observation, members)
         return values.reshape(*batch, *values.shape[1:])
 
 
-# Not `compiled`: its compiler settings are refused inside a jit of the user's.
+# This is plain `filter_jit`, because the compiler settings of `compiled` are refused inside a jit of the user's.
 @eqx.filter_jit
 def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool) -> Array:
     function = form.member_values if members else form.value

@@ -21,6 +21,7 @@ from ..distances.additive import Growth
 from ..distances.base import Distance, distance_classes
 from ..learning import distributions, embeddings, layers, polynomial, ridge
 from ..learning.training import FitRecord
+from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
 from . import forms
 from .cost import Cost
@@ -86,10 +87,8 @@ def save(cost: Cost, path: str | Path) -> Path:
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and renamed: an interrupted write leaves the old file whole.
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(tensors_to_bytes(tensors, header))
-    part.replace(path)
+    with replaced_file(path) as beside:
+        beside.write_bytes(tensors_to_bytes(tensors, header))
     return path
 
 
@@ -190,7 +189,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
         )
     renamed = _RENAMED_FIELDS.get(class_name, {})
     fields: dict[str, Any] = {str(renamed.get(name, name)): value for name, value in node["fields"].items()}
-    # As JAX itself rebuilds a module: fields are set, no constructor runs.
+    # JAX itself rebuilds a module in this way: fields are set, no constructor runs.
     expected = set(known[class_name].__dataclass_fields__)
     if expected != set(fields):
         raise ValueError(

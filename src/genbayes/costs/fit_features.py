@@ -56,7 +56,7 @@ def fit_features(
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum((predicted - features) ** 2, axis=1)
-    # One smooth function of few parameters: a small network learns it, at a fraction of the cost of every draw.
+    # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less by it.
     small = replace(config, width=max(8, config.width // 2), depth=1)
     spread, spread_record = fit_mean(
         theta,
@@ -80,7 +80,7 @@ def fit_features(
 def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]) -> tuple[Array, Array]:
     """Features of each output, and the rest of its self term (as in `HilbertForm.embed`)."""
 
-    # One after the other in blocks: the kernel matrices of all rows at once could fill the memory.
+    # Outputs go through one block after the other: the kernel matrices of all rows at once could fill the memory.
     def of_output(output: Float[Array, "*x_shape"]) -> tuple[Array, Array]:
         features = distance.features(output)
         return features, distance.self_term(output) - jnp.sum(features**2)

@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import Distance
+from ..distances.batched import distance_matrix
 from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser, stack
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import compiled
-from .forms import NetworkForm, distance_matrix
+from .forms import NetworkForm
 
 # Distance, in units of the mean distance, below which errors count as absolute and no longer as relative.
 _FLOOR = 1e-3

@@ -181,7 +181,7 @@ class _Training:
         x = np.asarray(simulations.x[rows], np.float32)
         origin = simulations.origin[rows]
         folds = Folds.of_rounds(origin[:: noise.size], config, seed)
-        # Of draws of the prior alone: refinement must not change what a unit of the distance, and so of beta, means.
+        # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.
         used = noise.rows(np.unique(folds.train))
         return cls(rows, theta, x, noise, folds, x[used[origin[used] == origin.min()]])
 

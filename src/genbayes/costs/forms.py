@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from ..distances import AdditiveDistance, Distance, HilbertDistance
+from ..distances import AdditiveDistance, HilbertDistance
 from ..distances.additive import Growth
 from ..distances.base import require_fitted
 from ..learning.distributions import Kinks, LogisticMixture
@@ -101,7 +101,7 @@ class MarginalForm(CostForm):
     def of(
         cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
     ) -> "MarginalForm":
-        """With a fitted distance."""
+        """The form of a fitted distance."""
         return cls(distribution, spread, require_fitted(distance.scale, spread), distance.weights, distance.growth)
 
     def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
@@ -129,11 +129,11 @@ class MarginalForm(CostForm):
         def of_member(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
             values = mixture.expectation(
                 theta,
-                # Scaled first: the difference of large numbers would lose what is small.
+                # Both are scaled before they are subtracted: the difference of large numbers would lose what is small.
                 lambda x: embedded.growth(x / embedded.scale[:, None] - (embedded.y / embedded.scale)[:, None]),
                 kinks,
             )
-            # What is not negative has no negative mean, whatever an approximation says.
+            # The mean of a discrepancy is not negative, whatever an approximation says.
             return jnp.maximum(values, 0.0)
 
         return eqx.filter_vmap(of_member)(self.distribution, embedded.kinks)
@@ -192,10 +192,3 @@ def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Flo
         return merged.linked(ridge)
     networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
     return merged.linked(ridge + jnp.mean(networks, axis=0))
-
-
-def distance_matrix(
-    distance: Distance, x: Float[Array, "n *x_shape"], targets: Float[Array, "m *x_shape"]
-) -> Float[Array, "n m"]:
-    """The distances of all pairs."""
-    return jax.vmap(lambda one: jax.vmap(lambda target: distance(one, target))(targets))(x)

@@ -80,7 +80,7 @@ class AdditiveDistance(Distance):
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
         scale = require_fitted(self.scale, x)
-        # Scaled first: outputs in units of 1e-12 have differences whose squares vanish in float32.
+        # Scales come before the difference: outputs in units of 1e-12 have differences whose squares vanish in float32.
         return jnp.mean(self.weights * self.growth(x / scale - x_target / scale))
 
     def fitted(self: T, x: np.ndarray) -> T:
@@ -108,7 +108,7 @@ class AdditiveDistance(Distance):
 
 def spread_of(x: np.ndarray) -> np.ndarray:
     """Standard deviation of every coordinate over outputs x (n, *x_shape); 0 where it does not vary."""
-    # Not std == 0: rounding gives a constant coordinate of 0.1 a standard deviation of 1e-17.
+    # std == 0 is no test of it: rounding gives a constant coordinate of 0.1 a standard deviation of 1e-17.
     varies = x.max(axis=0) > x.min(axis=0)
     return np.asarray(np.where(varies, x.astype(np.float64).std(axis=0), 0.0), np.float32)
 

@@ -8,13 +8,16 @@ of x give its expectation. Any other distance is learned by the general network.
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 
 T = TypeVar("T", bound=eqx.Module)
@@ -79,6 +82,18 @@ class Distance(eqx.Module):
     def outcome(self) -> Outcome:
         """What is wrong with the distance as it was fitted to the simulations, and the remedy."""
         return Outcome()
+
+    def __repr__(self) -> str:
+        """The class with its arguments, as they are now: a scale that was taken from simulations in numbers."""
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._settings().items())})"
+
+    def _repr_html_(self) -> str:
+        return html_properties(type(self).__name__, {**self._settings(), "units": str(self.units)})
+
+    def _settings(self) -> dict[str, str]:
+        """The arguments of the class that it keeps under their names, as short texts."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: short_text(getattr(self, name)) for name in names if hasattr(self, name)}
 
     def fitted(self, x: np.ndarray) -> "Distance":
         """The same distance with what it takes from the simulations filled in, from training outputs `x` (n, ...)."""
@@ -148,6 +163,24 @@ class UserDistance(Distance):
                 f"shape {x.shape} it returned shape {value.shape}; reduce it, for example by jnp.mean."
             )
         return value.astype(jnp.float32)
+
+
+def short_text(value: Any) -> str:
+    """An argument of a distance for a reader: numbers as they are where they are few, else their shape and range."""
+    if value is None:
+        return "from the simulations"
+    if isinstance(value, Tracer):
+        return "traced"
+    if callable(value):
+        return getattr(value, "__qualname__", type(value).__name__)
+    if not isinstance(value, np.ndarray | jax.Array):
+        return repr(value)
+    values = np.asarray(value)
+    if values.size and np.all(values == values.flat[0]):
+        return f"{values.flat[0]:.4g}"
+    if values.size <= 4:
+        return f"[{', '.join(f'{item:.4g}' for item in values.reshape(-1))}]"
+    return f"{values.shape} numbers from {values.min():.4g} to {values.max():.4g}"
 
 
 def distance_classes() -> dict[str, type[Distance]]:

@@ -35,7 +35,7 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
@@ -64,6 +64,14 @@ class Mahalanobis(HilbertDistance):
             raise ValueError(f"covariance must be a (D, D) array or 'prior_predictive', got {covariance!r}.")
         self.name = "mahalanobis"
         self.units = "1 (squared standard deviations, summed over coordinates)"
+
+    @property
+    def covariance(self) -> Float[Array, "d d"] | None:
+        """C; None where it has yet to be taken from the simulations."""
+        if self.whitening is None:
+            return None
+        factor = jnp.linalg.inv(self.whitening)
+        return factor @ factor.T
 
     def fitted(self, x: np.ndarray) -> "Mahalanobis":
         """Fills in the prior-predictive covariance."""
@@ -112,7 +120,7 @@ class MeanAbsoluteError(AdditiveDistance):
 
     @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (multiples of the scale)" if self._scaled else "data units"
 
 
@@ -140,8 +148,13 @@ class HuberError(AdditiveDistance):
         self.name = "huber_error"
 
     @property
+    def delta(self) -> Array:
+        """Where the square ends."""
+        return self.growth.knee
+
+    @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
 
 
@@ -171,8 +184,18 @@ class CappedError(AdditiveDistance):
         self.name = "capped_error" if power == 1 else "capped_squared_error"
 
     @property
+    def cap(self) -> Array:
+        """The largest residual that counts."""
+        return self.growth.cap
+
+    @property
+    def power(self) -> int:
+        """1 for the absolute, 2 for the squared error."""
+        return 2 if self.name == "capped_squared_error" else 1
+
+    @property
     def units(self) -> str:
-        """Of the distance."""
+        """Units of the distance."""
         squared = self.name == "capped_squared_error"
         if self._scaled:
             return "1 (squared multiples of the scale)" if squared else "1 (multiples of the scale)"
@@ -185,7 +208,7 @@ def _whitening(covariance: np.ndarray) -> Array:
         f"covariance of shape {covariance.shape} must be a symmetric positive definite (D, D) matrix; for coordinates "
         "that do not vary or repeat each other use MeanSquaredError with a scale."
     )
-    # Checked here, for numpy's Cholesky factor reads one triangle only.
+    # Symmetry is checked here, because numpy's Cholesky factor reads one triangle only.
     if covariance.shape != covariance.shape[::-1] or covariance.ndim != 2 or not np.allclose(covariance, covariance.T):
         raise problem
     try:

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt32
 
-# Minimax polynomials of least relative error (found by linear programming on 4,000 Chebyshev nodes): of exp(g), |g| <
+# Minimax polynomials of least relative error, found by linear programming on 4,000 Chebyshev nodes: of exp(g), |g| <
 # log(2) / 2, beyond 1 + g (error 1.0e-7); of log(1 + f), 1/sqrt 2 < 1 + f < sqrt 2 (1.1e-6); of sin(pi q), |q| < 1/2
 # (9.4e-7).
 _EXP = (0.499992315, 0.1666711465, 0.04189015679, 0.008312520155)
 _LOG = (1.000000975, -0.5000111306, 0.3331451037, -0.2490973529, 0.2049629082, -0.1866793834, 0.1189637061)
 _SIN_PI = (3.141589703, -5.167367812, 2.543604958, -0.5583960526)
-# Added to a number below 2^22 it leaves the nearest whole number in the lowest bits.
+# This number, added to one below 2^22, leaves the nearest whole number in the lowest bits.
 _ROUND = np.float32(1.5 * 2**23)
 
 
@@ -67,7 +67,7 @@ def standard_normal(words: UInt32[Array, "2 *rows"], counter: UInt32[Array, "...
         counter: broadcasts with the further axes of `words`.
     """
     first, second = threefry(words[0], words[1], counter)
-    # In (0, 1]: a half is added so that the logarithm is finite.
+    # The number lies in (0, 1]: a half is added so that the logarithm is finite.
     uniform = first.astype(jnp.float32) * np.float32(2.0**-32) + np.float32(2.0**-33)
     quarter_turns = jax.lax.bitcast_convert_type(second, jnp.int32).astype(jnp.float32) * np.float32(2.0**-32)
     square = quarter_turns * quarter_turns

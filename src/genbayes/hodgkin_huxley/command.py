@@ -5,9 +5,11 @@ from pathlib import Path
 
 from .. import hodgkin_huxley as hh
 from ..command_line import stages
-from ..command_line.argument_types import count, natural, path, positive
+from ..command_line.argument_types import Several, count, natural, path, positive
 from ..command_line.folder import Folder, stored_cost
 from ..command_line.problem import Problem, ReportSettings
+from ..command_line.registry import Commands, register
+from ..command_line.staleness import stale
 from ..command_line.terminal import Terminal
 from ..costs.cost import Cost
 from ..runtime.progress import progress_bar
@@ -32,13 +34,16 @@ examples:
 """
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
+@register
+def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes hodgkin-huxley`."""
+    text = "Infer a Hodgkin-Huxley model from each intracellular recording of a folder, with one fit for all."
+    command = commands.add("hodgkin-huxley", run, text, problem=False, kept=kept, epilog=EXAMPLES)
     add = command.add_argument
     add("--recordings", type=Path, required=True, metavar="DIR", help="folder of .npz and .nwb files, or one file")
     add("--simulations", type=count, default=10_000, dest="n_simulations", metavar="N", help="default: 10000")
     text = "inverse temperatures (default: 25 50 100)"
-    add("--beta", type=positive, nargs="+", default=[25.0, 50.0, 100.0], metavar="B", help=text)
+    add("--beta", type=positive, nargs="+", action=Several, default=[25.0, 50.0, 100.0], metavar="B", help=text)
     text = "simulate and infer each recording under its own amplitude and initial voltage"
     add("--own-conditions", action="store_true", help=text)
     text = f"recording whose current is simulated (part of its name; default: {PUBLISHED_CELL}, else the first)"
@@ -48,12 +53,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add("--seed", type=natural, default=0)
     text = "folder (default: hodgkin-huxley, or hodgkin-huxley-own-conditions)"
     add("--out", type=path, metavar="DIR", help=text)
-    command.epilog = EXAMPLES
-    command.formatter_class = argparse.RawDescriptionHelpFormatter
-    command.set_defaults(kept=kept, function=hodgkin_huxley)
 
 
-def hodgkin_huxley(options: argparse.Namespace, terminal: Terminal) -> None:
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Simulates and fits once, then samples, re-simulates and reports for each recording and beta.
 
     Raises:
@@ -76,16 +78,16 @@ def hodgkin_huxley(options: argparse.Namespace, terminal: Terminal) -> None:
     )
     simulations = _simulations(problem, folder, options, terminal)
     cost = _cost(problem, folder, simulations, options, terminal)
-    run = Run(problem, stimulus, given.name, folder, simulations, cost, options)
+    shared = Run(problem, stimulus, given.name, folder, simulations, cost, options)
     betas = sorted(set(options.beta))
     with progress_bar("posteriors", len(observed) * len(betas), not terminal.quiet) as advance:
         for recording, x_o in observed:
             for beta in betas:
-                infer(run, recording, x_o, beta, found)
-                _write(run, found)
+                infer(shared, recording, x_o, beta, found)
+                _write(shared, found)
                 advance(note=f"{recording.name}, beta {beta:g}")
     terminal.warn(found.failures[told:])
-    _print(run, found, len(observed) * len(betas), terminal)
+    _print(shared, found, len(observed) * len(betas), terminal)
 
 
 def kept(options: argparse.Namespace) -> str:
@@ -134,7 +136,7 @@ def _cost(
 ) -> Cost:
     """The stored cost where it is the one that would be fitted."""
     cost = _stored(problem, folder)
-    if cost is not None and not stages.stale(problem, folder, cost):
+    if cost is not None and not stale(problem, folder, cost):
         expected = {
             "seed": options.seed,
             "simulations": len(simulations),

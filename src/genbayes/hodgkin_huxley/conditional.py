@@ -42,7 +42,7 @@ class ConditionalHodgkinHuxley:
         >>> simulations = genbayes.simulate(simulator, prior(), 10_000, seed=0, conditions=conditions_prior())
     """
 
-    # As in `HodgkinHuxley`.
+    # Stores remember their simulator by the name that it had then, as in `HodgkinHuxley`.
     name_in_stores = "genbayes.tasks.hodgkin_huxley.conditional:ConditionalHodgkinHuxley"
 
     def __init__(self, stimulus: Stimulus) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 
 from .. import hodgkin_huxley as hh
 from ..command_line.folder import Folder
+from ..runtime.files import replaced_file
 
-# Its stimulus served all recordings in the published work.
+# The cell whose stimulus served all recordings in the published work.
 PUBLISHED_CELL = "518290966"
-# ms; onset and end of stimuli that count as the same: one sample of rounding, and no more than a spike lasts.
+# Onsets and ends of stimuli that differ by less than this (ms) count as the same: more than one sample of rounding,
+# and no more than a spike lasts.
 SAME_TIME = 1.0
 # What a file or an observation may cause, as opposed to a mistake in the program.
 FAILURES = (ValueError, OSError, RuntimeError, ImportError)
@@ -99,9 +101,8 @@ def claim(folder: Folder, stimulus: hh.Stimulus) -> None:
             )
         return
     folder.path.mkdir(parents=True, exist_ok=True)
-    part = file.with_name("stimulus.part.npz")
-    np.savez_compressed(part, **values)
-    part.replace(file)
+    with replaced_file(file) as beside, beside.open("wb") as stream:
+        np.savez_compressed(stream, **values)
 
 
 def explained(name: str, error: BaseException) -> str:

@@ -5,7 +5,7 @@ The model of Pospischil et al. 2008 as Goncalves et al. 2020 (section "Hodgkin-H
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ..priors.prior import Prior
 from .arithmetic import clip, exp, one_minus_exp
+from .recording import Recording
 
 E_NA = 53.0
 E_K = -107.0
@@ -76,7 +77,7 @@ class Stimulus:
             raise ValueError(f"`initial_voltage` must be a finite number of mV, got {self.initial_voltage!r}.")
 
     @classmethod
-    def of(cls, recording: Any) -> "Stimulus":
+    def of(cls, recording: Recording) -> "Stimulus":
         """The stimulus of a recording (`current_density`, `dt`, `stimulus_on`, `stimulus_off`, `initial_voltage`)."""
         return cls(
             np.asarray(recording.current_density),

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-# ms; of every recording.
+# Time step of every recording (ms).
 DT = 0.02
-# Of the largest current: what counts as current. Stored commands are clean, apart from rounding.
+# Share of the largest current from which a value counts as current: stored commands are clean, apart from rounding.
 _SOME_CURRENT = 1e-3
-# ms; a step that lasts as long is offered in the list of sweeps.
+# A step of this duration (ms) or longer is offered in the list of sweeps.
 _LONG = 500.0
 # Numbers below are in volts and amperes already: a neuron's voltage in mV passes 1, an injected current in pA 1e-6.
 _MOST_VOLTS, _MOST_AMPERES = 1.0, 1e-6
@@ -291,7 +291,7 @@ def _window(sweep: _Sweep, before: float, duration: float) -> SweepData:
         1e3 * voltage[start:stop:every],
         1e6 * current[start:stop:every],
         round((step.first - start) * ms, 6),
-        # The last sample with current, in the file's own sampling, as the published recordings have it.
+        # The end is the last sample with current, in the file's own sampling, as in the published recordings.
         round((step.last - 1 - start) * ms, 6),
     )
 

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from ..plots.style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 from ..runtime.formatting import plain
+from .model import Stimulus
+from .recording import Recording
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Of the stimulus: what the zoom shows before its onset, and after.
+# Shares of the stimulus that the zoom shows before its onset, and after.
 BEFORE, AFTER = 0.02, 0.2
 
 
-def traces(recording: Any, simulated: Any, stimulus: Any, labels: Sequence[str]) -> matplotlib.figure.Figure:
+def traces(
+    recording: Recording, simulated: ArrayLike, stimulus: Stimulus, labels: Sequence[str]
+) -> matplotlib.figure.Figure:
     """Shows a recording on top, simulated traces below on the same axes, and the currents at the bottom.
 
     The column on the right is a zoom on the beginning of the stimulus, with the recording in grey behind each trace.
@@ -52,7 +57,7 @@ def traces(recording: Any, simulated: Any, stimulus: Any, labels: Sequence[str])
     on, length = recording.stimulus_on, recording.stimulus_off - recording.stimulus_on
     zoom = (on - BEFORE * length, on + AFTER * length)
     for column, limits in enumerate(((0.0, max(recorded[0][-1], times[-1])), zoom)):
-        # Half a window more: what lies far outside would only be drawn to be cut off.
+        # The lines end half a window beyond: what lies far outside would only be drawn to be cut off.
         shown = slice(*(int(max(0.0, t) / recording.dt) for t in (limits[0] - length / 2, limits[1] + length / 2)))
         for row, ax in enumerate(axes[:-1, column]):
             if row == 0 or column == 1:

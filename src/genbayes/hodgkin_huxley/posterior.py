@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from .. import hodgkin_huxley as hh
@@ -16,11 +15,13 @@ from ..command_line.folder import Folder
 from ..command_line.problem import Problem
 from ..command_line.stages import Reported
 from ..costs.cost import Cost
+from ..distances.batched import distances_to
+from ..runtime.statistics import mean_and_error
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from . import plot
 from .inputs import FAILURES, explained
-from .results import Row, mean_and_error
+from .results import Row
 
 CAPTION = (
     "The recording (black) and the closest, the median and the farthest of the {n} runs at posterior draws. Only the "
@@ -56,7 +57,7 @@ def infer(run: Run, recording: hh.Recording, x_o: np.ndarray, beta: float, found
     """Samples, runs the simulator at draws and reports; what goes wrong is noted, for the others to go on."""
     name, options = recording.name, run.options
     own = hh.conditions_of(recording) if options.own_conditions else None
-    simulator = run.problem.simulator
+    simulator: Any = run.problem.simulator
     stimulus = run.stimulus if own is None else simulator.stimulus_for(**own)
     folder = Folder(run.folder.path, name)
     picture = run.folder.path / "figures" / f"{name}-beta-{beta:.10g}.png"
@@ -109,9 +110,10 @@ def _traces(
     rows = order[sorted(words)]
     seed = stages.resimulation_seed(run.simulations)
     voltages = np.asarray(hh.traces(check.theta[rows], stimulus, seed=seed, rows=rows))
-    # Of the traces as drawn: after failed runs, which the check leaves out, the noise is not that of the check.
+    # The distances are those of the traces as drawn: after failed runs, which the check leaves out, their noise is not
+    # that of the check.
     drawn = hh.summary_statistics(voltages, dt=stimulus.dt, on=stimulus.on, off=stimulus.off).astype(np.float32)
-    distances = [float(run.problem.distance(jnp.asarray(x), jnp.asarray(x_o))) for x in drawn]
+    distances = np.asarray(distances_to(run.problem.distance, drawn, x_o))
     labels = [
         f"re-simulated, {words[place]} of {len(order)}: distance {distance:.3f}"
         for place, distance in zip(sorted(words), distances, strict=True)

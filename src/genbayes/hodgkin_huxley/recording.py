@@ -17,11 +17,13 @@ from jaxtyping import Float
 from .nwb import DT, read_sweep
 
 JUNCTION_POTENTIAL = -14.0
-# ms: of published work on these recordings (Goncalves et al. 2020), whose steps last one second.
+# Time before the onset, and duration (ms), in published work on these recordings (Goncalves et al. 2020), whose steps
+# last one second.
 BEFORE, DURATION = 205.0, 1450.0
 _KEYS = ("voltage_mV", "current_uA", "dt_ms", "stimulus_on_ms", "stimulus_off_ms", "soma_area_cm2")
 _SIDE_KEYS = ("sweep", "soma_area", "junction_potential")
-# What a wrong unit leaves: 1 pA to 10 nA in uA; spheres with radii of 2 and 126 um in cm^2.
+# Values outside these ranges are in a wrong unit: currents of 1 pA to 10 nA (in uA), surfaces of spheres with radii
+# of 2 to 126 um (in cm^2).
 _CURRENTS = (1e-6, 1e-2)
 _AREAS = (5e-7, 2e-3)
 _MOST_MILLIVOLTS = 200.0

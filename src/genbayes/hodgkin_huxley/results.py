@@ -1,7 +1,6 @@
 """What `genbayes hodgkin-huxley` found: one row per recording and inverse temperature, as CSV and as tables."""
 
 import csv
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..benchmark.tables import Table
+from ..runtime.files import replaced_file
+from ..runtime.statistics import mean_and_error
 
 UNITS = "mean over seven statistics, in prior-predictive standard deviations"
 QUANTITIES = {
@@ -75,23 +76,14 @@ class Row:
     seconds_report: float
 
 
-def mean_and_error(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean and its standard error, NaN for the error of a single value."""
-    numbers = np.asarray(values, np.float64)
-    error = numbers.std(ddof=1) / np.sqrt(len(numbers)) if len(numbers) > 1 else np.nan
-    return float(numbers.mean()), float(error)
-
-
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes results.csv; beside and renamed, so that an interrupted write leaves the old file whole."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    """Writes results.csv; an interrupted write leaves the old file whole."""
+    with replaced_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)])
         writer.writeheader()
         for row in rows:
             values = asdict(row)
             writer.writerow({key: f"{v:.7g}" if isinstance(v, float) else v for key, v in values.items()})
-    os.replace(part, path)
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:

@@ -142,10 +142,10 @@ def statistics(
             return _Running(new, spikes, block)
 
         running, totals = carry
-        # One compiled body for blocks of every length.
+        # Blocks of every length share one compiled body.
         running = jax.lax.fori_loop(0, length, one_step, running)
         inside = jnp.arange(BLOCK) < length
-        # The last branch: samples of no window.
+        # The last branch is for samples of no window.
         branches = [partial(_added, name) for name in _Totals._fields] + [lambda totals, block, inside: totals]
         return (running, jax.lax.switch(window, branches, totals, running.block, inside)), None
 

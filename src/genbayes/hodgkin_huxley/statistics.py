@@ -31,7 +31,7 @@ class Windows(NamedTuple):
     @classmethod
     def of(cls, dt: float, on: float, off: float) -> "Windows":
         """Rest is t < on and the stimulus on < t < off, with t = 0, dt, 2 dt, ..."""
-        # In samples; a time that is a whole number of them but for rounding counts as whole.
+        # Times are counted in samples; a time that is a whole number of them but for rounding counts as whole.
         onset, end = (round(t / dt, 6) for t in (on, off))
         rest = int(np.ceil(onset))
         return cls((0, rest), (int(round(0.9 * onset, 6)), rest), (int(np.floor(onset)) + 1, int(np.ceil(end))))
@@ -158,7 +158,7 @@ class Moments(NamedTuple):
 
     def skewness(self) -> Float[Array, "..."]:
         """Third central moment over the third power of the standard deviation."""
-        # Normalised by ratios of sums: powers of a small variance would leave the range of float32.
+        # Moments are normalised by ratios of sums: powers of a small variance would leave the range of float32.
         return self.m3 / self.m2 * jnp.sqrt(self.count / self.m2)
 
     def kurtosis(self) -> Float[Array, "..."]:

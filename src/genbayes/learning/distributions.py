@@ -76,7 +76,7 @@ class TailTransform(eqx.Module):
         std = values.std(axis=0)
         std = np.where(values.max(axis=0) > values.min(axis=0), std, 1.0)
         kurtosis = np.mean(((values - values.mean(axis=0)) / std) ** 4, axis=0)
-        # Where half of all runs give one value the quartiles meet.
+        # The quartiles meet where half of all runs give one value.
         unit = np.where(kurtosis > _HEAVY, np.maximum((upper - lower) / 2, 0.02 * std), std)
         # Within a thousand standard deviations of the width asinh is straight.
         width = np.where(kurtosis > _HEAVY, unit, 1000 * unit)

@@ -36,7 +36,7 @@ class Standardiser(eqx.Module):
             for j in np.flatnonzero(rows.min(0) > 0):
                 logarithmic[j] = abs(_skewness(np.log(rows[:, j]))) < abs(_skewness(rows[:, j])) - 0.5
         values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
-        # Not std > 0: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
+        # std > 0 is no test of it: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
         std = np.where(values.max(0) > values.min(0), values.std(0), 1.0)
         return cls(*(_f32(a) for a in (values.mean(0), std, logarithmic)))
 

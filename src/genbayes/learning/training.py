@@ -17,6 +17,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
+from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
@@ -61,17 +63,11 @@ class FitConfig:
     def __post_init__(self) -> None:
         counts = ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")
         for name in counts:
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f"FitConfig: {name} must be a whole number of at least 1, got {getattr(self, name)!r}."
-                )
+            checked_count(f"FitConfig: {name}", getattr(self, name))
         for name in ("learning_rate", "noise_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
-        if not isinstance(self.noise_targets, int) or self.noise_targets < 0:
-            raise ValueError(
-                f"FitConfig: noise_targets must be a whole number of at least 0, got {self.noise_targets!r}."
-            )
+        checked_count("FitConfig: noise_targets", self.noise_targets, least=0)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "
@@ -79,7 +75,7 @@ class FitConfig:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FitRecord:
     """What happened while one network (an ensemble of `k` members) was fitted.
 
@@ -100,6 +96,24 @@ class FitRecord:
     best_epoch: np.ndarray
     seconds: dict[str, float]
     outcome: Outcome
+
+    def __repr__(self) -> str:
+        first, best = (values.mean() for values in (self.validation_loss[:, 0], self._best_loss))
+        return f"FitRecord({self.name}: {self.loss_name} {first:.4g} before, {best:.4g} after training)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (f"member {i}", f"{first:.4g}", f"{best:.4g}", str(epoch))
+            for i, (first, best, epoch) in enumerate(
+                zip(self.validation_loss[:, 0], self._best_loss, self.best_epoch, strict=True)
+            )
+        ]
+        header = ("", "validation loss before", "best", "epoch of the best")
+        return html_table(f"{self.name}: {self.loss_name}", header, rows, self.outcome.messages)
+
+    @property
+    def _best_loss(self) -> Float[np.ndarray, " members"]:
+        return self.validation_loss[np.arange(len(self.best_epoch)), self.best_epoch]
 
 
 class _Member(eqx.Module):
@@ -230,7 +244,7 @@ def _epochs(
     Epoch `number` first validates the weights that it finds, then trains.
     """
     block, members, steps, _ = order.shape
-    # In the order of the leaves, as `_start` has put them.
+    # This takes weights in the order of the leaves, as `_start` has put them.
     unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], template))[1]
 
     def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:

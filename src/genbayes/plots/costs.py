@@ -10,8 +10,8 @@ import numpy as np
 
 from ..checks.accuracy import accuracy
 from ..costs.records import units_of
+from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots, window
 from ..runtime.formatting import plain
-from .style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots, window
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..costs.records import fit_records
+from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, subplots
 from ..runtime.formatting import plain
-from .style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, subplots
 
 if TYPE_CHECKING:
     import matplotlib.figure

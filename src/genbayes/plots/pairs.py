@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..runtime.figure_style import (
+    ACCENT,
+    POSTERIOR,
+    PRIOR,
+    SMALL,
+    bandwidth,
+    density,
+    density_2d,
+    few_ticks,
+    subplots,
+    window,
+)
 from ..runtime.formatting import number, plain
-from .style import ACCENT, POSTERIOR, PRIOR, SMALL, bandwidth, density, density_2d, few_ticks, subplots, window
 
 if TYPE_CHECKING:
     import matplotlib.figure

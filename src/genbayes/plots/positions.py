@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, SMALL, subplots
 from ..runtime.formatting import number, plain
-from .style import ACCENT, OBSERVED, POSTERIOR, SMALL, subplots
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -51,7 +51,7 @@ def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figu
     shown = np.clip(at, -0.97 * reach, 0.97 * reach)
     beyond = np.abs(at) > 0.97 * reach
     for chosen, colour, name in ((~outside, OBSERVED, "observed"), (outside, ACCENT, "observed, outside")):
-        # An arrow where the observation lies beyond the picture.
+        # An arrow marks an observation that lies beyond the picture.
         for mark, side in (("o", ~beyond), (">", beyond & (at > 0)), ("<", beyond & (at < 0))):
             which = chosen & side
             label = name if mark == "o" and np.any(chosen) else None
@@ -61,7 +61,7 @@ def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figu
     ax.set_xlim(-reach, reach)
     ax.set_xlabel("distance from the runs' median, in halves of their 90 % range")
     for height, j in zip(heights, rows, strict=True):
-        # 1 / (runs + 1) where no run lies as far out, 3 / (runs + 1) where one does.
+        # The probability is 1 / (runs + 1) where no run lies as far out, 3 / (runs + 1) where one does.
         beyond_all = position.tail[j] < 2 / (position.runs + 1)
         p = f"p < {number(2 / position.runs, 1)}" if beyond_all else f"p = {number(position.tail[j], 2)}"
         text = f"{number(position.observed[j])}   {p}"

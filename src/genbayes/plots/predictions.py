@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
 from ..runtime.formatting import plain
-from .style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
 
 if TYPE_CHECKING:
     import matplotlib.figure

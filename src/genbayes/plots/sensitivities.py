@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 from ..runtime.formatting import number, plain
-from .style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 
 if TYPE_CHECKING:
     import matplotlib.figure

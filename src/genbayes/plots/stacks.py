@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
+from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import POSTERIOR, few_ticks, log_scale, subplots
+from ..runtime.figure_style import POSTERIOR, few_ticks, log_scale, subplots
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -49,6 +49,9 @@ class Parameter:
                 f"{self.bounds[:, 1].tolist()}. The lower one comes first."
             )
 
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, {type(self.distribution).__name__})"
+
     # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
 
     def contains(self, value: Float[Array, " dim"]) -> Bool[Array, ""]:

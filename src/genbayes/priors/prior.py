@@ -11,9 +11,11 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Key, Num
 
+from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .from_torch import convert_torch_prior
 from .parameter import Parameter, check_name
+from .table import parameter_table
 
 
 class Prior:
@@ -145,8 +147,7 @@ class Prior:
         Raises:
             ValueError: `n` is negative, or `seed` out of range.
         """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ValueError(f"`n` must be a whole number of at least 0, got {n!r}; write int(n).")
+        n = checked_count("`n`", n, least=0, remedy="; write int(n)")
         # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
         length = max(16, 1 << max(n - 1, 0).bit_length())
         return _sample_rows(self, length, jax.random.key(check_seed(seed)), stream)[:n]
@@ -256,6 +257,9 @@ class Prior:
     def __repr__(self) -> str:
         inner = ", ".join(f"{p.name}: {type(p.distribution).__name__}" for p in self._parameters)
         return f"Prior({inner})"
+
+    def _repr_html_(self) -> str:
+        return parameter_table(self._parameters)
 
 
 def _check_names(names: Sequence[str]) -> list[str]:

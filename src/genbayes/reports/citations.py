@@ -1,11 +1,13 @@
 """BibTeX of exactly what a run used: the method, its sampler, its distance, its diagnostics, its software."""
 
 import re
-from typing import Any
 
 from ..runtime.release import version
+from ..sampling.draws import Draws
+from ..sampling.posterior import GibbsPosterior
+from ..sampling.sampler import samplers
 
-ENTRIES = {
+ENTRIES: dict[str, str] = {
     "gao2023ace": """@inproceedings{gao2023ace,
   title     = {Generalized {B}ayesian Inference for Scientific Simulators via Amortized Cost Estimation},
   author    = {Gao, Richard and Deistler, Michael and Macke, Jakob H.},
@@ -135,23 +137,13 @@ ENTRIES = {
 }
 
 ALWAYS = ("gao2023ace", "bissiri2016general")
-BY_SAMPLER = {
-    "smc": ("delmoral2006smc", "neal2011hmc", "cabezas2024blackjax"),
-    "nuts": ("hoffman2014nuts", "cabezas2024blackjax"),
-}
-BY_DISTANCE = {
-    "mmd": ("gretton2012kernel",),
-    "maximum_mean_discrepancy": ("gretton2012kernel",),
-    "energy": ("gneiting2007scoring", "szekely2013energy"),
-    "sliced_wasserstein": ("bonneel2015sliced",),
-}
 
 
-def bibtex(posterior: Any, draws: Any) -> str:
+def bibtex(posterior: GibbsPosterior, draws: Draws) -> str:
     """Returns the BibTeX entries of what this run used, and of nothing else.
 
-    The sampler is recognised by `draws.sampler`, the distance by `posterior.cost.distance.name`; software entries name
-    the installed version. R-hat is cited when `draws.rhat` was computed.
+    A sampler or distance tells its sources by the class attribute `citations`: keys of the entries of this module, or
+    whole BibTeX entries. Software entries name the installed version.
 
     Args:
         posterior: The `GibbsPosterior` that was sampled.
@@ -164,17 +156,8 @@ def bibtex(posterior: Any, draws: Any) -> str:
         >>> with open("references.bib", "w") as file:
         ...     file.write(bibtex(posterior, draws))
     """
-    keys = list(ALWAYS)
-    keys += _matching(BY_SAMPLER, draws.sampler)
-    keys += _matching(BY_DISTANCE, getattr(getattr(posterior.cost, "distance", None), "name", ""))
-    if getattr(draws, "rhat", None) is not None:
-        keys.append("vehtari2021rhat")
-    keys += ["jax2018github", "kidger2021equinox", "phan2019numpyro"]
-    text = "\n\n".join(ENTRIES[key] for key in dict.fromkeys(keys))
+    sampler = samplers().get(draws.sampler.lower())
+    sources = [*ALWAYS, *(() if sampler is None else sampler.citations), *posterior.cost.distance.citations]
+    sources += ["vehtari2021rhat", "jax2018github", "kidger2021equinox", "phan2019numpyro"]
+    text = "\n\n".join(ENTRIES.get(source, source) for source in dict.fromkeys(sources))
     return re.sub(r"@(jax|equinox|blackjax|numpyro)@", lambda match: version(match[1]), text) + "\n"
-
-
-def _matching(table: dict[str, tuple[str, ...]], name: str) -> list[str]:
-    """Returns the keys of all entries of the table whose word occurs in the name."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower())
-    return [key for word, keys in table.items() if word in plain for key in keys]

@@ -1,5 +1,8 @@
 """Numbers and names as text for a reader."""
 
+import html
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 
@@ -16,3 +19,16 @@ def number(value: float | np.floating, digits: int = 3) -> str:
 def plain(name: str, length: int = 40) -> str:
     """Shortens a long name, and keeps matplotlib from reading a dollar as mathematics."""
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")
+
+
+def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Returns a plain HTML table for notebooks; every text is escaped, and the first column names the row."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f"<td>{html.escape(str(value))}</td>" for value in others)
+        lines.append(f'<tr><th scope="row">{html.escape(str(first))}</th>{cells}</tr>')
+    return (
+        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )

@@ -3,16 +3,24 @@
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from numpy.typing import DTypeLike
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
+from .draws_files import data_frame, open_tree, parameter, save_tree
+from .sampler import advice_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Vehtari et al. 2021: beyond 1.01 chains have not mixed; 1.05 leaves room for the noise of short chains.
 RHAT_LIMIT = 1.05
@@ -22,6 +30,9 @@ ESS_LIMIT = 100
 @dataclass(frozen=True, eq=False, repr=False)
 class Draws:
     """Equal-weight draws of p(theta | x_o) and their diagnostics.
+
+    `draws["growth"]` is one parameter's, `len(draws)` their number over all chains, and numpy takes them as one array
+    (chain x draw, dim).
 
     Attributes:
         theta: (chain, draw, dim).
@@ -52,6 +63,30 @@ class Draws:
     def __repr__(self) -> str:
         chains, draws, dim = self.theta.shape
         return f"Draws({chains} chains x {draws} draws of {dim} parameters by {self.sampler}, beta {self.beta:g})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, *(f"{value:.4g}" for value in values), f"{rhat:.3f}", f"{size:.0f}"]
+            for name, values, rhat, size in zip(self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True)
+        ]
+        caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}, mean cost {self.cost.mean():.4g}"
+        header = ("parameter", "5 %", "50 %", "95 %", "R-hat", "ESS")
+        return html_table(caption, header, rows, self.outcome.messages)
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "chain draw *vector"]:
+        """The draws of one parameter: (chain, draw), or (chain, draw, k) of a vector-valued one.
+
+        Raises:
+            KeyError: there is no parameter of that name.
+        """
+        return parameter(self.theta, self.names, name)
+
+    # By name only: without this, a loop would ask for the parameters 0, 1, 2, ...
+    __iter__ = None
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """All draws of all chains, (chain x draw, dim)."""
+        return np.array(self.flat, dtype=dtype, copy=copy)
 
     @property
     def flat(self) -> Float[np.ndarray, "draws dim"]:
@@ -88,14 +123,13 @@ class Draws:
             messages.append(
                 f"Chains disagree: R-hat of {self.names[worst]} is {self.rhat[worst]:.3g}, above {RHAT_LIMIT}. Ask "
                 "for more draws first; if it stays, the posterior has several modes that the chains share unequally: "
-                "use SMC with more particles (SMC(min_particles=...)), or a smaller beta."
+                f"{advice_of(self.sampler).chains_disagree}, or a smaller beta."
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
         if self.ess_bulk[fewest] < min(ESS_LIMIT, 0.5 * len(self)):
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
-                f"{self.names[fewest]}: ask for more draws, or raise "
-                f"{'SMC(final_moves=...)' if self.sampler == 'SMC' else 'NUTS(warmup=...)'}."
+                f"{self.names[fewest]}: ask for more draws, or {advice_of(self.sampler).few_independent}."
             )
         return Outcome(tuple(messages))
 
@@ -113,6 +147,43 @@ class Draws:
             lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
         lines.append(f"mean cost {self.cost.mean():.4g} at beta {self.beta:g}; {len(self)} draws by {self.sampler}")
         return "\n".join([*lines, *self.outcome.messages])
+
+    def to_dataframe(self) -> "DataFrame":
+        """A pandas DataFrame with one row a draw: chain, draw, the parameters, cost.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: a parameter is called "chain", "draw" or "cost".
+        """
+        chains, draws = self.cost.shape
+        columns = {"chain": np.arange(chains)[:, None], "draw": np.arange(draws)}
+        return data_frame(columns, self.theta, self.names, self.cost)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the draws with their diagnostics, as a Zarr folder that xarray and ArviZ open too; see `to_datatree`.
+
+        Args:
+            path: of the folder, such as "draws.zarr"; earlier draws there are replaced.
+
+        Raises:
+            FileExistsError: something else is there.
+        """
+        save_tree(self.to_datatree(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Draws":
+        """The draws that `save` (or `genbayes sample`) wrote.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: it holds something else.
+
+        Example:
+            >>> draws.save("draws.zarr")
+            >>> gb.Draws.load("draws.zarr").summary()
+        """
+        with open_tree(path) as tree:
+            return cls.from_datatree(tree)
 
     def to_datatree(self) -> xr.DataTree:
         """The draws in the ArviZ schema (posterior, sample_stats, observed_data), and a group sampler_statistics.
@@ -169,6 +240,8 @@ class Draws:
                 "genbayes have a group posterior with the attribute inference_library = 'genbayes'."
             )
         attributes = tree["posterior"].attrs
+        if attributes.get("stacked"):
+            raise ValueError("the tree holds the draws of a stack of observations: use StackedDraws instead of Draws.")
         names = tuple(json.loads(attributes["parameters"]))
         values = {str(name): np.asarray(array) for name, array in tree["sampler_statistics"].data_vars.items()}
         return cls(

@@ -1,7 +1,7 @@
 """The No-U-Turn sampler (Hoffman and Gelman 2014), many chains started from tempered draws."""
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import blackjax
 import jax
@@ -10,11 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
+from .sampler import Advice, Sampled, register_sampler
 from .smc import SMC
-from .target import Sampled, Target, check_count, to_parameters
+from .target import Target
 
 
+@register_sampler
 @dataclass(frozen=True)
 class NUTS:
     """Chains start from SMC draws (so that each mode has its share), adapt in windows, then sample.
@@ -27,6 +30,12 @@ class NUTS:
         start: the sampler of the starting points.
     """
 
+    advice: ClassVar[Advice] = Advice(
+        chains_disagree="use SMC with more particles (SMC(min_particles=...))",
+        few_independent="raise NUTS(warmup=...)",
+    )
+    citations: ClassVar[tuple[str, ...]] = ("hoffman2014nuts", "cabezas2024blackjax")
+
     chains: int = 16
     warmup: int = 300
     target_acceptance: float = 0.8
@@ -34,15 +43,15 @@ class NUTS:
     start: SMC = field(default_factory=lambda: SMC(populations=4, min_particles=250))
 
     def __post_init__(self) -> None:
-        check_count("NUTS", "chains", self.chains, 2)
-        check_count("NUTS", "warmup", self.warmup, 50)
-        check_count("NUTS", "max_doublings", self.max_doublings, 1)
+        checked_count("NUTS: chains", self.chains, least=2)
+        checked_count("NUTS: warmup", self.warmup, least=50)
+        checked_count("NUTS: max_doublings", self.max_doublings)
         if not 0 < self.target_acceptance < 1:
             raise ValueError(f"NUTS: target_acceptance must lie between 0 and 1, got {self.target_acceptance!r}.")
 
     @property
     def name(self) -> str:
-        """Of the method."""
+        """Name of the method."""
         return "NUTS"
 
     def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
@@ -75,6 +84,7 @@ class NUTS:
 def _sample(
     target: Target, starts: Float[Array, "chain d"], key: PRNGKeyArray, per_chain: int, config: NUTS
 ) -> tuple[Array, Array, dict[str, Array]]:
+    """Adapts and runs all chains side by side; returns parameters, costs and what is told of every step."""
     adaptation = blackjax.window_adaptation(
         blackjax.nuts,
         target.log_density,
@@ -109,4 +119,4 @@ def _sample(
         return positions, {**info, "step_size": tuned["step_size"]}
 
     positions, info = jax.vmap(chain)(jax.random.split(key, starts.shape[0]), starts)
-    return *to_parameters(target, positions), info
+    return *target.parameters_and_cost(positions), info

@@ -1,21 +1,23 @@
 """`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
-from ..costs.cost import Cost
+from ..costs.cost import Conditions, Cost
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .sampler import Sampler
 from .smc import SMC
-from .target import Sampler, Target
+from .target import Target
 
 
 class GibbsPosterior:
@@ -40,7 +42,9 @@ class GibbsPosterior:
         >>> draws = posterior.sample(4000, seed=0)
     """
 
-    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: float | None = None, *, conditions: Any = None):
+    def __init__(
+        self, prior: Prior, cost: Cost, x_o: ArrayLike, beta: float | None = None, *, conditions: Conditions = None
+    ):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
         if not isinstance(cost, Cost):
@@ -61,6 +65,21 @@ class GibbsPosterior:
         beta_now = jnp.asarray(self.beta, jnp.float32)
         self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
 
+    def __repr__(self) -> str:
+        known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
+        shape, parameters = self.x_o.shape, ", ".join(self.prior.names)
+        return f"GibbsPosterior(parameters {parameters}, observation {shape}{known}, beta {self.beta:g})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "parameters": ", ".join(self.prior.names),
+            "observation": str(self.x_o.shape),
+            "conditions": ", ".join(f"{name} = {value:g}" for name, value in self.conditions.items()) or "none",
+            "beta": f"{self.beta:g}, in 1 / ({self.cost.distance.units})",
+            "distance": repr(self.cost.distance),
+        }
+        return html_properties("Gibbs posterior", properties, self.outcome.messages)
+
     @property
     def x_o(self) -> np.ndarray:
         """The observation."""
@@ -71,7 +90,7 @@ class GibbsPosterior:
         """The known conditions of the observation."""
         return dict(zip(self.cost.condition_names, np.asarray(self._conditions).tolist(), strict=True))
 
-    def cost_at(self, theta: Any) -> Float[Array, "..."]:
+    def cost_at(self, theta: ArrayLike) -> Float[Array, "..."]:
         """The cost of parameters (..., dim) for this observation, in units of the distance.
 
         Raises:
@@ -80,15 +99,14 @@ class GibbsPosterior:
         self.prior.check_inside(theta)
         return self.cost(theta, self._x, self._conditions)
 
-    def log_density(self, theta: Any) -> Float[Array, "..."]:
+    def log_density(self, theta: ArrayLike) -> Float[Array, "..."]:
         """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
+        theta = jnp.asarray(theta, jnp.float32)
         prior = self.prior.log_density(theta)
         # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.
         inside = jnp.isfinite(prior)
         somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
-        safe = jnp.where(
-            inside[..., None], jnp.asarray(theta, jnp.float32), jnp.broadcast_to(somewhere, jnp.shape(theta))
-        )
+        safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
         return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
@@ -145,7 +163,7 @@ def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
     )
 
 
-def _checked_conditions(cost: Cost, conditions: Any) -> Float[Array, " c"]:
+def _checked_conditions(cost: Cost, conditions: Conditions) -> Float[Array, " c"]:
     values = cost.check_conditions(conditions)
     if values.ndim != 1 or not np.all(np.isfinite(values)):
         raise ValueError(

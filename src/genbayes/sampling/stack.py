@@ -1,24 +1,27 @@
 """`GibbsPosteriors`: many observations at several inverse temperatures, sampled in one compiled program."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
 
-from ..costs.cost import Cost
+from ..costs.cost import Conditions, Cost
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 from .posterior import GibbsPosterior
+from .sampler import Sampler
 from .smc import SMC, Ladders
 from .stacked import StackedDraws
-from .target import Sampler, Targets
+from .target import Targets
 
 # Particles at work at one time. More would not be quicker (they fill the caches), and the memory beside the draws
 # themselves is proportional to it.
@@ -49,8 +52,16 @@ class GibbsPosteriors:
         >>> draws.draws(17).summary()
     """
 
-    def __init__(self, prior: Prior, cost: Cost, x_o: Any, beta: Any = None, *, conditions: Any = None):
-        betas = [beta] if beta is None or np.ndim(beta) == 0 else list(beta)
+    def __init__(
+        self,
+        prior: Prior,
+        cost: Cost,
+        x_o: ArrayLike,
+        beta: float | Sequence[float] | np.ndarray | None = None,
+        *,
+        conditions: Conditions = None,
+    ):
+        betas: list[Any] = [beta] if beta is None or np.ndim(beta) == 0 else list(cast(Sequence, beta))
         if not betas:
             raise ValueError("beta is empty: give one inverse temperature, or several in ascending order.")
         x_o = np.asarray(x_o)
@@ -61,8 +72,8 @@ class GibbsPosteriors:
             )
         known = _stacked_conditions(cost, conditions, len(x_o))
         # The first observation at each beta: prior, cost and betas are checked as for one.
-        one = [GibbsPosterior(prior, cost, x_o[0], value, conditions=_named(cost, known[0])) for value in betas]
-        self.betas = np.asarray([posterior.beta for posterior in one])
+        first = [GibbsPosterior(prior, cost, x_o[0], value, conditions=_named(cost, known[0])) for value in betas]
+        self.betas = np.asarray([posterior.beta for posterior in first])
         if np.any(np.diff(self.betas) <= 0):
             raise ValueError(f"beta must ascend, got {self.betas.tolist()}: write beta=sorted(set(beta)).")
         with np.errstate(over="ignore"):
@@ -77,10 +88,20 @@ class GibbsPosteriors:
         self.cost = cost
         self.x_o = values
         self.conditions = known
-        self.outcome = Outcome(tuple(dict.fromkeys(one[0].outcome.messages)))
+        self.outcome = Outcome(tuple(dict.fromkeys(first[0].outcome.messages)))
 
     def __repr__(self) -> str:
         return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "parameters": ", ".join(self.prior.names),
+            "observations": f"{len(self)} of shape {self.x_o.shape[1:]}",
+            "conditions": ", ".join(self.cost.condition_names) or "none",
+            "beta": f"{', '.join(f'{beta:g}' for beta in self.betas)}, in 1 / ({self.cost.distance.units})",
+            "distance": repr(self.cost.distance),
+        }
+        return html_properties("Gibbs posteriors", properties, self.outcome.messages)
 
     def __len__(self) -> int:
         return len(self.x_o)
@@ -133,14 +154,6 @@ class GibbsPosteriors:
                 count = min(size, len(self) - first)
                 parts.append(sampler.run_ladders(self._targets(rows), n, key=key, first=first, count=count))
                 advance(count)
-        messages = {}
-        for i, j in np.ndindex(len(self), len(self.betas)):
-            part = parts[i // size]
-            acceptance, reached = part.acceptance[i % size, j], part.reached[i % size, j]
-            if texts := sampler.judge(
-                float(acceptance.mean()), float(reached.min()), np.float32(self.betas[j])
-            ).messages:
-                messages[i, j] = texts
         return StackedDraws(
             theta=np.concatenate([part.theta for part in parts]),
             cost=np.concatenate([part.cost for part in parts]),
@@ -153,11 +166,22 @@ class GibbsPosteriors:
             sampler=sampler.name,
             seed=seed,
             seconds=seconds,
-            messages=messages,
+            messages=self._judged(sampler, parts),
             conditions=self.conditions,
             condition_names=self.cost.condition_names,
             prior_outcome=self.outcome,
         )
+
+    def _judged(self, sampler: SMC, parts: list[Ladders]) -> dict[tuple[int, int], tuple[str, ...]]:
+        """What the sampler finds wrong with single posteriors, by the numbers of observation and beta."""
+        acceptance = np.concatenate([part.acceptance.mean(axis=-1) for part in parts])
+        reached = np.concatenate([part.reached.min(axis=-1) for part in parts])
+        messages = {}
+        for i, j in np.ndindex(len(self), len(self.betas)):
+            outcome = sampler.judge(float(acceptance[i, j]), float(reached[i, j]), float(np.float32(self.betas[j])))
+            if not outcome.ok:
+                messages[i, j] = outcome.messages
+        return messages
 
     def _targets(self, rows: np.ndarray) -> Targets:
         embedded = _embed_all(self.cost.form, jnp.asarray(self.x_o[rows]))
@@ -170,7 +194,7 @@ def _embed_all(form: Any, x_o: Float[Array, "m ..."]) -> Any:
     return jax.vmap(form.embed)(x_o)
 
 
-def _stacked_conditions(cost: Cost, conditions: Any, m: int) -> Float[np.ndarray, "m c"]:
+def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.ndarray, "m c"]:
     if isinstance(conditions, Mapping):
         conditions = {name: np.asarray(values, np.float32) for name, values in conditions.items()}
         if set(conditions) == set(cost.condition_names):

@@ -3,14 +3,23 @@
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
+from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
+from .draws_files import data_frame, open_tree, parameter, save_tree
+from .sampler import advice_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_HEADER = ("observation", "beta", "mean cost", "least ESS", "max R-hat")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,6 +67,33 @@ class StackedDraws:
     def __len__(self) -> int:
         return len(self.theta)
 
+    def _repr_html_(self, most: int = 10) -> str:
+        b = len(self.betas)
+        rows = [
+            [
+                str(i),
+                f"{self.betas[j]:.4g}",
+                f"{self.cost[i, j].mean():.4g}",
+                f"{self.ess_bulk[i, j].min():.0f}",
+                f"{self.rhat[i, j].max():.3f}",
+            ]
+            for i, j in [(k // b, k % b) for k in range(min(most, len(self) * b))]
+        ]
+        caption = f"{len(self)} observations x {b} betas, parameters {', '.join(self.names)}"
+        more = [f"... {len(self) * b - most} more"] if len(self) * b > most else []
+        return html_table(caption, _HEADER, rows, [*more, *self.outcome.messages])
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "m b chain draw *vector"]:
+        """The draws of one parameter: (m, b, chain, draw), or (m, b, chain, draw, k) of a vector-valued one.
+
+        Raises:
+            KeyError: there is no parameter of that name.
+        """
+        return parameter(self.theta, self.names, name)
+
+    # By name only; the draws of one observation are `draws(i)`.
+    __iter__ = None
+
     @cached_property
     def rhat(self) -> Float[np.ndarray, "m b dim"]:
         """Rank-normalised split R-hat of each posterior; see `Draws.rhat`."""
@@ -88,8 +124,8 @@ class StackedDraws:
             some = "; ".join(f"observation {i} at beta {self.betas[j]:g}" for i, j in where[:5])
             texts.append(
                 f"{len(where)} of {self.suspect.size} posteriors are not well sampled ({some}"
-                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or raise "
-                "SMC(min_particles=...)."
+                f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or "
+                f"{advice_of(self.sampler).chains_disagree}."
             )
         return Outcome(tuple(texts))
 
@@ -127,6 +163,32 @@ class StackedDraws:
         if len(self) * b > most:
             lines.append(f"... {len(self) * b - most} more")
         return "\n".join([*lines, *self.outcome.messages])
+
+    def to_dataframe(self) -> "DataFrame":
+        """A pandas DataFrame with one row a draw: observation, beta, chain, draw, the parameters, cost.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: a parameter has the name of another column.
+        """
+        m, b, chains, draws = self.cost.shape
+        columns = {
+            "observation": np.arange(m)[:, None, None, None],
+            "beta": self.betas.reshape(b, 1, 1),
+            "chain": np.arange(chains)[:, None],
+            "draw": np.arange(draws),
+        }
+        return data_frame(columns, self.theta, self.names, self.cost)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the draws as a Zarr folder; see `Draws.save`."""
+        save_tree(self.to_datatree(), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "StackedDraws":
+        """The draws that `save` (or `genbayes sample --observations`) wrote; see `Draws.load`."""
+        with open_tree(path) as tree:
+            return cls.from_datatree(tree)
 
     def to_datatree(self) -> xr.DataTree:
         """Groups posterior, sample_stats and observed_data with the dimensions observation, beta, chain, draw.
@@ -199,7 +261,7 @@ class StackedDraws:
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:
         """A diagnostic of chains (chain, draw, columns) -> (columns,), of every parameter of every posterior."""
         m, b, chains, draws, dim = self.theta.shape
-        # In blocks: the intermediate arrays of many thousand posteriors would be many times the draws.
+        # Blocks bound the memory: the intermediate arrays of many thousand posteriors would be many times the draws.
         block = max(1, 2_000_000 // (b * chains * draws * dim))
         parts = [
             diagnostic(np.moveaxis(self.theta[k : k + block], (2, 3), (0, 1)).reshape(chains, draws, -1))

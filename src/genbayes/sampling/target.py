@@ -1,22 +1,27 @@
-"""What a sampler is given and what it returns."""
-
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+"""What a sampler is given: the Gibbs posterior of one observation, or of many."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..costs.forms import CostForm
 from ..priors.prior import Prior
-from ..runtime.outcome import Outcome
 
 
 class Target(eqx.Module):
     """The Gibbs posterior of one observation in unconstrained coordinates u, for ONE u.
 
-    The embedded observation, known conditions, beta and the networks are traced arrays: other values compile nothing.
+    log p(u) = log prior(u) - beta cost(theta(u), x_o, conditions) + constant, with the Jacobian of theta(u) in the
+    prior. The embedded observation, known conditions, beta and the networks are traced arrays: other values compile
+    nothing.
+
+    Attributes:
+        form: the networks of the cost.
+        embedded: what they need to know of the observation.
+        conditions: known conditions, (c,); of length 0 for most simulators.
+        beta: inverse temperature, 1 / units of the distance.
+        prior: over the parameters.
     """
 
     form: CostForm
@@ -31,11 +36,26 @@ class Target(eqx.Module):
 
     def cost(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """The cost at theta(u)."""
-        return self.form.value(jnp.concatenate([self.prior.from_unconstrained(u), self.conditions]), self.embedded)
+        return self.cost_at(self.prior.from_unconstrained(u))
+
+    def cost_at(self, theta: Float[Array, " dim"]) -> Float[Array, ""]:
+        """The cost at theta, under the known conditions."""
+        return self.form.value(jnp.concatenate([theta, self.conditions]), self.embedded)
 
     def log_density(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """Unnormalised log posterior density of u."""
         return self.log_prior(u) - self.beta * self.cost(u)
+
+    def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
+        """A draw from the prior."""
+        return self.prior.to_unconstrained(self.prior.sample_one(key))
+
+    def parameters_and_cost(
+        self, u: Float[Array, "chain draw unconstrained_dim"]
+    ) -> tuple[Float[Array, "chain draw dim"], Float[Array, "chain draw"]]:
+        """Parameters and cost of unconstrained draws, as `Sampled` wants them."""
+        theta = self.prior.from_unconstrained(u)
+        return theta, jax.vmap(jax.vmap(self.cost_at))(theta)
 
 
 class Targets(eqx.Module):
@@ -62,47 +82,3 @@ class Targets(eqx.Module):
     def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
         """A draw from the prior."""
         return self.prior.to_unconstrained(self.prior.sample_one(key))
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """What a sampler returns.
-
-    Attributes:
-        theta: (chain, draw, dim).
-        cost: (chain, draw).
-        statistics: what the sampler reports, by name.
-        outcome: what the sampler itself finds wrong.
-    """
-
-    theta: np.ndarray
-    cost: np.ndarray
-    statistics: dict[str, Any]
-    outcome: Outcome
-
-
-@runtime_checkable
-class Sampler(Protocol):
-    """Anything with a name that turns a target into equal-weight draws."""
-
-    @property
-    def name(self) -> str:
-        """Of the method, for reports and citations."""
-        ...
-
-    def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
-        """At least `n` draws (rounded up to a multiple of the number of chains)."""
-        ...
-
-
-def check_count(owner: str, name: str, value: int, least: int) -> None:
-    """Raises ValueError unless a setting is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{owner}: {name} must be a whole number of at least {least}, got {value!r}.")
-
-
-def to_parameters(target: Target, u: Float[Array, "chain draw unconstrained_dim"]) -> tuple[Array, Array]:
-    """Parameters (chain, draw, dim) and cost (chain, draw) of unconstrained draws."""
-    theta = target.prior.from_unconstrained(u)
-    cost = eqx.filter_vmap(eqx.filter_vmap(lambda one: target.form.value(one, target.embedded)))(theta)
-    return theta, jnp.asarray(cost)

@@ -18,7 +18,7 @@ def moments(
     means = theta.mean(axis=1)
     mean = weights @ means
     std = np.sqrt(weights @ np.mean((theta - mean) ** 2, axis=1))
-    # Of populations that agree by chance the draws themselves are a lower bound.
+    # Populations may agree by chance: the error of independent draws is a lower bound.
     between = np.sum((weights[:, None] * (means - mean)) ** 2, axis=0)
     return mean, std, np.sqrt(np.maximum(between, std**2 * np.sum(weights**2) / theta.shape[1]))
 
@@ -31,7 +31,7 @@ def some_draws(draws: Draws, m: int) -> Float[np.ndarray, "m dim"]:
     chains, length, dim = draws.theta.shape
     wanted = chain_weights(draws) * min(m, chains * length)
     counts = np.floor(wanted).astype(int)
-    # By the largest remainders.
+    # The draws that rounding down leaves go to the largest remainders.
     counts[np.argsort(counts - wanted, kind="stable")[: min(m, chains * length) - counts.sum()]] += 1
     rows = [
         chain[np.linspace(0, length - 1, count).round().astype(int)]

@@ -32,10 +32,10 @@ from ..runtime.compiling import compiled
 
 # Up to as many coordinates are looked at one by one; a longer output in parts.
 MOST_SINGLE = 12
-# Outputs of a parameter that each network draws.
+# Number of outputs that each network draws at a parameter.
 _DRAWS = 2
-# Of replicate standard deviations: where Huber's estimator has 95 % efficiency under normal noise (Huber 1964), and
-# where normal noise hardly ever lies.
+# Thresholds in replicate standard deviations: Huber's estimator has 95 % efficiency under normal noise at the first
+# (Huber 1964), and normal noise hardly ever lies beyond the second.
 _DELTA, _CAP = 1.345, 5.0
 
 
@@ -54,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Replicates:
-    """What two runs at the same and at different draws differ by, of every coordinate, from the marginal networks.
+    """By how much two runs at the same and at different draws differ in every coordinate, from the marginal networks.
 
     Attributes:
         same: (coordinates,), expected discrepancy of two runs at one draw.

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 _WIDTH = 80
-# In posterior standard deviations. What moves by less than half of one moves within the posterior.
+# Shifts in posterior standard deviations: what moves by less than half of one moves within the posterior.
 _SMALL, _LARGE = 0.5, 1.0
-# Of distances of two predictions: a normal one is 1.8 of them from what lies two standard deviations off its mean.
+# Misfit that is told: a normal prediction is 1.8 distances of two predictions from what lies two standard deviations
+# off its mean.
 _FAR = 1.8
 
 
@@ -25,7 +26,12 @@ def table_text(found: Any) -> str:
             [
                 (_short(g.name, 34), f"{100 * share:.0f} %", f"{off:.3g}", f"{apart:.3g}", f"{misfit:.2f}")
                 for g, share, off, apart, misfit in zip(
-                    found.groups, found.share, found.off[0], found.spread, found.misfit[0], strict=True
+                    found.groups,
+                    found.share,
+                    found.distance_to_observation[0],
+                    found.spread,
+                    found.misfit[0],
+                    strict=True,
                 )
             ],
         ),
@@ -47,7 +53,7 @@ def table_text(found: Any) -> str:
 
 
 def variant_rows(found: Any) -> list[tuple[str, str, str, str, str]]:
-    """Of every variant: name, beta, largest shift, range of width ratios, the worst part of its predictions."""
+    """One row a variant: name, beta, largest shift, range of width ratios, the worst part of its predictions."""
     rows = []
     for i, variant in enumerate(found.variants):
         k = int(np.argmax(np.abs(found.shift[i])))
@@ -101,7 +107,11 @@ def _left_out(found: Any, name: str) -> str:
     largest = _largest(found, i)
     if largest is None or abs(found.shift[i, largest]) < _SMALL:
         return f": leaving it out moves no posterior mean by {_SMALL:g} posterior sd, so the answer does not hang on it"
-    others = [found.off[i, j] / found.off[0, j] for j, g in enumerate(found.groups) if g.name != name]
+    others = [
+        found.distance_to_observation[i, j] / found.distance_to_observation[0, j]
+        for j, g in enumerate(found.groups)
+        if g.name != name
+    ]
     better = f", and the rest is reproduced better (to {min(others):.2f} of the distance)" if min(others) < 0.8 else ""
     return f": leaving it out moves {_moved(found, i, largest)}{better}"
 
@@ -145,7 +155,7 @@ def _given_up(found: Any) -> list[str]:
     for i, variant in enumerate(found.variants):
         if variant.kind != "distance" or not variant.distance.name.startswith(("capped", "huber")):
             continue
-        ratio = found.off[i] / found.off[0]
+        ratio = found.distance_to_observation[i] / found.distance_to_observation[0]
         j = int(np.argmax(ratio))
         rest = np.delete(np.arange(len(ratio)), j)
         if not len(rest) or ratio[j] < 1.2 or found.misfit[i, j] < _FAR:

@@ -1,67 +1,100 @@
-"""Running a Python simulator over rows, in this process or in spawned workers that may die."""
+"""Running a Python function over rows: in this process, in spawned workers, or in an executor of the user's."""
 
-import multiprocessing
-import signal
-import sys
 import time
-import types
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
-from ..runtime.processes import end_now
+from ..runtime.counts import checked_count
+from .spawned import rows_per_task, run_in_workers
+from .worker import Result, SharedTask, Task, not_sendable, reason_of, run_row
 
-# What became of one row: its output, or the reason why there is none.
-Result = tuple[int, np.ndarray | str]
-WORKER_DIED = "worker process died"
-_TASK_SECONDS = 0.5
+# Who runs the rows of a Python simulator. A number is that of processes on this machine, which the library spawns and
+# ends; 1 runs in this process. An executor of the interface of `concurrent.futures` (threads, loky, Dask's
+# `client.get_executor()`, `mpi4py.futures`, Parsl) belongs to the caller: it is used, and never shut down.
+Workers = int | Executor
+_BATCH = 32
+# Tasks in flight in an executor that does not say how many workers it has.
+_MOST_TASKS = 1024
+_SECONDS_BETWEEN_YIELDS = 2.0
 
 
-def run_row(simulator: Callable, seed: int, number: int, theta: np.ndarray) -> np.ndarray | str:
-    """Run the simulator once and return its output as float32, or the reason of its failure.
+def checked_workers(workers: Any) -> Workers:
+    """Return `workers` after checking it.
 
-    Args:
-        simulator: `simulator(theta, rng)`.
-        seed: seed of the job.
-        number: of the simulation's random numbers; with the seed it alone decides them.
-        theta: parameters (dim,), handed over in float64.
+    Raises:
+        ValueError: neither an executor nor a whole number of at least 1.
     """
-    # Three words, the last one not zero: numpy's SeedSequence does not tell trailing zeros from none.
-    rng = np.random.default_rng(np.random.SeedSequence([seed, number, 1]))
-    try:
-        output = simulator(np.array(theta, np.float64), rng)
-    except (Exception, SystemExit) as error:
-        message = str(error).strip().split("\n")[0]
-        return f"{type(error).__name__}: {message}"[:200].removesuffix(": ")
-    try:
-        array = np.asarray(output)
-        if array.dtype.kind not in "biuf":
-            return f"the output is not numeric: {type(output).__name__} of dtype {array.dtype}"
-        with np.errstate(over="ignore"):
-            return np.array(array, np.float32)
-    except (TypeError, ValueError):
-        return f"the output is not an array: {type(output).__name__}"
+    if isinstance(workers, Executor):
+        return workers
+    return checked_count("`workers`", workers, remedy="; or give a concurrent.futures.Executor")
 
 
-def run_serially(
-    simulator: Callable, seed: int, rows: np.ndarray, numbers: np.ndarray, theta: np.ndarray, batch: int
-) -> Iterator[list[Result]]:
-    """Yield the results of `rows` (m,) with parameters theta (m, dim) in lists of at most `batch`.
+@dataclass(frozen=True)
+class Job:
+    """Rows that are to be run, and how.
 
-    `numbers` (m,) are those of their random numbers.
+    Attributes:
+        seed: seed of the job; with the number of a row's random numbers it alone decides them.
+        rows: (m,) int, where the results belong.
+        numbers: (m,) int, one for the random numbers of each row: rows of one number share them.
+        inputs: parameters and, after them, known conditions (m, dim + c), float32.
+        dim: number of parameters.
+        batch_size: most runs at a time, None where the kind of simulator chooses.
+        workers: who runs the rows, where the kind of simulator leaves that to the caller.
+    """
+
+    seed: int
+    rows: np.ndarray
+    numbers: np.ndarray
+    inputs: np.ndarray
+    dim: int
+    batch_size: int | None = None
+    workers: Workers = 1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether there are known conditions."""
+        return self.inputs.shape[1] > self.dim
+
+
+def run_each(function: Callable[[np.ndarray, np.random.Generator, int], Any], job: Job) -> Iterator[list[Result]]:
+    """Yield the results of a job whose rows are run one by one, by whomever `job.workers` names.
 
     On KeyboardInterrupt the finished rows are yielded before it is raised again.
+
+    Args:
+        function: `function(inputs, rng, row)`: inputs (dim + c,) in float64, the row's own generator of random
+            numbers, its number. An exception is a failed row.
+        job: the rows.
+
+    Raises:
+        RuntimeError: workers cannot start, cannot load the function, or have been shut down.
+        TypeError: the function cannot be pickled.
     """
+    tasks = list(zip(job.rows.tolist(), job.numbers.tolist(), job.inputs, strict=True))
+    batch = job.batch_size or _BATCH
+    if isinstance(job.workers, Executor):
+        return run_in_executor(function, job.seed, tasks, batch, job.workers)
+    if job.workers == 1:
+        return run_serially(function, job.seed, tasks, batch)
+    return run_in_workers(function, job.seed, tasks, batch, job.workers)
+
+
+def run_serially(function: Callable, seed: int, tasks: list[Task], batch: int) -> Iterator[list[Result]]:
+    """Yield the results of rows in lists of at most `batch`, see `run_each`."""
     done: list[Result] = []
     last_yield = time.monotonic()
     try:
-        for row, number, parameters in zip(rows.tolist(), numbers.tolist(), theta, strict=True):
-            done.append((row, run_row(simulator, seed, number, parameters)))
-            if len(done) >= batch or time.monotonic() - last_yield > 2.0:
+        for task in tasks:
+            done.append(run_row(function, seed, task))
+            if len(done) >= batch or time.monotonic() - last_yield > _SECONDS_BETWEEN_YIELDS:
                 batch_done, done = done, []
                 yield batch_done
                 last_yield = time.monotonic()
@@ -72,188 +105,109 @@ def run_serially(
         yield done
 
 
-def run_in_workers(
-    simulator: Callable,
-    seed: int,
-    rows: np.ndarray,
-    numbers: np.ndarray,
-    theta: np.ndarray,
-    batch: int,
-    workers: int,
+def run_in_executor(
+    function: Callable, seed: int, tasks: list[Task], batch: int, executor: Executor
 ) -> Iterator[list[Result]]:
-    """Yield the results of `rows` as spawned workers finish them; a row that kills its worker is a failed row.
+    """Yield the results of rows as an executor finishes them, see `run_each`; the executor stays open.
 
-    On KeyboardInterrupt the finished rows are yielded before it is raised again.
+    A task that ends in an exception is repeated row by row; a row that does so alone has failed, with that reason.
 
     Raises:
-        RuntimeError: workers cannot start, or cannot load the simulator.
-        TypeError: the simulator cannot be pickled.
+        RuntimeError: the executor takes no more tasks, or has cancelled some; their rows stay pending.
+        TypeError: the function cannot be pickled, and the executor would send it to another process.
     """
-    pool = _Pool(simulator, seed)
-    queue = list(zip(rows.tolist(), numbers.tolist(), theta, strict=True))[::-1]
+    submitted = _Submitted(executor, SharedTask(function, seed))
+    queue, alone = tasks[::-1], []
     try:
-        pool.start(workers)
-        while queue or pool.running:
-            # Two tasks per worker keep all busy, and bound what must be repeated if one of them dies.
-            while queue and len(pool.running) < 2 * workers and not pool.broken:
-                size = min(batch, pool.rows_per_task(), len(queue))
-                pool.submit([queue.pop() for _ in range(size)])
-            finished, lost = pool.collect()
+        while submitted.running or ((queue or alone) and submitted.stopped is None):
+            while (queue or alone) and submitted.has_room:
+                size = min(batch, rows_per_task(submitted.seconds_per_row), len(queue))
+                submitted.submit([alone.pop()] if alone else [queue.pop() for _ in range(size)])
+            finished, unfinished = submitted.collect()
+            alone += unfinished
             yield finished
-            if pool.interrupted:
+            if submitted.interrupted:
                 raise KeyboardInterrupt
-            for task in lost:
-                yield [pool.run_alone(task)]
-            if lost:
-                pool.start(workers)
     except KeyboardInterrupt:
-        yield pool.collect(wait_for_one=False)[0]
+        yield submitted.collect(wait_for_one=False)[0]
         raise
     finally:
-        pool.stop()
+        submitted.cancel()
+    if submitted.stopped is not None:
+        raise RuntimeError(
+            f"The executor given as `workers` has stopped ({reason_of(submitted.stopped)}). What it finished is kept; "
+            f"call again with a new executor, with the same `store` to go on from there. If a run kills its process, "
+            f"a number of workers finds out which one."
+        ) from submitted.stopped
 
 
-class _Pool:
-    """Spawned processes (never forked: JAX runs threads) and the tasks in flight."""
+class _Submitted:
+    """The tasks that are in flight in a user's executor.
 
-    def __init__(self, simulator: Callable, seed: int):
-        try:
-            payload = cloudpickle.dumps(simulator)
-        except Exception as error:
-            raise TypeError(
-                f"`simulator` cannot be sent to worker processes ({type(error).__name__}: {error}). Do not let it hold "
-                f"open files, locks or processes; open them inside the function, or use workers=1."
-            ) from error
-        self._install = _ByValue(_install)
-        self._task = _ByValue(_run_task)
-        self._arguments = (payload, seed)
-        self._executor: ProcessPoolExecutor | None = None
-        self._width = 0
-        self._seconds_per_row: float | None = None
-        self.running: dict[Future, list] = {}
-        self.broken = False
+    Attributes:
+        running: the rows of every future.
+        seconds_per_row: of the last task that came back, None before.
+        interrupted: whether a task was cut short by an interrupt.
+        stopped: why the executor takes no more tasks, None while it does.
+    """
+
+    def __init__(self, executor: Executor, task: SharedTask):
+        self._executor, self._task = executor, task
+        width = getattr(executor, "_max_workers", None)
+        self._most = 2 * width if isinstance(width, int) else _MOST_TASKS
+        self._one_is_done = False
+        self.running: dict[Future, list[Task]] = {}
+        self.seconds_per_row: float | None = None
         self.interrupted = False
+        self.stopped: BaseException | None = None
 
-    def start(self, workers: int) -> None:
-        self.stop()
-        self._executor = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), self._install, self._arguments
-        )
-        self._width, self.broken = workers, False
-        try:
-            # An empty task, so that a pool that cannot start at all is told apart from a simulator that kills it.
-            self._executor.submit(self._task, []).result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "The worker processes could not start. In a script, put the code that runs under "
-                "`if __name__ == '__main__':`, because workers import the script; or use workers=1."
-            ) from None
+    @property
+    def has_room(self) -> bool:
+        """Whether to hand over another task before collecting: not if one came back at once, run in this process."""
+        return len(self.running) < self._most and not self._one_is_done and self.stopped is None
 
-    def submit(self, tasks: list) -> None:
+    def submit(self, tasks: list[Task]) -> None:
         try:
-            future = self._submit(tasks)
-        except BrokenProcessPool as error:
-            self.broken = True
-            future = Future()
-            future.set_exception(error)
+            future = self._executor.submit(self._task, tasks)
+        except RuntimeError as error:
+            # Broken or shut down. The rows stay pending.
+            self.stopped = error
+            return
         self.running[future] = tasks
+        self._one_is_done = future.done()
 
-    def rows_per_task(self) -> int:
-        if self._seconds_per_row is None:
-            return 1
-        return max(1, int(_TASK_SECONDS / max(self._seconds_per_row, 1e-6)))
-
-    def collect(self, wait_for_one: bool = True) -> tuple[list[Result], list]:
-        """Return the finished results, and the tasks whose process died.
+    def collect(self, wait_for_one: bool = True) -> tuple[list[Result], list[Task]]:
+        """Return the finished results, and the rows that have to be run alone to find out which one fails.
 
         Raises:
-            RuntimeError: a worker could not load the simulator.
+            TypeError: the function could not be pickled.
         """
-        if wait_for_one:
+        if wait_for_one and self.running:
             wait(self.running, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in self.running if future.done()):
-            # All the others fail at once too; none may be left behind in a broken pool.
-            self.broken = True
-            wait(self.running)
+        self._one_is_done = False
         finished: list[Result] = []
-        lost = []
+        unfinished: list[Task] = []
         for future in [future for future in self.running if future.done()]:
             tasks = self.running.pop(future)
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                lost.extend(tasks)
+            error = CancelledError("a task was cancelled") if future.cancelled() else future.exception()
+            if self._task.unsendable is not None:
+                raise not_sendable(self._task.unsendable, "threads or workers=1") from self._task.unsendable
+            if isinstance(error, BrokenExecutor | CancelledError):
+                self.stopped = error
             elif isinstance(error, KeyboardInterrupt):
                 self.interrupted = True
-            elif error is not None:
-                raise RuntimeError(
-                    f"A worker process could not load `simulator` ({type(error).__name__}: {error}). Import what it "
-                    f"needs inside the function, or use workers=1."
-                ) from error
+            elif error is None:
+                seconds, results, cut_short = future.result()
+                self.interrupted = self.interrupted or cut_short
+                self.seconds_per_row = seconds / len(tasks)
+                finished += results
+            elif len(tasks) == 1:
+                finished.append((tasks[0][0], reason_of(error)))
             else:
-                seconds, results, stopped = future.result()
-                self.interrupted = self.interrupted or stopped
-                self._seconds_per_row = seconds / len(tasks)
-                finished.extend(results)
-        return finished, lost
+                unfinished += tasks
+        return finished, unfinished
 
-    def run_alone(self, task: tuple[int, int, np.ndarray]) -> Result:
-        """Run one row in a pool of one worker, to find out whether it is the one that kills."""
-        if self.broken or self._width != 1:
-            self.start(1)
-        try:
-            return self._submit([task]).result()[1][0]
-        except BrokenProcessPool:
-            self.broken = True
-            return task[0], WORKER_DIED
-
-    def stop(self) -> None:
-        if self._executor is None:
-            return
-        # The rows of its workers stay pending.
-        end_now(self._executor)
-        self._executor = None
-
-    def _submit(self, tasks: list) -> Future:
-        if self._executor is None:
-            raise RuntimeError("The pool of workers has not been started.")
-        return self._executor.submit(self._task, tasks)
-
-
-class _ByValue:
-    """A function of this module that the worker receives whole: importing it would load JAX in every worker."""
-
-    def __init__(self, function: Callable):
-        module = sys.modules[__name__]
-        cloudpickle.register_pickle_by_value(module)
-        try:
-            self._payload = cloudpickle.dumps(function)
-        finally:
-            cloudpickle.unregister_pickle_by_value(module)
-
-    def __reduce__(self) -> tuple:
-        return cloudpickle.loads, (self._payload,)
-
-    def __call__(self, *args: Any) -> Any:
-        raise RuntimeError("This stands for a function in a worker process; it is not called here.")
-
-
-def _install(payload: bytes, seed: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    state = types.ModuleType("_genbayes_worker")
-    state.__dict__.update(payload=payload, seed=seed, simulator=None)
-    sys.modules[state.__name__] = state
-
-
-def _run_task(tasks: list) -> tuple[float, list, bool]:
-    started = time.perf_counter()
-    state = sys.modules["_genbayes_worker"].__dict__
-    if tasks and state["simulator"] is None:
-        state["simulator"] = cloudpickle.loads(state["payload"])
-    results: list = []
-    for row, number, parameters in tasks:
-        try:
-            results.append((row, run_row(state["simulator"], state["seed"], number, parameters)))
-        except KeyboardInterrupt:
-            return time.perf_counter() - started, results, True
-    return time.perf_counter() - started, results, False
+    def cancel(self) -> None:
+        """Take back what has not begun; the executor itself is the caller's."""
+        for future in self.running:
+            future.cancel()

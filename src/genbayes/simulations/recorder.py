@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .executors import Result
 from .rows import OK, Simulations, from_record, output_problem, reason_code
 from .store import PENDING, SimulationStore
+from .worker import Result
 
 # So many outputs of another shape than the store's, and none that fits, mean another simulator.
 _MISFITS = 10

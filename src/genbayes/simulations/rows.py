@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..runtime.formatting import html_table, number
 from .store import PENDING, SimulationStore
 
 OK = 0
@@ -61,7 +62,17 @@ class Simulations:
             object.__setattr__(self, "conditions", np.zeros((len(self.theta), 0), np.float32))
 
     def __repr__(self) -> str:
-        return f"Simulations({self.summary()})"
+        runs = self.summary().split("\n")[0]
+        return f"Simulations({runs}; theta {self.theta.shape}, x {self.x.shape})"
+
+    def _repr_html_(self) -> str:
+        kinds = ["parameter"] * len(self.names) + ["condition"] * len(self.condition_names)
+        columns = zip((*self.names, *self.condition_names), kinds, self.inputs.T, strict=True)
+        rows = [(name, kind, number(values.min()), number(values.max())) for name, kind, values in columns if len(self)]
+        good = self.x[self.ok]
+        if good.size:
+            rows.append((f"output, shape {self.x_shape}", "output", number(good.min()), number(good.max())))
+        return html_table(self.summary(), ("name", "what", "lowest", "highest"), rows)
 
     def __len__(self) -> int:
         return len(self.theta)

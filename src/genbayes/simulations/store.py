@@ -31,6 +31,9 @@ class SimulationStore:
         self.path = str(path)
         self._origin = origin
 
+    def __repr__(self) -> str:
+        return f"SimulationStore({self.path!r}, {len(self)} rows)"
+
     @classmethod
     def open(cls, path: str | Path, *, writable: bool = False, origin: int | None = None) -> "SimulationStore":
         """Open an existing store, for all rows or for those of one origin.
@@ -93,7 +96,7 @@ class SimulationStore:
 
     @property
     def origin(self) -> np.ndarray:
-        """Of every row of the whole store."""
+        """The origin of every row of the whole store."""
         return self._numbers("origin")
 
     def _numbers(self, name: str) -> np.ndarray:

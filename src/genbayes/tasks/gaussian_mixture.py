@@ -15,18 +15,20 @@ from ..costs.cost import Cost
 from ..distances import MMD
 from ..priors.prior import Prior
 from .grid import grid_draws
+from .registry import register
 from .task import Task
 
 BOUND = 10.0
 TRIALS = 5
-# Of the two components, which a trial comes from with equal probability.
+# Variances of the two components, from which a trial comes with equal probability.
 VARIANCES = (1.0, 0.01)
 # The kernel is exp(-RATE ||a - b||^2).
 RATE = 0.01
-# Where the trials of misspecified observations stand that no parameter produces, and their spread.
+# Place and spread of the trials of misspecified observations, which no parameter produces.
 OUTSIDE, OUTSIDE_STD = 12.5, 0.5
 
 
+@register(benchmark=True)
 def gaussian_mixture() -> Task:
     """The task with its exact cost; two parameters, outputs (5 trials, 2)."""
     prior = Prior({"theta": dist.Uniform(-BOUND * jnp.ones(2), BOUND)})

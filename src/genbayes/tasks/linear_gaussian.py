@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..costs.cost import Cost
 from ..distances import MeanSquaredError
 from ..priors.prior import Prior
+from .registry import register
 from .task import Task
 
 # fmt: off
@@ -22,6 +23,7 @@ NOISE_VARIANCE = np.array([0.59663534, 0.18203649, 0.8566746, 1.1006042, 1.07118
 # fmt: on
 
 
+@register(benchmark=True)
 def linear_gaussian() -> Task:
     """The task with its exact cost; parameters, outputs and observations have ten coordinates."""
     prior = Prior({"theta": dist.Normal(jnp.zeros(len(SHIFT)), 1.0)})

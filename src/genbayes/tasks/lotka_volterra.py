@@ -14,6 +14,7 @@ from ..costs.cost import Cost
 from ..distances import MeanSquaredError
 from ..priors.prior import Prior
 from .ode import need_diffrax, solve
+from .registry import register
 from .task import Task
 
 # The benchmark keeps every 21st of 201 points 0.1 apart, so that the last observation is before the end at 20.
@@ -27,6 +28,7 @@ LOWEST, HIGHEST = 1e-10, 1e4
 _PRIORS = {"alpha": (-0.125, 0.5), "beta": (-3.0, 0.5), "gamma": (-0.125, 0.5), "delta": (-3.0, 0.5)}
 
 
+@register(benchmark=True)
 def lotka_volterra() -> Task:
     """The task: four positive rates, outputs (10 times, 2 species) of log densities, mean squared error.
 

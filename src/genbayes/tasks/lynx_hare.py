@@ -17,16 +17,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..distances import MeanSquaredError
 from ..priors.prior import Prior
 from .ode import need_diffrax
+from .registry import register
 from .task import Task
 
 YEARS = np.arange(1900, 1921)
 SPECIES = ("hare", "lynx")
-# Of the logarithm of a year's returns: trapping effort and reporting, as fitted to this record by others (Carpenter
-# 2018 finds 0.25 for both species).
+# Standard deviation of the logarithm of a year's returns, from trapping effort and reporting: others who fitted this
+# record find 0.25 for both species (Carpenter 2018).
 NOISE = 0.25
-# The noise floor: the first of 25, 50, 100, 200, ... at which runs at posterior draws come as close to the record as
-# two runs at the same parameter to each other, 2 NOISE^2 = 0.125. A larger beta would ask the model to fit better than
-# it fits itself.
+# The demo takes the noise floor: the first of 25, 50, 100, 200, ... at which runs at posterior draws come as close to
+# the record as two runs at the same parameter to each other, 2 NOISE^2 = 0.125. A larger beta would ask the model to
+# fit better than it fits itself.
 DEMO_BETA = 200.0
 # One pelt, in thousands: what the record could not show. Without it the logarithm of a species that has all but died
 # out would be the largest number in the data.
@@ -41,6 +42,7 @@ _PRIORS = {
 }
 
 
+@register(benchmark=False)
 def lynx_hare() -> Task:
     """The task: six positive parameters (rates per year, densities in thousands of pelts), outputs log densities.
 

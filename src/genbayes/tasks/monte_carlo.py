@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..distances import Distance
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.seeds import SIMULATOR_STREAM, check_seed, row_key
 from .observations import output_shape
 from .task import Task
@@ -58,10 +59,9 @@ def expected_distance(
     task.distance.check_target(shape, observation.shape)
     if not np.isfinite(observation).all():
         raise ValueError(f"x_o has {int((~np.isfinite(observation)).sum())} value(s) that are NaN or infinite.")
-    if isinstance(runs, bool) or not isinstance(runs, int | np.integer) or runs < 2:
-        raise ValueError(f"runs must be a whole number of at least 2 (for a standard error), got {runs!r}.")
+    runs = checked_count("runs", runs, least=2, remedy="; a single run has no standard error")
     key = jax.random.key(check_seed(seed))
-    many_runs = min(_power_of_two(int(runs)), _MOST_RUNS)
+    many_runs = min(_power_of_two(runs), _MOST_RUNS)
     most_rows = max(1, _MOST_NUMBERS // (many_runs * max(1, int(np.prod(shape)))))
     many_rows = min(_power_of_two(len(parameters)), 1 << (most_rows.bit_length() - 1))
     target = jnp.asarray(observation)

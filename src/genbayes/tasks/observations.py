@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
+from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, SIMULATOR_STREAM, check_seed, row_key
 from .task import Task
 
@@ -47,10 +48,9 @@ def draw_observations(task: Task, n: int, *, seed: int) -> dict[str, np.ndarray]
     Example:
         >>> x_o = draw_observations(tasks.two_moons(), 10, seed=0)["misspecified"][3]
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n must be a whole number of at least 1, got {n!r}.")
+    n = checked_count("n", n)
     runs_seed, wrong_seed = _further_seeds(seed, "observations")
-    theta, x = _working_runs(task.prior, task.simulator, 2 * int(n), runs_seed)
+    theta, x = _working_runs(task.prior, task.simulator, 2 * n, runs_seed)
     # Even rows and odd rows, not halves: the first rows stay when n grows.
     other_theta, other = theta[1::2], x[1::2]
     if task.misspecified is None:

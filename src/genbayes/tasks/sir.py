@@ -15,10 +15,11 @@ from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from .observations import pushed_outside
 from .ode import need_diffrax, solve
+from .registry import register
 from .task import Task
 
 POPULATION = 1_000_000
-# Days; the benchmark keeps every 17th of the days 0 to 160.
+# Days of testing: the benchmark keeps every 17th of the days 0 to 160.
 TIMES = 17.0 * np.arange(10)
 TESTED = 1000
 # Normal priors of the logarithms of the rates (per day): medians 0.4 and 0.125.
@@ -27,6 +28,7 @@ _STDS = np.array([0.5, 0.2])
 _NAMES = ("contact_rate", "recovery_rate")
 
 
+@register(benchmark=True)
 def sir() -> Task:
     """The task: two rates per day, outputs the positives among 1000 people tested on ten days, mean squared error.
 

@@ -10,7 +10,7 @@ from ..distances import Distance
 from ..priors.prior import Prior
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A problem that is ready to run.
 
@@ -37,3 +37,7 @@ class Task:
     betas: tuple[float, ...] = ()
     reference: Callable[[np.ndarray, float, int, int], np.ndarray] | None = None
     misspecified: Callable[[np.ndarray, np.ndarray, int], np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        known = "with" if self.cost is not None else "without"
+        return f"Task({self.name}, parameters {', '.join(self.prior.names)}, {self.distance.name}, {known} exact cost)"

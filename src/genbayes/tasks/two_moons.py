@@ -14,12 +14,14 @@ from ..costs.cost import Cost
 from ..distances import MeanSquaredError
 from ..priors.prior import Prior
 from .grid import grid_draws
+from .registry import register
 from .task import Task
 
 RADIUS = 0.1
 RADIUS_STD = 0.01
 
 
+@register(benchmark=True)
 def two_moons() -> Task:
     """The task with its exact cost; two parameters, outputs of two coordinates."""
     prior = Prior({"theta": dist.Uniform(-jnp.ones(2), 1.0)})

@@ -14,14 +14,16 @@ from ..costs.cost import Cost
 from ..distances import MeanSquaredError
 from ..priors.prior import Prior
 from .grid import grid_draws
+from .registry import register
 from .task import Task
 
 BOUND = 1.5
 NOISE = 0.25
-# Of z^0, z^1, ... with z = 0.8 (theta + 0.25).
+# Coefficients of z^0, z^1, ... with z = 0.8 (theta + 0.25).
 COEFFICIENTS = (0.1627, 0.9073, -1.2197, -1.4639, 1.4381)
 
 
+@register(benchmark=True)
 def uniform_1d() -> Task:
     """The task with its exact cost; one parameter, one output."""
     prior = Prior({"theta": dist.Uniform(-BOUND, BOUND)})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 
 NO_RESCUE = (
@@ -56,6 +57,15 @@ class Choice:
 
     def __repr__(self) -> str:
         return f"Choice({self.line()})"
+
+    def _repr_html_(self) -> str:
+        low, high = self.interval
+        properties = {
+            "beta": f"{self.beta:.4g} ({low:.3g} to {high:.3g}), in 1 / ({self.units})",
+            "finding": self.finding,
+            "assumes": self.assumes,
+        }
+        return html_properties(f"Inverse temperature by {self.rule}", properties, self.outcome.messages)
 
     def line(self) -> str:
         """Rule, beta and its range."""

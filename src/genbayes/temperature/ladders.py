@@ -11,15 +11,18 @@ from scipy.interpolate import CubicHermiteSpline
 
 from ..costs.cost import Cost
 from ..priors.prior import Prior
+from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..sampling.draws import bulk_size
 from ..sampling.smc import SMC, log_mean_exp
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 
-BETAS = 24  # of a grid that is not given
+# Number of betas of a grid that is not given.
+BETAS = 24
 # A ladder rests at each of its betas, and each rest counts as stages.
 LADDER_SAMPLER = SMC(max_stages=2000)
+_NAMES = ("beta", "mean cost", "sd of cost", "log evidence", "parameters", "narrowest", "widest")
 # Beyond this many prior spreads of the cost, single precision no longer tells parameters apart.
 _MOST_SPREADS = 1e5
 
@@ -40,6 +43,10 @@ class Ladder:
 
     def __repr__(self) -> str:
         return f"Ladder({len(self.betas)} betas from {self.betas[0]:.3g} to {self.betas[-1]:.3g})"
+
+    def _repr_html_(self) -> str:
+        caption = f"Ladder of inverse temperatures; cost in {self.cost.distance.units}; widths relative to the prior"
+        return html_table(caption, _NAMES, self.rows(), self.outcome.messages)
 
     def __len__(self) -> int:
         return len(self.betas)
@@ -101,7 +108,7 @@ class Ladder:
         """
         step = np.diff(self.betas)
         trapezium = step * (self.mean_cost[1:] + self.mean_cost[:-1]) / 2
-        # The slope is minus the variance: h^2 / 12 (f'(left) - f'(right)).
+        # Hermite's correction h^2 / 12 (f'(left) - f'(right)), where the slope f' is minus the variance.
         bend = step**2 / 12 * (self.cost_variance[1:] - self.cost_variance[:-1])
         return self.log_evidence[0] - np.concatenate([[0.0], np.cumsum(trapezium + bend)])
 
@@ -144,8 +151,7 @@ class Ladder:
 
     def summary(self) -> str:
         """A plain table of at most 80 columns, one line a beta, and what is wrong."""
-        names = ("beta", "mean cost", "sd of cost", "log evidence", "parameters", "narrowest", "widest")
-        lines = [" ".join(f"{name:>{size}}" for name, size in zip(names, _COLUMNS, strict=True))]
+        lines = [" ".join(f"{name:>{size}}" for name, size in zip(_NAMES, _COLUMNS, strict=True))]
         lines += [" ".join(f"{text:>{size}}" for text, size in zip(row, _COLUMNS, strict=True)) for row in self.rows()]
         lines.append(f"cost in {self.cost.distance.units}; widths relative to the prior")
         return "\n".join([*lines, *self.outcome.messages])
@@ -238,7 +244,7 @@ def ladder(
     spread = _prior_spread(prior, cost, x_o, conditions)
     low = 0.1 / spread
     if top is None:
-        # As many betas as in the end: no other program is compiled for it.
+        # The first run has as many betas as the second, so that no other program is compiled for it.
         top = _sensible_top(run(np.geomspace(low, _MOST_SPREADS / spread, BETAS)))
     return run(np.geomspace(min(low, top / 100), top, BETAS))
 

@@ -1,55 +1,37 @@
 """`bootstrap`: the beta whose posterior is as wide as the best parameters scatter over resampled trials."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from __future__ import annotations
 
-import equinox as eqx
-import jax
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Bool, Float
 
 from ..costs.cost import Cost
 from ..distances.base import class_names
 from ..priors.prior import Prior
-from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.figure_style import MOST_PARAMETERS, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
+from ..runtime.formatting import plain
 from ..runtime.outcome import Outcome
 from ..sampling.posterior import GibbsPosterior
-from ..sampling.target import Target
 from .choice import Choice
+from .minimisers import Minimisers, minimisers
+from .rules import Question, Rule, register
 
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+NAME = "bootstrap"
 ASSUMES = (
     "Assumes that the trials of the observation are independent and many enough to stand for their population; the "
     "simulator's own noise need not be right, but the posterior is about the best parameters of this distance, be the "
     "simulator right or wrong."
 )
-_STEPS = 60
-_STARTS = 4
 _CANDIDATES = 1000
 _LEAST = 20
-
-
-@dataclass(frozen=True)
-class Minimisers:
-    """Best parameters of resampled observations, in unconstrained coordinates u.
-
-    Attributes:
-        u: (r, d).
-        left: how much lower the cost would still be at the foot of the parabola there, (r,).
-        fall: how far the cost lies below that of a typical draw of the prior, (r,).
-        gradient: of the cost of the observation itself there, (r, d).
-        hessian: of the same, (r, d, d).
-        prior_gradient: of the log prior density of u there, (r, d).
-    """
-
-    u: Float[np.ndarray, "r d"]
-    left: Float[np.ndarray, " r"]
-    fall: Float[np.ndarray, " r"]
-    gradient: Float[np.ndarray, "r d"]
-    hessian: Float[np.ndarray, "r d d"]
-    prior_gradient: Float[np.ndarray, "r d"]
 
 
 def bootstrap(
@@ -106,37 +88,19 @@ def bootstrap(
     _check_trials(prior, cost, x_o, conditions, rng)
     sets = x_o[rng.integers(0, len(x_o), (resamples, len(x_o)))]
     posterior = GibbsPosterior(prior, cost, x_o, 1.0, conditions=conditions)
-    known = np.asarray(list(posterior.conditions.values()), np.float32)
-    target = Target(cost.form, cost.embed(x_o), jnp.asarray(known), jnp.ones(()), prior)
-    starts = prior.to_unconstrained(prior.sample(_CANDIDATES, seed=seed))
-    found = Minimisers(*(np.asarray(part, np.float64) for part in _minimise(target, jnp.asarray(sets), starts)))
+    found = minimisers(posterior, sets, prior.sample(_CANDIDATES, seed=seed))
     theta = np.asarray(prior.from_unconstrained(jnp.asarray(found.u, jnp.float32)), np.float64)
     at_bounds = _at_bounds(prior, theta)
-    done = np.isfinite(found.left) & (found.left < 1e-2 * found.fall) & (np.linalg.eigvalsh(found.hessian)[:, 0] > 0)
-    messages = _judge(at_bounds, ~at_bounds & ~done, resamples)
-    kept = ~at_bounds & done
-    if kept.sum() < max(_LEAST, resamples // 2):
-        raise ValueError(
-            f"Only {kept.sum()} of {resamples} resampled observations have a minimum of the cost inside the prior "
-            f"({at_bounds.sum()} lie at its bounds): the scatter of the others says little. Widen the prior, or use "
-            "the rule calibrated."
-        )
-    slope, square = _moments(found, kept)
-    beta = float(slope.sum() / square.sum())
-    if not (np.isfinite(beta) and beta > 0):
-        raise ValueError(
-            f"the score match gives beta = {beta:.4g}: the prior pulls harder than the cost holds. Use calibrated."
-        )
-    again = rng.integers(0, kept.sum(), (1000, int(kept.sum())))
-    chosen = slope[again].sum(axis=1) / square[again].sum(axis=1)
+    kept, messages = _usable(found, at_bounds)
+    beta, interval = _score_matched(found, kept, rng)
     draws = GibbsPosterior(prior, cost, x_o, beta, conditions=conditions).sample(n, seed=seed)
     ratio = draws.flat.std(axis=0) / theta[kept].std(axis=0)
     told = ", ".join(f"{name} {value:.2f}" for name, value in zip(prior.names, ratio, strict=True))
     messages += _judge_shape(prior, ratio) + list(draws.outcome.messages)
     return Choice(
-        rule="bootstrap",
+        rule=NAME,
         beta=beta,
-        interval=(float(np.quantile(chosen, 0.025)), float(np.quantile(chosen, 0.975))),
+        interval=interval,
         finding=(
             f"At beta {beta:.4g} the posterior is as wide as the best parameters of {kept.sum()} resampled "
             f"observations scatter; width of the posterior over their standard deviation: {told}."
@@ -147,6 +111,35 @@ def bootstrap(
         evidence={"minimisers": theta[kept], "draws": draws.flat, "width_ratio": ratio, "at_bounds": theta[at_bounds]},
         outcome=Outcome(tuple(messages)),
     )
+
+
+def _usable(found: Minimisers, at_bounds: Bool[np.ndarray, " r"]) -> tuple[Bool[np.ndarray, " r"], list[str]]:
+    """Which minimisers are minima inside the prior, and what speaks against the others; ValueError if too few are."""
+    resamples = len(at_bounds)
+    done = np.isfinite(found.left) & (found.left < 1e-2 * found.fall) & (np.linalg.eigvalsh(found.hessian)[:, 0] > 0)
+    kept = ~at_bounds & done
+    if kept.sum() < max(_LEAST, resamples // 2):
+        raise ValueError(
+            f"Only {kept.sum()} of {resamples} resampled observations have a minimum of the cost inside the prior "
+            f"({at_bounds.sum()} lie at its bounds): the scatter of the others says little. Widen the prior, or use "
+            "the rule calibrated."
+        )
+    return kept, _judge(at_bounds, ~at_bounds & ~done, resamples)
+
+
+def _score_matched(
+    found: Minimisers, kept: Bool[np.ndarray, " r"], rng: np.random.Generator
+) -> tuple[float, tuple[float, float]]:
+    """Beta of the least Fisher divergence, and its 95 % range over resampled minimisers."""
+    slope, square = _moments(found, kept)
+    beta = float(slope.sum() / square.sum())
+    if not (np.isfinite(beta) and beta > 0):
+        raise ValueError(
+            f"the score match gives beta = {beta:.4g}: the prior pulls harder than the cost holds. Use calibrated."
+        )
+    again = rng.integers(0, kept.sum(), (1000, int(kept.sum())))
+    chosen = slope[again].sum(axis=1) / square[again].sum(axis=1)
+    return beta, (float(np.quantile(chosen, 0.025)), float(np.quantile(chosen, 0.975)))
 
 
 def _check_trials(
@@ -166,52 +159,8 @@ def _check_trials(
         )
 
 
-@compiled
-def _minimise(target: Target, sets: Float[Array, "r trials trial_dim"], starts: Float[Array, "s d"]) -> tuple:
-    """The minimisers of all sets, one set after another; what `Minimisers` holds."""
-
-    def one(x: Float[Array, "trials trial_dim"]) -> tuple[Array, ...]:
-        resampled = eqx.tree_at(lambda t: t.embedded, target, target.form.embed(x), is_leaf=lambda leaf: leaf is None)
-        values = jax.vmap(resampled.cost)(starts)
-        values = jnp.where(jnp.isfinite(values), values, jnp.inf)
-        best = starts[jnp.argsort(values)[:_STARTS]]
-        ends, lowest, left = jax.vmap(lambda u: _descend(resampled, u))(best)
-        winner = jnp.argmin(lowest)
-        u = ends[winner]
-        derivatives = jax.grad(target.cost)(u), jax.hessian(target.cost)(u), jax.grad(target.log_prior)(u)
-        return u, left[winner], jnp.nanmedian(values) - lowest[winner], *derivatives
-
-    return jax.lax.map(one, sets, batch_size=32)
-
-
-def _descend(target: Target, start: Float[Array, " d"]) -> tuple[Array, Array, Array]:
-    """Newton's method with curvatures taken as positive, damped until the cost falls (Levenberg 1944)."""
-
-    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
-        u, value, damping = carry
-        new = u - _newton_step(target, u, damping)
-        new_value = target.cost(new)
-        better = new_value <= value
-        u, value = jnp.where(better, new, u), jnp.where(better, new_value, value)
-        return (u, value, jnp.clip(damping * jnp.where(better, 0.3, 5.0), 1e-6, 1e6)), None
-
-    first = (start, target.cost(start), jnp.asarray(1e-2))
-    (u, value, _), _ = jax.lax.scan(step, first, None, length=_STEPS)
-    # What a last whole step would gain by the parabola there.
-    left = jnp.abs(jnp.dot(jax.grad(target.cost)(u), _newton_step(target, u, jnp.asarray(1e-6)))) / 2
-    return u, value, left
-
-
-def _newton_step(target: Target, u: Float[Array, " d"], damping: Float[Array, ""]) -> Float[Array, " d"]:
-    curvatures, axes = jnp.linalg.eigh(jax.hessian(target.cost)(u))
-    sizes = jnp.abs(curvatures) + damping * jnp.max(jnp.abs(curvatures)) + 1e-30
-    step = axes @ ((jax.grad(target.cost)(u) @ axes) / sizes)
-    # In unconstrained coordinates a few units are a long way.
-    return step / jnp.maximum(1.0, jnp.linalg.norm(step) / 2)
-
-
 def _moments(
-    found: Minimisers, kept: Float[np.ndarray, " r"] | np.ndarray
+    found: Minimisers, kept: Bool[np.ndarray, " r"]
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Numerator and denominator of beta for each minimiser, in coordinates in which they have unit covariance."""
     factor = np.linalg.cholesky(np.atleast_2d(np.cov(found.u[kept].T)) + 1e-12 * np.eye(found.u.shape[1]))
@@ -220,14 +169,15 @@ def _moments(
     return laplacian + np.sum(gradient * prior_gradient, axis=1), np.sum(gradient**2, axis=1)
 
 
-def _at_bounds(prior: Prior, theta: Float[np.ndarray, "r dim"]) -> np.ndarray:
+def _at_bounds(prior: Prior, theta: Float[np.ndarray, "r dim"]) -> Bool[np.ndarray, " r"]:
     """Which parameters lie within a thousandth of the prior's width of one of its bounds."""
     low, high = np.quantile(np.asarray(prior.sample(4000, seed=0)), [0.05, 0.95], axis=0)
     away = np.minimum(theta - prior.bounds[:, 0], prior.bounds[:, 1] - theta)
     return np.any(away < 1e-3 * (high - low), axis=1)
 
 
-def _judge(at_bounds: np.ndarray, lost: np.ndarray, resamples: int) -> list[str]:
+def _judge(at_bounds: Bool[np.ndarray, " r"], lost: Bool[np.ndarray, " r"], resamples: int) -> list[str]:
+    """What speaks against the choice in the minimisers that are left out."""
     messages = []
     if at_bounds.mean() > 0.05:
         messages.append(
@@ -250,3 +200,52 @@ def _judge_shape(prior: Prior, ratio: Float[np.ndarray, " dim"]) -> list[str]:
         f"The posterior's widths over the scatter of the minimisers are far from 1 for {', '.join(apart)}: one beta "
         "cannot match all directions, and this one is a compromise."
     ]
+
+
+def choose(question: Question) -> Choice:
+    """By the trials of the observation; nothing is simulated."""
+    ladder = question.ladder
+    conditions = ladder.conditions or None
+    return bootstrap(ladder.prior, ladder.cost, ladder.x_o, n=question.n, seed=question.seed, conditions=conditions)
+
+
+def applies(cost: Cost) -> bool:
+    """Whether the distance compares sets of trials."""
+    return cost.distance.reads_sets
+
+
+def draw(chosen: Choice) -> matplotlib.figure.Figure:
+    """Best parameters of resampled trials, and the posterior at the chosen beta."""
+    values, draws = chosen.evidence["minimisers"], chosen.evidence["draws"]
+    dim = min(values.shape[1], MOST_PARAMETERS)
+    columns = min(dim, 4)
+    figure, axes = subplots(-(-dim // columns), columns, (max(4.0, 2.4 * columns), 2.5 * -(-dim // columns)))
+    for j, ax in enumerate(axes.flat):
+        if j >= dim:
+            ax.remove()
+            continue
+        limits = window(np.concatenate([values[:, j], draws[:, j]]))
+        grid = np.linspace(*limits, 200)
+        bins = np.linspace(*limits, 26)
+        ax.hist(values[:, j], bins, density=True, color=PRIOR, alpha=0.6, label="best parameters of resampled trials")
+        ax.plot(grid, density(draws[:, j], grid), color=POSTERIOR, linewidth=1.5, label="posterior at the chosen β")
+        ax.set_yticks([])
+        ax.set_xlabel(plain(chosen.names[j], 24))
+        few_ticks(ax.xaxis)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=1 + (columns > 1))
+    return figure
+
+
+register(
+    Rule(
+        NAME,
+        choose,
+        "runs it nowhere, and takes a set of trials",
+        "bootstrap: best parameters of resampled trials, and the posterior at the chosen beta.",
+        draw,
+        applies=applies,
+        when="for sets of trials",
+        place=30,
+    )
+)

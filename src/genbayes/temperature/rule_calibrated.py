@@ -1,7 +1,9 @@
 """`calibrated`: the beta whose credible sets hold the parameters of held-out simulations at their nominal rate."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -10,12 +12,20 @@ from scipy.interpolate import PchipInterpolator
 from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.figure_style import ACCENT, LEVEL_COLOURS, OBSERVED, POSTERIOR, PRIOR, SMALL, subplots
+from ..runtime.formatting import number, plain
 from ..runtime.outcome import Outcome
 from ..sampling.ranks import HeldOut, Ranks, band, checked_levels, ranks_of_truth
 from ..sampling.smc import SMC
 from ..simulations.rows import Simulations
+from ..simulations.running import simulate
 from .choice import Choice, checked_grid
+from .rules import Question, Rule, RuleOption, register
 
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+NAME = "calibrated"
 ASSUMES = (
     "Assumes that the observation is like the simulations: the sets are right on average over simulated outputs of the "
     "whole prior, and nothing is known of an observation that the simulator could not have made."
@@ -80,7 +90,7 @@ def calibrated(
     held_out = HeldOut.of(prior, cost, simulations, rows, seed)
     grid = _default_betas(prior, cost, held_out) if given is None else given
     found = ranks_of_truth(prior, cost, held_out, grid, n=n, seed=seed, sampler=sampler, progress=progress)
-    return _choose(grid, found, quantiles, prior.names, cost.distance.units)
+    return _chosen(grid, found, quantiles, prior.names, cost.distance.units)
 
 
 def _default_betas(prior: Prior, cost: Cost, held_out: HeldOut) -> Float[np.ndarray, " b"]:
@@ -101,7 +111,7 @@ def _default_betas(prior: Prior, cost: Cost, held_out: HeldOut) -> Float[np.ndar
     return np.geomspace(min(1 / spread, top / 100), top, BETAS)
 
 
-def _choose(
+def _chosen(
     betas: Float[np.ndarray, " b"],
     ranks: Ranks,
     levels: Float[np.ndarray, " levels"],
@@ -130,7 +140,7 @@ def _choose(
     finding = f"At beta {beta:.4g} the credible sets held the true parameters of {m} held-out simulations at ({told})."
     messages = [*ranks.messages, *_judge(betas, place / (len(logs) - 1), levels, reached, by_parameter, names, m)]
     return Choice(
-        rule="calibrated",
+        rule=NAME,
         beta=beta,
         interval=(float(np.quantile(chosen, 0.025)), float(np.quantile(chosen, 0.975))),
         finding=finding,
@@ -172,7 +182,7 @@ def _judge(
             f"The sets cover too seldom even at the smallest beta, {betas[0]:.4g}: give a grid (betas) that goes "
             "further down. If it stays so, the network is wrong where held-out simulations lie: simulate more."
         )
-    # One false alarm in a hundred for all levels together, more or less: they share their rows.
+    # The bands give one false alarm in a hundred for all levels together, more or less, for these share their rows.
     low, high = band(levels, m, 0.99)
     for q, share, a, b in zip(levels, reached, low, high, strict=True):
         if not a <= share <= b:
@@ -208,3 +218,88 @@ def _best(
     loss = np.mean(excess**2 / (levels * (1 - levels))[None, :, None], axis=1)
     widest = np.argmax(excess.mean(axis=1), axis=1)
     return np.argmin(np.where(np.arange(len(logs))[None] >= widest[:, None], loss, np.inf), axis=1)
+
+
+def choose(question: Question) -> Choice:
+    """By new runs at draws of the prior, or by stored runs where none are to be made."""
+    ladder, held_out, rows = question.ladder, question.simulations, question.options["held_out"]
+    if rows and question.simulator is not None:
+        held_out = simulate(
+            question.simulator,
+            ladder.prior,
+            rows,
+            # The seed is neither that of the training runs nor that of the runs at the draws.
+            seed=(question.run_seed + 1) % 2**32,
+            conditions=question.conditions_prior,
+            workers=question.workers,
+            progress=question.progress,
+        )
+    if held_out is None:
+        raise ValueError("there are no simulations to hold out: give a simulator to run, or stored simulations.")
+    return calibrated(
+        ladder.prior,
+        ladder.cost,
+        held_out,
+        levels=tuple(question.options["level"]),
+        rows=rows or 200,
+        seed=question.seed,
+        progress=question.progress,
+    )
+
+
+def draw(chosen: Choice) -> matplotlib.figure.Figure:
+    """Coverage of each level along beta, and at the chosen beta for all levels, with the band of a calibrated one."""
+    e = chosen.evidence
+    figure, axes = subplots(1, 2, (8.0, 3.5))
+    ax, m = axes[0, 0], int(e["rows"])
+    for k, (level, coverage) in enumerate(zip(e["levels"], e["coverage"], strict=True)):
+        colour = LEVEL_COLOURS[k % len(LEVEL_COLOURS)]
+        error = np.sqrt(coverage * (1 - coverage) / m)
+        ax.fill_between(e["betas"], coverage - 2 * error, coverage + 2 * error, color=colour, alpha=0.2, linewidth=0)
+        ax.plot(e["betas"], coverage, "o-", color=colour, markersize=2.5, linewidth=1.3, label=f"{level:.0%} sets")
+        ax.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (2, 2)))
+    ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2)
+    ax.axvspan(*chosen.interval, color=ACCENT, alpha=0.12, linewidth=0)
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.02)
+    ax.set_xlabel(plain(f"inverse temperature β, in 1 / ({chosen.units})", 60))
+    ax.set_ylabel(f"share of {m} true parameters held")
+    ax.legend(frameon=False, fontsize=SMALL, loc="lower left")
+    ax = axes[0, 1]
+    levels = e["curve_levels"]
+    ax.fill_between(levels, *e["band"], color=PRIOR, alpha=0.35, linewidth=0, label="95 % band if calibrated")
+    ax.plot([0, 1], [0, 1], color=OBSERVED, linewidth=0.8)
+    for j, curve in enumerate(e["curve_by_parameter"]):
+        label = "each parameter, central" if j == 0 else None
+        ax.plot(levels, curve, color=POSTERIOR, alpha=0.5, linewidth=0.8, label=label)
+    ax.plot(levels, e["curve"], "o-", color=ACCENT, markersize=3, linewidth=1.4, label="jointly, highest density")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.set_xlabel("level of the credible set")
+    ax.set_ylabel("coverage")
+    ax.set_title(f"at β = {number(chosen.beta)}")
+    ax.legend(frameon=False, fontsize=SMALL, loc="upper left")
+    return figure
+
+
+register(
+    Rule(
+        NAME,
+        choose,
+        "runs it at draws of the prior (--held-out 0: takes stored runs that the cost was not fitted on)",
+        "calibrated: share of held-out parameters in credible sets, along beta and at the chosen one.",
+        draw,
+        (
+            RuleOption("--held-out", 200, "new runs at draws of the prior for calibrated (default: 200)"),
+            RuleOption(
+                "--level",
+                LEVELS,
+                "of the credible sets of calibrated (default: 0.5 0.8 0.9)",
+                "probability",
+                "L",
+                several=True,
+            ),
+        ),
+        place=20,
+    )
+)

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...costs.cost import Cost
 from ...costs.fitting import fit_cost
@@ -51,14 +52,14 @@ class FittedCost:
     messages: tuple[str, ...]
     tempered: bool = True
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Draws of the Gibbs posterior."""
         with stopwatch() as seconds:
             draws = GibbsPosterior(self.prior, self.cost, x_o, beta).sample(n, seed=seed)
             messages = draws.outcome.messages
         return MethodDraws(draws.flat[:n], float(beta), seconds, messages)
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> Float[np.ndarray, " m"]:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> Float[np.ndarray, " m"]:
         """By the networks."""
         return np.asarray(self.cost(theta, x_o))
 
@@ -94,12 +95,12 @@ class FittedExact:
     messages: tuple[str, ...] = ()
     tempered: bool = True
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Independent draws."""
         with stopwatch() as seconds:
             theta = np.asarray(self.reference(np.asarray(x_o), beta, n, seed), np.float32)
         return MethodDraws(theta, float(beta), seconds)
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> Float[np.ndarray, " m"] | None:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> Float[np.ndarray, " m"] | None:
         """The exact expected distance, where the task knows it."""
         return None if self.cost is None else np.asarray(self.cost(theta, x_o))

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...distances import Distance
+from ...distances.batched import distances_to
 from ...priors.prior import Prior
 from ...runtime.timing import stopwatch
 from ...simulations.rows import Simulations
 from ...tasks import Task
 from .flows import FlowSettings, torch_scope
-from .method import MethodDraws, checked_observation, distances_to
+from .method import MethodDraws, checked_observation
 from .nle import Likelihood, fit_likelihood
 from .particles import Particles
 
@@ -65,7 +67,7 @@ class FittedEmulator:
     messages: tuple[str, ...]
     tempered: bool = True
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Draws of exp(-beta cost) prior, each population of particles under its own `runs` noises of the emulator."""
         with stopwatch() as seconds, torch_scope(seed):
             observed = checked_observation(self.distance, self.likelihood.x_shape, x_o)
@@ -75,7 +77,7 @@ class FittedEmulator:
             )
         return MethodDraws(theta, float(beta), seconds, messages)
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> Float[np.ndarray, " m"]:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> Float[np.ndarray, " m"]:
         """Mean distance over `runs` fresh emulator draws for each parameter (m, dim); the same at every call."""
         theta = np.asarray(theta, np.float32)
         observed = checked_observation(self.distance, self.likelihood.x_shape, x_o)

@@ -1,15 +1,13 @@
 """What every method of the benchmark offers: `fit` once on simulations, then `sample` for any observation and beta."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...distances import Distance
-from ...runtime.compiling import compiled
 from ...simulations.rows import Simulations
 from ...tasks import Task
 
@@ -49,11 +47,11 @@ class Fitted(Protocol):
         """False if the draws do not depend on beta, so that one sample serves all of them."""
         ...
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Up to `n` draws for an observation (*x_shape) at the inverse temperature `beta`."""
         ...
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> Float[np.ndarray, " m"] | None:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> Float[np.ndarray, " m"] | None:
         """The expected distance that the method predicts for parameters (m, dim); None if it predicts none."""
         ...
 
@@ -71,13 +69,13 @@ class Method(Protocol):
         ...
 
 
-def checked_observation(distance: Distance, x_shape: tuple[int, ...], x_o: Any) -> Float[np.ndarray, "..."]:
+def checked_observation(distance: Distance, x_shape: tuple[int, ...], x_o: ArrayLike) -> Float[np.ndarray, "..."]:
     """One observation as float32.
 
     Raises:
         ValueError: its shape is not one that the distance compares with outputs of `x_shape`, or it is not finite.
     """
-    # In one piece, because torch refuses a reversed view.
+    # The array is copied into one piece, because torch refuses a reversed view.
     values = np.ascontiguousarray(x_o, np.float32)
     distance.check_target(x_shape, values.shape)
     if not np.isfinite(values).all():
@@ -85,12 +83,3 @@ def checked_observation(distance: Distance, x_shape: tuple[int, ...], x_o: Any) 
             f"x_o has {int((~np.isfinite(values)).sum())} value(s) that are NaN or infinite; fill the gaps."
         )
     return values
-
-
-@compiled
-def distances_to(
-    distance: Distance, x: Float[Array | np.ndarray, "n ..."], x_o: Float[Array | np.ndarray, "..."]
-) -> Float[Array, " n"]:
-    """The distance of every output (n, *x_shape) to one observation, in blocks: kernels of many trials are large."""
-    target = jnp.asarray(x_o)
-    return jax.lax.map(lambda one: distance(one, target), jnp.asarray(x), batch_size=1024)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...distances import Distance
 from ...priors.prior import Prior
@@ -34,7 +35,7 @@ class Likelihood:
         """Of one output as trials (trials, trial_dim)."""
         return (self.x_shape[0], self.x_shape[1]) if self.in_set else (1, int(np.prod(self.x_shape)))
 
-    def trials(self, x_o: Any) -> Any:
+    def trials(self, x_o: ArrayLike) -> Any:
         """An observation as a tensor (trials, trial_dim)."""
         observed = checked_observation(self.distance, self.x_shape, x_o)
         return import_sbi("torch").as_tensor(observed.reshape(-1, self.trials_shape[1]))
@@ -122,7 +123,7 @@ class FittedNLE:
     messages: tuple[str, ...]
     tempered: bool
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Draws of likelihood^beta prior, or of likelihood prior."""
         power = beta if self.tempered else 1.0
         with stopwatch() as seconds, torch_scope(seed):
@@ -132,6 +133,6 @@ class FittedNLE:
             )
         return MethodDraws(theta, float(beta) if self.tempered else None, seconds, messages)
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> None:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> None:
         """None: it predicts no expected distance."""
         del theta, x_o

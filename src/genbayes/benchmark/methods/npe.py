@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...distances import Distance
 from ...priors.prior import Prior
@@ -57,7 +58,7 @@ class FittedNPE:
     tempered: bool = False
     least_inside: float = 0.01
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """Draws of q(theta | x_o) inside the prior's support; beta plays no part.
 
         The flow knows nothing of the support. As in sbi, draws outside are drawn again; but where fewer than
@@ -80,11 +81,11 @@ class FittedNPE:
                 messages += others
         return MethodDraws(theta, None, seconds, messages)
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> None:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> None:
         """None: it predicts no expected distance."""
         del theta, x_o
 
-    def _condition(self, x_o: Any) -> Any:
+    def _condition(self, x_o: ArrayLike) -> Any:
         torch = import_sbi("torch")
         observed = checked_observation(self.distance, self.x_shape, x_o)
         if observed.shape != self.x_shape:
@@ -96,7 +97,7 @@ class FittedNPE:
         kept: list[np.ndarray] = []
         tried = found = 0
         while found < n:
-            # One length for all batches: the prior's test compiles once.
+            # All batches have one length, so that the prior's test compiles once.
             theta = self.estimator.sample((5000,), condition=condition)[:, 0].detach().numpy()
             kept.append(theta[np.asarray(self.prior.contains(theta))])
             tried, found = tried + len(theta), found + len(kept[-1])

@@ -80,7 +80,7 @@ class _Run:
         self.u = np.asarray(prior.to_unconstrained(theta), np.float64).reshape(*shape, -1)
         self.log_prior, self.energies = self.evaluate(self.u)
         self.reached = np.zeros(shape[0])
-        # Optimal for a Gaussian of many dimensions.
+        # This scale is optimal for a Gaussian of many dimensions.
         self.scale = np.full(shape[0], 2.38 / np.sqrt(2 * self.u.shape[2]))
         self.rate = 1.0
 

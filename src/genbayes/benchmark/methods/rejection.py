@@ -1,16 +1,17 @@
 """Rejection ABC on stored simulations: what can be had without learning anything."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import ArrayLike
 
 from ...distances import Distance
+from ...distances.batched import distances_to
 from ...runtime.timing import stopwatch
 from ...simulations.rows import Simulations
 from ...tasks import Task
-from .method import MethodDraws, checked_observation, distances_to
+from .method import MethodDraws, checked_observation
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class FittedRejection:
     messages: tuple[str, ...] = ()
     tempered: bool = True
 
-    def sample(self, x_o: Any, beta: float, n: int, *, seed: int) -> MethodDraws:
+    def sample(self, x_o: ArrayLike, beta: float, n: int, *, seed: int) -> MethodDraws:
         """The accepted parameters, each once: at most `n`, and fewer where fewer were accepted.
 
         They are not resampled up to `n`: copies would look like draws that nobody made.
@@ -80,7 +81,7 @@ class FittedRejection:
             theta = self.theta[rng.permutation(rows)[:n]]
         return MethodDraws(theta, used, seconds, tuple(messages))
 
-    def predicted_cost(self, theta: Any, x_o: Any) -> None:
+    def predicted_cost(self, theta: ArrayLike, x_o: ArrayLike) -> None:
         """None: it predicts no expected distance."""
         del theta, x_o
 

@@ -13,7 +13,11 @@ PRIOR = "#9a9a9a"
 POSTERIOR = "#0072b2"  # Okabe-Ito blue: told from orange and grey with every kind of colour vision
 ACCENT = "#d55e00"  # Okabe-Ito vermillion, for the one thing a picture compares with
 OBSERVED = "#000000"
+# From light to dark blue, then green and orange: of levels that are told apart in one picture.
+LEVEL_COLOURS = ("#56b4e9", "#0072b2", "#00415f", "#009e73", "#e69f00")
 SMALL = 8
+# Parameters that one picture shows beside or above one another.
+MOST_PARAMETERS = 8
 
 STYLE: Any = {
     "font.size": 9,
@@ -75,6 +79,12 @@ def log_scale(ax: Any) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def cost_scale(ax: Any, values: np.ndarray) -> None:
+    """Makes the y axis logarithmic where the cost falls by an order of magnitude."""
+    if values.min() > 0 and values.max() > 10 * values.min():
+        ax.set_yscale("log")
 
 
 def window(

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from ..checks.stack import StackCheck, check_stack
 from ..plots.stacks import stack as stack_picture
@@ -17,7 +16,7 @@ from .observations import read_observations
 from .problem import Problem
 from .terminal import Terminal
 
-MOST_ROWS = 500
+_MOST_ROWS = 500
 _HEADER = ("observation", "support p", "beta", "mean cost", "least ESS", "R-hat", "in doubt")
 
 
@@ -36,8 +35,7 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
     again = f"{command_line('sample', problem)} --observations {file} --beta ..."
     if not stored.exists():
         raise FileNotFoundError(f"there are no draws of the observations {file.name} in {folder.path}. Run: {again}")
-    with xr.open_datatree(stored, engine="zarr", consolidated=False) as tree:
-        draws = StackedDraws.from_datatree(tree)
+    draws = StackedDraws.load(stored)
     x_o, conditions = read_observations(file, cost.x_shape, cost.condition_names)
     if x_o.shape != draws.x_o.shape or not np.allclose(x_o, draws.x_o, rtol=1e-6):
         raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")
@@ -60,9 +58,9 @@ def write(path: Path, problem: Problem, found: StackCheck) -> None:
     draws = found.draws
     rows = [(*row[:-1], "yes" if row[-1] else "no") for row in found.rows]
     note = ""
-    if len(rows) > MOST_ROWS:
-        rows = sorted(rows, key=lambda row: (row[-1] == "no", row[1]))[:MOST_ROWS]
-        note = f"<p>The {MOST_ROWS} most doubtful of {draws.suspect.size}; the JSON file has all.</p>"
+    if len(rows) > _MOST_ROWS:
+        rows = sorted(rows, key=lambda row: (row[-1] == "no", row[1]))[:_MOST_ROWS]
+        note = f"<p>The {_MOST_ROWS} most doubtful of {draws.suspect.size}; the JSON file has all.</p>"
     caption = f"Median and central 90 % of every parameter at beta {draws.betas[-1]:g}. Grey: prior. Vermillion: the "
     caption += "simulator hardly makes this observation, or its sampling is in doubt."
     body = [

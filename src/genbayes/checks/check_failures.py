@@ -1,0 +1,29 @@
+"""The check of the training simulations: how many of them failed, and why?"""
+
+from .evidence import Evidence
+from .finding import Finding
+from .registry import register
+
+# Share of failed simulations that is nothing to act on.
+FEW = 0.01
+
+
+@register("failures", place=50)
+def judge_failures(evidence: Evidence) -> list[Finding]:
+    """Counts failed simulations by reason: the cost is that of the runs that succeed."""
+    simulations = evidence.simulations
+    if simulations is None:
+        return []
+    n, failed = len(simulations), int(simulations.n_failed)
+    numbers = {"simulations": float(n), "failed": float(failed)}
+    if failed == 0:
+        return [Finding("ok", f"Simulations: none of {n:,} failed.", check="failures", numbers=numbers)]
+    reasons = [
+        f"{reason} ({int((simulations.status == k).sum()):,})" for k, reason in enumerate(simulations.reasons) if k >= 2
+    ]
+    text = f"Simulations: {failed:,} of {n:,} failed ({100 * failed / n:.1f} %): {', '.join(reasons)}. "
+    text += "The cost is that of the runs that succeed."
+    if failed / n <= FEW:
+        return [Finding("note", text, check="failures", numbers=numbers)]
+    remedy = "See where in the prior they fail, and whether such parameters are plausible."
+    return [Finding("care", text, remedy, "failures", numbers)]

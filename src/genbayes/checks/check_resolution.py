@@ -1,0 +1,20 @@
+"""The check of the resolution: does beta ask for finer differences of cost than the networks agree about?"""
+
+from .evidence import Evidence
+from .finding import REFINE, Finding
+from .registry import register
+
+
+@register("resolution", place=92)
+def judge_resolution(evidence: Evidence) -> list[Finding]:
+    """Disagreement of the ensemble in units of log density; nothing of a single network."""
+    runs = evidence.predictive
+    if runs is None or not runs.log_density_error > 0:
+        return []
+    text = f"Resolution: the networks disagree by {runs.log_density_error:.2g} in log density between draws"
+    numbers = {"log_density_error": runs.log_density_error}
+    if runs.log_density_error <= 1:
+        return [Finding("ok", text + ", which is little.", check="resolution", numbers=numbers)]
+    text += "; beta is larger than they resolve."
+    remedy = f"Lower beta, simulate more, add simulations at the draws ({REFINE}), or fit a larger ensemble."
+    return [Finding("care", text, remedy, "resolution", numbers)]

@@ -1,0 +1,31 @@
+"""The check of the sampling: would other draws of the same posterior say the same?"""
+
+import numpy as np
+
+from .evidence import Evidence
+from .finding import Finding, not_judged
+from .registry import register
+
+
+@register("sampling", place=60)
+def judge_sampling(evidence: Evidence) -> list[Finding]:
+    """What the draws and their sampler say of themselves; R-hat and effective sample size."""
+    draws = evidence.draws
+    rhat, ess = float(np.max(draws.rhat)), float(np.min(draws.ess_bulk))
+    numbers = {"rhat": rhat, "ess_bulk": ess}
+    if "divergences" in draws.statistics:
+        numbers["divergences"] = float(np.sum(draws.statistics["divergences"]))
+    unknown = []
+    if np.isnan(rhat) or np.isnan(ess):
+        chains, each = draws.theta.shape[:2]
+        why = f"R-hat and the effective sample size take at least 4 draws a chain (too few draws: {each} a chain)"
+        remedy = f"Sample again with at least {max(1000, 4 * chains):,} draws."
+        unknown = [not_judged("sampling", why, remedy)._replace(numbers=numbers)]
+    if not draws.outcome.ok:
+        # The messages of an outcome hold their remedies.
+        messages = draws.outcome.messages
+        return [Finding("bad", f"Sampling: {text}", check="sampling", numbers=numbers) for text in messages] + unknown
+    if unknown:
+        return unknown
+    text = f"Sampling: largest R-hat {rhat:.3f}, smallest effective sample size {ess:.0f}."
+    return [Finding("ok", text, check="sampling", numbers=numbers)]

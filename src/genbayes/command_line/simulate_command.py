@@ -1,0 +1,54 @@
+"""`genbayes simulate`: draws of the prior, run and stored."""
+
+import argparse
+
+from ..simulations.rows import Simulations
+from . import stages
+from .argument_types import count
+from .folder import Folder
+from .problem import Problem, read_problem
+from .problem_options import add_seed, add_workers, folder_of
+from .registry import Commands, register
+from .terminal import Terminal
+
+
+@register
+def add_parser(commands: Commands) -> None:
+    """What can be typed after `genbayes simulate`."""
+    command = commands.add("simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.")
+    argument = command.add_argument
+    argument("-n", type=count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
+    argument("--batch-size", type=count, metavar="N", help="most runs at a time")
+    argument("--retry-failed", action="store_true", help="run failed rows again")
+    add_workers(command)
+    add_seed(command)
+
+
+def run(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Simulates into the store of the problem, or continues it."""
+    folder = folder_of(options)
+    simulations = simulate_and_tell(read_problem(options.problem), folder, options, terminal)
+    terminal.say(simulations.summary().split("\n")[0])
+    terminal.path(folder.simulations)
+
+
+def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namespace, terminal: Terminal) -> Simulations:
+    """Simulates, and says what was there before and what failed."""
+    done, _ = folder.stored()
+    if done:
+        terminal.say(f"resuming: {done} simulations are in {folder.simulations} already")
+    simulations = stages.run_simulations(
+        problem,
+        folder,
+        options.n_simulations,
+        seed=options.seed,
+        workers=options.workers,
+        batch_size=getattr(options, "batch_size", None),
+        retry_failed=getattr(options, "retry_failed", False),
+        progress=not terminal.quiet,
+    )
+    if simulations.n_failed:
+        reasons = simulations.summary().split("\n")[1]
+        text = f"{simulations.n_failed} of {len(simulations)} runs failed; the cost is that of the runs that succeed"
+        terminal.warn([f"{text} ({reasons})."])
+    return simulations

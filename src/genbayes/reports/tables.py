@@ -1,0 +1,149 @@
+"""The tables of a report: parameters, cost, settings, time, software."""
+
+import html
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..checks.predictive import PredictiveCheck
+from ..costs.cost import Cost
+from ..costs.records import units_of
+from ..priors.prior import Prior
+from ..runtime.formatting import number
+from ..runtime.release import version
+from ..runtime.statistics import mean_and_error
+from ..sampling.draws import Draws
+from ..sampling.posterior import GibbsPosterior
+from ..simulations.rows import Simulations
+from .markup import table
+
+PACKAGES = ("genbayes", "jax", "equinox", "optax", "blackjax", "numpyro", "numpy")
+
+
+def parameters_table(prior: Prior, draws: Draws) -> str:
+    """Quantiles of posterior and prior, and the sampler's convergence, per parameter."""
+    quantiles = np.quantile(np.asarray(draws.flat, float), [0.05, 0.5, 0.95], axis=0)
+    before = np.quantile(np.asarray(prior.sample(20_000, seed=0), float), [0.05, 0.95], axis=0)
+    header = ("parameter", "5 %", "median", "95 %", "prior 5 %", "prior 95 %", "R-hat", "ESS")
+    rows = [
+        (name, *map(float, quantiles[:, j]), *map(float, before[:, j]), f"{rhat:.3f}", f"{ess:,.0f}")
+        for j, (name, rhat, ess) in enumerate(zip(draws.names, draws.rhat, draws.ess_bulk, strict=True))
+    ]
+    note = '<p class="muted">Central 90 % of posterior and prior. R-hat below 1.01 and a large effective sample size '
+    return table(header, rows) + note + "(ESS, 400 or more) mean that the numbers would not change with more draws.</p>"
+
+
+def costs_table(cost: Cost, draws: Draws, predictive: PredictiveCheck | None) -> str:
+    """Predicted and re-simulated cost with standard errors."""
+    rows = [("lowest predicted cost of a draw", float(np.min(draws.cost)), "-")]
+    names = {
+        "predicted": "predicted cost at the draws",
+        "simulated": "distance of one new run at each draw to the observation",
+        "replicate": "distance of two runs at the same draw (the simulator's own noise)",
+    }
+    if predictive is None:
+        rows.append((names["predicted"] + ", mean", float(np.mean(draws.cost)), "-"))
+    else:
+        for key, name in names.items():
+            values = np.asarray(getattr(predictive, key), float)
+            mean, error = mean_and_error(values)
+            rows.append((f"{name}, mean of {np.isfinite(values).sum():,}", mean, number(error, 2)))
+    units = units_of(cost)
+    note = f'<p class="muted">Units: {html.escape(units)}.</p>' if units else ""
+    return table(("quantity", "value", "standard error"), rows) + note
+
+
+def settings_table(
+    posterior: GibbsPosterior, draws: Draws, simulations: Simulations | None, extra: Mapping[str, Any]
+) -> str:
+    """Everything needed to run it again.
+
+    Args:
+        posterior: that was sampled.
+        draws: its draws.
+        simulations: of the training.
+        extra: further settings, name -> value.
+    """
+    rows = [
+        *_simulation_settings(simulations),
+        ("observation", f"shape {posterior.x_o.shape}"),
+        ("distance", f"{posterior.cost.distance.name} (units: {units_of(posterior.cost) or 'not stated'})"),
+        *_network_settings(posterior.cost),
+        ("beta (inverse temperature)", f"{float(draws.beta):g}"),
+        ("sampler", draws.sampler),
+        ("sampling seed", draws.seed),
+        ("chains × draws", " × ".join(map(str, draws.theta.shape[:2]))),
+        *_sampler_statistics(draws),
+        *_fit_settings(posterior.cost.settings),
+        *extra.items(),
+    ]
+    prior = [(item["name"], *distribution_text(item)) for item in posterior.prior.describe()]
+    head = "<h3>Prior</h3>\n" + table(("parameter", "distribution", "arguments"), prior)
+    return table(("setting", "value"), [(key, str(value)) for key, value in rows]) + head
+
+
+def _simulation_settings(simulations: Simulations | None) -> list[tuple[str, str]]:
+    if simulations is None:
+        return []
+    counts = f"{len(simulations):,} (seed {simulations.seed}), {int(simulations.n_failed):,} failed"
+    return [("simulator", simulations.simulator or "not recorded"), ("simulations", counts)]
+
+
+def _network_settings(cost: Cost) -> list[tuple[str, str]]:
+    """Number, loss and kept epoch of the networks of each part of the cost."""
+    rows = []
+    for record in cost.fit:
+        losses, epochs = np.atleast_2d(record.validation_loss), np.atleast_1d(record.best_epoch)
+        best = ", ".join(
+            f"{number(float(row[int(epoch)]), 4)} (epoch {int(epoch)})"
+            for row, epoch in zip(losses, epochs, strict=True)
+        )
+        text = f"{len(losses)} fitted; validation {record.loss_name}: {best}"
+        rows.append((f"network {record.name}".strip(), text))
+    return rows
+
+
+def _sampler_statistics(draws: Draws) -> list[tuple[str, str]]:
+    scalars = {key: value for key, value in draws.statistics.items() if np.ndim(value) == 0}
+    return [(key.replace("_", " "), number(float(value), 4)) for key, value in scalars.items()]
+
+
+def _fit_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the cost was fitted, one line a setting; what the page says elsewhere (the prior, the simulator) left out."""
+    known = {"seed": "fitting seed", "form": "form of the cost", "method": "method", "embedding": "embedding"}
+    rows = [(name, str(settings[key])) for key, name in known.items() if settings.get(key) not in (None, "auto")]
+    config = settings.get("config", {})
+    return rows + [(f"fit: {key.replace('_', ' ')}", str(value)) for key, value in config.items()]
+
+
+def distribution_text(item: Mapping[str, Any]) -> tuple[str, str]:
+    """The name and the arguments of one distribution of `Prior.describe()` as text."""
+    settings = dict(item.get("settings", {}))
+    inner = settings.pop("base_dist", None)
+    settings.pop("transforms", None)
+    if inner and not settings:  # such as Independent: the distribution inside says it all
+        return distribution_text(inner)
+    parts = []
+    for key, value in settings.items():
+        array = np.asarray(value)
+        numeric = np.issubdtype(array.dtype, np.number) and array.size <= 12
+        parts.append(f"{key} = {', '.join(f'{v:.4g}' for v in array.ravel()) if numeric else value}")
+    return str(item["distribution"]), "; ".join(parts)
+
+
+def seconds_table(cost: Cost, draws: Draws, simulations: Simulations | None, extra: Mapping[str, float]) -> str:
+    """Seconds per stage, compile and run time apart; `extra` are further stages, name -> seconds."""
+    rows = [] if simulations is None else [("simulating", float(simulations.seconds))]
+    for record in cost.fit:
+        rows += [(f"fit {record.name}".strip() + f": {key}", float(value)) for key, value in record.seconds.items()]
+    rows += [(f"sampling: {key}", float(value)) for key, value in draws.seconds.items()]
+    rows += [(key, float(value)) for key, value in extra.items()]
+    return table(("stage", "seconds"), rows)
+
+
+def versions_table() -> str:
+    """Python and the packages that computed the numbers."""
+    rows = [("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    return table(("package", "version"), rows + [(package, version(package)) for package in PACKAGES])

@@ -1,0 +1,86 @@
+"""New runs of the simulator at draws, under the known conditions of the observation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ..simulations.executors import Workers
+from ..simulations.rows import Simulations
+from ..simulations.running import simulate_at
+from ..simulations.simulators import AnySimulator
+
+
+@dataclass(frozen=True)
+class RunPairs:
+    """Two runs at each of some parameters, of which both succeeded.
+
+    Attributes:
+        theta: (m, dim), the parameters.
+        x: (m, *x_shape), one run at each.
+        again: (m, *x_shape), another run at each, with its own noise.
+        n_failed: parameters at which a run failed.
+        seconds: of simulation.
+        summary: what became of all runs, in words.
+    """
+
+    theta: Float[np.ndarray, "m dim"]
+    x: Float[np.ndarray, "m *x_shape"]
+    again: Float[np.ndarray, "m *x_shape"]
+    n_failed: int
+    seconds: float
+    summary: str
+
+
+def runs_at(
+    simulator: AnySimulator,
+    theta: Float[np.ndarray, "m dim"],
+    *,
+    seed: int,
+    names: tuple[str, ...],
+    conditions: Mapping[str, float] | None = None,
+    workers: Workers = 1,
+    progress: bool = True,
+) -> Simulations:
+    """One run at each parameter.
+
+    Args:
+        simulator: as given to `simulate`.
+        theta: (m, dim), the parameters.
+        seed: of the runs; another one than that of the training simulations.
+        names: of the parameters.
+        conditions: known conditions of the observation, name -> value; none if empty.
+        workers: see `simulate`.
+        progress: show a progress bar.
+    """
+    known = list(conditions.values()) if conditions else None
+    return simulate_at(simulator, theta, seed=seed, names=names, conditions=known, workers=workers, progress=progress)
+
+
+def run_pairs_at(
+    simulator: AnySimulator,
+    theta: Float[np.ndarray, "m dim"],
+    *,
+    seed: int,
+    names: tuple[str, ...],
+    conditions: Mapping[str, float] | None = None,
+    workers: Workers = 1,
+    progress: bool = True,
+) -> RunPairs:
+    """Two runs at each parameter, each with its own noise; parameters at which one of them fails are left out.
+
+    The arguments are those of `runs_at`.
+    """
+    runs = runs_at(
+        simulator,
+        np.concatenate([theta, theta]),
+        seed=seed,
+        names=names,
+        conditions=conditions,
+        workers=workers,
+        progress=progress,
+    )
+    m = len(theta)
+    kept = runs.ok[:m] & runs.ok[m:]
+    return RunPairs(theta[kept], runs.x[:m][kept], runs.x[m:][kept], int(np.sum(~kept)), runs.seconds, runs.summary())

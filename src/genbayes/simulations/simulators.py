@@ -1,0 +1,280 @@
+"""Kinds of simulators: how a user writes one, and how it runs over many rows.
+
+A kind is one class. `simulate` asks every registered kind whether it takes what the user gave, and lets the one that
+does run the rows; nothing else depends on the kind.
+"""
+
+import functools
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeVar, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..runtime.seeds import SIMULATOR_STREAM, row_key
+from .executors import Job, run_each
+from .worker import Result
+
+_JAX_BATCH = 1024
+
+
+class Simulator(ABC):
+    """One kind of simulator, bound to what the user gave.
+
+    To add a kind, write a final subclass in a file of its own, decorated with `registered`:
+
+    - `kind` and `usage` say in errors what it is called and how one is written.
+    - `of` recognises what users may pass to `simulate` as it is. A kind that is only ever made by its own class, such
+      as a program with its command, leaves it out: instances are always accepted.
+    - `name` is what a store remembers; a store made by another name is refused.
+    - `run` yields the results of the rows of a `Job` in any order and in lists of any length: float32 arrays, or the
+      reason of a failure as text. The random numbers of a row follow from `job.seed` and its entry of `job.numbers`
+      alone. `run_each` does all that for a Python function of one row, in any workers.
+    - `output_shape` is left out where it cannot be known before running.
+
+    Attributes:
+        kind: what errors call this kind.
+        usage: how a user writes one, such as "`def simulator(theta, rng)` in Python".
+        vectorised: whether runs use all cores by themselves, so that `workers` other than 1 is refused.
+    """
+
+    kind: ClassVar[str]
+    usage: ClassVar[str]
+    vectorised: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, simulator: Any, conditional: bool) -> "Simulator | None":
+        """Return this kind of simulator around what a user passed to `simulate`, None if it is of another kind.
+
+        Args:
+            simulator: what the user gave.
+            conditional: whether known conditions are given.
+        """
+        return None
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name under which a store remembers the simulator."""
+
+    @abstractmethod
+    def run(self, job: Job) -> Iterator[list[Result]]:
+        """Yield the results of a job's rows as they are finished.
+
+        On KeyboardInterrupt the finished rows are yielded before it is raised again.
+        """
+
+    def output_shape(self, job: Job) -> tuple[int, ...] | None:
+        """Return the shape of one output, None where it is known from the first output only.
+
+        Raises:
+            TypeError: the simulator returns something else than an array of real numbers.
+            ValueError: it cannot run.
+        """
+        return None
+
+
+Kind = TypeVar("Kind", bound=type[Simulator])
+# What `simulate` takes as a simulator: a plain function of a registered kind, or an instance of one.
+AnySimulator = Callable[..., Any] | Simulator
+_kinds: list[type[Simulator]] = []
+
+
+def registered(kind: Kind) -> Kind:
+    """Class decorator: `simulate` asks this kind whether it takes what a user gave."""
+    _kinds.append(kind)
+    return kind
+
+
+def simulator_kinds() -> tuple[type[Simulator], ...]:
+    """All registered kinds."""
+    return tuple(_kinds)
+
+
+def is_simulator(value: Any) -> bool:
+    """Whether a value may be a simulator at all."""
+    return isinstance(value, Simulator) or callable(value)
+
+
+def as_simulator(simulator: Any, *, conditional: bool) -> Simulator:
+    """Return what a user gave as a simulator of its kind; an instance of a kind is returned as it is.
+
+    Args:
+        simulator: a function, or an instance of a kind.
+        conditional: whether known conditions are given.
+
+    Raises:
+        TypeError: no kind takes it.
+        ValueError: it needs known conditions, and there are none.
+    """
+    if isinstance(simulator, Simulator):
+        return simulator
+    for kind in _kinds:
+        if (recognised := kind.of(simulator, conditional)) is not None:
+            return recognised
+    usage = " or ".join(kind.usage for kind in _kinds)
+    usage = f"Write either {usage}, with a third parameter `conditions` where known conditions vary."
+    try:
+        parameters = inspect.signature(simulator).parameters
+    except (TypeError, ValueError):
+        raise TypeError(f"`simulator` has no readable signature, got {simulator!r}. {usage}") from None
+    raise TypeError(f"`simulator` has the parameters ({', '.join(parameters)}). {usage}")
+
+
+def qualified_name(simulator: Any) -> str:
+    """The name under which a store remembers its simulator: module:name, or `name_in_stores` of one that has moved."""
+    if isinstance(simulator, Simulator):
+        return simulator.name
+    while isinstance(simulator, functools.partial):
+        simulator = simulator.func
+    named = simulator if hasattr(simulator, "__qualname__") else type(simulator)
+    if (known := getattr(named, "name_in_stores", None)) is not None:
+        return str(known)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def leading_parameters(function: Any, conditional: bool) -> tuple[str, ...]:
+    """The names of the two parameters, or three with conditions, that a function is called with.
+
+    Empty where the signature cannot be read, has fewer, or requires others.
+
+    Raises:
+        ValueError: the function needs known conditions, and there are none.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return ()
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = {p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    takes = 3 if conditional or names[2:3] == ["conditions"] else 2
+    if len(names) < takes or not required <= set(names[:takes]):
+        return ()
+    if takes == 3 and not conditional and "conditions" in required:
+        raise ValueError(
+            "`simulator` takes known conditions, and none are given: pass conditions=Prior({...}) to simulate, or "
+            "their values to simulate_at."
+        )
+    return tuple(names[:takes])
+
+
+@final
+@registered
+class JaxSimulator(Simulator):
+    """`simulator(key, theta)` in JAX, or `simulator(key, theta, conditions)`: one run, vectorised and compiled."""
+
+    kind = "JAX"
+    usage = "`def simulator(key, theta)` in JAX (one run; it is vectorised and compiled)"
+    vectorised = True
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    def __repr__(self) -> str:
+        return f"JaxSimulator({self.name})"
+
+    @classmethod
+    def of(cls, simulator: Any, conditional: bool) -> "JaxSimulator | None":
+        """Take a function whose first parameter is `key`."""
+        return cls(simulator) if leading_parameters(simulator, conditional)[:1] == ("key",) else None
+
+    @property
+    def name(self) -> str:
+        """`module:name` of the function."""
+        return qualified_name(self._function)
+
+    def run(self, job: Job) -> Iterator[list[Result]]:
+        """Yield the results batch by batch; every batch runs the same compiled program."""
+        # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
+        size = job.batch_size or min(_JAX_BATCH, max(16, 1 << (len(job) - 1).bit_length()))
+        key = jax.random.key(job.seed)
+        simulator = self._of_inputs(job)
+
+        @jax.jit
+        def run(batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
+            def one(number: jax.Array, inputs_row: jax.Array) -> jax.Array:
+                return simulator(row_key(key, number, SIMULATOR_STREAM), inputs_row)
+
+            return jax.vmap(one)(batch_numbers, batch_inputs).astype(jnp.float32)
+
+        for start in range(0, len(job), size):
+            batch = np.arange(start, min(start + size, len(job)))
+            padded = np.pad(batch, (0, size - len(batch)), mode="edge")
+            outputs = np.asarray(run(jnp.asarray(job.numbers[padded]), jnp.asarray(job.inputs[padded])))
+            # As arrays: iterating over scalar outputs would give numpy scalars.
+            yield [(int(row), np.asarray(output)) for row, output in zip(job.rows[batch], outputs, strict=False)]
+
+    def output_shape(self, job: Job) -> tuple[int, ...]:
+        """Return the shape of one output, by tracing the function.
+
+        Raises:
+            TypeError: the function returns something else than an array of real numbers.
+            ValueError: it cannot be traced, or returns an empty array.
+        """
+        inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
+        try:
+            output = jax.eval_shape(self._of_inputs(job), jax.random.key(0), inputs)
+        except Exception as error:
+            message = str(error).strip().split("\n")[0]
+            raise ValueError(
+                f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
+                f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
+                f"simulator(theta, rng)."
+            ) from error
+        if not isinstance(output, jax.ShapeDtypeStruct):
+            raise TypeError(
+                f"`simulator` must return one array, got {type(output).__name__}: {output}. Concatenate the outputs "
+                f"with jnp.concatenate."
+            )
+        if not (jnp.issubdtype(output.dtype, jnp.number) or output.dtype == bool) or jnp.iscomplexobj(output):
+            raise TypeError(
+                f"`simulator` must return real numbers, got dtype {output.dtype}. Return real and imaginary parts."
+            )
+        if 0 in output.shape:
+            raise ValueError(
+                f"`simulator` returned an empty array of shape {output.shape}; expected at least one number."
+            )
+        return output.shape
+
+    def _of_inputs(self, job: Job) -> Callable[..., Any]:
+        """The function of a key and of one vector: parameters, then conditions."""
+        function, dim = self._function, job.dim
+        if not job.conditional:
+            return function
+        return lambda key, inputs: function(key, inputs[:dim], inputs[dim:])
+
+
+@final
+@registered
+class PythonSimulator(Simulator):
+    """`simulator(theta, rng)` in Python, or `simulator(theta, rng, conditions)`: one run; rng: numpy's Generator."""
+
+    kind = "Python"
+    usage = "`def simulator(theta, rng)` in Python (rng: numpy.random.Generator)"
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    def __repr__(self) -> str:
+        return f"PythonSimulator({self.name})"
+
+    @classmethod
+    def of(cls, simulator: Any, conditional: bool) -> "PythonSimulator | None":
+        """Take a function whose first parameters are `theta` and `rng`."""
+        return cls(simulator) if leading_parameters(simulator, conditional)[:2] == ("theta", "rng") else None
+
+    @property
+    def name(self) -> str:
+        """`module:name` of the function."""
+        return qualified_name(self._function)
+
+    def run(self, job: Job) -> Iterator[list[Result]]:
+        """Yield the results as the workers finish them."""
+        # Functions of functions, no methods: workers receive them whole, and need not import this module and JAX.
+        function, dim = self._function, job.dim
+        if job.conditional:
+            return run_each(lambda inputs, rng, row: function(inputs[:dim], rng, inputs[dim:]), job)
+        return run_each(lambda inputs, rng, row: function(inputs, rng), job)

@@ -1,0 +1,137 @@
+"""What runs in a worker: a function over rows, and the way in which it gets there without its module.
+
+Everything that is sent from here is pickled by value, because importing this package would load JAX in every worker.
+"""
+
+import functools
+import signal
+import sys
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+# What became of one row: its output, or the reason why there is none.
+Result = tuple[int, np.ndarray | str]
+# A row to be run: where its result belongs, the number of its random numbers, its inputs.
+Task = tuple[int, int, np.ndarray]
+
+
+def run_row(function: Callable, seed: int, task: Task) -> Result:
+    """Run a row and return its output as float32, or the reason of its failure.
+
+    Args:
+        function: `function(inputs, rng, row)`.
+        seed: seed of the job; with the number of the row's random numbers it alone decides them.
+        task: the row; its inputs (dim + c,) are handed over in float64.
+    """
+    row, number, inputs = task
+    # Three words, the last one not zero: numpy's SeedSequence does not tell trailing zeros from none.
+    rng = np.random.default_rng(np.random.SeedSequence([seed, number, 1]))
+    try:
+        output = function(np.array(inputs, np.float64), rng, row)
+    except (Exception, SystemExit) as error:
+        return row, reason_of(error)
+    try:
+        array = np.asarray(output)
+        if array.dtype.kind not in "biuf":
+            return row, f"the output is not numeric: {type(output).__name__} of dtype {array.dtype}"
+        with np.errstate(over="ignore"):
+            return row, np.array(array, np.float32)
+    except (TypeError, ValueError):
+        return row, f"the output is not an array: {type(output).__name__}"
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception as the reason of a failed row: its type and the first line of its message."""
+    message = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {message}"[:200].removesuffix(": ")
+
+
+def run_rows(function: Callable, seed: int, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+    """Run rows; returns the seconds that they took, their results, and whether an interrupt cut them short."""
+    started = time.perf_counter()
+    results: list[Result] = []
+    for task in tasks:
+        try:
+            results.append(run_row(function, seed, task))
+        except KeyboardInterrupt:
+            return time.perf_counter() - started, results, True
+    return time.perf_counter() - started, results, False
+
+
+def install(payload: bytes, seed: int) -> None:
+    """Keep the pickled function of a job in a process of the library's own pool, before its first task."""
+    # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    state = types.ModuleType("_genbayes_worker")
+    state.__dict__.update(payload=payload, seed=seed, function=None)
+    sys.modules[state.__name__] = state
+
+
+def run_installed(tasks: list[Task]) -> tuple[float, list[Result], bool]:
+    """`run_rows` with the function that `install` has kept."""
+    state = sys.modules["_genbayes_worker"].__dict__
+    if tasks and state["function"] is None:
+        state["function"] = cloudpickle.loads(state["payload"])
+    return run_rows(state["function"], state["seed"], tasks)
+
+
+class ByValue:
+    """A function of this module that another process receives whole."""
+
+    def __init__(self, function: Callable):
+        self._payload = _pickled(function)
+
+    def __reduce__(self) -> tuple:
+        return cloudpickle.loads, (self._payload,)
+
+    def __call__(self, *args: Any) -> Any:
+        """Executors hand over what can be called; only the function that arrives is."""
+        raise RuntimeError("This stands for a function in a worker process; it is not called here.")
+
+
+class SharedTask:
+    """`run_rows` for an executor that may keep it in this process or send it to another one.
+
+    Attributes:
+        unsendable: why the function could not be pickled; None as long as that was not tried or has succeeded.
+    """
+
+    def __init__(self, function: Callable, seed: int):
+        self._run = functools.partial(run_rows, function, seed)
+        self._payload: bytes | None = None
+        self.unsendable: Exception | None = None
+
+    def __call__(self, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+        """Run rows in this process, see `run_rows`."""
+        return self._run(tasks)
+
+    def __reduce__(self) -> tuple:
+        if self._payload is None:
+            try:
+                self._payload = _pickled(self._run)
+            except Exception as error:
+                self.unsendable = error
+                raise
+        return cloudpickle.loads, (self._payload,)
+
+
+def not_sendable(error: Exception, remedy: str) -> TypeError:
+    """The error of a simulator that cannot be pickled."""
+    return TypeError(
+        f"`simulator` cannot be sent to worker processes ({type(error).__name__}: {error}). Do not let it hold "
+        f"open files, locks or processes; open them inside the function, or use {remedy}."
+    )
+
+
+def _pickled(function: Callable) -> bytes:
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return cloudpickle.dumps(function)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,111 @@
+"""The registry of commands, and the laws that hold for every option of every command."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from genbayes import cli
+from genbayes.command_line import registry
+from genbayes.command_line.argument_types import Several
+from genbayes.command_line.registry import Commands, register
+
+COMMANDS = """
+demo simulate fit sample report run check refine sensitivity temperature benchmark hodgkin-huxley
+""".split()  # noqa: SIM905 (one line shows the order)
+# Two values for each type of an option that takes several.
+VALUES = {
+    "positive": ("1.5", "20"),
+    "natural": ("3", "0"),
+    "probability": ("0.25", "0.75"),
+    "named_number": ("a=1", "b=2"),
+    "named_distance": ("absolute", "huber:2"),
+    "Path": ("x.csv", "y.csv"),
+}
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    (action,) = [one for one in cli._parser()._actions if isinstance(one, argparse._SubParsersAction)]
+    return dict(action.choices)
+
+
+def options_of_several() -> list[tuple[str, str]]:
+    return [
+        (name, action.option_strings[-1])
+        for name, parser in parsers().items()
+        for action in parser._actions
+        if action.nargs in ("+", "*")
+    ]
+
+
+def values_of(action: argparse.Action) -> tuple[str, str]:
+    if action.choices is not None:
+        # Neither the first nor the last alone: a default that stays would show.
+        first, *_, last = list(action.choices)
+        return str(last), str(first)
+    return VALUES[getattr(action.type, "__name__", "")]
+
+
+def test_the_commands_stand_in_their_order() -> None:
+    assert list(parsers()) == COMMANDS
+
+
+@pytest.mark.parametrize(("name", "option"), options_of_several())
+def test_several_values_are_given_at_once_or_one_by_one(name: str, option: str) -> None:
+    parser = parsers()[name]
+    action = parser._option_string_actions[option]
+    assert isinstance(action, Several)
+    required = [word for one in parser._actions if one.required for word in (*one.option_strings[-1:], "x")]
+    first, second = values_of(action)
+    once = parser.parse_args([*required, option, first, second])
+    repeated = parser.parse_args([*required, option, first, option, second])
+    found = getattr(repeated, action.dest)
+    assert len(found) == 2
+    # Distances hold a threshold of NaN, which equals nothing.
+    assert str(found) == str(getattr(once, action.dest))
+    assert str(found[1]) == str(getattr(parser.parse_args([*required, option, second]), action.dest)[0])
+    # The default, if there is one, is neither extended nor changed by what was typed before.
+    assert getattr(parser.parse_args(required), action.dest) == action.default
+
+
+def test_there_are_options_of_several_values() -> None:
+    assert {("sample", "--beta"), ("benchmark", "--task"), ("refine", "--observation")} <= set(options_of_several())
+
+
+def test_a_command_of_a_script_is_one_of_genbayes(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def run(options, terminal):
+        seen.append((options.problem, options.out, options.twice))
+        terminal.say("hello")
+        if options.twice == 3:
+            raise ValueError("`twice` is 3.")
+        if options.twice == 4:
+            raise KeyboardInterrupt
+        return options.twice
+
+    @register
+    def add_parser(commands: Commands) -> None:
+        commands.add("greet", run, "Says hello.").add_argument("--twice", type=int, default=2)
+
+    assert list(parsers()) == [*COMMANDS, "greet"]
+    assert cli.main(["greet", "p.toml"]) == 2
+    assert seen == [(Path("p.toml"), None, 2)]
+    assert capsys.readouterr().out == "hello\n"
+    assert cli.main(["greet", "p.toml", "--twice", "3"]) == 1
+    assert capsys.readouterr().err == "error: `twice` is 3.\n"
+    assert cli.main(["greet", "p.toml", "--twice", "4"]) == 130
+    assert "nothing had been stored yet" in capsys.readouterr().err
+
+
+def test_a_command_without_a_folder_can_be_interrupted(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(registry, "_registered", dict(registry._registered))
+
+    def interrupted(options, terminal):
+        raise KeyboardInterrupt
+
+    register(lambda commands: commands.add("wait", interrupted, "Waits.", problem=False) and None)
+    assert cli.main(["wait"]) == 130
+    assert capsys.readouterr().err == "interrupted. Run the same command again to continue.\n"
