@@ -344,7 +344,7 @@ def test_pairs_of_a_row_with_itself_would_show() -> None:
     # low by that share. Rows that share random numbers are left out, which would hide it.
     mutant = mutated(
         ("(jnp.arange(n)[:, None] + 1 + ", "(jnp.arange(n)[:, None] + "),
-        ("own_numbers[:, None] != own_numbers[partners]", "partners >= 0"),
+        ("noise_id[:, None] != noise_id[partners]", "partners >= 0"),
     )
     for targets in (1, 7):
         found, labels = pair_loss(mutant, targets)
@@ -359,8 +359,8 @@ def shares_trials(module: Any, rows: int, noise_targets: int) -> bool:
     distance = UserDistance(lambda x, y: jnp.any(x[:, None] == y[None]).astype(x.dtype), name="shared", units="1")
     network = without_squares(PairNetwork(2, SetEmbedding(SETS, rng=np.random.default_rng(0)), 8, 1, rng=RNG))
     # Without displacement, so that a trial of another set is known by its numbers.
-    own_numbers = jnp.arange(rows)
-    data = (jnp.zeros((rows, 2)), jnp.asarray(SETS[:rows]), own_numbers, distance, jnp.zeros((5, 2)), jnp.asarray(1.0))
+    noise_id = jnp.arange(rows)
+    data = (jnp.zeros((rows, 2)), jnp.asarray(SETS[:rows]), noise_id, distance, jnp.zeros((5, 2)), jnp.asarray(1.0))
     loss = module._PairLoss(1, noise_targets)(network, jnp.arange(rows), data, jax.random.key(0))
     predicted = np.log(2) + 1e-3
     return abs(float(loss) - (np.log(predicted) + 1e-3 / predicted)) > 1e-5

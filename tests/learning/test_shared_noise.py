@@ -136,29 +136,29 @@ def test_blocks_of_a_round_share_their_random_numbers(simulator, workers, tmp_pa
     theta = np.random.default_rng(0).normal(size=(13, 2)).astype(np.float32)
     block = np.array([1, 2, 1, 2, 1, 2, 3, 3, 3, 4, 4, 4, 0])
     options = {"seed": 9, "workers": workers, "progress": False}
-    made = simulate_round(simulator, first, lambda: theta, 1, block=block, **options)
+    made = simulate_round(simulator, first, lambda: theta, 1, noise_block=block, **options)
     noise = made.x - theta
     for number in (1, 2, 3, 4):
         np.testing.assert_allclose(noise[block == number], noise[block == number][:1].repeat(3, axis=0), atol=1e-6)
     assert len(np.unique(np.round(noise, 4), axis=0)) == 5
     # From a store, interrupted after its parameters were written, the same.
-    simulate_round(simulator, first, lambda: theta, 1, block=block, store=path, **options)
+    simulate_round(simulator, first, lambda: theta, 1, noise_block=block, store=path, **options)
     again = simulate_round(simulator, first, lambda: theta[:0], 1, store=path, **options)
     np.testing.assert_allclose(again.x, made.x, atol=1e-6)
-    np.testing.assert_array_equal(again.block, block)
+    np.testing.assert_array_equal(again.noise_block, block)
     whole = gb.Simulations.open(path)
-    assert whole.block.tolist() == [0] * 20 + block.tolist()
+    assert whole.noise_block.tolist() == [0] * 20 + block.tolist()
     whole.save(tmp_path / "copy.zarr")
-    assert gb.Simulations.open(tmp_path / "copy.zarr").block.tolist() == whole.block.tolist()
-    assert whole.to_xarray().block.values.tolist() == whole.block.tolist()
+    assert gb.Simulations.open(tmp_path / "copy.zarr").noise_block.tolist() == whole.noise_block.tolist()
+    assert whole.to_xarray().block.values.tolist() == whole.noise_block.tolist()
 
 
 def test_joined_blocks_stay_apart() -> None:
     rows = gb.Simulations.from_arrays(np.zeros((4, 1)), np.zeros((4, 1)))
-    one = replace(rows, origin=np.ones(4, np.int32), block=np.array([1, 1, 2, 2], np.int32))
+    one = replace(rows, round=np.ones(4, np.int32), noise_block=np.array([1, 1, 2, 2], np.int32))
     both = rows.joined(one).joined(one)
-    assert both.block.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
-    numbers = both.own_numbers
+    assert both.noise_block.tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    numbers = both.noise_id
     assert len(np.unique(numbers)) == 8
     assert numbers[4] == numbers[5] != numbers[6]
 
@@ -178,12 +178,12 @@ def test_rows_that_share_numbers_are_never_a_pair() -> None:
     def distance(one: jax.Array, other: jax.Array) -> jax.Array:
         return jnp.sum(jnp.abs(one - other))
 
-    def loss(own_numbers: list[int]) -> float:
-        data = (jnp.asarray(x), jnp.asarray(x), jnp.asarray(own_numbers), distance, jnp.ones(1), jnp.asarray(1.0))
+    def loss(noise_id: list[int]) -> float:
+        data = (jnp.asarray(x), jnp.asarray(x), jnp.asarray(noise_id), distance, jnp.ones(1), jnp.asarray(1.0))
         return float(_PairLoss(5, 0)(network, jnp.arange(6), data, jax.random.key(0)))
 
-    def expected(own_numbers: list[int]) -> float:
-        apart = np.not_equal.outer(own_numbers, own_numbers)
+    def expected(noise_id: list[int]) -> float:
+        apart = np.not_equal.outer(noise_id, noise_id)
         d = np.abs(x - x.T)[apart]
         predicted = np.log(2) + d**2 + 1e-3
         return float(np.mean(np.log(predicted) + (d + 1e-3) / predicted))

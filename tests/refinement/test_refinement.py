@@ -73,7 +73,7 @@ def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refi
     # times that, of chi with two degrees: 2e-3.
     assert score_error(refined.cost) < 0.33 < score_error(cost)
     # One round sufficed.
-    assert refined.simulations.origin.tolist() == [0] * 400 + [1] * 600
+    assert refined.simulations.round.tolist() == [0] * 400 + [1] * 600
     # Pairs share their random numbers.
     noise = (refined.simulations.x - refined.simulations.theta)[400:].reshape(300, 2, 2)
     np.testing.assert_allclose(noise[:, 0], noise[:, 1], atol=1e-5)
@@ -81,7 +81,7 @@ def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refi
     theta = refined.posteriors[0].sample(2000, seed=0).flat
     np.testing.assert_allclose((theta.mean(axis=0) - MEAN) / STD, 0, atol=0.3)
     # The new rows alone give the same cost: a regression does not know the density of its parameters.
-    alone = gb.fit_cost(refined.simulations.selected(refined.simulations.origin > 0), cost.distance, config=QUICK)
+    alone = gb.fit_cost(refined.simulations.selected(refined.simulations.round > 0), cost.distance, config=QUICK)
     assert score_error(alone) < 0.33
 
 
@@ -97,7 +97,7 @@ def test_history_compares_runs_with_a_cost_that_has_not_seen_them(refined, cost)
     assert (first.round, first.observation, first.suffices) == (1, 0, True)
     # Two of three runs are at beta itself.
     at_beta = np.array(TEMPERS) == 1.0
-    rows = (refined.simulations.origin == 1).nonzero()[0][np.tile(at_beta, 100)]
+    rows = (refined.simulations.round == 1).nonzero()[0][np.tile(at_beta, 100)]
     theta, x = refined.simulations.theta[rows], refined.simulations.x[rows]
     np.testing.assert_allclose(first.predicted, np.mean(np.asarray(cost(theta, X_O))), rtol=1e-4)
     np.testing.assert_allclose(first.simulated, np.mean((x - X_O) ** 2), rtol=1e-4)
@@ -161,23 +161,23 @@ def test_a_store_with_rounds_is_extended_and_gone_on_with(tmp_path):
     path = tmp_path / "runs.zarr"
     first = gb.simulate(simulator, PRIOR, 30, seed=3, store=path, progress=False)
     theta = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
-    store = SimulationStore.open(path, writable=True, origin=1)
+    store = SimulationStore.open(path, writable=True, round=1)
     store.append(theta)  # and no more: interrupted
     made = simulate_round(simulator, first, never, 1, seed=9, store=path, progress=False)
     np.testing.assert_array_equal(made.theta, theta)
     longer = gb.simulate(simulator, PRIOR, 50, seed=3, store=path, progress=False)
     fresh = gb.simulate(simulator, PRIOR, 50, seed=3, progress=False)
     np.testing.assert_allclose(longer.x, fresh.x, rtol=1e-6)
-    assert not longer.origin.any()
+    assert not longer.round.any()
     whole = gb.Simulations.open(path)
-    assert whole.origin.tolist() == [0] * 30 + [1] * 20 + [0] * 20
+    assert whole.round.tolist() == [0] * 30 + [1] * 20 + [0] * 20
     np.testing.assert_array_equal(whole.x[30:50], made.x)
     np.testing.assert_array_equal(whole.of_prior.theta, fresh.theta)
     whole.save(tmp_path / "copy.zarr")
     copy = gb.Simulations.open(tmp_path / "copy.zarr")
-    np.testing.assert_array_equal(copy.selected(copy.origin == 1).x, made.x)
+    np.testing.assert_array_equal(copy.selected(copy.round == 1).x, made.x)
     np.testing.assert_array_equal(copy.of_prior.x, whole.of_prior.x)
-    assert whole.to_xarray().origin.values.tolist() == whole.origin.tolist()
+    assert whole.to_xarray()["origin"].values.tolist() == whole.round.tolist()
 
 
 def test_joined_rows_keep_their_reasons():

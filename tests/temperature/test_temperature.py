@@ -345,7 +345,7 @@ def test_calibrated_leaves_out_rows_of_the_fit():
     assert len(held_out_rows(known, replace(rows, seed=12), 20)[0]) == 300
     # 100 rows of a refinement before the last 30: the cost was fitted on these, and on the 270 draws of the prior.
     refined = replace(known, settings={**known.settings, "simulations": 370, "simulations_prior": 270})
-    new = replace(rows.selected(np.arange(100)), origin=np.ones(100, np.int32))
+    new = replace(rows.selected(np.arange(100)), round=np.ones(100, np.int32))
     stored = rows.selected(np.arange(270)).joined(new).joined(rows.selected(np.arange(270, 300)))
     assert held_out_rows(refined, stored, 20)[0].tolist() == list(range(370, 400))
     assert held_out_rows(refined, stored.of_prior, 20)[0].tolist() == list(range(270, 300))

@@ -74,7 +74,7 @@ class Evidence:
     @cached_property
     def simulated_of_prior(self) -> int:
         """Number of those at draws of the prior."""
-        return 0 if self.simulations is None else int(np.sum(self.simulations.ok & (self.simulations.origin == 0)))
+        return 0 if self.simulations is None else int(np.sum(self.simulations.ok & (self.simulations.round == 0)))
 
     @cached_property
     def reference(self) -> SupportReference | None:

@@ -114,7 +114,7 @@ def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simula
             "Sample it again."
         )
     p_value, found = np.full(len(stack), np.nan), [_on_sampling(draws)]
-    of_prior = 0 if simulations is None else int(np.sum(simulations.ok & (simulations.origin == 0)))
+    of_prior = 0 if simulations is None else int(np.sum(simulations.ok & (simulations.round == 0)))
     if simulations is None or of_prior < LEAST_SIMULATIONS:
         why = "no simulations were given" if simulations is None else f"{of_prior} simulations of the prior are too few"
         level = "note" if simulations is None else "care"

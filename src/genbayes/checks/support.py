@@ -239,7 +239,7 @@ def _rows_of_prior(cost: Cost, simulations: Simulations) -> Int[np.ndarray, " ro
     """Rows at draws of the prior that succeeded, or ValueError."""
     if simulations.x_shape != cost.x_shape:
         raise ValueError(f"simulations have outputs of shape {simulations.x_shape}, the cost of {cost.x_shape}.")
-    rows = np.flatnonzero(simulations.ok & (simulations.origin == 0))
+    rows = np.flatnonzero(simulations.ok & (simulations.round == 0))
     if len(rows) < LEAST_SIMULATIONS:
         raise ValueError(
             f"{len(rows)} simulations at draws of the prior succeeded; the support of an observation needs at "

@@ -81,7 +81,7 @@ class Folder:
         """Number of draws of the prior that have been simulated (also those that failed), and of all."""
         if not (self.simulations / "status").exists():
             return 0, 0
-        status = SimulationStore.open(self.simulations, origin=0).read()["status"]
+        status = SimulationStore.open(self.simulations, round=0).read()["status"]
         return int(np.sum(status != PENDING)), len(status)
 
 

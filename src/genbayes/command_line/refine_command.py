@@ -126,7 +126,7 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
         )
         for one in refined.history
     ]
-    new = int((refined.simulations.origin > 0).sum())
+    new = int((refined.simulations.round > 0).sum())
     section = composed(
         "Refinement",
         [

@@ -61,7 +61,7 @@ def fit_general(
     *,
     rng: np.random.Generator,
     progress: bool,
-    own_numbers: Int[np.ndarray, " n"],
+    noise_id: Int[np.ndarray, " n"],
     start: NetworkForm | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
@@ -75,7 +75,7 @@ def fit_general(
         config: see `FitConfig`.
         rng: source of the networks' first weights and of batches.
         progress: show a progress bar.
-        own_numbers: equal where rows share their random numbers: such rows are never paired.
+        noise_id: equal where rows share their random numbers: such rows are never paired.
         start: whose networks are trained on, with their standardisation and scale.
     """
     if config.batch_size < 2:
@@ -100,7 +100,7 @@ def fit_general(
     trained, record = train(
         members,
         _PairLoss(config.targets, config.noise_targets),
-        (z, jnp.asarray(x), jnp.asarray(own_numbers), distance, noise_std, scale),
+        (z, jnp.asarray(x), jnp.asarray(noise_id), distance, noise_std, scale),
         folds.train,
         folds.validation,
         config,
@@ -128,8 +128,8 @@ class _PairLoss:
     def __call__(
         self, module: PairNetwork, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray
     ) -> Float[Array, ""]:
-        z, x, own_numbers, distance, noise_std, scale = data
-        x, z, own_numbers, n = x[rows], z[rows], own_numbers[rows], len(rows)
+        z, x, noise_id, distance, noise_std, scale = data
+        x, z, noise_id, n = x[rows], z[rows], noise_id[rows], len(rows)
         total, pairs = jnp.zeros(()), jnp.zeros(())
         noisy = (contaminated if isinstance(module.embedding, SetEmbedding) else blurred)(x, noise_std, key)
         # A set half a batch on is contaminated by trials of the row itself.
@@ -146,7 +146,7 @@ class _PairLoss:
                 return jax.vmap(error)(others)
 
             errors = jax.vmap(row_errors, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
-            apart = own_numbers[:, None] != own_numbers[partners]
+            apart = noise_id[:, None] != noise_id[partners]
             total, pairs = total + jnp.sum(jnp.where(apart, errors, 0.0)), pairs + jnp.sum(apart)
         return total / jnp.maximum(pairs, 1.0)
 

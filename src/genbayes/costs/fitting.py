@@ -100,7 +100,7 @@ def fit_cost(
             config,
             rng=rng,
             progress=progress,
-            own_numbers=simulations.own_numbers[data.rows],
+            noise_id=simulations.noise_id[data.rows],
             start=before if isinstance(before, NetworkForm) else None,
         )
     settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
@@ -175,15 +175,15 @@ class _Training:
         rows = np.flatnonzero(simulations.ok)
         noise = SharedNoise.independent(len(rows))
         if share_numbers:
-            order, noise = grouped(simulations.origin[rows], simulations.block[rows])
+            order, noise = grouped(simulations.round[rows], simulations.noise_block[rows])
             rows = rows[order]
         theta = np.asarray(simulations.inputs[rows], np.float32)
         x = np.asarray(simulations.x[rows], np.float32)
-        origin = simulations.origin[rows]
-        folds = Folds.of_rounds(origin[:: noise.size], config, seed)
+        round_of_row = simulations.round[rows]
+        folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
         # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.
         used = noise.rows(np.unique(folds.train))
-        return cls(rows, theta, x, noise, folds, x[used[origin[used] == origin.min()]])
+        return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
 
 
 def _settings_of(
@@ -195,9 +195,9 @@ def _settings_of(
     return {
         "seed": seed,
         "simulations": len(simulations),
-        "simulations_prior": int(np.sum(simulations.origin == 0)),
+        "simulations_prior": int(np.sum(simulations.round == 0)),
         "simulations_failed": simulations.n_failed,
-        "rounds": int(simulations.origin.max(initial=0)),
+        "rounds": int(simulations.round.max(initial=0)),
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "prior": simulations.prior,

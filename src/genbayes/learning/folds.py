@@ -19,10 +19,10 @@ class Folds:
     validation: np.ndarray
 
     @classmethod
-    def of_rounds(cls, origin: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
+    def of_rounds(cls, round_of_row: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
         """Each round of simulations is divided by itself: what a member held out before, it holds out again."""
-        rounds = np.unique(origin) if len(origin) else [0]
-        parts = [cls.make(np.flatnonzero(origin == value), config, seed) for value in rounds]
+        rounds = np.unique(round_of_row) if len(round_of_row) else [0]
+        parts = [cls.make(np.flatnonzero(round_of_row == value), config, seed) for value in rounds]
         train = np.concatenate([part.train for part in parts], axis=1)
         return cls(train, np.concatenate([part.validation for part in parts], axis=1))
 

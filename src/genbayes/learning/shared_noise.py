@@ -98,7 +98,7 @@ class SharedNoise:
 
 
 def grouped(
-    origin: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]
+    round_of_row: Int[np.ndarray, " n"], block: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " rows"], SharedNoise]:
     """An order of the rows in which those that share random numbers stand together, and what they share.
 
@@ -107,19 +107,21 @@ def grouped(
     blocks, the few rows that fill no unit are left out.
 
     Args:
-        origin: round of every row.
+        round_of_row: round of every row.
         block: number of the random numbers within the round; 0 where a row has its own.
     """
-    _, which, counts = np.unique(np.stack([origin, block], axis=1), axis=0, return_inverse=True, return_counts=True)
+    _, which, counts = np.unique(
+        np.stack([round_of_row, block], axis=1), axis=0, return_inverse=True, return_counts=True
+    )
     count = np.where(block > 0, counts[which.reshape(-1)], 1)
     size = int(count.max(initial=1))
     if size == 1:
-        return np.arange(len(origin)), SharedNoise.independent(len(origin))
+        return np.arange(len(round_of_row)), SharedNoise.independent(len(round_of_row))
     whole = np.flatnonzero(count == size)
-    whole = whole[np.lexsort((whole, block[whole], origin[whole]))]
+    whole = whole[np.lexsort((whole, block[whole], round_of_row[whole]))]
     units = []
-    for value in np.unique(origin):
-        single = np.flatnonzero((origin == value) & (count < size))
+    for value in np.unique(round_of_row):
+        single = np.flatnonzero((round_of_row == value) & (count < size))
         units.append(single[: len(single) // size * size].reshape(-1, size))
     alone = np.concatenate(units)
     shared = np.repeat([False, True], [len(alone), len(whole) // size])

@@ -72,14 +72,14 @@ def measured_agreement(
     x_o = posterior.x_o
     simulated = np.asarray(distances_to(cost.distance, jnp.asarray(runs.x), jnp.asarray(x_o)), np.float64)
     predicted = np.asarray(cost(theta, x_o, posterior.conditions or None), np.float64)
-    slope, resolution, p_value = trend(theta, simulated - predicted, runs.block)
+    slope, resolution, p_value = trend(theta, simulated - predicted, runs.noise_block)
     return Agreement(
         round=number,
         observation=observation,
         beta=posterior.beta,
         predicted=float(predicted.mean()),
         simulated=float(simulated.mean()),
-        error=standard_error(simulated - predicted, runs.own_numbers),
+        error=standard_error(simulated - predicted, runs.noise_id),
         slope=posterior.beta * slope,
         resolution=posterior.beta * resolution,
         p_value=p_value,

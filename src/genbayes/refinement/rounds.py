@@ -44,7 +44,7 @@ class Refined:
 
     Attributes:
         cost: fitted on all simulations.
-        simulations: those given, then those of each round, which bear its number in `origin`.
+        simulations: those given, then those of each round, which bear its number in `round`.
         posteriors: as given, with the new cost.
         history: predicted against re-simulated distance in every round, for every posterior.
     """
@@ -72,7 +72,7 @@ class Refined:
                 f"observations: {shown}. The runs have since been used, but whether they sufficed is not known: check, "
                 "or refine once more."
             )
-        failed = int(np.sum(self.simulations.status[self.simulations.origin > 0] > 1))
+        failed = int(np.sum(self.simulations.status[self.simulations.round > 0] > 1))
         if failed:
             messages.append(f"{failed} of the new runs failed: the cost is that of successful runs only.")
         return Outcome(tuple(dict.fromkeys(messages)))
@@ -148,7 +148,7 @@ def refine(
             lambda size=size, seeds=seeds, cost=cost: proposals(prior, cost, observations, size, seeds[0], progress),
             done + number,
             seed=seeds[1],
-            block=_noise_blocks(size, cost),
+            noise_block=_noise_blocks(size, cost),
             store=store,
             batch_size=batch_size,
             workers=workers,
@@ -192,9 +192,9 @@ def _begun(simulations: Simulations, cost: Cost, store: str | Path | None) -> tu
         simulations.save(store)
     done = int(cost.settings.get("rounds", 0))
     if store is None:
-        return simulations, max(done, int(simulations.origin.max(initial=0)))
+        return simulations, max(done, int(simulations.round.max(initial=0)))
     # Rounds that the cost has not seen were interrupted: they are in the store, and are gone on with.
-    return simulations.selected(simulations.origin <= done), done
+    return simulations.selected(simulations.round <= done), done
 
 
 def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:

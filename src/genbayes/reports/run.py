@@ -59,7 +59,7 @@ class ReportedRun:
         """Successful outputs at draws of the prior, if they have the observation's shape."""
         if self.simulations is None:
             return None
-        x = self.simulations.x[self.simulations.ok & (self.simulations.origin == 0)][:MOST_PRIOR_OUTPUTS]
+        x = self.simulations.x[self.simulations.ok & (self.simulations.round == 0)][:MOST_PRIOR_OUTPUTS]
         return x if len(x) and x.shape[1:] == self.posterior.x_o.shape else None
 
     @property

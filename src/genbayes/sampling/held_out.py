@@ -14,11 +14,11 @@ def held_out_rows(cost: Cost, simulations: Simulations, least: int) -> tuple[Int
         The rows, and whether the cost was fitted on them.
     """
     # Rows that refinement added are no draws of the prior.
-    usable = simulations.ok & (simulations.origin == 0)
+    usable = simulations.ok & (simulations.round == 0)
     same = simulations.seed >= 0 and simulations.seed == cost.settings.get("simulation_seed")
     same = same and cost.settings.get("simulator", simulations.simulator) == simulations.simulator
     fitted = cost.settings.get("simulations_prior", cost.settings.get("simulations", 0)) if same else 0
     # Draws of the prior are counted among themselves: rows of a refinement may lie between them.
-    fresh = usable & (np.cumsum(simulations.origin == 0) > fitted)
+    fresh = usable & (np.cumsum(simulations.round == 0) > fitted)
     enough = fresh.sum() >= least
     return np.flatnonzero(fresh if enough else usable), bool(not enough and fresh.sum() < usable.sum())

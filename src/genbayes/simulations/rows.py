@@ -10,11 +10,11 @@ import numpy as np
 import xarray as xr
 
 from ..runtime.formatting import html_table, number
-from .store import PENDING, SimulationStore
+from .store import ARRAY_NAMES, PENDING, SimulationStore
 
 OK = 0
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
-_ROWWISE = ("theta", "x", "status", "conditions", "origin", "block")
+_ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,9 +34,9 @@ class Simulations:
         conditions: known inputs that are not inferred (n, c), float32, in their own units; (n, 0) where there are none.
         condition_names: one name per coordinate of `conditions`.
         conditions_prior: description of their distribution, empty if unknown.
-        origin: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
-        block: (n,) int32, rows of one origin and one positive number were run with the same random numbers; 0: a row
-            with its own.
+        round: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
+        noise_block: (n,) int32, rows of one round and one positive number were run with the same random numbers; 0: a
+            row with its own.
     """
 
     theta: np.ndarray
@@ -51,11 +51,11 @@ class Simulations:
     conditions: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     condition_names: tuple[str, ...] = ()
     conditions_prior: list[dict] = field(default_factory=list)
-    origin: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-    block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    round: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    noise_block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
     def __post_init__(self) -> None:
-        for name in ("origin", "block"):
+        for name in ("round", "noise_block"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.zeros(len(self.theta), np.int32))
         if not self.condition_names and not len(self.conditions):
@@ -88,15 +88,15 @@ class Simulations:
         return np.concatenate([self.theta, self.conditions], axis=1)
 
     @property
-    def own_numbers(self) -> np.ndarray:
+    def noise_id(self) -> np.ndarray:
         """One number for the random numbers of each row, (n,): equal where rows share them."""
-        keys = np.where(self.block > 0, self.block, -1 - np.arange(len(self)))
-        return np.unique(np.stack([self.origin, keys], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+        keys = np.where(self.noise_block > 0, self.noise_block, -1 - np.arange(len(self)))
+        return np.unique(np.stack([self.round, keys], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
     @property
     def of_prior(self) -> "Simulations":
         """The draws of the prior alone, without the rows that refinement has added."""
-        return self if not self.origin.any() else self.selected(self.origin == 0)
+        return self if not self.round.any() else self.selected(self.round == 0)
 
     def selected(self, rows: np.ndarray) -> "Simulations":
         """Some of the rows, by mask or number."""
@@ -118,9 +118,9 @@ class Simulations:
         reasons += [reason for reason in other.reasons if reason not in reasons]
         renumbered = np.array([reasons.index(reason) for reason in other.reasons], np.int32)
         both = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in _ROWWISE}
-        if np.intersect1d(self.origin[self.block > 0], other.origin[other.block > 0]).size:
-            moved = np.where(other.block > 0, other.block + self.block.max(), 0)
-            both["block"] = np.concatenate([self.block, moved])
+        if np.intersect1d(self.round[self.noise_block > 0], other.round[other.noise_block > 0]).size:
+            moved = np.where(other.noise_block > 0, other.noise_block + self.noise_block.max(), 0)
+            both["noise_block"] = np.concatenate([self.noise_block, moved])
         both["status"] = np.concatenate([self.status, renumbered[other.status]])
         return replace(self, **both, reasons=tuple(reasons), seconds=self.seconds + other.seconds)
 
@@ -211,17 +211,18 @@ class Simulations:
         store.create_outputs(self.x_shape)
         store.write(np.arange(len(part)), part.x, part.status, self.reasons)
         store.add_seconds(self.seconds)
-        for origin in np.unique(self.origin[self.origin > 0]).tolist():
-            part = self.selected(self.origin == origin)
-            store = SimulationStore.open(path, writable=True, origin=origin)
-            store.append(part.inputs, part.block)
+        for k in np.unique(self.round[self.round > 0]).tolist():
+            part = self.selected(self.round == k)
+            store = SimulationStore.open(path, writable=True, round=k)
+            store.append(part.inputs, part.noise_block)
             store.write(np.arange(len(part)), part.x, part.status, self.reasons)
 
     def to_xarray(self) -> xr.Dataset:
         """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
         arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
-        status = {name: (("simulation",), getattr(self, name)) for name in ("status", "origin", "block")}
+        status = {"status": self.status} | {array: getattr(self, name) for name, array in ARRAY_NAMES.items()}
+        status = {name: (("simulation",), values) for name, values in status.items()}
         coordinates = {"parameter": list(self.names)}
         if self.condition_names:
             arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
@@ -256,7 +257,7 @@ def from_record(record: dict[str, Any]) -> Simulations:
     renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
     dim = len(record["names"])
-    prior_rows = {name: np.zeros(len(status), np.int32) for name in ("origin", "block")}
+    prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
     record = {"condition_names": (), "conditions_prior": [], **prior_rows, **record}
     record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}

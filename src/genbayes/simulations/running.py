@@ -133,10 +133,10 @@ def simulate_round(
     simulator: AnySimulator,
     simulations: Simulations,
     propose: Callable[[], np.ndarray],
-    origin: int,
+    number: int,
     *,
     seed: int,
-    block: np.ndarray | None = None,
+    noise_block: np.ndarray | None = None,
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
@@ -148,9 +148,9 @@ def simulate_round(
         simulator: see `simulate`.
         simulations: what the round is added to.
         propose: gives parameters and conditions (n, dim + c); not called where the store has the round's already.
-        origin: number of the round, from 1.
+        number: of the round, from 1.
         seed: of the round's runs.
-        block: (n,), rows of one positive number share their random numbers; none do if not given.
+        noise_block: (n,), rows of one positive number share their random numbers; none do if not given.
         store: path of the store of `simulations`, which gets the rows.
         batch_size: see `simulate`.
         workers: see `simulate`.
@@ -164,18 +164,18 @@ def simulate_round(
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
-    opened = None if store is None else SimulationStore.open(store, writable=True, origin=origin)
+    opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
     if opened is not None and len(opened):
         record = opened.read()
-        inputs, shared = record["inputs"], record["block"]
+        inputs, shared = record["inputs"], record["noise_block"]
     else:
         inputs = propose()
-        shared = np.zeros(len(inputs), np.int32) if block is None else np.asarray(block, np.int32)
+        shared = np.zeros(len(inputs), np.int32) if noise_block is None else np.asarray(noise_block, np.int32)
         if opened is not None:
             opened.append(inputs, shared)
     recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
     rows = _run(simulator, recorder, batch_size, workers, progress)
-    return replace(rows, origin=np.full(len(rows), origin, np.int32), block=shared)
+    return replace(rows, round=np.full(len(rows), number, np.int32), noise_block=shared)
 
 
 def _first_of_block(block: np.ndarray) -> np.ndarray:
@@ -267,7 +267,7 @@ def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) ->
     if not Path(path).exists():
         return SimulationStore.create(path, header, inputs)
     # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
-    opened = SimulationStore.open(path, writable=True, origin=0)
+    opened = SimulationStore.open(path, writable=True, round=0)
     opened.check_header(header)
     if len(inputs) > len(opened):
         opened.append(inputs[len(opened) :])

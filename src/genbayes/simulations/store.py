@@ -18,25 +18,29 @@ _CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
 
 
+# What rows are numbered by, and the arrays that older stores have for it.
+ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
+
+
 class SimulationStore:
     """An open store. Rows count as done once their status is written, which happens after their data.
 
     The array `origin` says where a row's parameter comes from: 0 the prior, k the k-th round of refinement. A store
-    without it holds draws of the prior only. The array `block` says which rows of an origin were run with the same
-    random numbers: those of one positive number. Opened for one origin, the store looks as if there were no other rows.
+    without it holds draws of the prior only. The array `block` says which rows of a round were run with the same
+    random numbers: those of one positive number. Opened for one round, the store looks as if there were no other rows.
     """
 
-    def __init__(self, group: zarr.Group, path: str | Path, origin: int | None = None):
+    def __init__(self, group: zarr.Group, path: str | Path, round: int | None = None):
         self._group = group
         self.path = str(path)
-        self._origin = origin
+        self._round = round
 
     def __repr__(self) -> str:
         return f"SimulationStore({self.path!r}, {len(self)} rows)"
 
     @classmethod
-    def open(cls, path: str | Path, *, writable: bool = False, origin: int | None = None) -> "SimulationStore":
-        """Open an existing store, for all rows or for those of one origin.
+    def open(cls, path: str | Path, *, writable: bool = False, round: int | None = None) -> "SimulationStore":
+        """Open an existing store, for all rows or for those of one round.
 
         Raises:
             FileNotFoundError: nothing at `path`.
@@ -61,7 +65,7 @@ class SimulationStore:
                 f"`path`: {path} has format_version {version!r}; this genbayes reads up to {FORMAT_VERSION}. "
                 f"Upgrade genbayes."
             )
-        return cls(group, path, origin)
+        return cls(group, path, round)
 
     @classmethod
     def create(cls, path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> "SimulationStore":
@@ -95,20 +99,20 @@ class SimulationStore:
         return len(self._rows)
 
     @property
-    def origin(self) -> np.ndarray:
-        """The origin of every row of the whole store."""
+    def round(self) -> np.ndarray:
+        """The round of every row of the whole store; 0 are draws of the prior."""
         return self._numbers("origin")
 
     def _numbers(self, name: str) -> np.ndarray:
-        """`origin` or `block` of every row of the whole store."""
+        """The array `origin` or `block` of every row of the whole store."""
         length = self._array("status").shape[0]
-        # Rows whose creation was interrupted have an origin and no status.
+        # Rows whose creation was interrupted have a round and no status.
         return np.asarray(self._array(name)[:length]) if name in self._group else np.zeros(length, np.int32)
 
     @property
     def _rows(self) -> np.ndarray:
-        origin = self.origin
-        return np.arange(len(origin)) if self._origin is None else np.flatnonzero(origin == self._origin)
+        rounds = self.round
+        return np.arange(len(rounds)) if self._round is None else np.flatnonzero(rounds == self._round)
 
     @property
     def x_shape(self) -> tuple[int, ...] | None:
@@ -128,12 +132,15 @@ class SimulationStore:
                     f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
                 )
 
-    def append(self, inputs: np.ndarray, block: np.ndarray | None = None) -> None:
-        """Add parameters and conditions (m, dim + c) as pending rows; those of one `block` share random numbers."""
+    def append(self, inputs: np.ndarray, noise_block: np.ndarray | None = None) -> None:
+        """Add parameters and conditions (m, dim + c) as pending rows.
+
+        Those of one positive `noise_block` share their random numbers.
+        """
         start = self._array("status").shape[0]
         length = start + len(inputs)
         dim = self._array("theta").shape[1]
-        numbers = {"origin": self._origin or 0, "block": 0 if block is None else block}
+        numbers = {"origin": self._round or 0, "block": 0 if noise_block is None else noise_block}
         for version, (name, values) in enumerate(numbers.items(), start=3):
             if np.any(values) and name not in self._group:
                 self._create(name, (start,), np.int32, 0, ("simulation",))
@@ -186,7 +193,7 @@ class SimulationStore:
             inputs = np.concatenate([inputs, chosen("conditions")], axis=1)
         x = chosen("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
         read = {"inputs": inputs, "x": x, "status": chosen("status")}
-        return {**read, **{name: self._numbers(name)[rows] for name in ("origin", "block")}, **self.attributes}
+        return {**read, **{name: self._numbers(array)[rows] for name, array in ARRAY_NAMES.items()}, **self.attributes}
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]
