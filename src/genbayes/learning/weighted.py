@@ -25,6 +25,8 @@ _LOG_CHI_SQUARE = -1.27
 _LEAST_VARIANCE = 1e-8
 # A variance varies where, between its 5 % and 95 % quantiles over the rows, it does so by this factor, beyond doubt.
 _VARIES = 3.0
+# F ratio of a regression of log squared errors beyond which their variance is not constant.
+_BEYOND_DOUBT = 8.0
 
 
 class LogLinear(NamedTuple):
@@ -88,9 +90,7 @@ def fit_variance(
     n = len(squares)
     most = max(n // _ROWS_PER_COEFFICIENT, 2)
     sizes = {degree: size for degree, size in sizes.items() if size <= most} or {1: min(sizes[1], most)}
-    # So small a square is a coincidence, and its logarithm a row of great leverage.
-    floor = 1e-4 * np.median(squares) + 1e-12 * squares.mean() + 1e-300
-    values = np.log(squares + floor) - _LOG_CHI_SQUARE
+    values = np.log(squares + _square_floor(squares)) - _LOG_CHI_SQUARE
     fit = _best_ridge(features, sizes, values, np.ones(n))[0]
     for _ in range(_ROUNDS):
         ratio = squares / fit(features)
@@ -106,18 +106,24 @@ def varies(
     """Whether the variance of an output's errors depends on the parameters, by much and beyond doubt."""
     answer = np.zeros(errors.shape[1], bool)
     low = {degree: size for degree, size in sizes.items() if degree <= 2}
+    n = len(errors)
     for j, error in enumerate(errors.T):
         squares = error**2
         if not squares.mean() > 0:
             continue
-        fit = fit_variance(features, low, squares)
-        variance = fit(features)
-        least, most = np.quantile(variance, [0.05, 0.95])
-        # Squares in units of the fitted variance scatter less than in units of their mean, if there is something in it.
-        gain = normal_score(error, np.full(len(error), squares.mean())) - normal_score(error, variance)
-        sure = gain.mean() > 4 * gain.std() / np.sqrt(len(gain))
-        answer[j] = sure and most > _VARIES * least
+        # Logarithms of squares scatter by one known amount, however heavy the tails of the errors are.
+        values = np.log(squares + _square_floor(squares))
+        fit, freedom, _ = _best_ridge(features, low, values, np.ones(n))
+        fitted = fit.linear(features)
+        least, most = np.quantile(fitted, [0.05, 0.95])
+        f_ratio = np.var(fitted) / freedom / (np.var(values - fitted) / max(n - freedom, 1.0))
+        answer[j] = f_ratio > _BEYOND_DOUBT and most - least > np.log(_VARIES)
     return answer
+
+
+def _square_floor(squares: Float[np.ndarray, " n"]) -> float:
+    """So small a square is a coincidence, and its logarithm a row of great leverage."""
+    return 1e-4 * float(np.median(squares)) + 1e-12 * float(squares.mean()) + 1e-300
 
 
 def fit_weighted(

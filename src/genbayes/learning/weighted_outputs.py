@@ -62,15 +62,16 @@ def weighted_outputs(
     uneven = np.flatnonzero(varies(features[flat], sizes, plain_errors))
     fits, members, errors = {}, {}, {}
     for j in map(int, uneven):
-        least = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
+        plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
+        tried = []
         for log_link in (False, True) if labels[:, j].min() >= 0 else (False,):
             fit = fit_weighted(features, sizes, labels[:, j], log_link=log_link)
             own = tuple(refitted(fit, features[rows], labels[rows, j]) for rows in train_rows)
-            left = np.concatenate(
-                [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
-            )
-            score = normal_score(left, fit.variance(features[flat]))
-            gain = least - score
-            if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
-                fits[j], members[j], errors[j], least = fit, own, left, score
+            left = [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
+            score = normal_score(np.concatenate(left), fit.variance(features[flat]))
+            tried.append((score.mean(), score, fit, own, np.concatenate(left)))
+        _, score, fit, own, left = min(tried, key=lambda candidate: candidate[0])
+        gain = plain - score
+        if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
+            fits[j], members[j], errors[j] = fit, own, left
     return WeightedOutputs(fits, members, errors)

@@ -1,0 +1,82 @@
+"""Simulations that members of an ensemble were not trained on, kept with the cost: witnesses of its error."""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ..distances import Distance
+from ..learning.folds import Folds
+from ..runtime.compiling import compiled
+from .forms import CostForm
+
+# Kept rows, and numbers in them: a cost's file stays small beside a store of simulations.
+MOST_ROWS = 4000
+MOST_NUMBERS = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutRows:
+    """Rows of the simulations with the member that never saw them.
+
+    Attributes:
+        inputs: parameters and, after them, known conditions (m, dim + c).
+        x: outputs (m, *x_shape), as the form reads them.
+        member: (m,), which member held the row out.
+    """
+
+    inputs: Float[np.ndarray, "m inputs"]
+    x: Float[np.ndarray, "m *x_shape"]
+    member: Int[np.ndarray, " m"]
+
+    def __len__(self) -> int:
+        return len(self.member)
+
+    @classmethod
+    def of(
+        cls, inputs: Float[np.ndarray, "n inputs"], x: Float[np.ndarray, "n *x_shape"], validation: Int[np.ndarray, "k v"]
+    ) -> "HeldOutRows":
+        """Of the rows that each member validates on, at most as many as a small file holds.
+
+        Args:
+            inputs: of all rows.
+            x: of all rows.
+            validation: rows of each member.
+        """
+        most = min(MOST_ROWS, max(100, MOST_NUMBERS // max(x[0].size, 1)))
+        # One row may be held out by several members: the first of them speaks for it.
+        rows, first = np.unique(validation.reshape(-1), return_index=True)
+        member = first // validation.shape[1]
+        kept = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+        return cls(inputs[rows[kept]], x[rows[kept]], member[kept].astype(np.int32))
+
+    def residuals(
+        self, form: CostForm, distance: Distance, x_o: Float[Array, "*x_shape"]
+    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+        """The cost at every row, and the row's own distance to x_o less what its member had predicted.
+
+        Given the parameters the second has mean 0 where the cost is right.
+        """
+        cost, residual = _residuals(form, distance, *map(jnp.asarray, (self.inputs, self.x, self.member)), x_o)
+        return np.asarray(cost, np.float64), np.asarray(residual, np.float64)
+
+
+@compiled
+def _residuals(
+    form: CostForm,
+    distance: Distance,
+    inputs: Float[Array, "m inputs"],
+    x: Float[Array, "m *x_shape"],
+    member: Int[Array, " m"],
+    x_o: Float[Array, "*x_shape"],
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    embedded = form.embed(x_o)
+
+    def one(row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        theta, output, which = row
+        return form.value(theta, embedded), distance(output, x_o) - form.member_values(theta, embedded)[which]
+
+    return jax.lax.map(one, (inputs, x, member), batch_size=256)

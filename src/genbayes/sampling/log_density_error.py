@@ -1,0 +1,185 @@
+"""How wrong a log posterior density is where the posterior lies, in nats, by simulations that the cost has not seen.
+
+What matters is beta times the error of the cost, and only how the error varies over the posterior: a constant cancels.
+Two witnesses are asked; neither needs a new run.
+
+*Held-out rows* near the posterior, weighted by exp(-b cost). A residual is a run's distance less the cost that a member
+predicted without having seen the run; given the parameters its mean is the cost's error. A line through the residuals
+shows by how much the posterior mean is shifted; and residuals of neighbouring rows share the error and no noise, so
+that the mean of their products is the error's variance.
+
+*The members* of an ensemble disagree by what their training rows leave open. They share most of their rows: the error
+of the whole is larger than their spread by what the delete-d jackknife says (Shao and Wu 1989).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from ..runtime.outcome import Outcome
+
+# Effective number of rows that are wanted; beta is lowered until there are as many, down to beta / FARTHEST.
+WANTED_ROWS = 100.0
+FARTHEST = 16.0
+# With fewer rows than this a line through residuals says nothing.
+LEAST_ROWS = 20.0
+# Posterior standard deviations by which a mean may be shifted, and nats by which the density may vary.
+MOST_SHIFT = 0.3
+MOST_NATS = 0.5
+# Standard errors beyond which an error is no coincidence.
+_SURE = 3.5
+
+
+@dataclass(frozen=True)
+class LogDensityError:
+    """Error of a log posterior density over its posterior.
+
+    Attributes:
+        shift: of the posterior mean in posterior standard deviations, in the direction in which it is largest; NaN
+            where there were too few rows.
+        shift_error: standard error of the shift in that direction.
+        nats: standard deviation of the error of the log density that neighbouring rows show.
+        nats_sure: whether that is no coincidence.
+        rows: effective number of rows within reach.
+        reach: share of beta by which these rows were weighted; 1 where there were enough.
+        members: standard deviation of the log density's error that the members' disagreement implies.
+    """
+
+    shift: float
+    shift_error: float
+    nats: float
+    nats_sure: bool
+    rows: float
+    reach: float
+    members: float
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is wrong, with its remedy."""
+        remedy = "Add simulations where the posterior is (refine), simulate more, or lower beta."
+        messages = []
+        if self.shift > MOST_SHIFT and self.shift > _SURE * self.shift_error:
+            messages.append(
+                f"Simulations that the cost has not seen contradict it where the posterior is: it shifts the posterior "
+                f"by about {self.shift:.2g} of its standard deviations (standard error {self.shift_error:.2g}). {remedy}"
+            )
+        elif self.nats > MOST_NATS and self.nats_sure:
+            messages.append(
+                f"Simulations that the cost has not seen contradict it where the posterior is: the log density is off "
+                f"by about {self.nats:.2g} from place to place, as by a step or a fold that the regression does not "
+                f"follow. {remedy}"
+            )
+        if self.members > 1:
+            messages.append(
+                f"The log density is uncertain by about {self.members:.2g} from place to place: the simulations say no "
+                f"more at this beta, so that the posterior may be shifted or too narrow. {remedy}"
+            )
+        return Outcome(tuple(messages))
+
+
+def log_density_error(
+    z: Float[np.ndarray, "m d"],
+    cost: Float[np.ndarray, " m"],
+    residual: Float[np.ndarray, " m"],
+    members: Float[np.ndarray, "m members"],
+    beta: float,
+    *,
+    jackknife: float,
+) -> LogDensityError:
+    """Judges a cost by rows that were held out.
+
+    Args:
+        z: unconstrained parameters of the rows.
+        cost: predicted at each row for the observation, by the ensemble.
+        residual: the row's own distance to the observation less the cost by a member that did not see the row.
+        members: the cost by every member.
+        beta: inverse temperature.
+        jackknife: factor from the members' variance to the error's.
+    """
+    usable = np.isfinite(cost) & np.isfinite(residual) & np.isfinite(z).all(axis=1)
+    z, cost, residual, members = z[usable], cost[usable], residual[usable], members[usable]
+    if len(z) < LEAST_ROWS:
+        return LogDensityError(np.nan, np.nan, np.nan, False, float(len(z)), 0.0, np.nan)
+    weights, rows, reach = weights_within_reach(cost, beta)
+    uncertain = _members_error(members, weights, beta, jackknife)
+    d = z.shape[1]
+    if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
+        return LogDensityError(np.nan, np.nan, np.nan, False, rows, reach, uncertain)
+    u = _whitened(z, weights)
+    shift, error = _shift(u, residual, weights, beta * np.sqrt(reach))
+    nats, sure = _roughness(u, residual, weights, beta)
+    return LogDensityError(shift, error, nats, sure, rows, reach, uncertain)
+
+
+def weights_within_reach(cost: Float[np.ndarray, " m"], beta: float) -> tuple[Float[np.ndarray, " m"], float, float]:
+    """Weights exp(-b cost) of rows, their effective number, and b / beta, the largest share that leaves enough rows."""
+    for reach in np.geomspace(1.0, 1 / FARTHEST, 9):
+        weights = np.exp(-reach * beta * (cost - cost.min()))
+        weights /= weights.sum()
+        effective = float(1 / np.sum(weights**2))
+        if effective >= WANTED_ROWS:
+            break
+    return weights, effective, float(reach)
+
+
+def _whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+    """Coordinates in which the weighted rows have mean 0 and covariance 1."""
+    centred = z - weights @ z
+    covariance = (centred * weights[:, None]).T @ centred
+    covariance += np.diag(1e-9 * np.diag(covariance) + 1e-30)
+    return np.linalg.solve(np.linalg.cholesky(covariance), centred.T).T
+
+
+def _shift(
+    u: Float[np.ndarray, "m d"], residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], beta: float
+) -> tuple[float, float]:
+    """Weighted least squares of residuals on whitened parameters: a slope of the log density moves the mean by as much.
+
+    The slope's square has the noise's variance on top of its own, which is taken off; errors are those of White (1980).
+    """
+    lines = np.concatenate([np.ones((len(u), 1)), u], axis=1)
+    inverse = np.linalg.inv((lines * weights[:, None]).T @ lines)
+    slopes = inverse @ (lines * weights[:, None]).T @ residual
+    left = weights * (residual - lines @ slopes)
+    covariance = inverse @ (lines * left[:, None]).T @ (lines * left[:, None]) @ inverse
+    slope, noise = beta * slopes[1:], beta**2 * covariance[1:, 1:]
+    size = float(np.sqrt(max(slope @ slope - np.trace(noise), 0.0)))
+    direction = slope / max(float(np.linalg.norm(slope)), 1e-300)
+    return size, float(np.sqrt(direction @ noise @ direction + (np.trace(noise) - direction @ noise @ direction) / len(slope)))
+
+
+def _roughness(
+    u: Float[np.ndarray, "m d"], residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], beta: float
+) -> tuple[float, bool]:
+    """Standard deviation of the error, by the products of residuals of nearest neighbours, each pair once."""
+    near = np.flatnonzero(weights > 0.02 * weights.max())
+    if len(near) < LEAST_ROWS:
+        return 0.0, False
+    left = residual - weights @ residual
+    # Single runs far out would rule all products.
+    most = 4 * np.sqrt(max(float(weights @ left**2), 1e-300))
+    left = np.clip(left, -most, most)
+    neighbour = near[cKDTree(u[near]).query(u[near], k=2)[1][:, 1]]
+    first, second = np.minimum(near, neighbour), np.maximum(near, neighbour)
+    _, unique = np.unique(first * len(u) + second, return_index=True)
+    first, second = first[unique], second[unique]
+    share = np.sqrt(weights[first] * weights[second])
+    share /= share.sum()
+    products = beta**2 * left[first] * left[second]
+    mean = float(share @ products)
+    error = float(np.sqrt(np.sum(share**2 * (products - mean) ** 2)))
+    return float(np.sqrt(max(mean, 0.0))), bool(mean > _SURE * error)
+
+
+def _members_error(
+    members: Float[np.ndarray, "m members"], weights: Float[np.ndarray, " m"], beta: float, jackknife: float
+) -> float:
+    """Standard deviation over the posterior of what the members leave open; what all rows share cancels."""
+    k = members.shape[1]
+    if k < 2:
+        return 0.0
+    away = members - members.mean(axis=1, keepdims=True)
+    away = away - weights @ away
+    return float(beta * np.sqrt(jackknife * np.sum(weights[:, None] * away**2) / (k - 1)))
