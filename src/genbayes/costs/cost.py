@@ -19,8 +19,10 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .forms import CostForm, FunctionForm, MarginalForm
 
+# Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
+Numbers = ArrayLike | float | int
 # Known conditions: values by name, or an array (..., c) in the order of `Cost.condition_names`.
-Conditions = Mapping[str, ArrayLike] | ArrayLike | None
+Conditions = Mapping[str, Numbers] | Numbers | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,7 +98,7 @@ class Cost:
         """What went wrong in training."""
         return Outcome.joined(record.outcome for record in self.fit)
 
-    def __call__(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions = None) -> Float[Array, "..."]:
+    def __call__(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
 
         Args:
@@ -110,7 +112,7 @@ class Cost:
         """
         return self._batched(theta, x, conditions, members=False)
 
-    def members(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions = None) -> Float[Array, "... members"]:
+    def members(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, conditions, members=True)
 
@@ -150,11 +152,11 @@ class Cost:
         form = MarginalForm.of(self.form.distribution, spread, known)
         return replace(self, form=form, distance=known, settings=settings)
 
-    def embed(self, x_o: ArrayLike) -> Any:
+    def embed(self, x_o: Numbers) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
         return _embed(self.form, self.check_observation(x_o))
 
-    def check_observation(self, x_o: ArrayLike) -> Float[Array, "..."]:
+    def check_observation(self, x_o: Numbers) -> Float[Array, "..."]:
         """One observation as an array, or ValueError that says what is wrong with it."""
         values = np.asarray(x_o)
         if values.dtype.kind not in "fiub":
@@ -200,7 +202,7 @@ class Cost:
             )
         return values
 
-    def _batched(self, theta: ArrayLike, x: ArrayLike, conditions: Conditions, *, members: bool) -> Array:
+    def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
         theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:

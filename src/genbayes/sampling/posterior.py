@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
-from ..costs.cost import Conditions, Cost
+from ..costs.cost import Conditions, Cost, Numbers
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -43,7 +42,7 @@ class GibbsPosterior:
     """
 
     def __init__(
-        self, prior: Prior, cost: Cost, x_o: ArrayLike, beta: float | None = None, *, conditions: Conditions = None
+        self, prior: Prior, cost: Cost, x_o: Numbers, beta: float | None = None, *, conditions: Conditions = None
     ):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")
@@ -90,7 +89,7 @@ class GibbsPosterior:
         """The known conditions of the observation."""
         return dict(zip(self.cost.condition_names, np.asarray(self._conditions).tolist(), strict=True))
 
-    def cost_at(self, theta: ArrayLike) -> Float[Array, "..."]:
+    def cost_at(self, theta: Numbers) -> Float[Array, "..."]:
         """The cost of parameters (..., dim) for this observation, in units of the distance.
 
         Raises:
@@ -99,7 +98,7 @@ class GibbsPosterior:
         self.prior.check_inside(theta)
         return self.cost(theta, self._x, self._conditions)
 
-    def log_density(self, theta: ArrayLike) -> Float[Array, "..."]:
+    def log_density(self, theta: Numbers) -> Float[Array, "..."]:
         """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
         theta = jnp.asarray(theta, jnp.float32)
         prior = self.prior.log_density(theta)

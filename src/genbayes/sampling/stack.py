@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from numpy.typing import ArrayLike
 
-from ..costs.cost import Conditions, Cost
+from ..costs.cost import Conditions, Cost, Numbers
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
@@ -56,7 +55,7 @@ class GibbsPosteriors:
         self,
         prior: Prior,
         cost: Cost,
-        x_o: ArrayLike,
+        x_o: Numbers,
         beta: float | Sequence[float] | np.ndarray | None = None,
         *,
         conditions: Conditions = None,
