@@ -18,6 +18,7 @@ from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .forms import CostForm, FunctionForm, MarginalForm
+from .held_out import HeldOutRows
 
 # Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
 Numbers = ArrayLike | float | int
@@ -39,6 +40,8 @@ class Cost:
         fit: what happened in training, one record per network.
         settings: how it was fitted (seed, simulations, configuration); plain values, stored with the cost.
         condition_names: of the known conditions that the cost takes beside theta; none for most simulators.
+        held_out: simulations that members were not trained on, by which a posterior judges the cost; None where there
+            are none.
     """
 
     form: CostForm
@@ -48,6 +51,7 @@ class Cost:
     fit: tuple[FitRecord, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     condition_names: tuple[str, ...] = ()
+    held_out: HeldOutRows | None = None
 
     @classmethod
     def exact(

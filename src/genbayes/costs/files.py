@@ -25,9 +25,12 @@ from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
 from . import forms
 from .cost import Cost
+from .held_out import HeldOutRows
 
 _FORMAT = "genbayes-cost"
-_VERSION = 6
+_VERSION = 7
+# Files from this version on can be read: what they lack is known.
+_OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
 _PARTS: dict[str, type] = {
     cls.__name__: cls
@@ -52,6 +55,8 @@ _PARTS: dict[str, type] = {
 }
 # Names in files that earlier versions wrote, and what they are called now.
 _RENAMED_CLASSES = {"Bend": "TailTransform"}
+# Fields that earlier versions did not have, with the value that says what they did.
+_ADDED_FIELDS: dict[str, dict[str, Any]] = {"RidgeResidual": {"log_link": None}}
 _RENAMED_FIELDS = {"LogisticMixture": {"bend": "transform"}}
 
 
@@ -76,6 +81,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "x_shape": list(cost.x_shape),
         "settings": cost.settings,
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
+        "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "versions": {"jax": jax.__version__, "equinox": eqx.__version__, "numpy": np.__version__},
     }
     text = json.dumps(described, sort_keys=True, allow_nan=False)
@@ -124,9 +130,10 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(
             f"{path} has format version {version}, this genbayes reads up to {_VERSION}: upgrade genbayes."
         )
-    if version.isdecimal() and int(version) < _VERSION:
+    if version.isdecimal() and int(version) < _OLDEST:
         raise ValueError(
-            f"{path} has format version {version} of an earlier genbayes, this one reads {_VERSION}: fit again."
+            f"{path} has format version {version} of an earlier genbayes, this one reads {_OLDEST} to {_VERSION}: fit "
+            "again."
         )
     if not version.isdecimal() or header.get("checksum") != _checksum(version + header.get("description", ""), tensors):
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
@@ -141,6 +148,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         fit=tuple(_decode_record(record, tensors) for record in described["fit"]),
         settings=described["settings"],
         condition_names=tuple(described["condition_names"]),
+        held_out=_decode_rows(described.get("held_out"), tensors),
     )
 
 
@@ -189,6 +197,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
         )
     renamed = _RENAMED_FIELDS.get(class_name, {})
     fields: dict[str, Any] = {str(renamed.get(name, name)): value for name, value in node["fields"].items()}
+    fields = {**_ADDED_FIELDS.get(class_name, {}), **fields}
     # JAX itself rebuilds a module in this way: fields are set, no constructor runs.
     expected = set(known[class_name].__dataclass_fields__)
     if expected != set(fields):
@@ -200,6 +209,16 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
     for name, value in fields.items():
         object.__setattr__(module, name, _decode(value, tensors, user))
     return module
+
+
+def _encode_rows(rows: HeldOutRows, tensors: dict[str, np.ndarray]) -> dict[str, str]:
+    where = {name: f"held_out.{name}" for name in ("inputs", "x", "member")}
+    tensors |= {where[name]: np.ascontiguousarray(getattr(rows, name)) for name in where}
+    return where
+
+
+def _decode_rows(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) -> HeldOutRows | None:
+    return None if node is None else HeldOutRows(**{name: tensors[where] for name, where in node.items()})
 
 
 def _encode_record(record: FitRecord, tensors: dict[str, np.ndarray], where: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
 from .forms import MarginalForm, NetworkForm
+from .held_out import HeldOutRows
 
 Method = Literal["auto", "marginal", "general"]
 
@@ -104,7 +105,9 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
         )
     settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
-    return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
+    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
+    names = (simulations.names, simulations.x_shape)
+    return Cost(form, distance, *names, fit, settings, simulations.condition_names, held_out)
 
 
 def default_config(distance: Distance, method: Method = "auto") -> FitConfig:

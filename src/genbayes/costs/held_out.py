@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..distances import Distance
-from ..learning.folds import Folds
 from ..runtime.compiling import compiled
 from .forms import CostForm
 
@@ -37,7 +35,10 @@ class HeldOutRows:
 
     @classmethod
     def of(
-        cls, inputs: Float[np.ndarray, "n inputs"], x: Float[np.ndarray, "n *x_shape"], validation: Int[np.ndarray, "k v"]
+        cls,
+        inputs: Float[np.ndarray, "n inputs"],
+        x: Float[np.ndarray, "n *x_shape"],
+        validation: Int[np.ndarray, "k v"],
     ) -> "HeldOutRows":
         """Of the rows that each member validates on, at most as many as a small file holds.
 
@@ -55,13 +56,14 @@ class HeldOutRows:
 
     def residuals(
         self, form: CostForm, distance: Distance, x_o: Float[Array, "*x_shape"]
-    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-        """The cost at every row, and the row's own distance to x_o less what its member had predicted.
+    ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, "m members"]]:
+        """At every row: the cost, the row's own distance to x_o less what its member predicted, and all members' cost.
 
-        Given the parameters the second has mean 0 where the cost is right.
+        Given the parameters, the second has mean 0 where the cost is right.
         """
-        cost, residual = _residuals(form, distance, *map(jnp.asarray, (self.inputs, self.x, self.member)), x_o)
-        return np.asarray(cost, np.float64), np.asarray(residual, np.float64)
+        parts = _residuals(form, distance, *map(jnp.asarray, (self.inputs, self.x, self.member)), x_o)
+        cost, residual, members = (np.asarray(part, np.float64) for part in parts)
+        return cost, residual, members
 
 
 @compiled
@@ -72,11 +74,12 @@ def _residuals(
     x: Float[Array, "m *x_shape"],
     member: Int[Array, " m"],
     x_o: Float[Array, "*x_shape"],
-) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, "m members"]]:
     embedded = form.embed(x_o)
 
-    def one(row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    def of_row(row: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         theta, output, which = row
-        return form.value(theta, embedded), distance(output, x_o) - form.member_values(theta, embedded)[which]
+        members = form.member_values(theta, embedded)
+        return form.value(theta, embedded), distance(output, x_o) - members[which], members
 
-    return jax.lax.map(one, (inputs, x, member), batch_size=256)
+    return jax.lax.map(of_row, (inputs, x, member), batch_size=256)

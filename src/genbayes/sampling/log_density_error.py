@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
+from scipy.stats import chi2
 
 from ..runtime.outcome import Outcome
 
@@ -28,8 +29,9 @@ LEAST_ROWS = 20.0
 # Posterior standard deviations by which a mean may be shifted, and nats by which the density may vary.
 MOST_SHIFT = 0.3
 MOST_NATS = 0.5
-# Standard errors beyond which an error is no coincidence.
+# Standard errors beyond which an error is no coincidence, and the probability of a coincidence beyond them.
 _SURE = 3.5
+_CHANCE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class LogDensityError:
     Attributes:
         shift: of the posterior mean in posterior standard deviations, in the direction in which it is largest; NaN
             where there were too few rows.
-        shift_error: standard error of the shift in that direction.
+        shift_error: standard error of a shift in one direction.
+        shift_sure: whether the shift is no coincidence.
         nats: standard deviation of the error of the log density that neighbouring rows show.
         nats_sure: whether that is no coincidence.
         rows: effective number of rows within reach.
@@ -49,6 +52,7 @@ class LogDensityError:
 
     shift: float
     shift_error: float
+    shift_sure: bool
     nats: float
     nats_sure: bool
     rows: float
@@ -60,16 +64,16 @@ class LogDensityError:
         """What is wrong, with its remedy."""
         remedy = "Add simulations where the posterior is (refine), simulate more, or lower beta."
         messages = []
-        if self.shift > MOST_SHIFT and self.shift > _SURE * self.shift_error:
+        contradicted = "Simulations that the cost has not seen contradict it where the posterior is: "
+        if self.shift > MOST_SHIFT and self.shift_sure:
             messages.append(
-                f"Simulations that the cost has not seen contradict it where the posterior is: it shifts the posterior "
-                f"by about {self.shift:.2g} of its standard deviations (standard error {self.shift_error:.2g}). {remedy}"
+                f"{contradicted}it shifts the posterior by about {self.shift:.2g} of its standard deviations (standard "
+                f"error {self.shift_error:.2g}). {remedy}"
             )
         elif self.nats > MOST_NATS and self.nats_sure:
             messages.append(
-                f"Simulations that the cost has not seen contradict it where the posterior is: the log density is off "
-                f"by about {self.nats:.2g} from place to place, as by a step or a fold that the regression does not "
-                f"follow. {remedy}"
+                f"{contradicted}the log density is off by about {self.nats:.2g} from place to place, as by a step or a "
+                f"fold that the regression does not follow. {remedy}"
             )
         if self.members > 1:
             messages.append(
@@ -101,16 +105,16 @@ def log_density_error(
     usable = np.isfinite(cost) & np.isfinite(residual) & np.isfinite(z).all(axis=1)
     z, cost, residual, members = z[usable], cost[usable], residual[usable], members[usable]
     if len(z) < LEAST_ROWS:
-        return LogDensityError(np.nan, np.nan, np.nan, False, float(len(z)), 0.0, np.nan)
+        return LogDensityError(np.nan, np.nan, False, np.nan, False, float(len(z)), 0.0, np.nan)
     weights, rows, reach = weights_within_reach(cost, beta)
     uncertain = _members_error(members, weights, beta, jackknife)
     d = z.shape[1]
     if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
-        return LogDensityError(np.nan, np.nan, np.nan, False, rows, reach, uncertain)
+        return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain)
     u = _whitened(z, weights)
-    shift, error = _shift(u, residual, weights, beta * np.sqrt(reach))
+    shift = _shift(u, residual, weights, beta * np.sqrt(reach))
     nats, sure = _roughness(u, residual, weights, beta)
-    return LogDensityError(shift, error, nats, sure, rows, reach, uncertain)
+    return LogDensityError(*shift, nats, sure, rows, reach, uncertain)
 
 
 def weights_within_reach(cost: Float[np.ndarray, " m"], beta: float) -> tuple[Float[np.ndarray, " m"], float, float]:
@@ -134,7 +138,7 @@ def _whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> 
 
 def _shift(
     u: Float[np.ndarray, "m d"], residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], beta: float
-) -> tuple[float, float]:
+) -> tuple[float, float, bool]:
     """Weighted least squares of residuals on whitened parameters: a slope of the log density moves the mean by as much.
 
     The slope's square has the noise's variance on top of its own, which is taken off; errors are those of White (1980).
@@ -145,9 +149,9 @@ def _shift(
     left = weights * (residual - lines @ slopes)
     covariance = inverse @ (lines * left[:, None]).T @ (lines * left[:, None]) @ inverse
     slope, noise = beta * slopes[1:], beta**2 * covariance[1:, 1:]
-    size = float(np.sqrt(max(slope @ slope - np.trace(noise), 0.0)))
-    direction = slope / max(float(np.linalg.norm(slope)), 1e-300)
-    return size, float(np.sqrt(direction @ noise @ direction + (np.trace(noise) - direction @ noise @ direction) / len(slope)))
+    size = np.sqrt(max(slope @ slope - np.trace(noise), 0.0))
+    chance = chi2.sf(slope @ np.linalg.pinv(noise) @ slope, len(slope))
+    return float(size), float(np.sqrt(np.trace(noise) / len(slope))), bool(chance < _CHANCE)
 
 
 def _roughness(
@@ -161,7 +165,7 @@ def _roughness(
     # Single runs far out would rule all products.
     most = 4 * np.sqrt(max(float(weights @ left**2), 1e-300))
     left = np.clip(left, -most, most)
-    neighbour = near[cKDTree(u[near]).query(u[near], k=2)[1][:, 1]]
+    neighbour = near[KDTree(u[near]).query(u[near], k=2)[1][:, 1]]
     first, second = np.minimum(near, neighbour), np.maximum(near, neighbour)
     _, unique = np.unique(first * len(u) + second, return_index=True)
     first, second = first[unique], second[unique]

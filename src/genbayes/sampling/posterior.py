@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..costs.cost import Conditions, Cost, Numbers
+from ..costs.forms import HilbertForm
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .log_density_error import LogDensityError, log_density_error
 from .sampler import Sampler
 from .smc import SMC
 from .target import Target
@@ -60,7 +62,7 @@ class GibbsPosterior:
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
-        self.outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        self.known_outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
 
@@ -83,6 +85,30 @@ class GibbsPosterior:
     def x_o(self) -> np.ndarray:
         """The observation."""
         return np.asarray(self._x)
+
+    @functools.cached_property
+    def log_density_error(self) -> LogDensityError | None:
+        """How wrong the log density is over the posterior, by simulations that the cost has not seen; takes no new run.
+
+        None for a cost without such rows: an exact one, or one of a file of an earlier version.
+        """
+        rows = self.cost.held_out
+        if rows is None or not len(rows):
+            return None
+        cost, residual, members = rows.residuals(self.cost.form, self.cost.distance, self._x)
+        dim = self.prior.dim
+        if dim < rows.inputs.shape[1]:
+            # Rows ran under conditions of their own: those near the observation's speak for it.
+            raise_cost = _condition_penalty(rows.inputs[:, dim:], np.asarray(self._conditions))
+            cost = cost + raise_cost / self.beta
+        z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
+        return log_density_error(z, cost, residual, members, self.beta, jackknife=_jackknife(self.cost))
+
+    @functools.cached_property
+    def outcome(self) -> Outcome:
+        """What speaks against the posterior before it is sampled, and the remedy."""
+        error = self.log_density_error
+        return self.known_outcome if error is None else Outcome.joined([self.known_outcome, error.outcome])
 
     @property
     def conditions(self) -> dict[str, float]:
@@ -139,6 +165,24 @@ class GibbsPosterior:
             seconds=seconds,
             sampler_outcome=Outcome.joined([self.outcome, sampled.outcome]),
         )
+
+
+def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndarray, " c"]) -> Float[np.ndarray, " m"]:
+    """Half the squared distance of rows' conditions from the observation's, in fifths of their standard deviation."""
+    std = np.maximum(rows.std(axis=0), 1e-30)
+    return 0.5 * np.sum(((rows - conditions) / (0.2 * std)) ** 2, axis=1)
+
+
+def _jackknife(cost: Cost) -> float:
+    """Factor from the variance between members to that of the cost's error.
+
+    Members of polynomials differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d jackknife.
+    Networks differ by their first weights too, of which the ensemble's mean has 1 / members.
+    """
+    members = int(cost.settings.get("config", {}).get("members", 1))
+    share = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
+    closed_form = isinstance(cost.form, HilbertForm) and cost.form.mean.network is None
+    return (1 - share) / share if closed_form else 1 / members
 
 
 # Many observations share one prior and cost; the answer is the same for all.

@@ -87,7 +87,7 @@ class GibbsPosteriors:
         self.cost = cost
         self.x_o = values
         self.conditions = known
-        self.outcome = Outcome(tuple(dict.fromkeys(first[0].outcome.messages)))
+        self.outcome = Outcome(tuple(dict.fromkeys(first[0].known_outcome.messages)))
 
     def __repr__(self) -> str:
         return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
