@@ -104,6 +104,7 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
         )
     settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
+    settings |= {"method": method, "embedding": embedding}
     return Cost(form, distance, simulations.names, simulations.x_shape, fit, settings, simulations.condition_names)
 
 
