@@ -1,15 +1,19 @@
-# `make demo` runs the main job, `make test` the whole test suite; both build their own virtual environment first.
+# `make demo` runs the main job, `make test` the tests and `make test-slow` those that take long (million runs, PyTorch,
+# classifiers); all build their own virtual environment first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel examples benchmark clean
+.PHONY: demo test test-slow lint types wheel examples benchmark clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/genbayes demo --out demo
 
 test: $(VENV)/.dev-installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow"
+
+test-slow: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -10,9 +10,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Programs that one worker or subprocess has compiled are read by the others, and by the next run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -23,3 +24,15 @@ UNCHECKED = {"genbayes.simulations.worker", "genbayes.__main__", "genbayes.__ini
 hook = install_import_hook(sorted(MODULES - UNCHECKED), "beartype.beartype")
 with hook:
     import genbayes as genbayes
+
+# Every compiled program keeps pieces of memory mapped, of which Linux allows a process some 65,000.
+_MOST_MAPPED = 12_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs_at_a_time():
+    """Lets go of compiled programs between files once there are many; most come back from the cache on disk."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > _MOST_MAPPED:
+        jax.clear_caches()

@@ -60,6 +60,7 @@ def test_what_every_method_returns(name, few):
     np.testing.assert_array_equal(draws.theta, again.theta)
 
 
+@pytest.mark.slow
 def test_ace_is_near_the_closed_form(few):
     fitted = METHODS["ace"].fit(TASK, few, seed=0, progress=False)
     draws = fitted.sample(X_O, 10.0, 4000, seed=0)

@@ -22,6 +22,7 @@ from genbayes.tasks import Task
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sbi")
+pytestmark = pytest.mark.slow
 
 SD = 0.5
 X_O = np.array([0.8, -0.4], np.float32)

@@ -125,6 +125,7 @@ def done(tmp_path_factory):
     return out, len(sampled), first, second
 
 
+@pytest.mark.slow
 def test_numbers_of_exact_and_of_wrong_draws(done):
     out, _, first, second = done
     assert first.failures == second.failures == ()
@@ -147,6 +148,7 @@ def test_numbers_of_exact_and_of_wrong_draws(done):
         assert row.cost_true_error < row.distance_simulated_error < 0.2 * expected
 
 
+@pytest.mark.slow
 def test_draws_without_a_beta_are_made_once(done):
     _, sampled, _, second = done
     # Two kinds, of two betas each for the others.
@@ -160,6 +162,7 @@ def rounded(row):
     return {name: float(f"{value:.7g}") for name, value in vars(row).items() if isinstance(value, float)}
 
 
+@pytest.mark.slow
 def test_c2st_tells_wrong_draws(done):
     # 2 x 2000 rows: the standard error of an accuracy is 0.008. The ideal classifier for two coordinates that are one
     # standard deviation off is right in Phi(sqrt(2) / 2) = 76 % of cases.
@@ -171,6 +174,7 @@ def test_c2st_tells_wrong_draws(done):
             assert 0.46 < row.c2st < 0.54
 
 
+@pytest.mark.slow
 def test_predicted_cost_times_and_messages(done):
     for row in done[-1].rows:
         if row.method != "wrong":
@@ -201,6 +205,7 @@ def no_process(group):
     raise AssertionError("a process was started")
 
 
+@pytest.mark.slow
 def test_resume_runs_what_is_missing_and_failed(tmp_path, monkeypatch):
     flag = tmp_path / "sampled"
     fine, broken = StandIn("fine", flag=str(flag)), StandIn("broken", fail_at=(10.0,))
@@ -231,6 +236,7 @@ def test_resume_runs_what_is_missing_and_failed(tmp_path, monkeypatch):
         run(tmp_path / "out", fine, kinds=["specified"], draws=300)
 
 
+@pytest.mark.slow
 def test_failing_groups_are_reported_and_the_rest_goes_on(tmp_path):
     faults = {
         "it needs sbi: pip install 'genbayes[sbi]'": "ImportError: it needs sbi: pip install 'genbayes[sbi]'",
@@ -292,11 +298,13 @@ def test_agreement_leaves_out_what_is_not_finite():
     assert agreement(exact * np.nan, exact) == {"cost_correlation": None, "cost_mse": None}
 
 
+@pytest.mark.slow
 def test_c2st_does_not_depend_on_workers():
     one, two = np.random.default_rng(0).normal(size=(2, 300, 4))
     assert c2st(one, two, workers=1) == c2st(one, two, workers=2)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     published = "task,xo_specified,algorithm,beta,cost_true_mean,c2st\nlg,specified,ACE,10.0,1.25,0.875\n"
@@ -359,6 +367,7 @@ sys.exit(cli.main("benchmark --task two_moons --method ace abc --simulations 30 
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_benchmark_keeps_its_rows_and_leaves_no_process(tmp_path):
     flag, out = tmp_path / "fitting", tmp_path / "b"
     text = SCRIPT.format(here=str(Path(__file__).parent), flag=str(flag), out=str(out))

@@ -117,6 +117,16 @@ def test_another_condition_compiles_nothing(cost):
     assert other.seconds["compile"] > 0
 
 
+def test_a_stack_says_which_of_its_observations_have_conditions_out_of_range(cost):
+    gains = np.array([0.9, 1.1, 2.6, 0.2], np.float32)
+    stack = gb.GibbsPosteriors(PRIOR, cost, np.ones((4, 1)), 10.0, conditions={"gain": gains, "unused": 0.2 * gains})
+    (message,) = stack.outcome.messages
+    assert message.startswith("The condition gain of 2 of 4 observations lies outside the simulated range 0.5")
+    assert "the first is number 2, gain = 2.6" in message
+    known = {"gain": gains[:2], "unused": 0.2 * gains[:2]}
+    assert gb.GibbsPosteriors(PRIOR, cost, np.ones((2, 1)), 10.0, conditions=known).outcome.ok
+
+
 def test_runs_at_draws_get_the_condition_of_the_observation(cost):
     draws = posterior(cost, 1.8).sample(1000, seed=0)
     check = gb.check_predictive(simulator, posterior(cost, 1.8), draws, 500, seed=9, progress=False)
@@ -140,6 +150,7 @@ def test_costs_and_draws_are_saved_with_conditions(cost, tmp_path):
         assert json.loads(tree["posterior"].attrs["conditions"]) == draws.conditions
 
 
+@pytest.mark.slow
 def test_the_general_and_the_marginal_cost_take_conditions(simulations):
     config = gb.FitConfig(members=1, max_epochs=30, batch_size=128)
     settings = {"seed": 0, "config": config, "progress": False}

@@ -300,6 +300,7 @@ def relative_errors(found: np.ndarray, voltage: np.ndarray) -> np.ndarray:
     return np.abs(found - np.stack([v.mean(axis=1), variance, skewness, kurtosis], axis=1)) / scale
 
 
+@pytest.mark.slow
 def test_moments_lose_nothing_in_float32(stimulus: hh.Stimulus) -> None:
     """Streaming float32 against offline float64 moments of the same float32 traces: silent, spiking, odd ones.
 
@@ -332,6 +333,7 @@ def test_merging_is_exact_in_any_grouping(float64: None) -> None:
         assert relative_errors(moments_table(total), voltage).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_float32_runs_are_those_of_float64_in_law(stimulus: hh.Stimulus) -> None:
     """Shared noise, 200 prior draws: silent runs agree one by one, all of them on average."""
     n = 200
@@ -361,6 +363,7 @@ def test_float32_runs_are_those_of_float64_in_law(stimulus: hh.Stimulus) -> None
     assert np.any(np.abs(mutant.mean(axis=0)) > 4 * mutant.std(axis=0) / np.sqrt(n) + 1e-4)
 
 
+@pytest.mark.slow
 def test_thousands_of_prior_runs_are_finite(stimulus: hh.Stimulus) -> None:
     simulations = gb.simulate(hh.HodgkinHuxley(stimulus), hh.prior(), 2_048, seed=2, progress=False)
     assert np.isfinite(simulations.x).all()
@@ -395,6 +398,7 @@ def normals() -> np.ndarray:
     return np.asarray(jax.jit(arithmetic.standard_normal)(words[:, None, :], counter[:, None]))
 
 
+@pytest.mark.slow
 def test_noise_is_normal(normals: np.ndarray) -> None:
     """Moments to the sixth, tails and bins of 2^24 numbers; each within 4.5 standard errors (false alarms: 1e-4)."""
     z = normals.ravel().astype(np.float64)
@@ -432,6 +436,7 @@ def test_noise_is_independent(normals: np.ndarray) -> None:
 # --- the simulator as an object ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_the_batch(short: hh.Stimulus) -> None:
     simulate = hh.HodgkinHuxley(short)
     whole = gb.simulate(simulate, hh.prior(), 100, seed=4, progress=False)

@@ -149,6 +149,7 @@ def test_a_linear_simulator_is_learnt_like_by_least_squares() -> None:
     assert exact.std() > 0.25
 
 
+@pytest.mark.slow
 def test_counts_zeros_and_a_constant() -> None:
     """A Poisson count, an output that is 0 in half of all runs, and one that never varies."""
     prior = gb.Prior({"rate": dist.Uniform(0.5, 6.0)})

@@ -94,6 +94,7 @@ def test_ridge_of_whitened_rows_is_generalised_least_squares() -> None:
     assert np.abs(expected - ordinary)[:, 0].min() > 5e-3
 
 
+@pytest.mark.slow
 def test_a_regression_finds_and_uses_what_rows_share() -> None:
     """A line in 2-d: differences have a tenth of the error of one that takes the rows as independent."""
     theta = np.random.default_rng(2).uniform(-1, 1, (800, 2)).astype(np.float32)
@@ -129,6 +130,7 @@ def added_by_numpy(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 PRIOR = gb.Prior({"a": dist.Normal(0.0, 1.0), "b": dist.Normal(0.0, 1.0)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("simulator", "workers"), [(added, 1), (added_by_numpy, 1), (added_by_numpy, 2)])
 def test_blocks_of_a_round_share_their_random_numbers(simulator, workers, tmp_path) -> None:
     path = tmp_path / "runs.zarr"
@@ -163,6 +165,7 @@ def test_joined_blocks_stay_apart() -> None:
     assert numbers[4] == numbers[5] != numbers[6]
 
 
+@pytest.mark.slow
 def test_rows_that_share_numbers_are_never_a_pair() -> None:
     """The loss of a network that is log 2 + (z - target)^2 against the mean over the pairs that may be."""
     x = np.random.default_rng(0).normal(size=(6, 1)).astype(np.float32)

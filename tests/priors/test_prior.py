@@ -286,6 +286,30 @@ def test_from_torch_reads_sbi_priors_by_class_name():
         Prior.from_torch(box, names=["a"])
 
 
+def test_from_torch_refuses_a_subclass_with_another_density():
+    torch = pytest.importorskip("torch")
+
+    class Doubled(torch.distributions.Normal):
+        """Twice a normal variable, which its parent's name and parameters do not tell."""
+
+        def sample(self, sample_shape=()):
+            return 2 * super().sample(sample_shape)
+
+        def log_prob(self, value):
+            return super().log_prob(value / 2) - float(np.log(2))
+
+    class Named(torch.distributions.Normal):
+        """A subclass that changes nothing is what its parent is."""
+
+    state = torch.get_rng_state()
+    with pytest.raises(TypeError, match=r"Doubled, whose log density at .* and not .* as that of Normal: a subclass"):
+        Prior.from_torch(Doubled(0.0, 1.0))
+    with pytest.raises(TypeError, match="Doubled"):
+        Prior.from_torch([Named(0.0, 1.0), torch.distributions.Independent(Doubled(torch.zeros(2), torch.ones(2)), 1)])
+    assert Prior.from_torch(Named(0.0, 1.0)) == Prior.from_torch(torch.distributions.Normal(0.0, 1.0))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_importing_genbayes_does_not_import_torch():
     code = "import sys, genbayes, genbayes.priors.prior; sys.exit('torch' in sys.modules)"
     subprocess.run(

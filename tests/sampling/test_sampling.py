@@ -66,6 +66,7 @@ def test_beta_near_zero_returns_the_prior(sampler):
     assert max(errors_in_tolerances(draws.flat, np.zeros(10), 1.0)) < 1
 
 
+@pytest.mark.slow
 @named
 def test_bounded_prior_gives_the_truncated_posterior(sampler):
     # cost (theta - 1.2)^2 on U(-1, 1): a normal of variance 1 / (2 beta) around 1.2, cut to the left of its mean.

@@ -37,6 +37,7 @@ def failing(share: float) -> Task:
     return Task("failing", prior, simulator, gb.distances.MeanSquaredError())
 
 
+@pytest.mark.slow
 def test_agrees_with_the_exact_cost_and_mutants_do_not(task, theta):
     mean, error = expected_distance(task, theta, X_O, 5000, seed=0)
     exact = np.asarray(task.cost(theta, X_O), np.float64)

@@ -32,6 +32,7 @@ def difference(task: Task, kind: str) -> np.ndarray:
     return (exact - mean) / np.hypot(error, 3e-6 * np.abs(mean))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["specified", "misspecified"])
 @pytest.mark.parametrize("name", EXACT)
 def test_exact_cost_is_that_of_a_million_runs(name: str, kind: str) -> None:
@@ -48,6 +49,7 @@ def mixture_of_one_component(theta: jax.Array, x_o: jax.Array) -> jax.Array:
     return within + apart - 2 * between
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [

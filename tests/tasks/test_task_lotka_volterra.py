@@ -80,6 +80,7 @@ def test_noise_is_log_normal_with_a_tenth():
     np.testing.assert_allclose(runs.mean(axis=0), independent(THETA), atol=4.5 * NOISE / np.sqrt(4000) + 4e-4)
 
 
+@pytest.mark.slow
 def test_cost_is_the_mean_of_simulated_distances(task):
     theta = np.asarray(task.prior.sample(40, seed=3))
     x_o = independent(THETA).astype(np.float32)

@@ -82,6 +82,7 @@ def test_prior_is_the_published_one(task):
     np.testing.assert_allclose(logs.std(axis=0) / [0.5, 0.2], 1.0, atol=5 / np.sqrt(40_000))
 
 
+@pytest.mark.slow
 def test_cost_is_the_mean_of_simulated_distances(task, theta):
     x_o = np.array([0, 3, 150, 300, 120, 40, 10, 3, 1, 0], np.float32)
     exact = np.asarray(task.cost(theta[:40], x_o))
@@ -96,6 +97,7 @@ def test_cost_is_the_mean_of_simulated_distances(task, theta):
     assert np.any(np.abs(mean - np.asarray(task.cost(theta[:40], x_o + 10))) > slack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [10.0, 10_000.0])
 def test_reference_draws_have_the_means_of_weighted_prior_draws(task, beta):
     x_o = np.array([0, 3, 150, 300, 120, 40, 10, 3, 1, 0], np.float32)

@@ -367,6 +367,7 @@ N = 40
 TRIALS = 3 + 2 * np.random.default_rng(0).normal(size=(N, 1))
 
 
+@pytest.mark.slow
 def test_bootstrap_of_the_location_of_trials():
     """Cost (a - mean x)^2: minimisers are the resampled means, of variance s^2 / N, and beta is N / (2 s^2)."""
     prior = gb.Prior({"a": dist.Normal(0.0, 20.0)})
@@ -387,6 +388,7 @@ def test_bootstrap_of_the_location_of_trials():
     assert found.outcome.ok
 
 
+@pytest.mark.slow
 def test_bootstrap_is_the_least_fisher_divergence(monkeypatch):
     """Two parameters of unlike priors: the closed form against Hyvarinen's objective by finite differences."""
     prior = gb.Prior({"a": dist.Uniform(0.0, 20.0), "b": dist.LogNormal(0.7, 0.2)})

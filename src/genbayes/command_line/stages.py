@@ -148,7 +148,9 @@ def run_report(
     settings, axis = problem.report, None
     if settings.axis is not None or settings.axis_values is not None:
         values = np.arange(draws.x_o.shape[0]) if settings.axis_values is None else np.array(settings.axis_values)
-        axis = values if settings.axis is None else (values, settings.axis)
+        # A label of hours below numbers of steps would be a wrong picture.
+        label = settings.axis if settings.axis_values is not None else f"step (no axis_values for {settings.axis})"
+        axis = values if settings.axis is None else (values, label)
     started = time.perf_counter()
     written = report(
         path,

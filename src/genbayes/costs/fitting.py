@@ -105,6 +105,7 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
         )
     settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
+    settings |= {"method": method, "embedding": embedding}
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
     return Cost(form, distance, *names, fit, settings, simulations.condition_names, held_out)

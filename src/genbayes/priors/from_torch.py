@@ -1,5 +1,6 @@
 """Conversion of torch and sbi priors to numpyro distributions by class name, without importing torch."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -49,10 +50,10 @@ def convert_torch_prior(prior: Any) -> list[dist.Distribution]:
         location, factor = _array(prior.loc), _array(prior.scale_tril)
         if location.ndim != 1:
             raise ValueError(f"`prior` ({_class_name(prior)}) has batch shape {location.shape[:-1]}; expected ().")
-        return [dist.MultivariateNormal(location, scale_tril=factor)]
+        return _compared(prior, [dist.MultivariateNormal(location, scale_tril=factor)])
     for name in ancestry:
         if name in _SCALAR:
-            return _convert_scalars(prior, *_SCALAR[name])
+            return _compared(prior, _convert_scalars(prior, *_SCALAR[name]))
     raise TypeError(f"`prior` contains {_class_name(prior)}, which has no conversion. {_REMEDY}.")
 
 
@@ -66,6 +67,30 @@ def _convert_scalars(
         )
     columns = (np.atleast_1d(setting) for setting in settings)
     return [constructor(*values) for values in zip(*columns, strict=True)]
+
+
+def _compared(prior: Any, converted: list[dist.Distribution]) -> list[dist.Distribution]:
+    """The conversion, if it has the density of the original at 64 draws of it: a subclass may have changed that.
+
+    Raises:
+        TypeError: the densities differ.
+    """
+    torch = sys.modules["torch"]
+    with torch.random.fork_rng():
+        draws = prior.sample((64,))
+    expected = _array(prior.log_prob(draws)).reshape(64, -1).sum(axis=1)
+    values = _array(draws).reshape(64, -1)
+    columns = [values] if converted[0].event_shape else list(values.T)
+    found = sum(np.asarray(one.log_prob(column)) for one, column in zip(converted, columns, strict=True))
+    # Both compute in single precision, by other formulas.
+    if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * len(converted)):
+        worst = int(np.nanargmax(np.abs(found - expected)))
+        raise TypeError(
+            f"`prior` contains {_class_name(prior)}, whose log density at {values[worst].tolist()} is "
+            f"{expected[worst]:.6g}, and not {found[worst]:.6g} as that of {type(converted[0]).__name__}: a subclass "
+            f"that changes its parent cannot be converted by the parent's name. {_REMEDY}."
+        )
+    return converted
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -62,7 +62,7 @@ class GibbsPosterior:
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
-        self.known_outcome = Outcome.joined([_judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
 
@@ -187,7 +187,7 @@ def _jackknife(cost: Cost) -> float:
 
 # Many observations share one prior and cost; the answer is the same for all.
 @functools.lru_cache(maxsize=8)
-def _judge_prior(prior: Prior, cost: Cost) -> Outcome:
+def judge_prior(prior: Prior, cost: Cost) -> Outcome:
     """A prior that reaches beyond the simulated parameters asks the network about places that it has not seen."""
     simulated = cost.settings.get("theta_range")
     if simulated is None:

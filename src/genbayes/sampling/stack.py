@@ -16,7 +16,7 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
-from .posterior import GibbsPosterior
+from .posterior import GibbsPosterior, judge_prior
 from .sampler import Sampler
 from .smc import SMC, Ladders
 from .stacked import StackedDraws
@@ -87,7 +87,7 @@ class GibbsPosteriors:
         self.cost = cost
         self.x_o = values
         self.conditions = known
-        self.outcome = Outcome(tuple(dict.fromkeys(first[0].known_outcome.messages)))
+        self.outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, known)])
 
     def __repr__(self) -> str:
         return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
@@ -207,6 +207,23 @@ def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.
             f"({m}, {len(cost.condition_names)}), got shape {values.shape}."
         )
     return values
+
+
+def _judge_conditions(cost: Cost, known: Float[np.ndarray, "m c"]) -> Outcome:
+    """Which observations have conditions beyond those that were simulated."""
+    low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
+    if len(low) != known.shape[1]:
+        return Outcome()
+    messages = []
+    for j, name in enumerate(cost.condition_names):
+        outside = np.flatnonzero((known[:, j] < low[j]) | (known[:, j] > high[j]))
+        if len(outside):
+            messages.append(
+                f"The condition {name} of {len(outside)} of {len(known)} observations lies outside the simulated range "
+                f"{low[j]:.6g} to {high[j]:.6g}, where the cost is a guess (the first is number {outside[0]}, {name} = "
+                f"{known[outside[0], j]:.6g}): simulate again under conditions that cover them."
+            )
+    return Outcome(tuple(messages))
 
 
 def _named(cost: Cost, values: Float[np.ndarray, " c"]) -> dict[str, float] | None:
