@@ -1,4 +1,4 @@
-"""Regression where noise varies with the parameters, against closed forms and the plain least squares that it replaces."""
+"""Regression where noise varies with the parameters, against closed forms and the plain least squares it replaces."""
 
 import numpy as np
 import pytest

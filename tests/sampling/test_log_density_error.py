@@ -9,7 +9,7 @@ BETA, NOISE = 10.0, 0.3
 
 
 def judged(seed: int, error, *, n: int = 1500, dim: int = 2, members: float = 0.0) -> LogDensityError:
-    """Rows of a normal prior; the cost is |z|^2 / 2 plus an error, so that exp(-beta cost) is normal of variance 0.09."""
+    """Rows of a normal prior; the cost is |z|^2 / 2 plus an error: the posterior is normal of variance 1 / 11."""
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((n, dim))
     true = np.sum(z**2, axis=1) / 2
@@ -45,8 +45,8 @@ def test_a_step_is_seen_as_one() -> None:
 
 
 def test_members_that_disagree_are_told() -> None:
-    # Half the difference of two members is 0.5 z: over the posterior a standard deviation of 0.5 beta^-1/2; the unbiased
-    # variance between two members is twice its square, the jackknife's 9 times that.
+    # Half the difference of two members is 0.5 z: over the posterior a standard deviation of 0.5 beta^-1/2. The
+    # unbiased variance between two members is twice its square, the jackknife's 9 times that.
     found = judged(0, lambda z: 0 * z[:, 0], members=0.5)
     assert found.members == pytest.approx(BETA * np.sqrt(9 * 2) * 0.5 / np.sqrt(BETA), rel=0.15)
     assert "is uncertain by about" in str(found.outcome)

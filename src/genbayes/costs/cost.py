@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..distances import AdditiveDistance, Distance, UserDistance
 from ..distances.base import class_names
+from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
@@ -42,6 +43,8 @@ class Cost:
         condition_names: of the known conditions that the cost takes beside theta; none for most simulators.
         held_out: simulations that members were not trained on, by which a posterior judges the cost; None where there
             are none.
+        success: the probability that a run succeeds, by which posteriors multiply their prior; None where no run
+            failed, or failures are to be ignored.
     """
 
     form: CostForm
@@ -52,6 +55,7 @@ class Cost:
     settings: dict[str, Any] = field(default_factory=dict)
     condition_names: tuple[str, ...] = ()
     held_out: HeldOutRows | None = None
+    success: SuccessModel | None = None
 
     @classmethod
     def exact(
@@ -119,6 +123,22 @@ class Cost:
     def members(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, conditions, members=True)
+
+    def log_success(self, theta: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
+        """Log probability that a run at parameters (..., dim) succeeds; 0 where no run has failed.
+
+        Args:
+            theta: (..., dim).
+            conditions: as for a call.
+        """
+        theta = jnp.asarray(theta, jnp.float32)
+        if self.success is None:
+            return jnp.zeros(theta.shape[:-1])
+        known = self.check_conditions(conditions)
+        batch = jnp.broadcast_shapes(theta.shape[:-1], known.shape[:-1])
+        parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
+        inputs = jnp.concatenate(parts, axis=-1)
+        return jax.vmap(self.success.log_probability)(inputs.reshape(-1, inputs.shape[-1])).reshape(batch)
 
     def with_distance(self, distance: Distance) -> "Cost":
         """The cost by another distance, from the same networks: nothing is simulated or fitted.

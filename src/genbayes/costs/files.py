@@ -19,7 +19,7 @@ from safetensors.numpy import save as tensors_to_bytes
 from ..distances import UserDistance
 from ..distances.additive import Growth
 from ..distances.base import Distance, distance_classes
-from ..learning import distributions, embeddings, layers, polynomial, ridge
+from ..learning import distributions, embeddings, layers, polynomial, ridge, success
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
@@ -51,6 +51,7 @@ _PARTS: dict[str, type] = {
         layers.Standardiser,
         polynomial.Polynomial,
         ridge.RidgeResidual,
+        success.SuccessModel,
     )
 }
 # Names in files that earlier versions wrote, and what they are called now.
@@ -82,6 +83,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "settings": cost.settings,
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
+        "success": _encode(cost.success, tensors, "success"),
         "versions": {"jax": jax.__version__, "equinox": eqx.__version__, "numpy": np.__version__},
     }
     text = json.dumps(described, sort_keys=True, allow_nan=False)
@@ -149,6 +151,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         settings=described["settings"],
         condition_names=tuple(described["condition_names"]),
         held_out=_decode_rows(described.get("held_out"), tensors),
+        success=_decode(described.get("success"), tensors, None),
     )
 
 

@@ -11,9 +11,11 @@ from ..distances.additive import spread_of
 from ..distances.base import CostKind, class_names
 from ..learning.folds import Folds
 from ..learning.shared_noise import SharedNoise, grouped
-from ..learning.training import FitConfig
+from ..learning.success import SuccessModel, fit_success
+from ..learning.training import FitConfig, FitRecord
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
+from ..simulations.store import PENDING
 from .cost import Cost
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
@@ -22,6 +24,7 @@ from .forms import MarginalForm, NetworkForm
 from .held_out import HeldOutRows
 
 Method = Literal["auto", "marginal", "general"]
+Failures = Literal["condition", "ignore"]
 
 
 def fit_cost(
@@ -34,6 +37,7 @@ def fit_cost(
     embedding: EmbeddingName = "auto",
     progress: bool = True,
     start: Cost | None = None,
+    failures: Failures = "condition",
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -54,6 +58,9 @@ def fit_cost(
         progress: show progress bars.
         start: a cost of fewer simulations with the same configuration, whose networks the training goes on from
             (marginal and general costs; a feature cost is fitted anew, in seconds).
+        failures: what becomes of parameters at which runs fail. The cost is E[d | theta, success]; "condition" also
+            learns P(success | theta), by which posteriors multiply their prior: the answer is then that of a simulator
+            that has succeeded. "ignore" leaves it out, and the cost extrapolates to where no run has succeeded.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -108,7 +115,22 @@ def fit_cost(
     settings |= {"method": method, "embedding": embedding}
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
-    return Cost(form, distance, *names, fit, settings, simulations.condition_names, held_out)
+    success, record = _success(simulations, failures, seed=seed, progress=progress)
+    fit = fit if record is None else (*fit, record)
+    return Cost(form, distance, *names, fit, settings, simulations.condition_names, held_out, success)
+
+
+def _success(
+    simulations: Simulations, failures: Failures, *, seed: int, progress: bool
+) -> tuple[SuccessModel | None, FitRecord | None]:
+    """The probability of success where some runs failed; two of one kind say nothing of where."""
+    if failures not in get_args(Failures):
+        raise ValueError(f"failures must be one of {', '.join(map(repr, get_args(Failures)))}, got {failures!r}.")
+    ran = simulations.status != PENDING
+    if failures == "ignore" or np.sum(ran & ~simulations.ok) < 3:
+        return None, None
+    inputs = np.asarray(simulations.inputs[ran], np.float32)
+    return fit_success(inputs, simulations.ok[ran], seed=seed, progress=progress)
 
 
 def default_config(distance: Distance, method: Method = "auto") -> FitConfig:

@@ -61,7 +61,8 @@ class HeldOutRows:
 
         Given the parameters, the second has mean 0 where the cost is right.
         """
-        parts = _residuals(form, distance, *map(jnp.asarray, (self.inputs, self.x, self.member)), x_o)
+        rows = (jnp.asarray(self.inputs), jnp.asarray(self.x), jnp.asarray(self.member))
+        parts = _residuals(form, distance, rows, x_o)
         cost, residual, members = (np.asarray(part, np.float64) for part in parts)
         return cost, residual, members
 
@@ -70,9 +71,7 @@ class HeldOutRows:
 def _residuals(
     form: CostForm,
     distance: Distance,
-    inputs: Float[Array, "m inputs"],
-    x: Float[Array, "m *x_shape"],
-    member: Int[Array, " m"],
+    rows: tuple[Float[Array, "m inputs"], Float[Array, "m *x_shape"], Int[Array, " m"]],
     x_o: Float[Array, "*x_shape"],
 ) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, "m members"]]:
     embedded = form.embed(x_o)
@@ -82,4 +81,4 @@ def _residuals(
         members = form.member_values(theta, embedded)
         return form.value(theta, embedded), distance(output, x_o) - members[which], members
 
-    return jax.lax.map(of_row, (inputs, x, member), batch_size=256)
+    return jax.lax.map(of_row, rows, batch_size=256)

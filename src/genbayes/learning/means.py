@@ -342,9 +342,9 @@ def _by_unit(data: _Data, precision: Float[np.ndarray, "n k"] | None, noise: Sha
     within, of_mean = noise.factors(np.arange(len(noise.shared)))
     weight = np.mean((noise.size - 1) * within**2 + of_mean**2) / noise.size
     by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (data.theta, data.labels))
-    parts = (jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, data.centre))
+    parts = [jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, data.centre)]
     even = None if precision is None else precision.reshape(-1, noise.size, precision.shape[1])
-    return _Rows(*parts, None if even is None else jnp.asarray(even, jnp.float32))
+    return _Rows(*parts, precision=None if even is None else jnp.asarray(even, jnp.float32))
 
 
 def _squared_loss(

@@ -52,6 +52,8 @@ class Parameter:
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, {type(self.distribution).__name__})"
 
+        _check_precision(name, self.distribution)
+
     # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
 
     def contains(self, value: Float[Array, " dim"]) -> Bool[Array, ""]:
@@ -152,6 +154,30 @@ def _bijection(name: str, distribution: dist.Distribution) -> Transform:
             f"Parameter {name!r} ({type(distribution).__name__}) has the support {distribution.support}, for which "
             f"numpyro has no bijection to the reals. Choose another parametrisation."
         ) from None
+
+
+def _check_precision(name: str, distribution: dist.Distribution) -> None:
+    """Refuses a parameter that single precision cannot hold, which would be sampled as something else in silence.
+
+    Raises:
+        ValueError: draws are 0 or infinite in single precision, or so far from 0 that few values are told apart.
+    """
+    draws = np.asarray(distribution.sample(jax.random.key(0), (256,)), np.float64).reshape(256, -1)
+    limits = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
+    low, middle, high = np.quantile(np.where(np.isfinite(draws), draws, np.inf), [0.16, 0.5, 0.84], axis=0)
+    for j in range(draws.shape[1]):
+        where = f"parameter {name!r}" + (f" (coordinate {j})" if draws.shape[1] > 1 else "")
+        if np.median(np.abs(draws[:, j])) < float(_FLOAT32.tiny) or not np.isfinite(draws[:, j]).all():
+            raise ValueError(
+                f"Half of the draws of {where} are 0 or infinite in single precision, in which parameters are computed "
+                f"(sizes {limits}): state it in other units, or its logarithm, and convert inside the simulator."
+            )
+        if high[j] - low[j] < 128 * float(_FLOAT32.eps) * abs(middle[j]):
+            raise ValueError(
+                f"The draws of {where} lie around {middle[j]:.8g} within {high[j] - low[j]:.2g}, where single precision "
+                f"tells only {(high[j] - low[j]) / (float(_FLOAT32.eps) * abs(middle[j])):.0f} values apart: take its "
+                f"difference from {middle[j]:.8g} as the parameter, and add that inside the simulator."
+            )
 
 
 def _limits(support: Any) -> tuple[Any, Any]:

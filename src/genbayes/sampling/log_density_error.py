@@ -165,7 +165,7 @@ def _roughness(
     # Single runs far out would rule all products.
     most = 4 * np.sqrt(max(float(weights @ left**2), 1e-300))
     left = np.clip(left, -most, most)
-    neighbour = near[KDTree(u[near]).query(u[near], k=2)[1][:, 1]]
+    neighbour = near[np.asarray(KDTree(u[near]).query(u[near], k=2)[1])[:, 1]]
     first, second = np.minimum(near, neighbour), np.maximum(near, neighbour)
     _, unique = np.unique(first * len(u) + second, return_index=True)
     first, second = first[unique], second[unique]

@@ -64,7 +64,7 @@ class GibbsPosterior:
         self._conditions = _checked_conditions(cost, conditions)
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
-        self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior)
+        self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior, cost.success)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
@@ -132,6 +132,7 @@ class GibbsPosterior:
         inside = jnp.isfinite(prior)
         somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
         safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
+        prior = prior + self.cost.log_success(safe, self._conditions)
         return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:

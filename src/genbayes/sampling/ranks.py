@@ -119,11 +119,11 @@ def ranks_of_truth(
         messages += (
             f"{np.mean(draws.suspect):.0%} of the posteriors of held-out simulations are not well sampled: raise n.",
         )
-    return Ranks(*_levels(prior, draws, held_out), messages)
+    return Ranks(*_levels(prior, cost, draws, held_out), messages)
 
 
 def _levels(
-    prior: Prior, draws: StackedDraws, held_out: HeldOut
+    prior: Prior, cost: Cost, draws: StackedDraws, held_out: HeldOut
 ) -> tuple[Float[np.ndarray, "m b"], Float[np.ndarray, "m b dim"]]:
     theta = held_out.theta
     m, b = draws.theta.shape[:2]
@@ -132,11 +132,17 @@ def _levels(
     joint, single = np.zeros((m, b)), np.zeros((m, b, theta.shape[1]))
     for i in range(m):
         advantage = np.asarray(prior.log_density(values[i]), np.float64) - float(prior.log_density(theta[i]))
+        advantage += _log_success(cost, values[i], held_out, i) - _log_success(cost, theta[i][None], held_out, i)
         advantage -= draws.betas[:, None] * (costs[i].astype(np.float64) - held_out.cost[i])
         joint[i] = (np.sum(advantage > 0, axis=1) + 0.5) / (n + 1)
         below = (np.sum(values[i] < theta[i], axis=1) + 0.5) / (n + 1)
         single[i] = np.abs(2 * below - 1)
     return joint, single
+
+
+def _log_success(cost: Cost, theta: Float[np.ndarray, "... dim"], held_out: HeldOut, i: int) -> np.ndarray:
+    known = None if held_out.conditions is None else held_out.conditions[i]
+    return np.asarray(cost.log_success(theta, known), np.float64)
 
 
 def checked_levels(levels: Sequence[float] | np.ndarray) -> Float[np.ndarray, " levels"]:

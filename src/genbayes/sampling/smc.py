@@ -67,7 +67,9 @@ class SMC:
     def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
         """At least `n` draws; see `Sampler`."""
         embedded = jax.tree.map(lambda leaf: leaf[None], target.embedded)
-        targets = Targets(target.form, embedded, target.conditions[None], target.beta[None], target.prior)
+        targets = Targets(
+            target.form, embedded, target.conditions[None], target.beta[None], target.prior, target.success
+        )
         ladder = self.run_ladders(targets, n, key=key, first=0)
         stages = int(ladder.stages[0].max())
         with np.errstate(invalid="ignore"):

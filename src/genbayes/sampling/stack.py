@@ -185,7 +185,9 @@ class GibbsPosteriors:
     def _targets(self, rows: np.ndarray) -> Targets:
         embedded = _embed_all(self.cost.form, jnp.asarray(self.x_o[rows]))
         betas = jnp.asarray(self.betas, jnp.float32)
-        return Targets(self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior)
+        return Targets(
+            self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior, self.cost.success
+        )
 
 
 @compiled

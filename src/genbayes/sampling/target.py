@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..costs.forms import CostForm
+from ..learning.success import SuccessModel
 from ..priors.prior import Prior
 
 
@@ -22,6 +23,7 @@ class Target(eqx.Module):
         conditions: known conditions, (c,); of length 0 for most simulators.
         beta: inverse temperature, 1 / units of the distance.
         prior: over the parameters.
+        success: probability that a run succeeds, by which the prior is multiplied; None where that is 1.
     """
 
     form: CostForm
@@ -29,10 +31,17 @@ class Target(eqx.Module):
     conditions: Float[Array, " c"]
     beta: Float[Array, ""]
     prior: Prior = eqx.field(static=True)
+    success: SuccessModel | None = None
 
     def log_prior(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
-        """Log prior density of u, Jacobian included."""
-        return self.prior.log_density_unconstrained(u)
+        """Log prior density of u, Jacobian included, given that the simulator succeeds."""
+        return self.prior.log_density_unconstrained(u) + self.log_success(u)
+
+    def log_success(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
+        """Log probability that a run at theta(u) succeeds."""
+        if self.success is None:
+            return jnp.zeros(())
+        return self.success.log_probability(jnp.concatenate([self.prior.from_unconstrained(u), self.conditions]))
 
     def cost(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """The cost at theta(u)."""
@@ -67,6 +76,7 @@ class Targets(eqx.Module):
         conditions: known conditions of each.
         betas: ascending.
         prior: over the parameters.
+        success: see `Target`.
     """
 
     form: CostForm
@@ -74,10 +84,11 @@ class Targets(eqx.Module):
     conditions: Float[Array, "m c"]
     betas: Float[Array, " b"]
     prior: Prior = eqx.field(static=True)
+    success: SuccessModel | None = None
 
     def one(self, embedded: PyTree, conditions: Float[Array, " c"]) -> Target:
         """The target of one observation, at the highest beta."""
-        return Target(self.form, embedded, conditions, self.betas[-1], self.prior)
+        return Target(self.form, embedded, conditions, self.betas[-1], self.prior, self.success)
 
     def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
         """A draw from the prior."""

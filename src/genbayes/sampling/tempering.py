@@ -140,6 +140,8 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     b, p = targets.betas.shape[0], keys.shape[0]
     each = jax.vmap(lambda k: jax.random.split(k, settings.particles))(keys)
     u = jax.vmap(jax.vmap(targets.start))(each)
+    if targets.success is not None:
+        u = _of_successes(targets, u, keys)
     most_stages = settings.max_stages + b * settings.final_stages
     return _State(
         particles=evaluated(targets, u, wanted),
@@ -159,6 +161,18 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
         },
         per_stage={k: jnp.full((most_stages, p), jnp.nan) for k in _PER_STAGE},
     )
+
+
+def _of_successes(targets: Targets, u: Float[Array, "p n d"], keys: Key[Array, " p"]) -> Float[Array, "p n d"]:
+    """Draws of the prior as draws of the prior given success: resampled by the probability of success."""
+    populations, n = u.shape[0] // targets.conditions.shape[0], u.shape[1]
+
+    def resampled(key: PRNGKeyArray, values: Array, conditions: Array) -> Array:
+        target = targets.one(None, conditions)
+        weights = jax.nn.softmax(jax.vmap(target.log_success)(values))
+        return values[systematic(jax.random.fold_in(key, n), weights, n)]
+
+    return jax.vmap(resampled)(keys, u, jnp.repeat(targets.conditions, populations, axis=0))
 
 
 def _stage(
