@@ -48,11 +48,10 @@ class Parameter:
                 f"Parameter {name!r} has no room between its limits {self.bounds[:, 0].tolist()} and "
                 f"{self.bounds[:, 1].tolist()}. The lower one comes first."
             )
+        _check_precision(name, self.distribution)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, {type(self.distribution).__name__})"
-
-        _check_precision(name, self.distribution)
 
     # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
 
@@ -169,14 +168,16 @@ def _check_precision(name: str, distribution: dist.Distribution) -> None:
         where = f"parameter {name!r}" + (f" (coordinate {j})" if draws.shape[1] > 1 else "")
         if np.median(np.abs(draws[:, j])) < float(_FLOAT32.tiny) or not np.isfinite(draws[:, j]).all():
             raise ValueError(
-                f"Half of the draws of {where} are 0 or infinite in single precision, in which parameters are computed "
-                f"(sizes {limits}): state it in other units, or its logarithm, and convert inside the simulator."
+                f"Half of the draws of {where} are 0, or some infinite, in single precision, in which parameters are "
+                f"computed (sizes {limits}): state it in other units, or its logarithm, and convert inside the "
+                "simulator."
             )
-        if high[j] - low[j] < 128 * float(_FLOAT32.eps) * abs(middle[j]):
+        spread, step = high[j] - low[j], float(_FLOAT32.eps) * abs(middle[j])
+        if spread < 128 * step:
             raise ValueError(
-                f"The draws of {where} lie around {middle[j]:.8g} within {high[j] - low[j]:.2g}, where single precision "
-                f"tells only {(high[j] - low[j]) / (float(_FLOAT32.eps) * abs(middle[j])):.0f} values apart: take its "
-                f"difference from {middle[j]:.8g} as the parameter, and add that inside the simulator."
+                f"The draws of {where} lie around {middle[j]:.8g} within {spread:.2g}, where single precision tells "
+                f"only {spread / step:.0f} values apart: take the difference from {middle[j]:.8g} as the parameter, and "
+                "add that inside the simulator."
             )
 
 
