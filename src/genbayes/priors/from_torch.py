@@ -81,7 +81,8 @@ def _compared(prior: Any, converted: list[dist.Distribution]) -> list[dist.Distr
     expected = _array(prior.log_prob(draws)).reshape(64, -1).sum(axis=1)
     values = _array(draws).reshape(64, -1)
     columns = [values] if converted[0].event_shape else list(values.T)
-    found = sum(np.asarray(one.log_prob(column)) for one, column in zip(converted, columns, strict=True))
+    each = [np.asarray(one.log_prob(column)) for one, column in zip(converted, columns, strict=True)]
+    found = np.sum(each, axis=0)
     # Both compute in single precision, by other formulas.
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * len(converted)):
         worst = int(np.nanargmax(np.abs(found - expected)))
