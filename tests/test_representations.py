@@ -9,6 +9,8 @@ import genbayes as gb
 from genbayes.distances.base import replaced
 from genbayes.runtime.notebook import html_table
 
+# One of each public object takes a fit, three samplers and a check.
+pytestmark = pytest.mark.slow
 NAME = "a<b"
 CONFIG = gb.FitConfig(members=2, max_epochs=5, width=8)
 
