@@ -17,12 +17,15 @@ from .ridge import ridge
 
 # Rounds of refitting mean and variance in turn; more change nothing that held-out rows see.
 _ROUNDS = 4
+# Rounds before them with a log link, in which the standard deviation is taken as proportional to the mean: the variance
+# around a mean that is still far off would give the rows there no weight, and leave it so.
+_FIRST_ROUNDS = 6
 # Share of the rows that a coefficient of a variance function takes: squared residuals scatter more than outputs.
 _ROWS_PER_COEFFICIENT = 25
 # E[log of a squared standard normal] is -1.27.
 _LOG_CHI_SQUARE = -1.27
 # Variances below this share of the median one are not believed: single rows would get all the weight.
-_LEAST_VARIANCE = 1e-8
+_LEAST_VARIANCE = 1e-12
 # A variance varies where, between its 5 % and 95 % quantiles over the rows, it does so by this factor, beyond doubt.
 _VARIES = 3.0
 # F ratio of a regression of log squared errors beyond which their variance is not constant.
@@ -123,7 +126,7 @@ def varies(
 
 def _square_floor(squares: Float[np.ndarray, " n"]) -> float:
     """So small a square is a coincidence, and its logarithm a row of great leverage."""
-    return 1e-4 * float(np.median(squares)) + 1e-12 * float(squares.mean()) + 1e-300
+    return 1e-12 * float(np.median(squares)) + 1e-24 * float(squares.mean()) + 1e-300
 
 
 def fit_weighted(
@@ -147,6 +150,9 @@ def fit_weighted(
         positive = labels[labels > 0]
         start = np.log(np.maximum(labels, 0.0) + 0.5 * (np.quantile(positive, 0.05) if len(positive) else 1.0))
         linear = _best_ridge(features, sizes, start, weights)[0].linear(features)
+        for _ in range(_FIRST_ROUNDS):
+            weights = np.exp(-2 * linear)
+            _, linear, _, _ = _one_round(features, sizes, labels, weights, linear, log_link)
     else:
         linear = np.zeros(n)
     for _ in range(_ROUNDS):

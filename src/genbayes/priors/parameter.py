@@ -161,7 +161,9 @@ def _check_precision(name: str, distribution: dist.Distribution) -> None:
     Raises:
         ValueError: draws are 0 or infinite in single precision, or so far from 0 that few values are told apart.
     """
-    draws = np.asarray(distribution.sample(jax.random.key(0), (256,)), np.float64).reshape(256, -1)
+    # One at a time, because numpyro's formulas rely on implicit broadcasting.
+    keys = jax.random.split(jax.random.key(0), 256)
+    draws = np.asarray(jax.vmap(distribution.sample)(keys), np.float64).reshape(256, -1)
     limits = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
     low, middle, high = np.quantile(np.where(np.isfinite(draws), draws, np.inf), [0.16, 0.5, 0.84], axis=0)
     for j in range(draws.shape[1]):
@@ -176,7 +178,7 @@ def _check_precision(name: str, distribution: dist.Distribution) -> None:
         if spread < 128 * step:
             raise ValueError(
                 f"The draws of {where} lie around {middle[j]:.8g} within {spread:.2g}, where single precision tells "
-                f"only {spread / step:.0f} values apart: take the difference from {middle[j]:.8g} as the parameter, and "
+                f"only {spread / step:.0f} values apart: take the difference from {middle[j]:.8g} instead, and "
                 "add that inside the simulator."
             )
 
