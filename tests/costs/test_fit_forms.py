@@ -154,7 +154,8 @@ def test_without_its_spread_the_cost_is_wrong(fitted: Callable[[str], gb.Cost]) 
     cost = fitted("mse")
     assert isinstance(cost.form, HilbertForm)
     spread = cost.form.spread
-    nothing = replace(spread, intercept=0 * spread.intercept, slopes=0 * spread.slopes, scale=0 * spread.scale)
+    zeros = {name: 0 * getattr(spread, name) for name in ("intercept", "slopes", "scale")}
+    nothing = replace(spread, **zeros, log_link=None)
     mutant = replace(cost, form=replace(cost.form, spread=nothing, least_spread=jnp.zeros(())))
     truth, error, own = brute_force(cost.distance, "vectors")
     wrong = np.abs(costs(mutant, OBSERVATIONS["vectors"]) - truth) > allowance(truth, error, own)

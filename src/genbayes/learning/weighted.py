@@ -151,13 +151,13 @@ def fit_weighted(
         start = np.log(np.maximum(labels, 0.0) + 0.5 * (np.quantile(positive, 0.05) if len(positive) else 1.0))
         linear = _best_ridge(features, sizes, start, weights)[0].linear(features)
         for _ in range(_FIRST_ROUNDS):
-            weights = np.exp(-2 * linear)
+            weights = np.exp(-2 * np.clip(linear, -300.0, 300.0))
             _, linear, _, _ = _one_round(features, sizes, labels, weights, linear, log_link)
     else:
         linear = np.zeros(n)
     for _ in range(_ROUNDS):
         fit, linear, degrees_of_freedom, degree = _one_round(features, sizes, labels, weights, linear, log_link)
-        mean = np.exp(linear) if log_link else linear
+        mean = np.exp(np.clip(linear, -300.0, 300.0)) if log_link else linear
         squares = (labels - mean) ** 2 * n / max(n - degrees_of_freedom, 1.0)
         variance = fit_variance(features, sizes, squares)
         values = variance(features)
@@ -188,7 +188,7 @@ def _one_round(
     if not log_link:
         fit, freedom, degree = _best_ridge(features, sizes, labels, weights)
         return fit, fit.linear(features), freedom, degree
-    mean = np.exp(linear)
+    mean = np.exp(np.clip(linear, -300.0, 300.0))
     working = linear + np.clip((labels - mean) / mean, -2.0, 10.0)
     fit, freedom, degree = _best_ridge(features, sizes, working, weights * mean**2)
     # No more than a factor of twenty at a time: the linearisation holds near by only.
