@@ -92,7 +92,7 @@ def test_rows_of_one_number_share_their_noise(kind: type[Simulator]) -> None:
     np.testing.assert_array_equal(noise[:, None] == noise, numbers[:, None] == numbers)
     # Other rows, same numbers: the noise follows from the number, not from the place of the result.
     moved = {row: out for batch in simulator.run(replace(job, rows=job.rows + 10)) for row, out in batch}
-    np.testing.assert_array_equal([moved[row][-1] for row in range(10, 15)], noise.astype(np.float32))
+    np.testing.assert_array_equal([moved[row][-1] for row in range(10, 15)], noise)
 
 
 def test_parameters_and_conditions_reach_the_simulator(kind: type[Simulator]) -> None:

@@ -1,54 +1,17 @@
 """The rows of one job while it runs: what is to do, what came back, and what has been written."""
 
-import warnings
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from .rounding import Rounding
 from .rows import OK, Simulations, from_record, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
 
 # So many outputs of another shape than the store's, and none that fits, mean another simulator.
 _MISFITS = 10
-
-
-class _Rounding:
-    """What single precision, in which outputs are kept, takes from them beside their spread."""
-
-    def __init__(self) -> None:
-        self._first: np.ndarray | None = None
-        self._count = 0
-        self._lost = self._sum = self._squares = np.zeros(1)
-
-    def add(self, output: np.ndarray) -> None:
-        """Takes in one output in the precision in which it came."""
-        if output.dtype != np.float64:
-            return
-        if self._first is None:
-            self._first = output
-        away = output - self._first
-        self._count += 1
-        self._lost = np.maximum(self._lost, np.abs(output - output.astype(np.float32)))
-        self._sum, self._squares = self._sum + away, self._squares + away**2
-
-    def warn(self) -> None:
-        """A UserWarning where the rounding is more than a hundredth of a coordinate's standard deviation."""
-        if self._first is None or self._count < 2:
-            return
-        variance = self._squares / self._count - (self._sum / self._count) ** 2
-        std = np.sqrt(np.maximum(variance, 0.0))
-        worst = np.unravel_index(np.argmax(self._lost - 0.01 * std), np.shape(std))
-        if not (self._lost[worst] > 0.01 * std[worst] > 0):
-            return
-        warnings.warn(
-            f"outputs are kept in single precision, which rounds coordinate {tuple(int(i) for i in worst)} by up to "
-            f"{self._lost[worst]:.2g}, while its standard deviation is {std[worst]:.2g} (its size: "
-            f"{abs(self._first[worst]):.6g}). What varies is lost: subtract a constant of that size in the simulator, "
-            "and from the observation, or choose other units.",
-            stacklevel=2,
-        )
 
 
 class Recorder:
@@ -89,7 +52,7 @@ class Recorder:
         self._confirmed = self._output_shape is None
         self._misfits: list[Result] = []
         self._n_new_failed = 0
-        self._rounding = _Rounding()
+        self._rounding = Rounding()
 
     @property
     def n_failed(self) -> int:
@@ -119,6 +82,7 @@ class Recorder:
         Raises:
             ValueError: the store has outputs of another shape.
         """
+        results = [(row, self._rounding.rounded(outcome)) for row, outcome in results]
         if self._output_shape is not None:
             self._commit(results)
             return
@@ -220,8 +184,6 @@ class Recorder:
         if self._x is not None:
             for (row, outcome), problem in zip(results, problems, strict=True):
                 self._x[row] = np.nan if problem is not None else outcome
-                if problem is None:
-                    self._rounding.add(np.asarray(outcome))
         if self._store is not None:
             x = None if self._x is None else self._x[rows]
             self._store.write(rows, x, self._status[rows], self._reasons)

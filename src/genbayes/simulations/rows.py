@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ..runtime.formatting import html_table, number
+from .rounding import Rounding
 from .store import ARRAY_NAMES, PENDING, SimulationStore
 
 OK = 0
@@ -161,7 +162,8 @@ class Simulations:
         Raises:
             ValueError: shapes that do not fit, or parameters that are not finite.
         """
-        parameters, outputs = np.array(theta, np.float32), np.array(x, np.float32)
+        with np.errstate(over="ignore"):
+            parameters, outputs = np.array(theta, np.float32), np.array(x, np.float32)
         if parameters.ndim != 2 or 0 in parameters.shape:
             raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
         if outputs.ndim == 0 or len(outputs) != len(parameters) or outputs.size == 0:
@@ -171,6 +173,10 @@ class Simulations:
         if not np.isfinite(parameters).all():
             bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
             raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
+        rounding = Rounding()
+        for output in np.asarray(x, np.float64).reshape(len(outputs), -1):
+            rounding.rounded(output)
+        rounding.warn()
         names = tuple(names) if names is not None else tuple(f"theta_{i}" for i in range(parameters.shape[1]))
         if len(names) != parameters.shape[1]:
             raise ValueError(

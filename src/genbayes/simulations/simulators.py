@@ -30,7 +30,7 @@ class Simulator(ABC):
     - `of` recognises what users may pass to `simulate` as it is. A kind that is only ever made by its own class, such
       as a program with its command, leaves it out: instances are always accepted.
     - `name` is what a store remembers; a store made by another name is refused.
-    - `run` yields the results of the rows of a `Job` in any order and in lists of any length: float32 arrays, or the
+    - `run` yields the results of the rows of a `Job` in any order and in lists of any length: arrays, or the
       reason of a failure as text. The random numbers of a row follow from `job.seed` and its entry of `job.numbers`
       alone. `run_each` does all that for a Python function of one row, in any workers.
     - `output_shape` is left out where it cannot be known before running.

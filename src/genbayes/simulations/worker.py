@@ -21,7 +21,7 @@ Task = tuple[int, int, np.ndarray]
 
 
 def run_row(function: Callable, seed: int, task: Task) -> Result:
-    """Run a row and return its output as float32, or the reason of its failure.
+    """Run a row and return its output as float64, or the reason of its failure.
 
     Args:
         function: `function(inputs, rng, row)`.
@@ -39,8 +39,8 @@ def run_row(function: Callable, seed: int, task: Task) -> Result:
         array = np.asarray(output)
         if array.dtype.kind not in "biuf":
             return row, f"the output is not numeric: {type(output).__name__} of dtype {array.dtype}"
-        with np.errstate(over="ignore"):
-            return row, np.array(array, np.float32)
+        # Not yet rounded: the recorder sees what single precision would lose.
+        return row, np.array(array, np.float64)
     except (TypeError, ValueError):
         return row, f"the output is not an array: {type(output).__name__}"
 
