@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import numpyro.distributions as dist
 
@@ -81,7 +82,8 @@ def _compared(prior: Any, converted: list[dist.Distribution]) -> list[dist.Distr
     expected = _array(prior.log_prob(draws)).reshape(64, -1).sum(axis=1)
     values = _array(draws).reshape(64, -1)
     columns = [values] if converted[0].event_shape else list(values.T)
-    each = [np.asarray(one.log_prob(column)) for one, column in zip(converted, columns, strict=True)]
+    # One at a time, because numpyro's formulas rely on implicit broadcasting.
+    each = [np.asarray(jax.vmap(one.log_prob)(column)) for one, column in zip(converted, columns, strict=True)]
     found = np.sum(each, axis=0)
     # Both compute in single precision, by other formulas.
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * len(converted)):
