@@ -14,7 +14,7 @@ import numpy as np
 import numpyro.distributions
 
 from ..costs.fit_general import EmbeddingName
-from ..costs.fitting import Method, default_config
+from ..costs.fitting import Failures, Method, default_config
 from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
@@ -65,6 +65,7 @@ class Problem:
         fit: how the cost is fitted; None for the default of the distance.
         method: see `fit_cost`.
         embedding: see `fit_cost`.
+        failures: see `fit_cost`.
         sample: how draws are made.
         report: how the observation is shown.
         distance_settings: the table [distance], which is stored with a cost.
@@ -81,6 +82,7 @@ class Problem:
     fit: FitConfig | None = None
     method: Method = "auto"
     embedding: EmbeddingName = "auto"
+    failures: Failures = "condition"
     sample: SampleSettings = field(default_factory=SampleSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     distance_settings: dict[str, Any] = field(default_factory=dict)
@@ -119,7 +121,8 @@ def read_problem(path: str | Path) -> Problem:
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
     settings = top.table("distance")
     distance = _read_distance(settings)
-    fit, method, embedding = _read_fit(top.table("fit"), distance)
+    fit = top.table("fit")
+    config, method, embedding = _read_fit(fit, distance)
     conditions = _read_prior(top, "conditions") if "conditions" in content else None
     return Problem(
         name=top.get("name", str, path.stem),
@@ -128,9 +131,10 @@ def read_problem(path: str | Path) -> Problem:
         prior=_read_prior(top, "prior"),
         distance=distance,
         x_o=_read_observation(top.table("observation")) if "observation" in content else None,
-        fit=fit,
+        fit=config,
         method=method,
         embedding=embedding,
+        failures=fit.choice("failures", get_args(Failures), "condition"),
         sample=_read_sample(top.table("sample")),
         report=_read_report(top.table("report")),
         distance_settings=settings.content,
@@ -250,7 +254,7 @@ def _read_x_o_conditions(table: Table, conditions: Prior | None) -> dict[str, fl
 
 def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
     kinds = {item.name: type(item.default) for item in fields(FitConfig)}
-    table.check_keys((*kinds, "method", "embedding"))
+    table.check_keys((*kinds, "method", "embedding", "failures"))
     given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
     method = table.choice("method", get_args(Method), "auto")
     try:

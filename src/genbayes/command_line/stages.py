@@ -81,6 +81,7 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
         config=problem.fit,
         method=problem.method,
         embedding=problem.embedding,
+        failures=problem.failures,
         progress=progress,
     )
     cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})

@@ -18,7 +18,8 @@ from .problem import Problem
 
 def fit_settings(problem: Problem) -> dict[str, Any]:
     """What a cost records of how the problem wanted it to be fitted."""
-    return {"distance_settings": problem.distance_settings, "method": problem.method, "embedding": problem.embedding}
+    names = ("distance_settings", "method", "embedding", "failures")
+    return {name: getattr(problem, name) for name in names}
 
 
 def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:

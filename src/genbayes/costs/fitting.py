@@ -112,7 +112,7 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
         )
     settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
-    settings |= {"method": method, "embedding": embedding}
+    settings |= {"method": method, "embedding": embedding, "failures": failures}
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, failures, seed=seed, progress=progress)

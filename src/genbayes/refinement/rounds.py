@@ -219,6 +219,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) ->
         config=config,
         method=method,
         embedding=embedding,
+        failures=cost.settings.get("failures", "condition"),
         progress=progress,
         start=cost,
     )
