@@ -77,7 +77,8 @@ class WeightedFit(NamedTuple):
 def normal_score(errors: Float[np.ndarray, "..."], variance: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Minus the logarithm of a normal density, up to a constant; errors beyond 30 sd count as 30."""
     variance = np.maximum(variance, 1e-300)
-    return 0.5 * (np.minimum(errors**2 / variance, 900.0) + np.log(variance))
+    with np.errstate(over="ignore"):
+        return 0.5 * (np.minimum(errors**2 / variance, 900.0) + np.log(variance))
 
 
 def fit_variance(
