@@ -52,6 +52,7 @@ def fit_features(
         rng=rng,
         name="mean features",
         progress=progress,
+        weighted=not distance.reads_sets,
     )
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
@@ -67,6 +68,7 @@ def fit_features(
         rng=rng,
         name="spread",
         progress=progress,
+        weighted=not distance.reads_sets,
     )
     if mean.log_link is not None:
         squares = (predicted - features) ** 2

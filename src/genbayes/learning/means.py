@@ -41,6 +41,7 @@ def fit_mean(
     rng: np.random.Generator,
     name: str,
     progress: bool,
+    weighted: bool = True,
 ) -> tuple[RidgeResidual, FitRecord]:
     """Regresses E[labels | theta] by squared loss, all outputs in the units of their own ridge residual.
 
@@ -57,12 +58,13 @@ def fit_mean(
         rng: source of the networks' first weights and of batches.
         name: what is fitted, for messages.
         progress: show a progress bar.
+        weighted: whether outputs may be fitted with weights; bounded ones, such as kernels, have nothing to gain.
 
     Returns:
         The members, stacked along the leading axis of every array, and the record of the fit.
     """
     data = _Data.of(theta, labels, folds, noise)
-    polynomials, noise = _polynomials_fitted(data, noise)
+    polynomials, noise = _polynomials_fitted(data, noise, weighted=weighted)
     shared = {"rng": rng, "name": name, "progress": progress}
     curved, noise = _network_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
     worth = _worth_a_network(polynomials, curved, data, noise)
@@ -133,7 +135,7 @@ class _Network:
     errors: Float[np.ndarray, "held_out k"]
 
 
-def _polynomials_fitted(data: _Data, noise: SharedNoise) -> tuple[_Polynomials, SharedNoise]:
+def _polynomials_fitted(data: _Data, noise: SharedNoise, *, weighted: bool) -> tuple[_Polynomials, SharedNoise]:
     """Alternates: refit, then re-estimate the shared noise, until the rows' own share changes by less than half."""
     for _ in range(_MOST_POLYNOMIALS):
         degree_of_each, features = best_degrees(data.z, data.labels, noise)
@@ -145,9 +147,11 @@ def _polynomials_fitted(data: _Data, noise: SharedNoise) -> tuple[_Polynomials, 
             break
     train_rows, held_out_rows = (noise.rows(units) for units in (data.folds.train, data.folds.validation))
     sizes = degrees(data.z.shape[1], len(data.z))
-    weighted = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
-    plain = _Polynomials(ensemble, errors, degree_of_each, features, weighted)
-    return (_with_weighted(plain, data) if weighted else plain), noise
+    chosen = WeightedOutputs()
+    if weighted:
+        chosen = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
+    plain = _Polynomials(ensemble, errors, degree_of_each, features, chosen)
+    return (_with_weighted(plain, data) if chosen else plain), noise
 
 
 def _with_weighted(plain: _Polynomials, data: _Data) -> _Polynomials:

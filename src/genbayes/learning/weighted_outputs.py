@@ -8,6 +8,10 @@ from jaxtyping import Float, Int
 
 from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 
+# Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
+# low degrees are tried.
+_MANY, _LOW_DEGREE = 16, 3
+
 
 @dataclass(frozen=True, eq=False)
 class WeightedOutputs:
@@ -60,6 +64,8 @@ def weighted_outputs(
     """
     flat = held_out_rows.reshape(-1)
     uneven = np.flatnonzero(varies(features[flat], sizes, plain_errors))
+    if len(uneven) > _MANY:
+        sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
     fits, members, errors = {}, {}, {}
     for j in map(int, uneven):
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
