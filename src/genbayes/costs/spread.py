@@ -11,6 +11,7 @@ from ..learning.polynomial import Polynomial, degrees
 from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import fit_variance
+from ..learning.weighted_outputs import MOST_ROWS
 from ..runtime.compiling import compiled
 from .forms import mean_prediction
 
@@ -46,7 +47,8 @@ def better_spread(
     features = np.asarray(jax.vmap(basis)(jnp.asarray(z, jnp.float32)), np.float64)
     members, k = len(folds.train), squares.shape[1]
     intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
-    for member, rows in enumerate(noise.rows(folds.train)):
+    for member, all_rows in enumerate(noise.rows(folds.train)):
+        rows = all_rows[:: -(-len(all_rows) // MOST_ROWS)]
         for j in range(k):
             fit = fit_variance(features[rows], sizes, squares[rows, j])
             intercept[member, j], slopes[member, j, : len(fit.slopes)] = fit.intercept, fit.slopes

@@ -11,6 +11,8 @@ from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
 # low degrees are tried.
 _MANY, _LOW_DEGREE = 16, 3
+# Rows by which a degree and a variance function are chosen.
+MOST_ROWS = 3000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +68,14 @@ def weighted_outputs(
     uneven = np.flatnonzero(varies(features[flat], sizes, plain_errors))
     if len(uneven) > _MANY:
         sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
+    # Degree and variance function are chosen by some rows, coefficients are those of all.
+    some = np.linspace(0, len(labels) - 1, min(len(labels), MOST_ROWS)).round().astype(int)
     fits, members, errors = {}, {}, {}
     for j in map(int, uneven):
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
         tried = []
         for log_link in (False, True) if labels[:, j].min() >= 0 else (False,):
-            fit = fit_weighted(features, sizes, labels[:, j], log_link=log_link)
+            fit = fit_weighted(features[some], sizes, labels[some, j], log_link=log_link)
             own = tuple(refitted(fit, features[rows], labels[rows, j]) for rows in train_rows)
             left = [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
             score = normal_score(np.concatenate(left), fit.variance(features[flat]))
