@@ -13,6 +13,7 @@ from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.log_density_error import members_error
 from ..sampling.new_runs import run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
@@ -170,9 +171,5 @@ def check_predictive(
 def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
     """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
     costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions), np.float64)
-    k = costs.shape[1]
-    if k == 1 or len(costs) < 2:
-        return 0.0
-    away = costs - costs.mean(axis=1, keepdims=True)
-    variance = np.sum((away - away.mean(axis=0)) ** 2) / (len(costs) * (k - 1))
-    return float(posterior.beta * np.sqrt(variance / k))
+    equal = np.full(len(costs), 1 / len(costs))
+    return members_error(costs, equal, posterior.beta, jackknife=1 / costs.shape[1])

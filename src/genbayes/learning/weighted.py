@@ -161,20 +161,22 @@ def fit_weighted(
         mean = np.exp(np.clip(linear, -300.0, 300.0)) if log_link else linear
         squares = (labels - mean) ** 2 * n / max(n - degrees_of_freedom, 1.0)
         variance = fit_variance(features, sizes, squares)
-        values = variance(features)
-        weights = 1 / np.maximum(values, _LEAST_VARIANCE * np.median(values))
+        weights = _weights(variance(features))
     return WeightedFit(log_link, fit.intercept, fit.slopes, degree, variance)
 
 
 def refitted(fit: WeightedFit, features: Float[np.ndarray, "n all"], labels: Float[np.ndarray, " n"]) -> WeightedFit:
     """The same degree, link and weights, with the coefficients of other rows."""
     size = len(fit.slopes)
-    values = fit.variance(features)
-    weights = 1 / np.maximum(values, _LEAST_VARIANCE * np.median(values))
+    weights = _weights(fit.variance(features))
     linear = LogLinear(fit.intercept, fit.slopes).linear(features)
     for _ in range(_ROUNDS if fit.log_link else 1):
         new, linear, _, _ = _one_round(features, {fit.degree: size}, labels, weights, linear, fit.log_link)
     return fit._replace(intercept=new.intercept, slopes=new.slopes)
+
+
+def _weights(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    return 1 / np.maximum(variance, _LEAST_VARIANCE * np.median(variance))
 
 
 def _one_round(

@@ -107,7 +107,7 @@ def log_density_error(
     if len(z) < LEAST_ROWS:
         return LogDensityError(np.nan, np.nan, False, np.nan, False, float(len(z)), 0.0, np.nan)
     weights, rows, reach = weights_within_reach(cost, beta)
-    uncertain = _members_error(members, weights, beta, jackknife)
+    uncertain = members_error(members, weights, beta, jackknife)
     d = z.shape[1]
     if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
         return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain)
@@ -177,7 +177,7 @@ def _roughness(
     return float(np.sqrt(max(mean, 0.0))), bool(mean > _SURE * error)
 
 
-def _members_error(
+def members_error(
     members: Float[np.ndarray, "m members"], weights: Float[np.ndarray, " m"], beta: float, jackknife: float
 ) -> float:
     """Standard deviation over the posterior of what the members leave open; what all rows share cancels."""
