@@ -443,7 +443,7 @@ def test_evidence_without_simulator_or_simulations():
 
 
 def test_a_check_that_could_not_be_made_is_told():
-    posterior, many, runs = checked(exact_cost(), n=100)
+    posterior, many, runs = checked(exact_cost(), n=400)
     few = drawn(posterior, n=1)
 
     def unknown(found, level):

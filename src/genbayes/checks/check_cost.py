@@ -6,6 +6,9 @@ from .finding import REFINE, Finding, not_judged
 from .predictive import finite_mean
 from .registry import register
 
+# Standard error, as a share of the cost, beyond which an agreement says nothing.
+UNRESOLVED = 0.25
+
 
 def _missing(evidence: Evidence) -> Finding | None:
     if evidence.predictive is not None and evidence.accuracy is None:
@@ -29,6 +32,11 @@ def judge_cost(evidence: Evidence) -> list[Finding]:
         f"{100 * found.relative_error:.1f} %)."
     )
     numbers = {"relative_error": found.relative, "standard_error": found.relative_error}
+    if evidence.agrees and found.relative_error > UNRESOLVED:
+        text += " So few runs do not tell a right network from a wrong one."
+        enough = number(len(runs.theta) * (found.relative_error / UNRESOLVED) ** 2)
+        remedy = f"Run the simulator at about {enough} draws (--resimulate, n)."
+        return [Finding("care", text, remedy, "cost", numbers, judged=False)]
     if evidence.agrees:
         return [Finding("ok", text, check="cost", numbers=numbers)]
     text += " The network is inaccurate where the draws are."

@@ -18,12 +18,16 @@ def judge_failures(evidence: Evidence) -> list[Finding]:
     numbers = {"simulations": float(n), "failed": float(failed)}
     if failed == 0:
         return [Finding("ok", f"Simulations: none of {n:,} failed.", check="failures", numbers=numbers)]
-    reasons = [
-        f"{reason} ({int((simulations.status == k).sum()):,})" for k, reason in enumerate(simulations.reasons) if k >= 2
-    ]
-    text = f"Simulations: {failed:,} of {n:,} failed ({100 * failed / n:.1f} %): {', '.join(reasons)}. "
-    text += "The cost is that of the runs that succeed."
-    if failed / n <= FEW:
+    reasons = [f"{count:,} x {what}" for count, what in simulations.failures()]
+    listed = "; ".join(reasons[:5]) + ("; ..." if len(reasons) > 5 else "")
+    text = f"Simulations: {failed:,} of {n:,} failed ({100 * failed / n:.1f} %): {listed}. "
+    text += "The cost is that of the runs that succeed"
+    text += ", and the prior that of parameters at which they do." if evidence.posterior.cost.success else "."
+    runs = evidence.predictive
+    elsewhere = runs is not None and runs.n_failed <= FEW * (runs.n_failed + len(runs.theta))
+    if elsewhere and failed / n > FEW:
+        text += " At the draws hardly any new run fails: the failures lie elsewhere in the prior."
+    if failed / n <= FEW or elsewhere:
         return [Finding("note", text, check="failures", numbers=numbers)]
     remedy = "See where in the prior they fail, and whether such parameters are plausible."
     return [Finding("care", text, remedy, "failures", numbers)]

@@ -12,6 +12,8 @@ from .registry import register
 SHIFT_CARE = 0.25
 # Posterior standard deviations by which the disagreement of the ensemble may leave a mean uncertain.
 MEMBERS_CARE = 0.5
+# An error of a mean, in posterior standard deviations, that new runs have to show for it to count as judged.
+RESOLVED_CARE = 1.0
 _REMEDY = f"Add simulations at the draws and fit again ({REFINE}); or simulate more."
 
 
@@ -48,9 +50,20 @@ def judge_means(evidence: Evidence) -> list[Finding]:
         text = f"Means: the ensemble leaves them uncertain by at most {members[worst]:.2g} standard deviations."
         return [Finding("ok", text, check="means", numbers=numbers)]
     resolved = 3 * float(np.nanmax(np.where(np.isfinite(means.shift_error), means.shift_error, 0.0) / std))
+    numbers = {**numbers, "resolved": resolved}
+    if not evidence.agrees:
+        why = "the network's cost is wrong at the draws, and error bars of a wrong posterior say nothing"
+        return [not_judged("means", why, _REMEDY)._replace(numbers=numbers)]
+    if resolved > RESOLVED_CARE:
+        enough = number(len(evidence.predictive.theta) * (resolved / RESOLVED_CARE) ** 2 if evidence.predictive else 0)
+        why = (
+            f"the new runs would show an error of the network only beyond {resolved:.2g} posterior standard deviations"
+        )
+        remedy = f"Run the simulator at about {enough} draws (--resimulate, n), or sample at a smaller beta."
+        return [not_judged("means", why, remedy)._replace(numbers=numbers)]
     text = "Means: no error of the network is seen in the posterior means; new runs would show one of "
     text += f"{resolved:.2g} posterior standard deviations."
-    return [Finding("ok", text, check="means", numbers={**numbers, "resolved": resolved})]
+    return [Finding("ok", text, check="means", numbers=numbers)]
 
 
 def _shifted(means: MeanErrors, worst: int, shift: float, numbers: dict[str, float]) -> Finding:

@@ -21,9 +21,11 @@ def judge_sampling(evidence: Evidence) -> list[Finding]:
         why = f"R-hat and the effective sample size take at least 4 draws a chain (too few draws: {each} a chain)"
         remedy = f"Sample again with at least {max(1000, 4 * chains):,} draws."
         unknown = [not_judged("sampling", why, remedy)._replace(numbers=numbers)]
-    if not draws.outcome.ok:
+    # What speaks against the posterior itself is told by other checks.
+    before = evidence.posterior.outcome.messages
+    messages = [text for text in draws.outcome.messages if text not in before]
+    if messages:
         # The messages of an outcome hold their remedies.
-        messages = draws.outcome.messages
         return [Finding("bad", f"Sampling: {text}", check="sampling", numbers=numbers) for text in messages] + unknown
     if unknown:
         return unknown

@@ -116,5 +116,5 @@ def predictive_position(
 
 def _width(width: Float[np.ndarray, " k"], pool: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
     """A width above 0, also of a coordinate that hardly ever leaves its median."""
-    least = np.maximum(0.1 * pool[:-1].std(axis=0), 1e-6 * np.abs(pool).mean(axis=0) + 1e-12)
+    least = np.maximum(0.1 * pool[:-1].std(axis=0), 1e-6 * np.abs(pool).mean(axis=0) + 1e-300)
     return np.maximum(width, least)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -154,17 +153,16 @@ def check_predictive(
     )
     if not len(runs.theta):
         raise ValueError(f"all runs at posterior draws failed: {runs.summary}")
-    x, again, x_o = jnp.asarray(runs.x), jnp.asarray(runs.again), jnp.asarray(posterior.x_o)
     return PredictiveCheck(
         theta=runs.theta,
         x=runs.x,
         predicted=np.asarray(posterior.cost_at(runs.theta)),
-        simulated=np.asarray(distances_to(distance, x, x_o)),
-        replicate=np.asarray(paired_distances(distance, x, again)),
+        simulated=distances_to(distance, runs.x, posterior.x_o),
+        replicate=paired_distances(distance, runs.x, runs.again),
         n_failed=runs.n_failed,
         seconds=runs.seconds,
         log_density_error=_log_density_error(posterior, runs.theta),
-        simulated_again=np.asarray(distances_to(distance, again, x_o)),
+        simulated_again=distances_to(distance, runs.again, posterior.x_o),
     )
 
 

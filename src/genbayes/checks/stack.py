@@ -17,6 +17,8 @@ from .support import LEAST_SIMULATIONS, LEVEL, SupportReference
 from .verdict import EXIT_CODES
 
 _MOST_NAMED = 8
+# Observations whose log density is judged; each takes as long as a few thousand values of the cost.
+_MOST_JUDGED = 200
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -122,6 +124,7 @@ def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simula
     else:
         p_value = SupportReference.of(stack.cost, simulations).p_values(stack.x_o, stack.conditions)[:, 0]
         found.append(_on_support(p_value))
+    found.append(_on_held_out(stack))
     why = "a stack is judged without new runs"
     found.append(not_judged("the cost at the draws", why, "Check some observations by themselves.", level="note"))
     return StackCheck(tuple(ordered(found)), draws, p_value)
@@ -135,6 +138,24 @@ def _on_sampling(draws: StackedDraws) -> Finding:
         return Finding("care", "Sampling: " + " ".join(draws.outcome.messages), check="sampling")
     text = f"Sampling: all {draws.suspect.size} posteriors are well sampled (largest R-hat {draws.rhat.max():.3f})."
     return Finding("ok", text, check="sampling")
+
+
+def _on_held_out(stack: GibbsPosteriors) -> Finding:
+    """What simulations that the cost has not seen say of posteriors at the highest beta."""
+    if stack.cost.held_out is None:
+        return not_judged("the log density", "the cost holds no simulations that it has not seen", level="note")
+    rows = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _MOST_JUDGED)).round().astype(int))
+    errors = {int(i): stack.posterior(int(i)).log_density_error for i in rows}
+    told = {i: error.outcome.messages for i, error in errors.items() if error is not None and not error.outcome.ok}
+    of = f"{len(rows)}" + (f" (of {len(stack)})" if len(rows) < len(stack) else "")
+    numbers = {"judged": float(len(rows)), "contradicted": float(len(told))}
+    if not told:
+        text = f"Held-out simulations: they contradict none of {of} posteriors at beta {stack.betas[-1]:g}."
+        return Finding("ok", text, check="the log density", numbers=numbers)
+    first = ", ".join(map(str, list(told)[:_MOST_NAMED])) + (", ..." if len(told) > _MOST_NAMED else "")
+    text = f"Held-out simulations: {len(told)} of {of} posteriors at beta {stack.betas[-1]:g} cannot be relied on: "
+    text += f"number {first}. Of the first: {next(iter(told.values()))[0]}"
+    return Finding("care", text, check="the log density", numbers=numbers)
 
 
 def _unusual(p_value: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:

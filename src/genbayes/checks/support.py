@@ -156,7 +156,7 @@ class SupportReference:
         Raises:
             ValueError: x_o does not have the form of an output.
         """
-        checked = np.asarray(self.cost.check_observation(x_o))
+        checked = self.cost.check_observation(x_o)
         known = np.asarray(self.cost.check_conditions(conditions), np.float32).reshape(1, -1)
         parts = same_trials(checked, self.trials) if self.kind == "set" else [checked]
         found = [self._judge_one(part, known) for part in parts]
@@ -215,7 +215,7 @@ class SupportReference:
         for start in range(0, len(x), _AT_ONCE):
             rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
             part = _least(
-                self.cost.form, theta, jnp.asarray(x[rows], jnp.float32), jnp.asarray(known[rows], jnp.float32)
+                self.cost.form, theta, jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
             )
             found.append(np.asarray(part)[: len(x) - start])
         return np.concatenate(found)
@@ -231,7 +231,9 @@ class SupportReference:
             return found
         spoil = contaminated if isinstance(form.network.embedding, SetEmbedding) else blurred
         std = jnp.asarray(noise * x.astype(np.float64).std(axis=0), jnp.float32)
-        noisy = np.asarray(spoil(jnp.asarray(x, jnp.float32), std, jax.random.key(seed)))
+        # Both ways of spoiling are the same whatever constant is taken off.
+        middle = np.median(x.astype(np.float64), axis=0 if self.kind != "set" else (0, 1))
+        noisy = middle + np.asarray(spoil(jnp.asarray(x - middle, jnp.float32), std, jax.random.key(seed)))
         return np.concatenate([found, self.space.reach(as_vectors(noisy, self.kind))])
 
 

@@ -89,7 +89,7 @@ def _p_values(reference: SupportReference, x: list[np.ndarray], conditions: dict
     known = np.zeros((len(x), 0), np.float32)
     if names and conditions:
         known = np.broadcast_to(np.asarray([conditions[name] for name in names], np.float32), (len(x), len(names)))
-    return reference.p_values(np.stack(x).astype(np.float32), known)[:, 0]
+    return reference.p_values(np.stack(x), known)[:, 0]
 
 
 def _factors(x: np.ndarray, which: Any, name: str) -> Iterator[_Slip]:

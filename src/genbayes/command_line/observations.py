@@ -17,7 +17,7 @@ def read_observation(source: str | Path | list, key: str | None = None) -> np.nd
         key: name of the array in an .npz file; not needed if there is only one.
 
     Returns:
-        float32 array.
+        float64 array.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -135,8 +135,7 @@ def _as_numbers(values: Any, name: str) -> np.ndarray:
 
 
 def _checked(values: np.ndarray, name: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        array = np.asarray(values, np.float32)
+    array = np.asarray(values, np.float64)
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise ValueError(

@@ -23,6 +23,7 @@ from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
 from .folder import Folder, save_draws
+from .observations import as_output
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .staleness import fit_settings
@@ -63,6 +64,7 @@ def run_simulations(
                 workers=workers,
                 progress=progress,
                 retry_failed=retry_failed,
+                on_shape=lambda shape: _check_observation(problem, shape),
             )
     except ValueError as error:
         if not str(error).startswith("`store`"):
@@ -70,6 +72,12 @@ def run_simulations(
         raise ValueError(
             f"{error} On the command line: name another folder by --out, or remove {folder.simulations} to start anew."
         ) from error
+
+
+def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
+    """ValueError as soon as one run shows that the observation cannot be compared with outputs."""
+    if problem.x_o is not None:
+        problem.distance.check_target(x_shape, as_output(problem.x_o, x_shape).shape)
 
 
 def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed: int, progress: bool = True) -> Cost:

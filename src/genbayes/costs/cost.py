@@ -19,6 +19,7 @@ from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .forms import CostForm, FunctionForm, MarginalForm
+from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
 
 # Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
@@ -34,7 +35,7 @@ class Cost:
     Made by `fit_cost`, by `load`, or from a known function by `Cost.exact`.
 
     Attributes:
-        form: the networks (a JAX pytree).
+        form: the networks (a JAX pytree), which read outputs in `frame`.
         distance: with all that it took from the simulations.
         names: of the parameters, in the order of theta's coordinates.
         x_shape: shape of one output.
@@ -45,6 +46,7 @@ class Cost:
             are none.
         success: the probability that a run succeeds, by which posteriors multiply their prior; None where no run
             failed, or failures are to be ignored.
+        frame: place and units of outputs in which single precision holds what varies in them.
     """
 
     form: CostForm
@@ -56,6 +58,7 @@ class Cost:
     condition_names: tuple[str, ...] = ()
     held_out: HeldOutRows | None = None
     success: SuccessModel | None = None
+    frame: Frame = field(default_factory=Frame.none)
 
     @classmethod
     def exact(
@@ -170,34 +173,37 @@ class Cost:
                 '"marginal"), and exchange the distance of that one.'
             )
         spread = self.form.spread
-        known = distance.with_spread(np.asarray(spread))
+        framed = distance.in_units(self.frame.unit).with_spread(np.asarray(spread))
         # The stored text of a problem file describes the old distance.
         settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
-        form = MarginalForm.of(self.form.distribution, spread, known)
-        return replace(self, form=form, distance=known, settings=settings)
+        form = MarginalForm.of(self.form.distribution, spread, framed)
+        return replace(self, form=form, distance=framed.in_units(1 / self.frame.unit), settings=settings)
 
     def embed(self, x_o: Numbers) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
-        return _embed(self.form, self.check_observation(x_o))
+        return _embed(self.form, jnp.asarray(self.frame(self.check_observation(x_o))))
 
-    def check_observation(self, x_o: Numbers) -> Float[Array, "..."]:
-        """One observation as an array, or ValueError that says what is wrong with it."""
+    def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"]) -> Any:
+        """The same of many checked observations; every array has them as its leading axis."""
+        return _embed_all(self.form, jnp.asarray(self.frame(x_o)))
+
+    def check_observation(self, x_o: Numbers) -> Float[np.ndarray, "..."]:
+        """One observation as an array in double precision, or ValueError that says what is wrong with it."""
         values = np.asarray(x_o)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
         if values.ndim == 0 and self.x_shape == (1,):
             values = values.reshape(1)
         self.distance.check_target(self.x_shape, values.shape)
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32)
-        bad = np.argwhere(~np.isfinite(values))
+        values = values.astype(np.float64)
+        bad = np.argwhere(~np.isfinite(self.frame(values)))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
             raise ValueError(
                 f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
                 "Fill the gaps, or leave these coordinates out of the simulator's output, the distance and x_o."
             )
-        return jnp.asarray(values, jnp.float32)
+        return values
 
     def check_conditions(self, conditions: Conditions) -> Float[Array, "... c"]:
         """Conditions as an array, from a mapping of names to values or from an array (..., c).
@@ -227,7 +233,8 @@ class Cost:
         return values
 
     def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
-        theta, x = jnp.asarray(theta, jnp.float32), jnp.asarray(x, jnp.float32)
+        theta = jnp.asarray(theta, jnp.float32)
+        x = jnp.asarray(x) if is_of_jax(x) else np.asarray(x, np.float64)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
             raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")
@@ -235,6 +242,7 @@ class Cost:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
+        x = jnp.asarray(self.frame(x)) if isinstance(x, np.ndarray) else self.frame.of_traced(x.astype(jnp.float32))
         known = self.check_conditions(conditions)
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
         parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
@@ -259,6 +267,11 @@ def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, memb
 @compiled
 def _embed(form: CostForm, x_o: Array) -> Any:
     return form.embed(x_o)
+
+
+@compiled
+def _embed_all(form: CostForm, x_o: Array) -> Any:
+    return jax.vmap(form.embed)(x_o)
 
 
 def _no_distance(x: Array, x_target: Array) -> Array:

@@ -19,16 +19,17 @@ from safetensors.numpy import save as tensors_to_bytes
 from ..distances import UserDistance
 from ..distances.additive import Growth
 from ..distances.base import Distance, distance_classes
-from ..learning import distributions, embeddings, layers, polynomial, ridge, success
+from ..learning import distributions, embeddings, layers, polynomial, reduced_rank, ridge, success
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
 from . import forms
 from .cost import Cost
+from .frame import Frame
 from .held_out import HeldOutRows
 
 _FORMAT = "genbayes-cost"
-_VERSION = 7
+_VERSION = 8
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -50,6 +51,7 @@ _PARTS: dict[str, type] = {
         layers.ResidualMLP,
         layers.Standardiser,
         polynomial.Polynomial,
+        reduced_rank.Directions,
         ridge.RidgeResidual,
         success.SuccessModel,
     )
@@ -57,7 +59,12 @@ _PARTS: dict[str, type] = {
 # Names in files that earlier versions wrote, and what they are called now.
 _RENAMED_CLASSES = {"Bend": "TailTransform"}
 # Fields that earlier versions did not have, with the value that says what they did.
-_ADDED_FIELDS: dict[str, dict[str, Any]] = {"RidgeResidual": {"log_link": None}}
+_ADDED_FIELDS: dict[str, dict[str, Any]] = {
+    "RidgeResidual": {"log_link": None},
+    "HilbertForm": {"directions": None},
+    "EnergyDistance": {"unit": 1.0},
+    "SlicedWasserstein": {"unit": 1.0},
+}
 _RENAMED_FIELDS = {"LogisticMixture": {"bend": "transform"}}
 
 
@@ -84,6 +91,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "success": _encode(cost.success, tensors, "success"),
+        "frame": [_encode(cost.frame.location, tensors, "location"), _encode(cost.frame.unit, tensors, "unit")],
         "versions": {"jax": jax.__version__, "equinox": eqx.__version__, "numpy": np.__version__},
     }
     text = json.dumps(described, sort_keys=True, allow_nan=False)
@@ -152,6 +160,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         condition_names=tuple(described["condition_names"]),
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
+        frame=_decode_frame(described.get("frame"), tensors),
     )
 
 
@@ -222,6 +231,10 @@ def _encode_rows(rows: HeldOutRows, tensors: dict[str, np.ndarray]) -> dict[str,
 
 def _decode_rows(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) -> HeldOutRows | None:
     return None if node is None else HeldOutRows(**{name: tensors[where] for name, where in node.items()})
+
+
+def _decode_frame(node: list[dict[str, str]] | None, tensors: dict[str, np.ndarray]) -> Frame:
+    return Frame.none() if node is None else Frame(*(tensors[part["array"]] for part in node))
 
 
 def _encode_record(record: FitRecord, tensors: dict[str, np.ndarray], where: str) -> dict[str, Any]:

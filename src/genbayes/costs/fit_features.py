@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ..distances import HilbertDistance
 from ..learning.folds import Folds
 from ..learning.means import fit_mean
+from ..learning.reduced_rank import Directions, signal_directions
 from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord
@@ -43,6 +44,10 @@ def fit_features(
         progress: show progress bars.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
+    directions = signal_directions(theta, features, folds, noise)
+    if directions is not None:
+        along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
+        features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
     mean, mean_record = fit_mean(
         theta,
         features.astype(np.float32),
@@ -73,7 +78,7 @@ def fit_features(
     if mean.log_link is not None:
         squares = (predicted - features) ** 2
         spread = better_spread(spread, theta, squares, labels, folds, noise)
-    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
+    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), spread_record)
 
@@ -88,6 +93,11 @@ def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]
         return features, distance.self_term(output) - jnp.sum(features**2)
 
     return jax.lax.map(of_output, x, batch_size=256)
+
+
+@compiled
+def _along_and_across(directions: Directions, features: Float[Array, "n k"]) -> tuple[Array, Array]:
+    return jax.vmap(directions.along)(features), jax.vmap(directions.across)(features)
 
 
 @compiled

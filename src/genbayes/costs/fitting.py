@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from ..distances import AdditiveDistance, Distance, HilbertDistance
 from ..distances.additive import spread_of
 from ..distances.base import CostKind, class_names
+from ..distances.batched import paired_distances
+from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.folds import Folds
 from ..learning.shared_noise import SharedNoise, grouped
 from ..learning.success import SuccessModel, fit_success
@@ -21,10 +23,13 @@ from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
 from .forms import MarginalForm, NetworkForm
+from .frame import Frame
 from .held_out import HeldOutRows
 
 Method = Literal["auto", "marginal", "general"]
 Failures = Literal["condition", "ignore"]
+# Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
+_LEAST = 1e-32
 
 
 def fit_cost(
@@ -79,30 +84,35 @@ def fit_cost(
     seed = check_seed(seed)
     distance.check_target(simulations.x_shape, simulations.x_shape)
     data = _Training.of(simulations, config, seed, share_numbers=kind == "features")
-    distance = distance.fitted(data.x_of_prior)
+    reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
+    frame = _frame(data, distance, reader) if start is None else start.frame
+    x, x_of_prior = frame(data.x), frame(data.x_of_prior)
+    in_frame = distance.framing != "none"
+    framed = (distance.in_units(frame.unit) if in_frame else distance).fitted(x_of_prior)
+    _check_range(framed, distance.units, x_of_prior)
     before = None if start is None else start.form
     rng = np.random.default_rng(seed)
-    if kind == "features" and isinstance(distance, HilbertDistance):
+    if kind == "features" and isinstance(framed, HilbertDistance):
         form, fit = fit_features(
-            data.theta, data.x, distance, data.folds, config, noise=data.noise, rng=rng, progress=progress
+            data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress
         )
-    elif kind == "marginal" and isinstance(distance, AdditiveDistance):
+    elif kind == "marginal" and isinstance(framed, AdditiveDistance):
         form, fit = fit_marginal(
             data.theta,
-            data.x,
-            distance,
+            x,
+            framed,
             data.folds,
             config,
             rng=rng,
             progress=progress,
-            spread=spread_of(data.x_of_prior),
+            spread=spread_of(x_of_prior),
             start=before if isinstance(before, MarginalForm) else None,
         )
     else:
         form, fit = fit_general(
             data.theta,
-            data.x,
-            distance,
+            x,
+            framed,
             embedding_class(embedding, distance, simulations.x_shape),
             data.folds,
             config,
@@ -117,7 +127,42 @@ def fit_cost(
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, failures, seed=seed, progress=progress)
     fit = fit if record is None else (*fit, record)
-    return Cost(form, distance, *names, fit, settings, simulations.condition_names, held_out, success)
+    known = framed.in_units(1 / frame.unit) if in_frame else framed
+    return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame)
+
+
+def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None) -> Frame:
+    """Where outputs are for the networks, as far as the distance allows.
+
+    Raises:
+        ValueError: outputs need double precision, and the distance reads them as they are.
+    """
+    if distance.framing == "none":
+        if data.x.dtype == np.float64:
+            raise ValueError(
+                f"the outputs need double precision, for what varies in them is small beside their size, and the "
+                f"distance {distance.name!r} is computed in single precision from the outputs as they are. Subtract a "
+                "constant of their size in the simulator and from the observation, choose other units, or use a "
+                "distance of genbayes.distances, all of which depend on differences alone."
+            )
+        return Frame.none()
+    in_order = reader is None or issubclass(reader, VectorEmbedding)
+    return Frame.of(data.x_of_prior, "units" if distance.framing == "common" else "nothing" if in_order else "place")
+
+
+def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shape"]) -> None:
+    """ValueError where distances of simulated outputs leave the range of single precision."""
+    some = x[: 2 * (min(len(x), 256) // 2)]
+    typical = paired_distances(distance, some[::2], some[1::2]).astype(np.float64)
+    largest = float(np.max(typical, initial=0.0))
+    vanished = largest == 0 and units == "squared data units" and bool(np.any(some[::2] != some[1::2]))
+    if np.all(np.isfinite(typical)) and (_LEAST < largest < 1 / _LEAST or (largest == 0 and not vanished)):
+        return
+    raise ValueError(
+        f"distances of simulated outputs by {distance.name} (in {units}) are of the order {largest:.3g}, which "
+        f"single precision does not hold: it needs {_LEAST:g} to {1 / _LEAST:g}. Give the distance a scale "
+        "(scale='prior_predictive'), or measure the outputs in other units."
+    )
 
 
 def _success(
@@ -182,7 +227,7 @@ class _Training:
     Attributes:
         rows: (n,), which simulations these are.
         theta: (n, dim), parameters, with known conditions behind them.
-        x: (n, *x_shape), outputs.
+        x: (n, *x_shape), outputs, in data units.
         noise: which rows share random numbers.
         folds: units of rows of each ensemble member.
         x_of_prior: outputs of training rows that are draws of the prior.
@@ -204,7 +249,7 @@ class _Training:
             order, noise = grouped(simulations.round[rows], simulations.noise_block[rows])
             rows = rows[order]
         theta = np.asarray(simulations.inputs[rows], np.float32)
-        x = np.asarray(simulations.x[rows], np.float32)
+        x = simulations.x[rows]
         round_of_row = simulations.round[rows]
         folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
         # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.

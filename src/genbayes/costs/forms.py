@@ -21,6 +21,7 @@ from ..distances.base import require_fitted
 from ..learning.distributions import Kinks, LogisticMixture
 from ..learning.embeddings import PairNetwork
 from ..learning.layers import Standardiser
+from ..learning.reduced_rank import Directions
 from ..learning.ridge import RidgeResidual
 
 
@@ -45,18 +46,23 @@ class HilbertForm(CostForm):
 
     g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
     outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
-    v is one function, or the sum of one for each feature where their spreads vary by decades.
+    v is one function, or the sum of one for each feature where their spreads vary by decades. Of many features g is
+    regressed in a few directions, and constant across them.
     """
 
     distance: HilbertDistance
     mean: RidgeResidual
     spread: RidgeResidual
     least_spread: Float[Array, ""]
+    directions: Directions | None = None
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> tuple[Float[Array, " k"], Float[Array, ""]]:
-        """Features of the observation, and the rest of its self term."""
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> tuple[Float[Array, " r"], Float[Array, ""]]:
+        """Features of the observation along the directions, and what does not depend on the parameters."""
         features = self.distance.features(x_o)
-        return features, self.distance.self_term(x_o) - jnp.sum(features**2)
+        rest = self.distance.self_term(x_o) - jnp.sum(features**2)
+        if self.directions is None:
+            return features, rest
+        return self.directions.along(features), rest + self.directions.across(features)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
@@ -112,7 +118,8 @@ class MarginalForm(CostForm):
             y,
             scale[:, None] * at[None],
             slope[None] / scale[:, None],
-            curvature[None] / scale[:, None] ** 2,
+            # The square of a scale of 1e-30 would be 0.
+            curvature[None] / scale[:, None] / scale[:, None],
         )
         kinks = eqx.filter_vmap(lambda mixture: mixture.transform.kinks(*parts))(self.distribution)
         return MarginalTarget(y, scale, weights / len(y), self.growth, kinks)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
-from ..distances import Distance
 from ..runtime.compiling import compiled
 from .forms import CostForm
 
@@ -22,7 +21,7 @@ class HeldOutRows:
 
     Attributes:
         inputs: parameters and, after them, known conditions (m, dim + c).
-        x: outputs (m, *x_shape), as the form reads them.
+        x: outputs (m, *x_shape), in data units.
         member: (m,), which member held the row out.
     """
 
@@ -55,30 +54,26 @@ class HeldOutRows:
         return cls(inputs[rows[kept]], x[rows[kept]], member[kept].astype(np.int32))
 
     def residuals(
-        self, form: CostForm, distance: Distance, x_o: Float[Array, "*x_shape"]
+        self, form: CostForm, embedded: PyTree, distances: Float[np.ndarray, " m"]
     ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, "m members"]]:
         """At every row: the cost, the row's own distance to x_o less what its member predicted, and all members' cost.
 
         Given the parameters, the second has mean 0 where the cost is right.
+
+        Args:
+            form: of the cost.
+            embedded: the observation x_o.
+            distances: of the rows to x_o.
         """
-        rows = (jnp.asarray(self.inputs), jnp.asarray(self.x), jnp.asarray(self.member))
-        parts = _residuals(form, distance, rows, x_o)
-        cost, residual, members = (np.asarray(part, np.float64) for part in parts)
-        return cost, residual, members
+        cost, members = (np.asarray(part, np.float64) for part in _costs(form, embedded, jnp.asarray(self.inputs)))
+        return cost, distances - members[np.arange(len(self)), self.member], members
 
 
 @compiled
-def _residuals(
-    form: CostForm,
-    distance: Distance,
-    rows: tuple[Float[Array, "m inputs"], Float[Array, "m *x_shape"], Int[Array, " m"]],
-    x_o: Float[Array, "*x_shape"],
-) -> tuple[Float[Array, " m"], Float[Array, " m"], Float[Array, "m members"]]:
-    embedded = form.embed(x_o)
+def _costs(
+    form: CostForm, embedded: PyTree, inputs: Float[Array, "m inputs"]
+) -> tuple[Float[Array, " m"], Float[Array, "m members"]]:
+    def of_row(theta: Float[Array, " inputs"]) -> tuple[Array, Array]:
+        return form.value(theta, embedded), form.member_values(theta, embedded)
 
-    def of_row(row: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        theta, output, which = row
-        members = form.member_values(theta, embedded)
-        return form.value(theta, embedded), distance(output, x_o) - members[which], members
-
-    return jax.lax.map(of_row, rows, batch_size=256)
+    return jax.lax.map(of_row, inputs, batch_size=256)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .base import CostKind, Distance, replaced, require_fitted
+from .base import CostKind, Distance, Framing, replaced, require_fitted
 
 Scale = Literal["prior_predictive"] | float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
 Weights = float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
@@ -72,6 +72,7 @@ class AdditiveDistance(Distance):
     """
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("marginal", "general")
+    framing: ClassVar[Framing] = "each"
 
     scale: eqx.AbstractVar[Array | None]
     weights: eqx.AbstractVar[Array]
@@ -86,6 +87,13 @@ class AdditiveDistance(Distance):
     def fitted(self: T, x: np.ndarray) -> T:
         """Fills in a prior-predictive scale, and gives every coordinate its own scale and weight; see `with_spread`."""
         return self.with_spread(spread_of(x))
+
+    def in_units(self: T, unit: float | np.ndarray) -> T:
+        """The scale in the new units."""
+        if self.scale is None:
+            return self
+        scale = self.scale if np.ndim(unit) == 0 else _per_coordinate("scale", self.scale, np.shape(unit))
+        return replaced(self, scale=jnp.asarray(np.asarray(scale, np.float64) / unit, jnp.float32))
 
     def with_spread(self: T, spread: np.ndarray) -> T:
         """As `fitted`, from the coordinates' standard deviations (x_shape) over the simulations.

@@ -21,7 +21,9 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 
 T = TypeVar("T", bound=eqx.Module)
+D = TypeVar("D", bound="Distance")
 CostKind = Literal["features", "marginal", "general"]
+Framing = Literal["none", "common", "each"]
 
 _REGISTERED: dict[str, type["Distance"]] = {}
 
@@ -48,6 +50,10 @@ class Distance(eqx.Module):
         units: of its values: in terms of the data's units, or "1 (what it counts)" where it has none.
         learned_by: the kinds of cost that can be fitted of it, the one to be preferred first.
         reads_sets: whether outputs are sets of independent trials (trials, trial_dim), in any order.
+        framing: in which place and units outputs may be kept for it. "each" and "common": it depends on differences
+            alone, so that a constant may be taken from every coordinate of outputs and observations, and each may be
+            measured in units of its own ("each") or all in common ones; `in_units` then says how. "none": neither,
+            and what single precision rounds away of outputs is lost.
         citations: BibTeX keys of `genbayes.reports.citations`, or whole BibTeX entries, of what a user has to cite.
     """
 
@@ -56,6 +62,7 @@ class Distance(eqx.Module):
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("general",)
     reads_sets: ClassVar[bool] = False
+    framing: ClassVar[Framing] = "none"
     citations: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **settings: object) -> None:
@@ -99,6 +106,12 @@ class Distance(eqx.Module):
         """The same distance with what it takes from the simulations filled in, from training outputs `x` (n, ...)."""
         del x
         return self
+
+    def in_units(self: D, unit: float | np.ndarray) -> D:
+        """The same distance for outputs that have been divided by `unit`: one number, or one per coordinate."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has framing {self.framing!r}, and in_units has to be written."
+        )
 
     def check_target(self, x_shape: tuple[int, ...], target_shape: tuple[int, ...]) -> None:
         """Checks that outputs and an observation can be compared.

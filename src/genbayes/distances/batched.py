@@ -1,4 +1,8 @@
-"""Distances of many outputs at once, where a `Distance` itself knows one output and one target."""
+"""Distances of many outputs at once, where a `Distance` itself knows one output and one target.
+
+Where a distance depends on differences alone, these are taken in double precision: a signal on top of a large number
+(seconds since an epoch) would be rounded away in the single precision of everything else.
+"""
 
 from collections.abc import Callable
 
@@ -14,21 +18,27 @@ from .base import Distance
 _AT_ONCE = 1024
 
 
-@compiled
 def distances_to(
     distance: Distance, x: Float[Array | np.ndarray, "n ..."], x_o: Float[Array | np.ndarray, "..."]
-) -> Float[Array, " n"]:
+) -> Float[np.ndarray, " n"]:
     """The distance of every output (n, *x_shape) to one target, in units of the distance."""
-    target = jnp.asarray(x_o)
-    return _mapped(lambda output: distance(output, target), jnp.asarray(x))
+    outputs, target = np.asarray(x), np.asarray(x_o)
+    if distance.framing != "none":
+        middle = target.astype(np.float64) if distance.framing == "each" else target.mean(axis=0, dtype=np.float64)
+        outputs, target = outputs - middle, target - middle
+    return np.asarray(_distances_to(distance, _single(outputs), _single(target)))
 
 
-@compiled
 def paired_distances(
     distance: Distance, x: Float[Array | np.ndarray, "n *x_shape"], again: Float[Array | np.ndarray, "n *x_shape"]
-) -> Float[Array, " n"]:
+) -> Float[np.ndarray, " n"]:
     """The distance of every output to its partner: of two runs at one parameter, the replicate distance."""
-    return _mapped(distance, jnp.asarray(x), jnp.asarray(again))
+    first, second = np.asarray(x), np.asarray(again)
+    if distance.framing != "none":
+        each = distance.framing == "each"
+        middle = second.astype(np.float64) if each else second.mean(axis=1, keepdims=True, dtype=np.float64)
+        first, second = first - middle, second - middle
+    return np.asarray(_paired_distances(distance, _single(first), _single(second)))
 
 
 def distance_matrix(
@@ -36,6 +46,23 @@ def distance_matrix(
 ) -> Float[Array, "n m"]:
     """The distances of all pairs; part of larger compiled programs."""
     return jax.vmap(lambda output: jax.vmap(lambda target: distance(output, target))(targets))(x)
+
+
+@compiled
+def _distances_to(distance: Distance, x: Float[Array, "n ..."], target: Float[Array, "..."]) -> Float[Array, " n"]:
+    return _mapped(lambda output: distance(output, target), x)
+
+
+@compiled
+def _paired_distances(
+    distance: Distance, x: Float[Array, "n *x_shape"], again: Float[Array, "n *x_shape"]
+) -> Float[Array, " n"]:
+    return _mapped(distance, x, again)
+
+
+def _single(values: np.ndarray) -> Array:
+    with np.errstate(over="ignore"):
+        return jnp.asarray(values.astype(np.float32))
 
 
 def _mapped(function: Callable[..., Array], *rows: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..runtime.outcome import Outcome
-from .base import Distance, HilbertDistance, replaced, require_fitted
+from .base import Distance, Framing, HilbertDistance, replaced, require_fitted
 
 Estimator = Literal["biased", "unbiased"]
 K = TypeVar("K", bound="KernelDistance")
@@ -36,6 +36,7 @@ class KernelDistance(HilbertDistance):
     """
 
     reads_sets: ClassVar[bool] = True
+    framing: ClassVar[Framing] = "common"
 
     estimator: eqx.AbstractVar[Estimator]
     max_landmarks: eqx.AbstractVar[int]
@@ -51,6 +52,10 @@ class KernelDistance(HilbertDistance):
     def gram(self, x: Float[Array, "n trial_dim"], y: Float[Array, "m trial_dim"]) -> Float[Array, "n m"]:
         """The kernel of all pairs."""
         return jax.vmap(lambda a: jax.vmap(lambda b: self.kernel(a, b))(y))(x)
+
+    def in_units(self: K, unit: float | np.ndarray) -> K:
+        """The landmarks in the new units; `kernel` follows by what else is in data units."""
+        return self if self.landmarks is None else replaced(self, landmarks=_in_units(self.landmarks, unit))
 
     def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
         """L^-1 mean_i k(landmarks, x_i), where the landmarks' own kernel matrix is L L^T."""
@@ -154,6 +159,11 @@ class MMD(KernelDistance):
             distance = replaced(distance, bandwidth=jnp.asarray(median, jnp.float32))
         return _with_landmarks(distance, trials, _rbf(float(require_fitted(distance.bandwidth, jnp.asarray(x)))))
 
+    def in_units(self, unit: float | np.ndarray) -> "MMD":
+        """Landmarks and bandwidth in the new units."""
+        moved = super().in_units(unit)
+        return moved if self.bandwidth is None else replaced(moved, bandwidth=_in_units(self.bandwidth, unit))
+
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
         """exp(-||x - y||^2 / (2 bandwidth^2))."""
         return jnp.exp(-jnp.sum(((x - y) / require_fitted(self.bandwidth, x)) ** 2) / 2)
@@ -177,6 +187,7 @@ class EnergyDistance(KernelDistance):
     landmarks: Array | None
     whitening: Array | None
     missed: Array | None
+    unit: Float[Array | np.ndarray, ""]
     estimator: Estimator = eqx.field(static=True)
     max_landmarks: int = eqx.field(static=True)
     tolerance: float = eqx.field(static=True)
@@ -184,6 +195,7 @@ class EnergyDistance(KernelDistance):
     units: str = eqx.field(static=True)
 
     def __init__(self, estimator: Estimator = "biased", max_landmarks: int = 256, tolerance: float = 1e-3):
+        self.unit = np.ones((), np.float32)
         self.centre = self.landmarks = self.whitening = self.missed = None
         self.estimator, self.max_landmarks, self.tolerance = _checked(estimator, max_landmarks, tolerance)
         self.name, self.units = "energy_distance", "data units"
@@ -194,16 +206,23 @@ class EnergyDistance(KernelDistance):
         trials = _some_trials(x)
         centre = trials.mean(axis=0)
 
+        unit = float(self.unit)
+
         def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             norms = np.linalg.norm(a - centre, axis=1)[:, None] + np.linalg.norm(b - centre, axis=1)
-            return norms - np.linalg.norm(a[:, None] - b, axis=2)
+            return unit * (norms - np.linalg.norm(a[:, None] - b, axis=2))
 
         return _with_landmarks(replaced(self, centre=jnp.asarray(centre, jnp.float32)), trials, kernel)
 
     def kernel(self, x: Float[Array, " trial_dim"], y: Float[Array, " trial_dim"]) -> Float[Array, ""]:
-        """||x - c|| + ||y - c|| - ||x - y||; the centre cancels in the distance."""
+        """||x - c|| + ||y - c|| - ||x - y||, in data units; the centre cancels in the distance."""
         centre = jnp.zeros_like(x) if self.centre is None else self.centre
-        return _norm(x - centre) + _norm(y - centre) - _norm(x - y)
+        return jnp.asarray(self.unit) * (_norm(x - centre) + _norm(y - centre) - _norm(x - y))
+
+    def in_units(self, unit: float | np.ndarray) -> "EnergyDistance":
+        """Landmarks and centre in the new units, in which norms are multiplied by them."""
+        moved = replaced(super().in_units(unit), unit=_in_units(self.unit, 1 / unit))
+        return moved if self.centre is None else replaced(moved, centre=_in_units(self.centre, unit))
 
 
 class SlicedWasserstein(HilbertDistance):
@@ -218,8 +237,10 @@ class SlicedWasserstein(HilbertDistance):
     """
 
     reads_sets: ClassVar[bool] = True
+    framing: ClassVar[Framing] = "common"
     citations: ClassVar[tuple[str, ...]] = ("bonneel2015sliced",)
 
+    unit: Float[Array | np.ndarray, ""]
     n_projections: int = eqx.field(static=True)
     seed: int = eqx.field(static=True)
     name: str = eqx.field(static=True)
@@ -228,16 +249,21 @@ class SlicedWasserstein(HilbertDistance):
     def __init__(self, n_projections: int = 32, seed: int = 0):
         if n_projections < 1:
             raise ValueError(f"n_projections must be 1 or more, got {n_projections}.")
+        self.unit = np.ones((), np.float32)
         self.n_projections, self.seed = n_projections, seed
         self.name, self.units = "sliced_wasserstein", "squared data units"
 
     def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
-        """Sorted projections over the root of their number."""
+        """Sorted projections over the root of their number, in data units."""
         dim = x.shape[1]
         directions = np.random.default_rng(self.seed).normal(size=(dim, self.n_projections if dim > 1 else 1))
         directions /= np.linalg.norm(directions, axis=0)
         projected = jnp.sort(x @ jnp.asarray(directions, x.dtype), axis=0)
-        return projected.reshape(-1) / np.sqrt(projected.size)
+        return jnp.asarray(self.unit) * projected.reshape(-1) / np.sqrt(projected.size)
+
+    def in_units(self, unit: float | np.ndarray) -> "SlicedWasserstein":
+        """By what projections are multiplied."""
+        return replaced(self, unit=_in_units(self.unit, 1 / unit))
 
     def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
         """Squared length of the features."""
@@ -263,6 +289,11 @@ def _checked(estimator: Estimator, max_landmarks: int, tolerance: float) -> tupl
     if estimator not in ("biased", "unbiased"):
         raise ValueError(f"estimator must be 'biased' or 'unbiased', got {estimator!r}.")
     return estimator, max_landmarks, tolerance
+
+
+def _in_units(value: Array | np.ndarray, unit: float | np.ndarray) -> Array:
+    """A value in data units in other ones."""
+    return jnp.asarray(np.asarray(value, np.float64) / unit, jnp.float32)
 
 
 def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:

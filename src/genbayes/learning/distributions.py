@@ -76,8 +76,7 @@ class TailTransform(eqx.Module):
         std = values.std(axis=0)
         std = np.where(values.max(axis=0) > values.min(axis=0), std, 1.0)
         kurtosis = np.mean(((values - values.mean(axis=0)) / std) ** 4, axis=0)
-        # The quartiles meet where half of all runs give one value.
-        unit = np.where(kurtosis > _HEAVY, np.maximum((upper - lower) / 2, 0.02 * std), std)
+        unit = np.where(kurtosis > _HEAVY, np.maximum(_half_width(values, lower, centre, upper), 1e-6 * std), std)
         # Within a thousand standard deviations of the width asinh is straight.
         width = np.where(kurtosis > _HEAVY, unit, 1000 * unit)
         parts = (centre, width, unit, values.min(axis=0), values.max(axis=0))
@@ -143,6 +142,20 @@ class TailTransform(eqx.Module):
         e = jnp.exp(jnp.clip(t * unit / width, -40.0, 40.0))
         away = jnp.where(width > 100 * unit, unit * t, width * (e - 1 / e) / 2)
         return jnp.clip(centre + away, low, high)
+
+
+def _half_width(
+    values: Float[np.ndarray, "n coordinates"],
+    lower: Float[np.ndarray, " coordinates"],
+    centre: Float[np.ndarray, " coordinates"],
+    upper: Float[np.ndarray, " coordinates"],
+) -> Float[np.ndarray, " coordinates"]:
+    """Half the distance of the quartiles; where half of all runs give one value, the usual distance of others to it."""
+    width = (upper - lower) / 2
+    for j in np.flatnonzero(width == 0):
+        away = np.abs(values[:, j] - centre[j])
+        width[j] = np.median(away[away > 0]) if np.any(away > 0) else 0.0
+    return width
 
 
 class LogisticMixture(eqx.Module):

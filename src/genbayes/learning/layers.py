@@ -44,7 +44,7 @@ class Standardiser(eqx.Module):
         """The standardised value; a non-positive value of a logarithmic coordinate is treated as tiny."""
         # Never trained: a step of Adam is of the size of a weight, not of the data's units.
         mean, std = jax.lax.stop_gradient((self.mean, self.std))
-        logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-30))
+        logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-37))
         return (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
 
 

@@ -41,7 +41,7 @@ def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figu
     ax, heights = axes[0, 0], np.arange(len(rows))
     middle = position.quantiles[2, rows]
     half = (position.quantiles[4, rows] - position.quantiles[0, rows]) / 2
-    half = np.where(half > 0, half, np.maximum(1e-6 * np.abs(middle), 1e-12))
+    half = np.where(half > 0, half, np.maximum(1e-6 * np.abs(middle), 1e-300))
     low, first, _, third, high = (position.quantiles[:, rows] - middle) / half
     ax.barh(heights, high - low, left=low, height=0.62, color=POSTERIOR, alpha=0.2, linewidth=0, label="90 % of runs")
     ax.barh(heights, third - first, left=first, height=0.62, color=POSTERIOR, alpha=0.35, linewidth=0, label="50 %")

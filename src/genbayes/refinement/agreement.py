@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
@@ -70,7 +69,7 @@ def measured_agreement(
     """
     theta = runs.theta.astype(np.float64)
     x_o = posterior.x_o
-    simulated = np.asarray(distances_to(cost.distance, jnp.asarray(runs.x), jnp.asarray(x_o)), np.float64)
+    simulated = distances_to(cost.distance, runs.x, x_o).astype(np.float64)
     predicted = np.asarray(cost(theta, x_o, posterior.conditions or None), np.float64)
     slope, resolution, p_value = trend(theta, simulated - predicted, runs.noise_block)
     return Agreement(

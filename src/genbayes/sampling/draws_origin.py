@@ -31,8 +31,10 @@ def need_own_draws(posterior: GibbsPosterior, draws: Draws) -> None:
 
 def same_observation(first: Any, second: Any) -> bool:
     """Whether two observations are equal but for rounding."""
-    first, second = (np.asarray(x, np.float32) for x in (first, second))
-    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6, atol=0)
+    first, second = (np.asarray(x, np.float64) for x in (first, second))
+    # One of them may have been in single precision, in a file of an earlier version or in the user's hands.
+    single = any(np.array_equal(x, x.astype(np.float32)) for x in (first, second))
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6 if single else 1e-14, atol=0)
 
 
 def shown(x_o: Any) -> str:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from ..costs.cost import Conditions, Cost, Numbers
 from ..costs.forms import HilbertForm
+from ..distances.batched import distances_to
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -64,7 +65,8 @@ class GibbsPosterior:
         self._conditions = _checked_conditions(cost, conditions)
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
-        self._target = Target(cost.form, cost.embed(self._x), self._conditions, beta_now, prior, cost.success)
+        embedded = cost.embed(self._x)
+        self._target = Target(cost.form, embedded, self._conditions, beta_now, prior, cost.success)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
@@ -84,7 +86,7 @@ class GibbsPosterior:
     @property
     def x_o(self) -> np.ndarray:
         """The observation."""
-        return np.asarray(self._x)
+        return self._x
 
     @functools.cached_property
     def log_density_error(self) -> LogDensityError | None:
@@ -95,7 +97,8 @@ class GibbsPosterior:
         rows = self.cost.held_out
         if rows is None or not len(rows):
             return None
-        cost, residual, members = rows.residuals(self.cost.form, self.cost.distance, self._x)
+        distances = distances_to(self.cost.distance, rows.x, self._x)
+        cost, residual, members = rows.residuals(self.cost.form, self._target.embedded, distances)
         dim = self.prior.dim
         if dim < rows.inputs.shape[1]:
             # Rows ran under conditions of their own: those near the observation's speak for it.
@@ -170,7 +173,7 @@ class GibbsPosterior:
 
 def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndarray, " c"]) -> Float[np.ndarray, " m"]:
     """Half the squared distance of rows' conditions from the observation's, in fifths of their standard deviation."""
-    std = np.maximum(rows.std(axis=0), 1e-30)
+    std = np.maximum(rows.std(axis=0), 1e-37)
     return 0.5 * np.sum(((rows - conditions) / (0.2 * std)) ** 2, axis=1)
 
 

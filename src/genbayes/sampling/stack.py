@@ -6,11 +6,10 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ..costs.cost import Conditions, Cost, Numbers
 from ..priors.prior import Prior
-from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
@@ -75,9 +74,8 @@ class GibbsPosteriors:
         self.betas = np.asarray([posterior.beta for posterior in first])
         if np.any(np.diff(self.betas) <= 0):
             raise ValueError(f"beta must ascend, got {self.betas.tolist()}: write beta=sorted(set(beta)).")
-        with np.errstate(over="ignore"):
-            values = x_o.astype(np.float32) if x_o.dtype.kind in "fiub" else x_o
-        bad = [] if values.dtype.kind != "f" else np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
+        values = x_o.astype(np.float64)
+        bad = np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(1))
         if len(bad):
             raise ValueError(
                 f"x_o has NaN or infinite values (in float32) in {len(bad)} of {len(values)} observations, the first "
@@ -183,16 +181,11 @@ class GibbsPosteriors:
         return messages
 
     def _targets(self, rows: np.ndarray) -> Targets:
-        embedded = _embed_all(self.cost.form, jnp.asarray(self.x_o[rows]))
+        embedded = self.cost.embed_all(self.x_o[rows])
         betas = jnp.asarray(self.betas, jnp.float32)
         return Targets(
             self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior, self.cost.success
         )
-
-
-@compiled
-def _embed_all(form: Any, x_o: Float[Array, "m ..."]) -> Any:
-    return jax.vmap(form.embed)(x_o)
 
 
 def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.ndarray, "m c"]:

@@ -26,7 +26,16 @@ from ..sampling.smc import SMC
 from ..sampling.weights import some_draws
 from ..simulations.executors import Workers
 from ..simulations.simulators import AnySimulator
-from .distances import Group, ReplicateOutputs, given_groups, marginal_form, output_groups, standard_distances, without
+from .distances import (
+    Group,
+    ReplicateOutputs,
+    given_groups,
+    marginal_form,
+    output_groups,
+    output_spread,
+    standard_distances,
+    without,
+)
 from .result import Sensitivity, Variant
 
 # E|x - x'| of two normal numbers is 2 / sqrt(pi) of their standard deviation.
@@ -166,7 +175,7 @@ def _replicate_distances(
 ) -> tuple[Float[np.ndarray, " coordinates"], Float[np.ndarray, " coordinates"]]:
     """Mean |x - x'| of two outputs of one draw, and of two draws, from the networks."""
     pairs = outputs.compare(cost.with_distance(MeanAbsoluteError()))
-    replicate = np.maximum(pairs.same, 1e-30)
+    replicate = np.maximum(pairs.same, 1e-300)
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
 
@@ -232,7 +241,7 @@ def _shares(
 ) -> Float[np.ndarray, " groups"]:
     """The share of every group in the expected cost."""
     parts = np.asarray(_given_distance(cost).weights).reshape(-1) * _predicted(cost, draws, x_o, conditions)
-    return np.array([parts[group.members.reshape(-1)].sum() for group in groups]) / max(parts.sum(), 1e-30)
+    return np.array([parts[group.members.reshape(-1)].sum() for group in groups]) / max(parts.sum(), 1e-300)
 
 
 def _predicted(
@@ -243,7 +252,7 @@ def _predicted(
     inputs = jnp.concatenate(
         [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))], axis=1
     )
-    return np.asarray(_mean_values(form, inputs, jnp.asarray(x_o)), np.float64)
+    return np.asarray(_mean_values(form, inputs, jnp.asarray(cost.frame(x_o))), np.float64)
 
 
 @compiled
@@ -296,8 +305,7 @@ def _resimulated(
     if not both.any() or not all(rows.any() for rows in ok):
         raise ValueError(f"all new runs at the draws of one variant failed: {runs.summary()}")
     # A coordinate without noise has no replicate distance: a thousandth of its prior-predictive spread stands for it.
-    spread = np.asarray(marginal_form(posterior.cost).spread, np.float64).reshape(-1)
-    least = np.maximum(1e-3 * spread, 1e-30)
+    least = np.maximum(1e-3 * output_spread(posterior.cost).reshape(-1), 1e-300)
     replicate = np.maximum(np.abs(x[0][both] - x[1][both]).mean(axis=0), least)
     x_o = posterior.x_o.reshape(-1).astype(np.float64)
     away = [np.abs(part[rows] - x_o).mean(axis=0) / replicate for part, rows in zip(x[1:], ok[1:], strict=True)]

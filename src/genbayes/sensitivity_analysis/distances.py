@@ -122,6 +122,11 @@ def marginal_form(cost: Cost) -> MarginalForm:
     return cost.form
 
 
+def output_spread(cost: Cost) -> Float[np.ndarray, "*x_shape"]:
+    """Standard deviation of every output coordinate over the training simulations, in data units."""
+    return np.asarray(marginal_form(cost).spread, np.float64) * cost.frame.unit
+
+
 def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict[str, AdditiveDistance]:
     """The kinds of growth with the scale at hand, and the kind at hand with other scales.
 
@@ -129,7 +134,7 @@ def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict
         cost: a marginal cost.
         noise: standard deviation of every coordinate at one parameter.
     """
-    given, spread = cost.distance, np.asarray(marginal_form(cost).spread)
+    given, spread = cost.distance, output_spread(cost)
     assert isinstance(given, AdditiveDistance)
     scale, weights = np.asarray(given.scale), np.asarray(given.weights)
     used = weights > 0

@@ -81,7 +81,7 @@ class Sensitivity:
     @cached_property
     def std(self) -> Float[np.ndarray, "variants dim"]:
         """Posterior standard deviations."""
-        return np.stack([np.maximum(moments(variant.draws)[1], 1e-30) for variant in self.variants])
+        return np.stack([np.maximum(moments(variant.draws)[1], 1e-300) for variant in self.variants])
 
     @cached_property
     def shift(self) -> Float[np.ndarray, "variants dim"]:

@@ -1,17 +1,22 @@
 """The rows of one job while it runs: what is to do, what came back, and what has been written."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .rounding import Rounding
+from .rounding import Rounding, kept
 from .rows import OK, Simulations, from_record, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
 
 # So many outputs of another shape than the store's, and none that fits, mean another simulator.
 _MISFITS = 10
+# Outputs by which it is decided whether single precision is enough for the store; it begins in that of the first one.
+_ENOUGH = 64
+# Rows that are watched for it: all of the first, then every so many; the choice does not depend on who is faster.
+_ALL_WATCHED, _WATCHED_EVERY = 4096, 32
 
 
 class Recorder:
@@ -32,10 +37,12 @@ class Recorder:
         retry_failed: bool,
         *,
         numbers: np.ndarray | None = None,
+        on_shape: Callable[[tuple[int, ...]], None] | None = None,
     ):
         self.header = header
         self.inputs = inputs
         self.numbers = np.arange(len(inputs)) if numbers is None else numbers
+        self._on_shape = on_shape
         self._store = store
         self._status = np.full(len(inputs), PENDING, np.int32)
         self._x: np.ndarray | None = None
@@ -53,6 +60,7 @@ class Recorder:
         self._misfits: list[Result] = []
         self._n_new_failed = 0
         self._rounding = Rounding()
+        self._settled = False
 
     @property
     def n_failed(self) -> int:
@@ -82,7 +90,9 @@ class Recorder:
         Raises:
             ValueError: the store has outputs of another shape.
         """
-        results = [(row, self._rounding.rounded(outcome)) for row, outcome in results]
+        for row, outcome in results:
+            if row < _ALL_WATCHED or row % _WATCHED_EVERY == 0:
+                self._rounding.add(outcome)
         if self._output_shape is not None:
             self._commit(results)
             return
@@ -94,7 +104,7 @@ class Recorder:
             outcome = self._waiting.pop(row)
             ready.append((row, outcome))
             if isinstance(outcome, np.ndarray) and outcome.size and output_problem(outcome) is None:
-                self._fix_shape(outcome.shape)
+                self._fix_shape(outcome.shape, outcome.dtype)
             self._next = next(self._order, None)
         if self._output_shape is not None:
             ready += list(self._waiting.items())
@@ -111,6 +121,7 @@ class Recorder:
             raise self._wrong_store(np.shape(self._misfits[0][1]))
         self._confirmed = True
         self._commit(self._misfits)
+        self._settle_precision()
 
     def close(self, seconds: float) -> None:
         """Note the seconds that this call took."""
@@ -133,8 +144,11 @@ class Recorder:
                 f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
                 f"theta to see why."
             )
-        self._rounding.warn()
-        record = {"inputs": self.inputs, "x": self._x, "status": self._status, "reasons": self._reasons}
+        assert self._x is not None
+        x = kept(self._x, self._rounding)
+        if self._store is not None and self._store.x_dtype is not None:
+            x = self._x.astype(self._store.x_dtype)
+        record = {"inputs": self.inputs, "x": x, "status": self._status, "reasons": self._reasons}
         return from_record({**self.header, **record, "seconds": self._seconds})
 
     def _load(self, store: SimulationStore) -> None:
@@ -154,12 +168,20 @@ class Recorder:
         if store.x_shape is not None:
             self._x = record["x"]
             self._output_shape = tuple(record.get("output_shape", store.x_shape))
+            self._tell_shape(self._output_shape)
 
-    def _fix_shape(self, output_shape: tuple[int, ...]) -> None:
+    def _fix_shape(self, output_shape: tuple[int, ...], dtype: Any = np.float32) -> None:
         self._output_shape = output_shape
-        self._x = np.full((len(self.inputs), *(output_shape or (1,))), np.nan, np.float32)
+        self._tell_shape(output_shape)
+        dtype = np.float64 if dtype == np.float64 else np.float32
+        self._x = np.full((len(self.inputs), *(output_shape or (1,))), np.nan, dtype)
         if self._store is not None:
-            self._store.create_outputs(output_shape)
+            self._store.create_outputs(output_shape, dtype)
+
+    def _tell_shape(self, output_shape: tuple[int, ...]) -> None:
+        if self._on_shape is not None:
+            # A scalar output is kept as a vector of one.
+            self._on_shape(output_shape or (1,))
 
     def _commit(self, results: list[Result]) -> None:
         results = sorted(results, key=lambda result: result[0])
@@ -182,11 +204,24 @@ class Recorder:
         self._status[rows] = [reason_code(problem, self._reasons) for problem in problems]
         self._n_new_failed += len(problems) - problems.count(None)
         if self._x is not None:
+            if self._x.dtype == np.float32 and any(getattr(one, "dtype", None) == np.float64 for _, one in results):
+                self._x = self._x.astype(np.float64)
             for (row, outcome), problem in zip(results, problems, strict=True):
                 self._x[row] = np.nan if problem is not None else outcome
         if self._store is not None:
             x = None if self._x is None else self._x[rows]
             self._store.write(rows, x, self._status[rows], self._reasons)
+            if self._rounding.count >= _ENOUGH:
+                self._settle_precision()
+
+    def _settle_precision(self) -> None:
+        """Brings the store into the precision that its outputs need; once they had a single one, only into a double."""
+        if self._store is None or self._x is None or self._x.dtype != np.float64 or self._rounding.count < 2:
+            return
+        wanted = np.dtype(np.float32 if self._rounding.worst() is None else np.float64)
+        if wanted != self._store.x_dtype and (wanted == np.float64 or not self._settled):
+            self._store.convert(self._x, wanted)
+        self._settled = True
 
     def _problem(self, outcome: np.ndarray | str) -> str | None:
         if isinstance(outcome, str):

@@ -1,55 +1,82 @@
-"""What single precision, in which outputs are kept, takes from them beside their spread."""
+"""What single precision takes from outputs beside their spread, and so which precision they are kept in."""
 
 import warnings
-from typing import TypeVar
 
 import numpy as np
-
-T = TypeVar("T")
 
 # Share of a coordinate's standard deviation that rounding may take.
 _MOST_LOST = 0.01
 
 
 class Rounding:
-    """Outputs on their way to single precision, with an eye on what that loses.
+    """Watches outputs come in, and says what single precision would lose of them.
 
-    A signal of size 1 on top of 1e9 is lost: single precision has steps of 64 there.
+    A signal of size 1 on top of 1e9 is lost: single precision has steps of 64 there. Outputs that come in double
+    precision are then kept in it; of those that were computed in single precision it is too late.
+
+    Attributes:
+        count: of outputs that were looked at.
     """
 
     def __init__(self) -> None:
         self._first: np.ndarray | None = None
-        self._count = 0
+        self.count = 0
         self._lost = self._sum = self._squares = np.zeros(1)
 
-    def rounded(self, output: T) -> T | np.ndarray:
-        """An output in single precision; the reason of a failed run is handed on."""
-        if not isinstance(output, np.ndarray):
-            return output
-        with np.errstate(over="ignore"):
+    def add(self, output: object) -> None:
+        """Takes an output in; a reason why a run failed, and what single precision cannot hold, is passed over."""
+        if not isinstance(output, np.ndarray) or output.dtype.kind != "f" or not output.size:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
             single = output.astype(np.float32)
-        if output.dtype == np.float64 and output.size and np.isfinite(single).all():
-            self._first = output if self._first is None else self._first
-            if output.shape == self._first.shape:
-                away = output - self._first
-                self._count += 1
-                self._lost = np.maximum(self._lost, np.abs(output - single))
-                self._sum, self._squares = self._sum + away, self._squares + away**2
-        return single
+        if not np.isfinite(single).all():
+            return
+        self._first = np.asarray(output, np.float64) if self._first is None else self._first
+        if output.shape != self._first.shape:
+            return
+        # Numbers of single precision have been rounded already, by half a step at most.
+        lost = np.abs(output - single) if output.dtype == np.float64 else 0.5 * np.spacing(np.abs(output))
+        away = np.asarray(output, np.float64) - self._first
+        self.count += 1
+        self._lost = np.maximum(self._lost, lost)
+        self._sum, self._squares = self._sum + away, self._squares + away**2
+
+    def worst(self) -> tuple[tuple[int, ...], float, float] | None:
+        """The coordinate that loses most of its standard deviation, what it loses, and that; None if 1 % at most."""
+        if self._first is None or self.count < 2:
+            return None
+        variance = self._squares / self.count - (self._sum / self.count) ** 2
+        # A constant coordinate has a variance of the size of its own rounding.
+        std = np.where(self._squares > 0, np.sqrt(np.maximum(variance, 0.0)), 0.0)
+        index = np.unravel_index(np.argmax(np.where(std > 0, self._lost - _MOST_LOST * std, -1.0)), np.shape(std))
+        if not self._lost[index] > _MOST_LOST * std[index] > 0:
+            return None
+        return tuple(int(i) for i in index), float(np.broadcast_to(self._lost, std.shape)[index]), float(std[index])
 
     def warn(self) -> None:
-        """A UserWarning where the rounding is more than a hundredth of a coordinate's standard deviation."""
-        if self._first is None or self._count < 2:
+        """A UserWarning that single precision, in which outputs were computed, has lost what varies."""
+        worst = self.worst()
+        if worst is None or self._first is None:
             return
-        variance = self._squares / self._count - (self._sum / self._count) ** 2
-        std = np.sqrt(np.maximum(variance, 0.0))
-        worst = np.unravel_index(np.argmax(self._lost - _MOST_LOST * std), np.shape(std))
-        if not self._lost[worst] > _MOST_LOST * std[worst] > 0:
-            return
+        index, lost, std = worst
         warnings.warn(
-            f"outputs are kept in single precision, which rounds coordinate {tuple(int(i) for i in worst)} by up to "
-            f"{self._lost[worst]:.2g}, while its standard deviation is {std[worst]:.2g} (its size: "
-            f"{abs(self._first[worst]):.6g}). What varies is lost: subtract a constant of that size in the simulator "
-            "and from the observation, or choose other units.",
+            f"the outputs were computed in single precision, which rounds coordinate {index} by up to {lost:.2g}, "
+            f"while its standard deviation is {std:.2g} (its size: {abs(self._first[index]):.6g}). What varies is "
+            "lost: subtract a constant of that size inside the simulator and from the observation, or compute in "
+            "double precision.",
             stacklevel=3,
         )
+
+
+def kept(x: np.ndarray, rounding: Rounding) -> np.ndarray:
+    """Outputs (n, ...) in single precision, or in double where that is needed and they are in it.
+
+    Warns where they were computed in single precision, and that was not enough.
+    """
+    if x.dtype != np.float64:
+        rounding.warn()
+        return np.asarray(x, np.float32)
+    if rounding.worst() is not None:
+        return x
+    with np.errstate(over="ignore"):
+        return x.astype(np.float32)

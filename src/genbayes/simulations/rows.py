@@ -10,10 +10,12 @@ import numpy as np
 import xarray as xr
 
 from ..runtime.formatting import html_table, number
-from .rounding import Rounding
+from .rounding import Rounding, kept
 from .store import ARRAY_NAMES, PENDING, SimulationStore
 
 OK = 0
+# Beyond it single precision, in which networks compute, has no numbers.
+_LARGEST = float(np.finfo(np.float32).max)
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
 _ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block")
 
@@ -24,7 +26,8 @@ class Simulations:
 
     Attributes:
         theta: parameters (n, dim), float32, in the prior's units.
-        x: outputs (n, *x_shape), float32, in data units; NaN where a run is pending or failed.
+        x: outputs (n, *x_shape), in data units; NaN where a run is pending or failed. float32, or float64 where
+            that would lose more than a hundredth of a coordinate's spread.
         status: (n,) int32; 0 ok, 1 pending, k >= 2 failed for `reasons[k]`.
         reasons: meaning of each status.
         names: one name per coordinate of theta.
@@ -140,12 +143,27 @@ class Simulations:
         pending = int((self.status == PENDING).sum())
         text = f"{len(self)} simulations of {self.simulator or 'a simulator'}: {int(self.ok.sum())} ok, "
         text += f"{self.n_failed} failed, {pending} pending; {self.seconds:.1f} s"
-        counts = np.bincount(self.status, minlength=len(self.reasons))
-        failures = [(int(counts[k]), self.reasons[k]) for k in range(PENDING + 1, len(self.reasons)) if counts[k]]
-        if failures:
-            listed = [f"{count} x {reason}" for count, reason in sorted(failures, key=lambda pair: -pair[0])]
+        listed = [f"{count} x {what}" for count, what in self.failures()]
+        if listed:
             text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
         return text
+
+    def failures(self) -> list[tuple[int, str]]:
+        """How many runs failed, and of what: one entry for each kind of failure with one example, the most first.
+
+        Exceptions of one type are one kind, whatever they say.
+        """
+        counts = np.bincount(self.status, minlength=len(self.reasons))
+        kinds: dict[str, list[tuple[int, str]]] = {}
+        for k in range(PENDING + 1, len(self.reasons)):
+            if counts[k]:
+                kinds.setdefault(self.reasons[k].split(":")[0], []).append((int(counts[k]), self.reasons[k]))
+        found = []
+        for kind, reasons in kinds.items():
+            most = max(reasons)[1]
+            total = sum(count for count, _ in reasons)
+            found.append((total, most if len(reasons) == 1 else f"{kind} (such as: {most.removeprefix(kind)[2:]})"))
+        return sorted(found, key=lambda pair: -pair[0])
 
     @classmethod
     def from_arrays(
@@ -163,7 +181,9 @@ class Simulations:
             ValueError: shapes that do not fit, or parameters that are not finite.
         """
         with np.errstate(over="ignore"):
-            parameters, outputs = np.array(theta, np.float32), np.array(x, np.float32)
+            parameters = np.array(theta, np.float32)
+        outputs = np.array(x)
+        outputs = outputs if outputs.dtype == np.float32 else outputs.astype(np.float64)
         if parameters.ndim != 2 or 0 in parameters.shape:
             raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
         if outputs.ndim == 0 or len(outputs) != len(parameters) or outputs.size == 0:
@@ -173,10 +193,6 @@ class Simulations:
         if not np.isfinite(parameters).all():
             bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
             raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
-        rounding = Rounding()
-        for output in np.asarray(x, np.float64).reshape(len(outputs), -1):
-            rounding.rounded(output)
-        rounding.warn()
         names = tuple(names) if names is not None else tuple(f"theta_{i}" for i in range(parameters.shape[1]))
         if len(names) != parameters.shape[1]:
             raise ValueError(
@@ -186,6 +202,10 @@ class Simulations:
         reasons = list(INITIAL_REASONS)
         status = np.array([reason_code(output_problem(row), reasons) for row in outputs], np.int32)
         outputs[status != OK] = np.nan
+        rounding = Rounding()
+        for output in outputs:
+            rounding.add(output)
+        outputs = kept(outputs, rounding)
         known = {name: np.array(values, np.float32) for name, values in (conditions or {}).items()}
         for name, values in known.items():
             if values.shape != (len(parameters),) or not np.isfinite(values).all():
@@ -214,7 +234,7 @@ class Simulations:
         """
         part = self.of_prior
         store = SimulationStore.create(path, self._header(), part.inputs)
-        store.create_outputs(self.x_shape)
+        store.create_outputs(self.x_shape, self.x.dtype)
         store.write(np.arange(len(part)), part.x, part.status, self.reasons)
         store.add_seconds(self.seconds)
         for k in np.unique(self.round[self.round > 0]).tolist():
@@ -277,7 +297,7 @@ def output_problem(x: np.ndarray) -> str | None:
     """Return why an output cannot be used, None if it can."""
     if np.isnan(x).any():
         return "NaN in the output"
-    return None if np.isfinite(x).all() else "infinity in the output (float32)"
+    return None if np.all(np.abs(x) <= _LARGEST) else "infinity in the output (float32)"
 
 
 _MOST_REASONS = 100

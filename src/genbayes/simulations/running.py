@@ -15,6 +15,7 @@ from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .executors import Job, Workers, checked_workers
 from .recorder import Recorder
+from .repeats import LEAST_ROWS, Repeats
 from .rows import Simulations, make_header
 from .simulators import AnySimulator, Simulator, as_simulator
 from .store import SimulationStore
@@ -32,6 +33,7 @@ def simulate(
     workers: Workers = 1,
     progress: bool = True,
     retry_failed: bool = False,
+    on_shape: Callable[[tuple[int, ...]], None] | None = None,
 ) -> Simulations:
     """Simulate n draws of the prior; every row depends on (seed, row) alone.
 
@@ -51,6 +53,8 @@ def simulate(
             Dask's `client.get_executor()`, `mpi4py.futures`, Parsl. It runs the rows and stays open.
         progress: show progress on stderr.
         retry_failed: run the failed rows of the store again.
+        on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
+            the simulations. To compare it with an observation's before all runs are paid for.
 
     Returns:
         Simulations (n rows); failed runs are kept, with the reason.
@@ -77,7 +81,7 @@ def simulate(
         inputs = np.concatenate([inputs, conditions.sample(n, seed=seed, stream=CONDITION_STREAM)], axis=1)
         header |= {"condition_names": list(conditions.names), "conditions_prior": conditions.describe()}
     opened = _open_store(store, header, inputs) if store is not None else None
-    recorder = Recorder(header, inputs, opened, retry_failed)
+    recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape)
     return _run(simulator, recorder, batch_size, workers, progress)
 
 
@@ -218,17 +222,21 @@ def _run(
     job = _job(recorder, recorder.rows, batch_size, workers)
     if len(job):
         _compare_with_store(simulator, recorder)
+    repeats = Repeats(job) if len(job) >= LEAST_ROWS and not simulator.vectorised else None
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
             if len(job):
                 if (output_shape := simulator.output_shape(job)) is not None:
                     recorder.expect(output_shape)
-                for results in simulator.run(job):
+                for results in simulator.run(job if repeats is None else repeats.job):
+                    results = results if repeats is None else repeats.without(results)
                     recorder.add(results)
                     advance(len(results), note=f"{recorder.n_failed} failed" if recorder.n_failed else "")
         recorder.finish()
     finally:
         recorder.close(time.perf_counter() - started)
+    if repeats is not None:
+        repeats.warn(getattr(simulator, "function", None))
     return recorder.result()
 
 

@@ -198,7 +198,8 @@ class JaxSimulator(Simulator):
             def one(number: jax.Array, inputs_row: jax.Array) -> jax.Array:
                 return simulator(row_key(key, number, SIMULATOR_STREAM), inputs_row)
 
-            return jax.vmap(one)(batch_numbers, batch_inputs).astype(jnp.float32)
+            outputs = jax.vmap(one)(batch_numbers, batch_inputs)
+            return outputs if outputs.dtype == jnp.float64 else outputs.astype(jnp.float32)
 
         for start in range(0, len(job), size):
             batch = np.arange(start, min(start + size, len(job)))
@@ -256,7 +257,7 @@ class PythonSimulator(Simulator):
     usage = "`def simulator(theta, rng)` in Python (rng: numpy.random.Generator)"
 
     def __init__(self, function: Callable[..., Any]):
-        self._function = function
+        self.function = function
 
     def __repr__(self) -> str:
         return f"PythonSimulator({self.name})"
@@ -269,12 +270,12 @@ class PythonSimulator(Simulator):
     @property
     def name(self) -> str:
         """`module:name` of the function."""
-        return qualified_name(self._function)
+        return qualified_name(self.function)
 
     def run(self, job: Job) -> Iterator[list[Result]]:
         """Yield the results as the workers finish them."""
         # Functions of functions, no methods: workers receive them whole, and need not import this module and JAX.
-        function, dim = self._function, job.dim
+        function, dim = self.function, job.dim
         if job.conditional:
             return run_each(lambda inputs, rng, row: function(inputs[:dim], rng, inputs[dim:]), job)
         return run_each(lambda inputs, rng, row: function(inputs, rng), job)

@@ -1,5 +1,6 @@
 """The Zarr store of simulations: one group with the arrays theta, conditions, x and status, readable with xarray."""
 
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ PENDING = 1
 _CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
 
+
+# Outputs in another precision while they are written, and the old ones until these have their place.
+_NEW, _OLD = "x_new", "x_old"
 
 # What rows are numbered by, and the arrays that older stores have for it.
 ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
@@ -54,6 +58,7 @@ class SimulationStore:
             raise ValueError(
                 f"`path`: {path} is not a Zarr group, so not a store of simulations. Check the path."
             ) from None
+        _finish_conversion(Path(path))
         if group.attrs.get("format") != FORMAT:
             raise ValueError(
                 f"`path`: the Zarr group {path} was not written by genbayes (its attribute `format` is "
@@ -119,6 +124,11 @@ class SimulationStore:
         """Shape of one output, None before the first success."""
         return tuple(self._array("x").shape[1:]) if "x" in self._group else None
 
+    @property
+    def x_dtype(self) -> np.dtype | None:
+        """Precision of the outputs, None before the first success."""
+        return np.dtype(self._array("x").dtype) if "x" in self._group else None
+
     def check_header(self, header: dict[str, Any]) -> None:
         """Check that the store was made with the same prior, seed and simulator.
 
@@ -157,19 +167,46 @@ class SimulationStore:
         self._array("status").resize((length,))
         self._consolidate()
 
-    def create_outputs(self, output_shape: Sequence[int]) -> None:
+    def create_outputs(self, output_shape: Sequence[int], dtype: Any = np.float32) -> None:
         """Make the array of outputs once the shape of one output is known; a scalar output is stored as (1,)."""
         x_shape = tuple(output_shape) or (1,)
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(x_shape))))
         length = self._array("status").shape[0]
-        self._create("x", (length, *x_shape), np.float32, np.nan, dimensions)
+        self._create("x", (length, *x_shape), dtype, np.nan, dimensions)
         self._group.attrs["output_shape"] = list(output_shape)
+        self._consolidate()
+
+    def convert(self, x: np.ndarray, dtype: Any) -> None:
+        """Keep outputs in another precision from now on.
+
+        The array is written beside the old one and takes its place at the end: an interruption loses nothing.
+
+        Args:
+            x: outputs of all rows in view, (n, *x_shape), NaN where there are none yet.
+            dtype: float32 or float64.
+        """
+        old = self._array("x")
+        shutil.rmtree(Path(self.path) / _NEW, ignore_errors=True)
+        self._create(_NEW, old.shape, dtype, np.nan, ("simulation", *(f"x_dim_{i}" for i in range(old.ndim - 1))))
+        new, rows = self._array(_NEW), self._rows[: len(x)]
+        mine = np.full(old.shape[0], -1)
+        mine[rows] = np.arange(len(rows))
+        for start in range(0, old.shape[0], old.chunks[0]):
+            part = np.asarray(old[start : start + old.chunks[0]], np.float64)
+            known = mine[start : start + len(part)]
+            part[known >= 0] = x[known[known >= 0]]
+            new[start : start + len(part)] = part.astype(dtype)
+        (Path(self.path) / "x").rename(Path(self.path) / _OLD)
+        (Path(self.path) / _NEW).rename(Path(self.path) / "x")
+        shutil.rmtree(Path(self.path) / _OLD)
         self._consolidate()
 
     def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
         rows = self._rows[rows]
         if x is not None:
+            with np.errstate(over="ignore"):
+                x = x.astype(self.x_dtype)
             self._array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
         if list(reasons) != self._group.attrs.get("reasons"):
             self._group.attrs["reasons"] = list(reasons)
@@ -202,7 +239,7 @@ class SimulationStore:
         return array
 
     def _create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any, dimensions: tuple[str, ...]) -> None:
-        row_bytes = max(1, int(np.prod(shape[1:], dtype=int)) * 4)
+        row_bytes = max(1, int(np.prod(shape[1:], dtype=int)) * np.dtype(dtype).itemsize)
         rows = min(4096, max(1, _CHUNK_BYTES // row_bytes))
         self._group.create_array(
             name, shape=shape, chunks=(rows, *shape[1:]), dtype=dtype, fill_value=fill, dimension_names=dimensions
@@ -214,3 +251,11 @@ class SimulationStore:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             zarr.consolidate_metadata(self._group.store, path=self._group.path)
+
+
+def _finish_conversion(path: Path) -> None:
+    """Puts converted outputs in their place, where a run was interrupted just before it did."""
+    if (path / _NEW).is_dir() and not (path / "x").exists():
+        (path / _NEW).rename(path / "x")
+    if (path / "x").exists():
+        shutil.rmtree(path / _OLD, ignore_errors=True)

@@ -229,7 +229,7 @@ def ladder(
     """
     sampler = LADDER_SAMPLER if sampler is None else sampler
     known = None if conditions is None else {name: [value] for name, value in conditions.items()}
-    x_o = np.asarray(cost.check_observation(x_o))
+    x_o = cost.check_observation(x_o)
 
     def run(grid: Any) -> Ladder:
         stack = GibbsPosteriors(prior, cost, x_o[None], grid, conditions=known)

@@ -46,7 +46,7 @@ def minimisers(
     cost, prior = posterior.cost, posterior.prior
     known = np.asarray(list(posterior.conditions.values()), np.float32)
     target = Target(cost.form, cost.embed(posterior.x_o), jnp.asarray(known), jnp.ones(()), prior)
-    parts = _minimise(target, jnp.asarray(sets), prior.to_unconstrained(candidates))
+    parts = _minimise(target, jnp.asarray(cost.frame(sets)), prior.to_unconstrained(candidates))
     return Minimisers(*(np.asarray(part, np.float64) for part in parts))
 
 
@@ -88,7 +88,7 @@ def _descend(target: Target, start: Float[Array, " d"]) -> tuple[Array, Array, A
 
 def _newton_step(target: Target, u: Float[Array, " d"], damping: Float[Array, ""]) -> Float[Array, " d"]:
     curvatures, axes = jnp.linalg.eigh(jax.hessian(target.cost)(u))
-    sizes = jnp.abs(curvatures) + damping * jnp.max(jnp.abs(curvatures)) + 1e-30
+    sizes = jnp.abs(curvatures) + damping * jnp.max(jnp.abs(curvatures)) + 1e-37
     step = axes @ ((jax.grad(target.cost)(u) @ axes) / sizes)
     # In unconstrained coordinates a few units are a long way.
     return step / jnp.maximum(1.0, jnp.linalg.norm(step) / 2)

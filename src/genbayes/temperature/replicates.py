@@ -64,7 +64,7 @@ def checked_pairs(ladder: Ladder, pairs: Any) -> tuple[np.ndarray, np.ndarray, n
     if not isinstance(pairs, tuple) or len(pairs) != 3:
         raise ValueError("pairs must be a tuple (theta, x, again): parameters, and two outputs at each.")
     with np.errstate(over="ignore"):
-        theta, x, again = (np.asarray(part, np.float32) for part in pairs)
+        theta, x, again = np.asarray(pairs[0], np.float32), *(np.asarray(part, np.float64) for part in pairs[1:])
     expected = ladder.cost.x_shape
     if theta.ndim != 2 or theta.shape[1] != ladder.prior.dim or x.shape != again.shape or len(x) != len(theta):
         raise ValueError(
@@ -96,7 +96,7 @@ def of_pairs(
     if at_draws:
         weights = -ladder.betas[:, None] * cost[None] - ladder.log_evidence[:, None]
         weights = weights - np.logaddexp.reduce(weights, axis=0)[None]
-    return Replicates(np.asarray(paired_distances(distance, x, again), np.float64), cost, own, weights)
+    return Replicates(paired_distances(distance, x, again).astype(np.float64), cost, own, weights)
 
 
 def of_rows(ladder: Ladder, simulations: Simulations) -> Replicates:

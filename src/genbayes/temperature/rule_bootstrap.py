@@ -83,7 +83,7 @@ def bootstrap(
     resamples = checked_count("resamples", resamples)
     if resamples < _LEAST:
         raise ValueError(f"resamples must be at least {_LEAST}, better 200, got {resamples}.")
-    x_o = np.asarray(cost.check_observation(x_o))
+    x_o = cost.check_observation(x_o)
     rng = np.random.default_rng(seed)
     _check_trials(prior, cost, x_o, conditions, rng)
     sets = x_o[rng.integers(0, len(x_o), (resamples, len(x_o)))]

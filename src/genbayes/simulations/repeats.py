@@ -1,0 +1,89 @@
+"""Whether a simulator draws its random numbers from what it is given: one row is run again, twice.
+
+With the same random numbers the output has to be the same; else rows cannot be run again, and workers that share a seed
+give duplicates. With other random numbers it has to differ, unless the simulator is deterministic or seeds itself.
+"""
+
+import types
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from .executors import Job
+from .worker import Result
+
+# Jobs of fewer rows are not worth two runs more.
+LEAST_ROWS = 200
+_REMEDY = "Draw all random numbers from `rng`, the third-party code's too (pass it a seed drawn from `rng`)."
+
+
+class Repeats:
+    """Two further runs of the first row of a job, kept apart from its results.
+
+    Attributes:
+        job: with them behind its first row.
+    """
+
+    def __init__(self, job: Job):
+        self._first = int(job.rows[0])
+        # Rows of these numbers are nobody's.
+        self._same, self._other = (int(job.rows.max()) + i for i in (1, 2))
+        self._seen: dict[int, np.ndarray | str] = {}
+        others = np.delete(np.arange(len(job)), 0)
+        order = np.concatenate([[0, 0, 0], others])
+        rows, numbers = job.rows[order], job.numbers[order]
+        rows[1:3] = self._same, self._other
+        numbers[2] = numbers.max() + 1
+        self.job = replace(job, rows=rows, numbers=numbers, inputs=job.inputs[order])
+
+    def without(self, results: list[Result]) -> list[Result]:
+        """The results of rows that were asked for."""
+        kept = []
+        for row, output in results:
+            if row in (self._first, self._same, self._other):
+                self._seen[row] = output
+            if row not in (self._same, self._other):
+                kept.append((row, output))
+        return kept
+
+    def warn(self, function: object) -> None:
+        """A UserWarning where random numbers come from elsewhere; asked at the end."""
+        first, same, other = (self._seen.get(row) for row in (self._first, self._same, self._other))
+        if first is None or same is None or other is None:
+            return
+        if not _equal(first, same):
+            warnings.warn(
+                "one row, run twice with the same parameters and random numbers, gave two outputs: the simulator draws "
+                "random numbers from elsewhere than `rng` (numpy.random or random without a generator, a library's own "
+                f"state). Its runs cannot be repeated, and workers may give duplicates of one another. {_REMEDY}",
+                stacklevel=4,
+            )
+        elif _equal(first, other) and isinstance(first, np.ndarray) and _names_random(function):
+            warnings.warn(
+                "one row, run with other random numbers, gave the same output, although the simulator names a source "
+                "of random numbers: it seems to seed that itself, so that every run has the same noise, and the answer "
+                f"is that of a simulator without any. {_REMEDY}",
+                stacklevel=4,
+            )
+
+
+def _equal(first: np.ndarray | str, second: np.ndarray | str) -> bool:
+    if isinstance(first, str) or isinstance(second, str):
+        return isinstance(first, str) and isinstance(second, str)
+    if first.shape != second.shape:
+        return False
+    # Threads of linear algebra add up in any order.
+    size = np.max(np.abs(first), initial=0.0, where=np.isfinite(first))
+    return bool(np.allclose(first, second, rtol=1e-6, atol=1e-9 * size, equal_nan=True))
+
+
+def _names_random(function: object) -> bool:
+    """Whether a function of Python, or one inside it, names a source of random numbers or a seed."""
+    codes = [getattr(function, "__code__", None)]
+    for code in codes:
+        if isinstance(code, types.CodeType):
+            if {"random", "seed", "default_rng", "RandomState"} & set(code.co_names):
+                return True
+            codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return False
