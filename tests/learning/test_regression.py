@@ -9,6 +9,7 @@ from scipy.special import erf, eval_legendre
 import genbayes as gb
 from genbayes.costs.forms import mean_prediction
 from genbayes.learning.folds import Folds
+from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
 from genbayes.learning.ridge import best_degrees
@@ -70,6 +71,7 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
         labels,
         folds,
         config,
+        standardise=Standardiser.fit(theta),
         noise=SharedNoise.independent(len(theta)),
         rng=np.random.default_rng(0),
         name="test",

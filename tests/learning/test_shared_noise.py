@@ -14,6 +14,7 @@ from genbayes.costs.fit_general import _PairLoss
 from genbayes.costs.forms import mean_prediction
 from genbayes.learning.embeddings import PairNetwork, VectorEmbedding
 from genbayes.learning.folds import Folds
+from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
 from genbayes.learning.ridge import ridge
 from genbayes.learning.shared_noise import SharedNoise, grouped
@@ -108,8 +109,8 @@ def test_a_regression_finds_and_uses_what_rows_share() -> None:
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (500, 2)), jnp.float32)
 
     def error(noise: SharedNoise, folds: Folds) -> float:
-        options = {"noise": noise, "rng": np.random.default_rng(0), "name": "test", "progress": False}
-        ensemble, _ = fit_mean(theta, labels, folds, config, **options)
+        options = {"standardise": Standardiser.fit(theta), "rng": np.random.default_rng(0), "name": "test"}
+        ensemble, _ = fit_mean(theta, labels, folds, config, noise=noise, progress=False, **options)
         found = np.asarray(jax.vmap(lambda one: mean_prediction(ensemble, one))(grid))[:, 0]
         return float(np.std(found - np.asarray(grid) @ [1.0, -2.0]))
 

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..distances import HilbertDistance
+from ..learning.coordinates import best_coordinates
 from ..learning.folds import Folds
 from ..learning.means import fit_mean
 from ..learning.reduced_rank import Directions, signal_directions
 from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord
+from ..learning.weighted_outputs import MOST_WEIGHTED
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm, mean_prediction
@@ -44,7 +46,12 @@ def fit_features(
         progress: show progress bars.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
-    directions = signal_directions(theta, features, folds, noise)
+    train_rows = noise.rows(np.unique(folds.train))
+    standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows])
+    directions = None
+    # Log links are of outputs as they are, and take time.
+    if not multiplicative or features.shape[1] > MOST_WEIGHTED:
+        directions = signal_directions(theta, features, folds, standardise, noise)
     if directions is not None:
         along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
         features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
@@ -53,6 +60,7 @@ def fit_features(
         features.astype(np.float32),
         folds,
         config,
+        standardise=standardise,
         noise=noise,
         rng=rng,
         name="mean features",
@@ -69,6 +77,7 @@ def fit_features(
         labels[:, None].astype(np.float32),
         folds,
         small,
+        standardise=standardise,
         noise=noise,
         rng=rng,
         name="spread",

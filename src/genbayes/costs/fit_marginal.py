@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import AdditiveDistance
+from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
-from ..learning.layers import ResidualMLP, Standardiser, stack
+from ..learning.layers import ResidualMLP, stack
 from ..learning.ridge import best_degrees, polynomial_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord, train
@@ -82,7 +83,8 @@ def _first(
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     transform = TailTransform.fit(values)
     transformed = np.asarray(jax.vmap(transform)(jnp.asarray(values)), np.float64)
-    standardise = Standardiser.fit(theta[np.unique(folds.train)])
+    train_rows = np.unique(folds.train)
+    standardise = best_coordinates(theta[train_rows], transformed[train_rows]).standardise
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
     noise = SharedNoise.independent(len(z))
     degree_of_each, features = best_degrees(z, transformed, noise)

@@ -121,11 +121,13 @@ def fit_cost(
             noise_id=simulations.noise_id[data.rows],
             start=before if isinstance(before, NetworkForm) else None,
         )
-    settings = _settings_of(simulations, data.theta, config, seed, type(form).__name__)
-    settings |= {"method": method, "embedding": embedding, "failures": failures}
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, failures, seed=seed, progress=progress)
+    # Where runs fail, it is known that they do.
+    seen = data.theta if success is None else simulations.inputs[simulations.status != PENDING]
+    settings = _settings_of(simulations, seen, config, seed, type(form).__name__)
+    settings |= {"method": method, "embedding": embedding, "failures": failures}
     fit = fit if record is None else (*fit, record)
     known = framed.in_units(1 / frame.unit) if in_frame else framed
     return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame)

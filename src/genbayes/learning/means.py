@@ -37,6 +37,7 @@ def fit_mean(
     folds: Folds,
     config: FitConfig,
     *,
+    standardise: Standardiser,
     noise: SharedNoise,
     rng: np.random.Generator,
     name: str,
@@ -54,6 +55,7 @@ def fit_mean(
         labels: what to predict the mean of, (n, k).
         folds: units of rows of each member.
         config: see `FitConfig`.
+        standardise: of parameters, see `best_coordinates`.
         noise: which rows share random numbers; a unit is a row where none do.
         rng: source of the networks' first weights and of batches.
         name: what is fitted, for messages.
@@ -63,7 +65,7 @@ def fit_mean(
     Returns:
         The members, stacked along the leading axis of every array, and the record of the fit.
     """
-    data = _Data.of(theta, labels, folds, noise)
+    data = _Data.of(theta, labels, folds, standardise)
     polynomials, noise = _polynomials_fitted(data, noise, weighted=weighted)
     shared = {"rng": rng, "name": name, "progress": progress}
     curved, noise = _network_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
@@ -98,9 +100,12 @@ class _Data:
 
     @classmethod
     def of(
-        cls, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], folds: Folds, noise: SharedNoise
+        cls,
+        theta: Float[np.ndarray, "n dim"],
+        labels: Float[np.ndarray, "n k"],
+        folds: Folds,
+        standardise: Standardiser,
     ) -> "_Data":
-        standardise = Standardiser.fit(theta[noise.rows(np.unique(folds.train))])
         z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
         centre = labels.mean(axis=0, dtype=np.float64)
         return cls(theta, z, labels - centre, centre, standardise, folds)

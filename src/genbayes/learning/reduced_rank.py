@@ -49,7 +49,11 @@ class Directions(eqx.Module):
 
 
 def signal_directions(
-    theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], folds: Folds, noise: SharedNoise
+    theta: Float[np.ndarray, "n dim"],
+    labels: Float[np.ndarray, "n k"],
+    folds: Folds,
+    standardise: Standardiser,
+    noise: SharedNoise,
 ) -> Directions | None:
     """The directions in which held-out rows show a dependence on the parameters; None where there is nothing to gain.
 
@@ -57,12 +61,12 @@ def signal_directions(
         theta: parameters.
         labels: outputs.
         folds: units of rows of each member.
+        standardise: of parameters.
         noise: which rows share random numbers.
     """
     n, k = labels.shape
     if k < _LEAST_OUTPUTS:
         return None
-    standardise = Standardiser.fit(theta[noise.rows(np.unique(folds.train))])
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
     centre = labels.mean(axis=0)
     away = labels - centre

@@ -111,10 +111,15 @@ def best_degrees(
     The features are those of the highest degree that the rows allow, in the order of their degrees.
     """
     sizes = degrees(z.shape[1], len(z))
-    features = np.asarray(_features(Polynomial.fit(z, max(sizes)), jnp.asarray(z, jnp.float32)), np.float64)
+    features = basis_features(Polynomial.fit(z, max(sizes)), z)
     ones, columns, outputs = noise.design(features, labels)
     scores = np.stack([ridge(columns[:, :size], outputs, ones)[3] for size in sizes.values()])
     return np.array(list(sizes))[np.argmin(scores, axis=0)], features
+
+
+def basis_features(basis: Polynomial, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n size"]:
+    """The features of standardised rows, in double precision for the solvers."""
+    return np.asarray(_features(basis, jnp.asarray(z, jnp.float32)), np.float64)
 
 
 @compiled

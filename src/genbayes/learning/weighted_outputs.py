@@ -11,6 +11,8 @@ from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
 # low degrees are tried.
 _MANY, _LOW_DEGREE = 16, 3
+# Outputs that are all tried with a log link where they are never negative; of more, those whose noise clearly varies.
+MOST_WEIGHTED = 40
 # Rows by which a degree and a variance function are chosen.
 MOST_ROWS = 3000
 
@@ -65,7 +67,11 @@ def weighted_outputs(
         plain_errors: of plain least squares, of held-out rows, one member after the other.
     """
     flat = held_out_rows.reshape(-1)
-    uneven = np.flatnonzero(varies(features[flat], sizes, plain_errors))
+    uneven = varies(features[flat], sizes, plain_errors)
+    if labels.shape[1] <= MOST_WEIGHTED:
+        # A plain fit that fails where outputs are small leaves errors of one size.
+        uneven |= (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
+    uneven = np.flatnonzero(uneven)
     if len(uneven) > _MANY:
         sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
     # Degree and variance function are chosen by some rows, coefficients are those of all.

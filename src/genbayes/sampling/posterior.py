@@ -181,12 +181,16 @@ def _jackknife(cost: Cost) -> float:
     """Factor from the variance between members to that of the cost's error.
 
     Members of polynomials differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d jackknife.
-    Networks differ by their first weights too, of which the ensemble's mean has 1 / members.
+    Networks differ by their first weights too, of which the ensemble's mean has 1 / members. Where some outputs have
+    a network and others none, the factor lies between by their numbers.
     """
     members = int(cost.settings.get("config", {}).get("members", 1))
-    share = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
-    closed_form = isinstance(cost.form, HilbertForm) and cost.form.mean.network is None
-    return (1 - share) / share if closed_form else 1 / members
+    held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
+    networks = 1.0
+    if isinstance(cost.form, HilbertForm):
+        mean = cost.form.mean
+        networks = 0.0 if mean.network is None else float(np.mean(np.asarray(mean.scale[0]) > 0))
+    return (1 - networks) * (1 - held_out) / held_out + networks / members
 
 
 # Many observations share one prior and cost; the answer is the same for all.
