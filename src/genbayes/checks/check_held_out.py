@@ -1,5 +1,7 @@
 """The check of the log density: do simulations that the cost has not seen confirm it where the posterior is?"""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..runtime.formatting import number
@@ -22,10 +24,10 @@ def judge_held_out(evidence: Evidence) -> list[Finding]:
     numbers = {"shift": error.shift, "shift_error": error.shift_error, "nats": error.nats, "members": error.members}
     # What the draws told when they were made is told here, with its remedy.
     hopeless = (error.shift_sure and error.shift > _HOPELESS_SHIFT) or (error.nats_sure and error.nats > _HOPELESS_NATS)
-    hopeless = hopeless or error.members > _HOPELESS_NATS
-    told = [
-        Finding("bad" if hopeless else "care", text, check=NAME, numbers=numbers) for text in error.outcome.messages
-    ]
+    # What the members leave open is told of the draws themselves, where there were new runs (`resolution`).
+    judged = replace(error, members=0.0) if evidence.predictive is not None else error
+    level = "bad" if hopeless else "care"
+    told = [Finding(level, text, check=NAME, numbers=numbers) for text in judged.outcome.messages]
     if told:
         return [*known, *told]
     if not np.isfinite(error.shift):

@@ -11,10 +11,10 @@ def judge_resolution(evidence: Evidence) -> list[Finding]:
     runs = evidence.predictive
     if runs is None or not runs.log_density_error > 0:
         return []
-    text = f"Resolution: the networks disagree by {runs.log_density_error:.2g} in log density between draws"
+    text = f"Resolution: the ensemble leaves the log density open by {runs.log_density_error:.2g} between draws"
     numbers = {"log_density_error": runs.log_density_error}
-    if runs.log_density_error <= 1:
+    if not runs.unresolved:
         return [Finding("ok", text + ", which is little.", check="resolution", numbers=numbers)]
-    text += "; beta is larger than they resolve."
+    text += "; beta is larger than it resolves."
     remedy = f"Lower beta, simulate more, add simulations at the draws ({REFINE}), or fit a larger ensemble."
     return [Finding("care", text, remedy, "resolution", numbers)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..sampling.log_density_error import UNCERTAIN
 from .evidence import Evidence
 from .finding import Finding, not_judged
 from .registry import register
@@ -23,7 +24,7 @@ def judge_sampling(evidence: Evidence) -> list[Finding]:
         unknown = [not_judged("sampling", why, remedy)._replace(numbers=numbers)]
     # What speaks against the posterior itself is told by other checks.
     before = evidence.posterior.outcome.messages
-    messages = [text for text in draws.outcome.messages if text not in before]
+    messages = [text for text in draws.outcome.messages if text not in before and not text.startswith(UNCERTAIN)]
     if messages:
         # The messages of an outcome hold their remedies.
         return [Finding("bad", f"Sampling: {text}", check="sampling", numbers=numbers) for text in messages] + unknown

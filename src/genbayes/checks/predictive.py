@@ -12,7 +12,7 @@ from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
-from ..sampling.log_density_error import members_error
+from ..sampling.log_density_error import MOST_UNCERTAIN
 from ..sampling.new_runs import run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
@@ -31,8 +31,8 @@ class PredictiveCheck:
         replicate: (m,), distance of two runs at the same parameter: what a perfect fit would still show.
         n_failed: draws whose runs failed.
         seconds: of simulation.
-        log_density_error: beta times the disagreement of the ensemble's members about differences of cost between
-            draws: the error, in units of log density, that the network alone gives to the posterior. 0 with one member.
+        log_density_error: beta times the error of differences of cost between draws that the disagreement of the
+            ensemble's members implies, in nats (see `GibbsPosterior.members_error_at`). 0 with one member.
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
     """
 
@@ -66,6 +66,11 @@ class PredictiveCheck:
         runs = [self.simulated] if self.simulated_again is None else [self.simulated, self.simulated_again]
         return np.stack(runs).astype(np.float64)
 
+    @property
+    def unresolved(self) -> bool:
+        """Whether the members leave more open than a posterior can be relied on with."""
+        return self.log_density_error > MOST_UNCERTAIN * np.sqrt(self.theta.shape[1])
+
     @cached_property
     def outcome(self) -> Outcome:
         """What is wrong with the network at the posterior, and the remedy."""
@@ -76,11 +81,11 @@ class PredictiveCheck:
                 f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
                 "ensemble, or lower beta."
             )
-        if self.log_density_error > 1:
+        if self.unresolved:
             messages.append(
-                f"beta is larger than the network resolves: its members disagree by {self.log_density_error:.2g} in "
-                "log density between draws, so the posterior's place and width are uncertain. Lower beta, simulate "
-                "more, or simulate again under a narrower prior around these draws."
+                f"beta is larger than the network resolves: its members leave the log density open by "
+                f"{self.log_density_error:.2g} between draws, so the posterior's place and width are uncertain. Lower "
+                "beta, simulate more, or simulate again under a narrower prior around these draws."
             )
         if self.n_failed:
             total = self.n_failed + len(self.theta)
@@ -161,13 +166,6 @@ def check_predictive(
         replicate=paired_distances(distance, runs.x, runs.again),
         n_failed=runs.n_failed,
         seconds=runs.seconds,
-        log_density_error=_log_density_error(posterior, runs.theta),
+        log_density_error=posterior.members_error_at(runs.theta),
         simulated_again=distances_to(distance, runs.again, posterior.x_o),
     )
-
-
-def _log_density_error(posterior: GibbsPosterior, theta: Float[np.ndarray, "m dim"]) -> float:
-    """What all draws share cancels in the posterior; the mean of k members has 1 / k of a member's variance."""
-    costs = np.asarray(posterior.cost.members(theta, posterior.x_o, posterior.conditions), np.float64)
-    equal = np.full(len(costs), 1 / len(costs))
-    return members_error(costs, equal, posterior.beta, jackknife=1 / costs.shape[1])

@@ -60,7 +60,7 @@ _PARTS: dict[str, type] = {
 _RENAMED_CLASSES = {"Bend": "TailTransform"}
 # Fields that earlier versions did not have, with the value that says what they did.
 _ADDED_FIELDS: dict[str, dict[str, Any]] = {
-    "RidgeResidual": {"log_link": None},
+    "RidgeResidual": {"log_link": None, "log_most": None},
     "HilbertForm": {"directions": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},

@@ -60,6 +60,7 @@ def better_spread(
         scale=jnp.ones((members, k)),
         network=None,
         log_link=jnp.ones((members, k)),
+        log_most=jnp.tile(jnp.log(jnp.maximum(jnp.asarray(squares.max(axis=0), jnp.float32), 1e-30)), (members, 1)),
     )
     rows = np.unique(noise.rows(folds.validation).reshape(-1))
     floor = max(float(total.min()), 1e-300)

@@ -111,6 +111,11 @@ class _Data:
         return cls(theta, z, labels - centre, centre, standardise, folds)
 
     @property
+    def log_most(self) -> Float[np.ndarray, " k"]:
+        """Logarithm of the largest label of each output."""
+        return np.log(np.maximum((self.labels + self.centre).max(axis=0), 1e-30))
+
+    @property
     def held_out(self) -> Int[np.ndarray, " units"]:
         """The held-out units of all members, one after the other."""
         return self.folds.validation.reshape(-1)
@@ -180,6 +185,7 @@ def _with_weighted(plain: _Polynomials, data: _Data) -> _Polynomials:
         intercept=jnp.asarray(intercept),
         slopes=jnp.asarray(slopes),
         log_link=jnp.asarray(log_link),
+        log_most=jnp.tile(jnp.asarray(data.log_most, jnp.float32), (members, 1)),
     )
     return plain._replace(ensemble=ensemble, errors=errors, degree_of_each=degree_of_each)
 
@@ -278,6 +284,7 @@ def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k
         jnp.where(worth[None], curved.scale, 0.0),
         curved.network,
         smooth.log_link,
+        smooth.log_most,
     )
 
 
@@ -329,7 +336,8 @@ def _linear_with_networks(
     sizes = (data.z.shape[1], outputs, config.width, config.depth)
     networks = stack([ResidualMLP(*sizes, cornered=cornered, rng=rng) for _ in range(members)])
     standardise, basis = stack([data.standardise] * members), stack([Polynomial.fit(data.z, 1)] * members)
-    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks, log_link)
+    most = None if log_link is None else jnp.tile(jnp.asarray(data.log_most, jnp.float32), (members, 1))
+    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks, log_link, most)
 
 
 class _Rows(NamedTuple):

@@ -30,6 +30,7 @@ class RidgeResidual(eqx.Module):
         scale: what the network's outputs are multiplied by: the residual standard deviation of the ridge fit.
         network: function of z, or None.
         log_link: 1 for an output with a log link, 0 for the others; None where there is none.
+        log_most: logarithm of the largest value that an output with a log link was fitted to, and may predict.
     """
 
     standardise: Standardiser
@@ -39,6 +40,7 @@ class RidgeResidual(eqx.Module):
     scale: Float[Array, "*members k"]
     network: ResidualMLP | None
     log_link: Float[Array, "*members k"] | None = None
+    log_most: Float[Array, "*members k"] | None = None
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction at one parameter."""
@@ -50,8 +52,10 @@ class RidgeResidual(eqx.Module):
         """The prediction of a linear predictor."""
         if self.log_link is None:
             return predictor
-        # exp overflows single precision at 88. The inner choice keeps the gradient of the others free of infinities.
-        exponent = jnp.where(self.log_link > 0, jnp.minimum(predictor, 80.0), 0.0)
+        # Far out in a prior's tails a polynomial leaves all that was simulated, and exp overflows single precision at
+        # 88. The inner choice keeps the gradient of the others free of infinities.
+        most = 80.0 if self.log_most is None else jnp.minimum(self.log_most, 80.0)
+        exponent = jnp.where(self.log_link > 0, jnp.minimum(predictor, most), 0.0)
         return jnp.where(self.log_link > 0, jnp.exp(exponent), predictor)
 
     def ridge(self, z: Float[Array, " dim"]) -> Float[Array, " k"]:

@@ -13,6 +13,11 @@ from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 _MANY, _LOW_DEGREE = 16, 3
 # Outputs that are all tried with a log link where they are never negative; of more, those whose noise clearly varies.
 MOST_WEIGHTED = 40
+# Share by which the squared error of a group of held-out rows may be larger than that of plain least squares, and
+# standard errors beyond which it is no coincidence.
+_MOST_WORSE, _SURE = 0.3, 4.0
+# Groups of rows of like variance, and rows in one at least.
+_GROUPS, _LEAST_ROWS = 8, 25
 # Rows by which a degree and a variance function are chosen.
 MOST_ROWS = 3000
 
@@ -88,6 +93,23 @@ def weighted_outputs(
             tried.append((score.mean(), score, fit, own, np.concatenate(left)))
         _, score, fit, own, left = min(tried, key=lambda candidate: candidate[0])
         gain = plain - score
-        if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
+        better = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+        if better and not _loses_anywhere(left, plain_errors[:, j], fit.variance(features[flat])):
             fits[j], members[j], errors[j] = fit, own, left
     return WeightedOutputs(fits, members, errors)
+
+
+def _loses_anywhere(
+    errors: Float[np.ndarray, " n"], plain: Float[np.ndarray, " n"], variance: Float[np.ndarray, " n"]
+) -> bool:
+    """Whether a weighted fit is surely worse than plain least squares at outputs of some size.
+
+    What is gained where outputs are small must not be lost where they are large: a network may follow both. Rows of
+    like variance are compared among themselves, because the noise of the large ones would hide all others'.
+    """
+    groups = np.array_split(np.argsort(variance), max(1, min(_GROUPS, len(variance) // _LEAST_ROWS)))
+    for rows in groups:
+        worse = errors[rows] ** 2 - plain[rows] ** 2
+        if worse.mean() > max(_MOST_WORSE * np.mean(plain[rows] ** 2), _SURE * worse.std() / np.sqrt(len(rows))):
+            return True
+    return False

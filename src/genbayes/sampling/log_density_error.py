@@ -29,6 +29,11 @@ LEAST_ROWS = 20.0
 # Posterior standard deviations by which a mean may be shifted, and nats by which the density may vary.
 MOST_SHIFT = 0.3
 MOST_NATS = 0.5
+# Posterior standard deviations, of each parameter on average, that the members may leave open.
+MOST_UNCERTAIN = 0.5
+# How the message of it begins.
+UNCERTAIN = "The log density is uncertain"
+_REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."
 # Standard errors beyond which an error is no coincidence, and the probability of a coincidence beyond them.
 _SURE = 3.5
 _CHANCE = 5e-4
@@ -48,6 +53,7 @@ class LogDensityError:
         rows: effective number of rows within reach.
         reach: share of beta by which these rows were weighted; 1 where there were enough.
         members: standard deviation of the log density's error that the members' disagreement implies.
+        dim: number of parameters.
     """
 
     shift: float
@@ -58,29 +64,40 @@ class LogDensityError:
     rows: float
     reach: float
     members: float
+    dim: int
 
     @property
     def outcome(self) -> Outcome:
         """What is wrong, with its remedy."""
-        remedy = "Add simulations where the posterior is (refine), simulate more, or lower beta."
         messages = []
         contradicted = "Simulations that the cost has not seen contradict it where the posterior is: "
         if self.shift > MOST_SHIFT and self.shift_sure:
             messages.append(
                 f"{contradicted}it shifts the posterior by about {self.shift:.2g} of its standard deviations (standard "
-                f"error {self.shift_error:.2g}). {remedy}"
+                f"error {self.shift_error:.2g}). {_REMEDY}"
             )
         elif self.nats > MOST_NATS and self.nats_sure:
             messages.append(
                 f"{contradicted}the log density is off by about {self.nats:.2g} from place to place, as by a step or a "
-                f"fold that the regression does not follow. {remedy}"
+                f"fold that the regression does not follow. {_REMEDY}"
             )
-        if self.members > 1:
-            messages.append(
-                f"The log density is uncertain by about {self.members:.2g} from place to place: the simulations say no "
-                f"more at this beta, so that the posterior may be shifted or too narrow. {remedy}"
-            )
-        return Outcome(tuple(messages))
+        return Outcome.joined([Outcome(tuple(messages)), uncertainty(self.members, self.dim)])
+
+
+def uncertainty(nats: float, dim: int) -> Outcome:
+    """What is wrong where the members leave the log density of `dim` parameters open by a standard deviation of `nats`.
+
+    An error that is linear in whitened parameters shifts their means by numbers whose squares add up to its variance.
+    """
+    if not nats > MOST_UNCERTAIN * np.sqrt(dim):
+        return Outcome()
+    return Outcome(
+        (
+            f"{UNCERTAIN} by about {nats:.2g} from place to place, or {nats / np.sqrt(dim):.2g} standard deviations of "
+            f"a parameter: the simulations say no more at this beta, so that the posterior may be shifted or too "
+            f"narrow. {_REMEDY}",
+        )
+    )
 
 
 def log_density_error(
@@ -105,16 +122,17 @@ def log_density_error(
     usable = np.isfinite(cost) & np.isfinite(residual) & np.isfinite(z).all(axis=1)
     z, cost, residual, members = z[usable], cost[usable], residual[usable], members[usable]
     if len(z) < LEAST_ROWS:
-        return LogDensityError(np.nan, np.nan, False, np.nan, False, float(len(z)), 0.0, np.nan)
+        return LogDensityError(np.nan, np.nan, False, np.nan, False, float(len(z)), 0.0, np.nan, z.shape[1])
     weights, rows, reach = weights_within_reach(cost, beta)
-    uncertain = members_error(members, weights, beta, jackknife)
+    # Over the wider region of a smaller beta a linear error is larger by the ratio of the widths.
+    uncertain = float(np.sqrt(reach)) * members_error(members, weights, beta, jackknife)
     d = z.shape[1]
     if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
-        return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain)
+        return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain, d)
     u = _whitened(z, weights)
     shift = _shift(u, residual, weights, beta * np.sqrt(reach))
     nats, sure = _roughness(u, residual, weights, beta)
-    return LogDensityError(*shift, nats, sure, rows, reach, uncertain)
+    return LogDensityError(*shift, nats, sure, rows, reach, uncertain, d)
 
 
 def weights_within_reach(cost: Float[np.ndarray, " m"], beta: float) -> tuple[Float[np.ndarray, " m"], float, float]:

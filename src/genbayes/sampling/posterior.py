@@ -1,6 +1,7 @@
 """`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
 
 import functools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,13 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
-from .log_density_error import LogDensityError, log_density_error
+from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
 from .sampler import Sampler
 from .smc import SMC
 from .target import Target
+
+# Draws by which it is judged what the members leave open.
+_MOST_JUDGED = 1000
 
 
 class GibbsPosterior:
@@ -107,6 +111,11 @@ class GibbsPosterior:
         z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
         return log_density_error(z, cost, residual, members, self.beta, jackknife=_jackknife(self.cost))
 
+    def members_error_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
+        """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
+        members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
+        return members_error(members, np.full(len(theta), 1 / len(theta)), self.beta, _jackknife(self.cost))
+
     @functools.cached_property
     def outcome(self) -> Outcome:
         """What speaks against the posterior before it is sampled, and the remedy."""
@@ -156,6 +165,12 @@ class GibbsPosterior:
             raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
         with stopwatch() as seconds:
             sampled = sampler.run(self._target, n, key=jax.random.key(seed))
+        # At the draws it is known better than from simulations near by what the members leave open.
+        error = self.log_density_error
+        contradicted = Outcome() if error is None else replace(error, members=0.0).outcome
+        flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
+        some = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _MOST_JUDGED)).round().astype(int))]
+        open_by = Outcome() if error is None else uncertainty(self.members_error_at(some), self.prior.dim)
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -167,7 +182,7 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined([self.outcome, sampled.outcome]),
+            sampler_outcome=Outcome.joined([self.known_outcome, contradicted, open_by, sampled.outcome]),
         )
 
 
