@@ -69,7 +69,7 @@ class PredictiveCheck:
     @property
     def unresolved(self) -> bool:
         """Whether the members leave more open than a posterior can be relied on with."""
-        return self.log_density_error > MOST_UNCERTAIN * np.sqrt(self.theta.shape[1])
+        return bool(self.log_density_error > MOST_UNCERTAIN * np.sqrt(self.theta.shape[1]))
 
     @cached_property
     def outcome(self) -> Outcome:

@@ -72,7 +72,8 @@ def weighted_outputs(
         plain_errors: of plain least squares, of held-out rows, one member after the other.
     """
     flat = held_out_rows.reshape(-1)
-    uneven = varies(features[flat], sizes, plain_errors)
+    varying = varies(features[flat], sizes, plain_errors)
+    uneven = varying.copy()
     if labels.shape[1] <= MOST_WEIGHTED:
         # A plain fit that fails where outputs are small leaves errors of one size.
         uneven |= (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
@@ -93,7 +94,8 @@ def weighted_outputs(
             tried.append((score.mean(), score, fit, own, np.concatenate(left)))
         _, score, fit, own, left = min(tried, key=lambda candidate: candidate[0])
         gain = plain - score
-        better = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+        # One whose noise does not vary visibly has to gain beyond doubt.
+        better = gain.mean() > (2 if varying[j] else 5) * gain.std() / np.sqrt(len(gain))
         if better and not _loses_anywhere(left, plain_errors[:, j], fit.variance(features[flat])):
             fits[j], members[j], errors[j] = fit, own, left
     return WeightedOutputs(fits, members, errors)

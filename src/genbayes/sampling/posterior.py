@@ -109,12 +109,14 @@ class GibbsPosterior:
             raise_cost = _condition_penalty(rows.inputs[:, dim:], np.asarray(self._conditions))
             cost = cost + raise_cost / self.beta
         z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
-        return log_density_error(z, cost, residual, members, self.beta, jackknife=_jackknife(self.cost))
+        jackknife = _jackknife(self.cost, members.shape[1])
+        return log_density_error(z, cost, residual, members, self.beta, jackknife=jackknife)
 
     def members_error_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
         """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
         members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
-        return members_error(members, np.full(len(theta), 1 / len(theta)), self.beta, _jackknife(self.cost))
+        equal = np.full(len(theta), 1 / len(theta))
+        return members_error(members, equal, self.beta, _jackknife(self.cost, members.shape[1]))
 
     @functools.cached_property
     def outcome(self) -> Outcome:
@@ -192,14 +194,13 @@ def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndar
     return 0.5 * np.sum(((rows - conditions) / (0.2 * std)) ** 2, axis=1)
 
 
-def _jackknife(cost: Cost) -> float:
+def _jackknife(cost: Cost, members: int) -> float:
     """Factor from the variance between members to that of the cost's error.
 
     Members of polynomials differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d jackknife.
     Networks differ by their first weights too, of which the ensemble's mean has 1 / members. Where some outputs have
     a network and others none, the factor lies between by their numbers.
     """
-    members = int(cost.settings.get("config", {}).get("members", 1))
     held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
     networks = 1.0
     if isinstance(cost.form, HilbertForm):
