@@ -116,7 +116,7 @@ def torch_cost(cost: gb.Cost, x_o: np.ndarray) -> Any:
 def torch_features(cost: gb.Cost, x_o: np.ndarray) -> Any:
     """Of a cost by features whose regressions are polynomials of degree 1 or 2 without a network, as they are here."""
     torch, form = import_sbi("torch"), cast(HilbertForm, cost.form)
-    features, rest = (tensor(part) for part in form.embed(jnp.asarray(x_o)))
+    features, rest = (tensor(part) for part in cost.embed(x_o))
     least = float(form.least_spread)
 
     def mean_of(module: RidgeResidual) -> Any:
@@ -156,7 +156,7 @@ def torch_general(cost: gb.Cost, x_o: np.ndarray) -> Any:
     torch, form = import_sbi("torch"), cast(NetworkForm, cost.form)
     assert not np.any(form.standardise.logarithmic)
     mean, std = tensor(form.standardise.mean), tensor(form.standardise.std)
-    embedded = form.embed(jnp.asarray(x_o))
+    embedded = cost.embed(x_o)
     compressed = eqx.filter_vmap(lambda network, target: network.embedding.compressed(target))(form.network, embedded)
     raw, seen = tensor(embedded), tensor(compressed)
     layers = jax.tree.map(tensor, form.network.network)

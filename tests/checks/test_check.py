@@ -29,7 +29,14 @@ from genbayes.checks.support import SupportReference
 from genbayes.checks.unit_errors import unit_errors
 from genbayes.checks.verdict import EXIT_CODES, check
 from genbayes.command_line import check_command
-from genbayes.command_line.folder import Folder, save_draws, save_section, stored_draws, stored_sections
+from genbayes.command_line.folder import (
+    Folder,
+    outdated_sections,
+    save_draws,
+    save_section,
+    stored_draws,
+    stored_sections,
+)
 from genbayes.command_line.problem import read_problem
 from genbayes.costs.forms import CostForm
 
@@ -654,6 +661,15 @@ def test_a_report_is_no_better_than_the_stored_check(folder):
     assert "Check: the section below needs care." in page.read_text()
     save_draws(draws, where)
     assert stored_sections(where, cost, 10.0) == []
+    # What was found with another cost is left out of a report, and told.
+    problem = read_problem("p.toml")
+    other = replace(cost, distance=gb.distances.MeanSquaredError(2.0).fitted(simulations.x))
+    for made_of, told in ((cost, 0), (other, 1)):
+        save_section(where, "temperature", check_command.section(found), made_of)
+        assert len(stored_sections(where, cost, 10.0)) == 1 - told
+        warned = outdated_sections(where, cost, 10.0, problem)
+        assert len(warned) == told
+        assert all(text.endswith("is left out: run genbayes temperature p.toml again.") for text in warned)
 
 
 def test_command_counts_the_held_out_runs_that_succeed(folder, capsys, monkeypatch):

@@ -186,11 +186,27 @@ def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
 
     What was found with another cost does not hold for this one, and is left out.
     """
-    paths = [path for name in SECTIONS for path in (folder.section(name), folder.section(name, beta)) if path.exists()]
-    contents = [json.loads(path.read_text("utf-8")) for path in paths]
     now = _fingerprint(cost)
+    contents = [content for _, content in _sections(folder, beta)]
     # Files of earlier versions have no level.
     return [Section(item["title"], item["body"], item.get("level", "ok")) for item in contents if item["cost"] == now]
+
+
+def outdated_sections(folder: Folder, cost: Cost, beta: float, problem: Problem) -> list[str]:
+    """Warnings of the stored parts that another cost was asked for, and that a report of this one leaves out."""
+    now = _fingerprint(cost)
+    return [
+        f"The part on {name} was made with another cost, before a refinement or a new fit, and is left out: run "
+        f"{command_line(name, problem)} again."
+        for name, content in _sections(folder, beta)
+        if content["cost"] != now and name in ("temperature", "sensitivity")
+    ]
+
+
+def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
+    """The stored parts of the report of one beta, with the names of the analyses that made them."""
+    paths = [(name, path) for name in SECTIONS for path in (folder.section(name), folder.section(name, beta))]
+    return [(name, json.loads(path.read_text("utf-8"))) for name, path in paths if path.exists()]
 
 
 def _fingerprint(cost: Cost) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from . import stages
 from .argument_types import Several, positive, runs_at_draws
-from .folder import drawn_betas, stored_cost, stored_draws, stored_sections, stored_simulations
+from .folder import drawn_betas, outdated_sections, stored_cost, stored_draws, stored_sections, stored_simulations
 from .problem import read_problem
 from .problem_options import add_workers, folder_of
 from .registry import Commands, register
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     for draws in chosen:
         warnings = [*stale(problem, folder, cost), *outdated_draws(cost, draws)]
         warnings += other_conditions(problem, draws, options.observation)
+        warnings += outdated_sections(folder, cost, draws.beta, problem)
         path = folder.report(draws.beta)
         reported = stages.run_report(
             problem,

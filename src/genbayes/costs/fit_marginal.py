@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..distances import AdditiveDistance
 from ..learning.coordinates import best_coordinates
@@ -20,8 +20,10 @@ from .forms import MarginalForm
 
 _COMPONENTS = 4
 # Share of a coordinate's standard deviation that no component is narrower than. Whole numbers and repeated values would
-# otherwise draw the likelihood to infinity.
-_FLOOR = 0.01
+# otherwise draw the likelihood to infinity; where hardly a value comes twice, simulators may be far more precise.
+_FLOOR, _FINE_FLOOR = 0.01, 1e-4
+# Share of distinct values beyond which a coordinate is continuous.
+_DISTINCT = 0.98
 # A wider network than for means: distributions change abruptly where a neuron begins to fire.
 MARGINAL_CONFIG = FitConfig(members=2, width=128, depth=3, max_epochs=150, patience=20)
 
@@ -91,7 +93,7 @@ def _first(
     location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, transformed, folds, noise)
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
-    floor = np.where(std > 0, _FLOOR * std, _FLOOR)
+    floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)
     residual = np.maximum(errors.std(axis=0), floor)
     members = config.members
     size = values.shape[1] * 3 * _COMPONENTS
@@ -102,6 +104,11 @@ def _first(
         floor=jnp.tile(jnp.asarray(floor, jnp.float32), (members, 1)),
         network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
     )
+
+
+def _is_continuous(values: Float[np.ndarray, "n coordinates"]) -> Bool[np.ndarray, " coordinates"]:
+    """Whether hardly a value of a coordinate is simulated twice."""
+    return np.array([len(np.unique(column)) > _DISTINCT * len(column) for column in values.T])
 
 
 def _negative_log_likelihood(

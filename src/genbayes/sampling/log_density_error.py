@@ -26,6 +26,8 @@ WANTED_ROWS = 100.0
 FARTHEST = 16.0
 # With fewer rows than this a line through residuals says nothing.
 LEAST_ROWS = 20.0
+# Rows among which neighbours are looked for, those of the greatest weight.
+_MOST_NEIGHBOURS = 1000
 # Posterior standard deviations by which a mean may be shifted, and nats by which the density may vary.
 MOST_SHIFT = 0.3
 MOST_NATS = 0.5
@@ -177,6 +179,8 @@ def _roughness(
 ) -> tuple[float, bool]:
     """Standard deviation of the error, by the products of residuals of nearest neighbours, each pair once."""
     near = np.flatnonzero(weights > 0.02 * weights.max())
+    # Neighbours of thousands in many dimensions take longer to find than a posterior to sample.
+    near = near[np.argsort(-weights[near], kind="stable")[:_MOST_NEIGHBOURS]]
     if len(near) < LEAST_ROWS:
         return 0.0, False
     left = residual - weights @ residual
