@@ -135,6 +135,7 @@ def test_cost_is_the_mean_distance_of_fresh_runs(name: str, fitted: Callable[[st
     np.testing.assert_allclose(found[:, 3], truth[:, 3], rtol=0.06)
 
 
+@pytest.mark.slow
 def test_squared_error_of_gaussians_in_closed_form(fitted: Callable[[str], gb.Cost]) -> None:
     cost = fitted("mse")
     theta = np.random.default_rng(5).uniform(-0.95, 0.95, (300, 2)).astype(np.float32)
