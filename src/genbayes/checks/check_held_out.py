@@ -24,8 +24,8 @@ def judge_held_out(evidence: Evidence) -> list[Finding]:
     numbers = {"shift": error.shift, "shift_error": error.shift_error, "nats": error.nats, "members": error.members}
     # What the draws told when they were made is told here, with its remedy.
     hopeless = (error.shift_sure and error.shift > _HOPELESS_SHIFT) or (error.nats_sure and error.nats > _HOPELESS_NATS)
-    # What the members leave open is told of the draws themselves, where there were new runs (`resolution`).
-    judged = replace(error, members=0.0) if evidence.predictive is not None else error
+    # What the members leave open is told of the draws themselves (`resolution`).
+    judged = replace(error, members=0.0)
     level = "bad" if hopeless else "care"
     told = [Finding(level, text, check=NAME, numbers=numbers) for text in judged.outcome.messages]
     if told:

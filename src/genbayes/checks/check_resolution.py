@@ -1,5 +1,6 @@
 """The check of the resolution: does beta ask for finer differences of cost than the networks agree about?"""
 
+from ..sampling.log_density_error import UNCERTAIN
 from .evidence import Evidence
 from .finding import REFINE, Finding
 from .registry import register
@@ -7,8 +8,12 @@ from .registry import register
 
 @register("resolution", place=92)
 def judge_resolution(evidence: Evidence) -> list[Finding]:
-    """Disagreement of the ensemble in units of log density; nothing of a single network."""
+    """What the ensemble leaves open at the draws, in units of log density; nothing of a single network."""
+    # What the draws were told when they were made holds its remedy.
+    told = [text for text in evidence.draws.outcome.messages if text.startswith(UNCERTAIN)]
     runs = evidence.predictive
+    if told and (runs is None or not runs.unresolved):
+        return [Finding("care", f"Resolution: {text[:1].lower()}{text[1:]}", check="resolution") for text in told]
     if runs is None or not runs.log_density_error > 0:
         return []
     text = f"Resolution: the ensemble leaves the log density open by {runs.log_density_error:.2g} between draws"
