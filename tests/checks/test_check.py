@@ -590,7 +590,8 @@ def test_command_coverage(folder, capsys):
         ]
         assert f"Coverage: at beta {beta}, {rows} held-out simulations: {'; '.join(told)}." in printed
         assert [one["check"] for one in content["findings"] if one["level"] in ("care", "bad")] == (
-            ["coverage"] if verdict == "care" else []
+            # At the higher beta a hundred runs do not resolve the means.
+            ["means", "coverage"] if verdict == "care" else []
         )
         section = json.loads(Path(f"covered/section-check-beta-{beta}.json").read_text())
         assert f"Coverage over {rows} fresh simulations" in section["body"]
