@@ -217,6 +217,11 @@ def huber_error_of_t_noise() -> Problem:
 
 
 @problem
+def huber_error_of_cauchy_noise() -> Problem:
+    return huber(stats.cauchy())
+
+
+@problem
 def a_thousandth_of_noise_absolute() -> Problem:
     t, sd = np.linspace(0.2, 2, 8), 0.002
     curve = lambda a, b: np.exp(-np.multiply.outer(a, t)) * np.asarray(b)[..., None]  # noqa: E731
