@@ -13,6 +13,7 @@ import genbayes as gb
 from genbayes import distances as gbd
 from genbayes.costs.fitting import Method
 from genbayes.costs.frame import Frame
+from genbayes.sampling.draws_origin import same_observation
 
 QUICK = gb.FitConfig(members=2, width=16, depth=1, max_epochs=8, patience=8)
 PRIOR = gb.Prior.uniform([-2.0, 0.5], [2.0, 1.5], ["place", "size"])
@@ -178,3 +179,11 @@ def test_a_frame_is_exact_and_leaves_gradients() -> None:
     step = 1e-2 * np.eye(3)
     slopes = [(known.cost(THETA[0], X_O + one) - known.cost(THETA[0], X_O - one)) / 2e-2 for one in step]
     np.testing.assert_allclose(gradient, np.array(slopes), rtol=2e-2, atol=1e-3)
+
+
+def test_observations_a_second_apart_on_a_thousand_million_are_two() -> None:
+    x_o = 1126259462.4 + np.arange(3.0)
+    assert same_observation(x_o, x_o.copy())
+    assert not same_observation(x_o, x_o + 1.0)
+    # In single precision, as files of earlier versions and users may have them.
+    assert same_observation(np.array([0.2, -0.3]), np.array([0.2, -0.3], np.float32))

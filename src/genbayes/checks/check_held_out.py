@@ -1,7 +1,5 @@
 """The check of the log density: do simulations that the cost has not seen confirm it where the posterior is?"""
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..runtime.formatting import number
@@ -25,9 +23,8 @@ def judge_held_out(evidence: Evidence) -> list[Finding]:
     # What the draws told when they were made is told here, with its remedy.
     hopeless = (error.shift_sure and error.shift > _HOPELESS_SHIFT) or (error.nats_sure and error.nats > _HOPELESS_NATS)
     # What the members leave open is told of the draws themselves (`resolution`).
-    judged = replace(error, members=0.0)
     level = "bad" if hopeless else "care"
-    told = [Finding(level, text, check=NAME, numbers=numbers) for text in judged.outcome.messages]
+    told = [Finding(level, text, check=NAME, numbers=numbers) for text in error.contradictions.messages]
     if told:
         return [*known, *told]
     if not np.isfinite(error.shift):

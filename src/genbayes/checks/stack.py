@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 from ..simulations.rows import Simulations
@@ -108,8 +109,7 @@ def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simula
         >>> found = gb.check_stack(stack, stack.sample(2000, seed=0), simulations)
         >>> print(found.summary())
     """
-    same = draws.x_o.shape == stack.x_o.shape and np.allclose(draws.x_o, stack.x_o, rtol=1e-6)
-    if not same or not np.array_equal(draws.betas, stack.betas):
+    if not same_observation(draws.x_o, stack.x_o) or not np.array_equal(draws.betas, stack.betas):
         raise ValueError(
             f"the draws are not this stack's: they are of observations of shape {draws.x_o.shape} at beta "
             f"{draws.betas.tolist()}, the stack has {stack.x_o.shape} at {stack.betas.tolist()}, or other values. "

@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from ..checks.stack import StackCheck, check_stack
 from ..plots.stacks import stack as stack_picture
 from ..reports.markup import picture, section, table
 from ..reports.page import page
+from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 from .folder import Folder, command_line, stored_cost, stored_simulations
@@ -37,7 +36,7 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
         raise FileNotFoundError(f"there are no draws of the observations {file.name} in {folder.path}. Run: {again}")
     draws = StackedDraws.load(stored)
     x_o, conditions = read_observations(file, cost.x_shape, cost.condition_names)
-    if x_o.shape != draws.x_o.shape or not np.allclose(x_o, draws.x_o, rtol=1e-6):
+    if not same_observation(x_o, draws.x_o):
         raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")
     posteriors = GibbsPosteriors(problem.prior, cost, draws.x_o, draws.betas, conditions=conditions or None)
     found = check_stack(posteriors, draws, simulations)

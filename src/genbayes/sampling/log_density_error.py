@@ -71,6 +71,11 @@ class LogDensityError:
     @property
     def outcome(self) -> Outcome:
         """What is wrong, with its remedy."""
+        return Outcome.joined([self.contradictions, uncertainty(self.members, self.dim)])
+
+    @property
+    def contradictions(self) -> Outcome:
+        """What held-out rows alone find wrong."""
         messages = []
         contradicted = "Simulations that the cost has not seen contradict it where the posterior is: "
         if self.shift > MOST_SHIFT and self.shift_sure:
@@ -83,7 +88,7 @@ class LogDensityError:
                 f"{contradicted}the log density is off by about {self.nats:.2g} from place to place, as by a step or a "
                 f"fold that the regression does not follow. {_REMEDY}"
             )
-        return Outcome.joined([Outcome(tuple(messages)), uncertainty(self.members, self.dim)])
+        return Outcome(tuple(messages))
 
 
 def uncertainty(nats: float, dim: int) -> Outcome:

@@ -1,7 +1,6 @@
 """`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
 
 import functools
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -169,7 +168,7 @@ class GibbsPosterior:
             sampled = sampler.run(self._target, n, key=jax.random.key(seed))
         # At the draws it is known better than from simulations near by what the members leave open.
         error = self.log_density_error
-        contradicted = Outcome() if error is None else replace(error, members=0.0).outcome
+        contradicted = Outcome() if error is None else error.contradictions
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
         some = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _MOST_JUDGED)).round().astype(int))]
         open_by = Outcome() if error is None else uncertainty(self.members_error_at(some), self.prior.dim)
