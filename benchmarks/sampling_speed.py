@@ -58,12 +58,12 @@ def main() -> None:
     }
     x = gb.simulate(task.simulator, task.prior, arguments.observations, seed=1, progress=False).x
     lines = [
-        "# Time per draw, against sbi's slice sampler",
+        "# Time per draw" + ", against sbi's slice sampler" * bool(arguments.sbi),
         "",
-        f"`taskset -c 0 python {shlex.join(sys.argv)}`",
+        f"`{shlex.join(['python', *sys.argv])}`",
         "",
         "The cost of the ten-dimensional linear Gaussian by features (the default) and by the general network (four "
-        f"members of three residual blocks); backend {jax.default_backend()}; {arguments.draws} draws of each "
+        f"members of three residual blocks); {jax.devices()[0].device_kind}; {arguments.draws} draws of each "
         f"posterior; genbayes: {len(x)} observations in one call. Share: of {arguments.peak or 0:.3g} floating-point "
         f"operations a second, what the gradients need. {comparison(costs, task, x, arguments)}",
         "",
