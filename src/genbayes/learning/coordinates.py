@@ -89,7 +89,11 @@ class _Nats(NamedTuple):
 
 def _nats(standardise: Standardiser, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]) -> _Nats:
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta, jnp.float32)), np.float64)
-    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z), standardise.groups).items() if degree <= _MOST_DEGREE}
+    sizes = {
+        degree: size
+        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
+        if degree <= _MOST_DEGREE
+    }
     features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
     straight, linked = np.transpose([_nats_of_output(features, sizes, values) for values in labels.T])
     return _Nats(np.minimum(straight, linked), np.where(np.isfinite(linked), straight - linked, -np.inf))

@@ -53,7 +53,7 @@ class Indicators(eqx.Module):
             return None
         mean = np.array(share)
         std = np.maximum(np.sqrt(mean * (1 - mean)), _LEAST_STD)
-        return cls(*(_f32(np.array(part)) for part in (value, mean, std)), tuple(column))
+        return cls(_f32(np.array(value)), _f32(mean), _f32(std), tuple(column))
 
     def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " indicators"]:
         """The indicators of one parameter."""
@@ -96,7 +96,7 @@ class Standardiser(eqx.Module):
         values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
         # std > 0 is no test of it: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
         std = np.where(values.max(0) > values.min(0), values.std(0), 1.0)
-        return cls(*(_f32(a) for a in (values.mean(0), std, logarithmic)), Indicators.fit(rows, levels or {}))
+        return cls(_f32(values.mean(0)), _f32(std), _f32(logarithmic), Indicators.fit(rows, levels or {}))
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:

@@ -73,7 +73,10 @@ def signal_directions(
     degree_of_each, features = best_degrees(z, away, noise, standardise.groups)
     ensemble, errors = polynomial_ensemble(standardise, z, features, degree_of_each, away, folds, noise)
     held_out = noise.rows(folds.validation)
-    if np.mean(varies(features[held_out.reshape(-1)], degrees(z.shape[1], n, standardise.groups), errors)) > _MOST_UNEVEN:
+    if (
+        np.mean(varies(features[held_out.reshape(-1)], degrees(z.shape[1], n, standardise.groups), errors))
+        > _MOST_UNEVEN
+    ):
         return None
     slopes = np.asarray(ensemble.slopes, np.float64)
     features = features[:, : slopes.shape[2]]

@@ -154,7 +154,7 @@ def _limits(name: str, base: Any, dim: int) -> tuple[Float[np.ndarray, " dim"], 
     if support is constraints.boolean:
         return np.zeros(dim), np.ones(dim)
     if not isinstance(support, type(constraints.integer_interval(0, 1))):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 (a wrong value of the right type)
             f"Parameter {name!r} has the distribution {kind} over infinitely many whole numbers; expected a finite "
             "number of them. State the largest that is possible: numpyro.distributions.Categorical(probs) with the "
             "probabilities of 0, 1, 2, ..., Binomial(total_count, probs) or DiscreteUniform(low, high)."

@@ -55,7 +55,9 @@ class Prior:
             raise ValueError(f"`distributions` gives two coordinates the same name: {repeated}. Rename a parameter.")
         self._bounds = np.concatenate([parameter.bounds for parameter in self._parameters])
         self._bounds.setflags(write=False)
-        self._description = json.dumps([describe_parameter(parameter) for parameter in self._parameters], sort_keys=True)
+        self._description = json.dumps(
+            [describe_parameter(parameter) for parameter in self._parameters], sort_keys=True
+        )
 
     @classmethod
     def uniform(

@@ -73,7 +73,7 @@ class Draws:
         ]
         caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}, mean cost {self.cost.mean():.4g}"
         header = ("parameter", "5 %", "50 %", "95 %", "R-hat", "ESS")
-        return html_table(caption, header, rows, (*self._lines_of_integers(), *self.outcome.messages))
+        return html_table(caption, header, rows, (*self.integer_lines, *self.outcome.messages))
 
     def __getitem__(self, name: str) -> Float[np.ndarray, "chain draw *vector"]:
         """The draws of one parameter: (chain, draw), or (chain, draw, k) of a vector-valued one.
@@ -127,7 +127,9 @@ class Draws:
         values, counts = np.unique(np.asarray(self[name], np.float64), return_counts=True)
         return {int(value): float(share) for value, share in zip(values, counts / len(self), strict=True)}
 
-    def _lines_of_integers(self) -> list[str]:
+    @property
+    def integer_lines(self) -> list[str]:
+        """The probabilities of every integer parameter's values, in a line each."""
         return [f"P({name} = k): {_shares_in_words(self.probabilities(name))}" for name in self.integer_names]
 
     @cached_property
@@ -164,7 +166,7 @@ class Draws:
         ):
             lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
         lines.append(f"mean cost {self.cost.mean():.4g} at beta {self.beta:g}; {len(self)} draws by {self.sampler}")
-        return "\n".join([*lines, *self._lines_of_integers(), *self.outcome.messages])
+        return "\n".join([*lines, *self.integer_lines, *self.outcome.messages])
 
     def to_dataframe(self) -> "DataFrame":
         """A pandas DataFrame with one row a draw: chain, draw, the parameters, cost.

@@ -74,8 +74,9 @@ def bootstrap(
         The choice; its interval is from resampling the minimisers.
 
     Raises:
-        ValueError: the prior has integer parameters; x_o is not a set of at least two trials, or the cost depends on their order; fewer than 20
-            resamples; or most minimisers lie at the bounds of the prior, or where the cost has no minimum.
+        ValueError: the prior has integer parameters; x_o is not a set of at least two trials, or the cost depends on
+            their order; fewer than 20 resamples; or most minimisers lie at the bounds of the prior, or where the cost
+            has no minimum.
 
     Example:
         >>> choice = gb.temperature.bootstrap(prior, cost, trials, seed=0)
