@@ -19,6 +19,7 @@ learning
 simulations
 costs
 sampling
+model_comparison
 tasks
 checks
 temperature

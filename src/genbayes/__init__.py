@@ -11,6 +11,8 @@ from .costs.cost import Cost
 from .costs.files import load, save
 from .costs.fitting import fit_cost
 from .learning.training import FitConfig, FitRecord
+from .model_comparison.comparison import ModelComparison, ModelEvidence
+from .model_comparison.evidences import compare_models
 from .priors.prior import Prior
 from .refinement.agreement import Agreement
 from .refinement.rounds import Refined, refine
@@ -46,6 +48,8 @@ __all__ = [
     "GibbsPosteriors",
     "JaxSimulator",
     "MeanErrors",
+    "ModelComparison",
+    "ModelEvidence",
     "Outcome",
     "PredictiveCheck",
     "Prior",
@@ -65,6 +69,7 @@ __all__ = [
     "check",
     "check_predictive",
     "check_stack",
+    "compare_models",
     "coverage",
     "distances",
     "fit_cost",

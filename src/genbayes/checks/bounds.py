@@ -36,11 +36,13 @@ def at_bounds(prior: Prior, theta: Float[np.ndarray, "n dim"]) -> list[Crowded]:
 
     Returns:
         Parameters of which more than 10 % of the draws lie within 5 % of the prior's width of a bound, and more than
-        twice as many as of the prior itself.
+        twice as many as of the prior itself. Labels (categorical, Bernoulli) have no bounds: nothing lies beyond them.
     """
     before, bounds = np.asarray(prior.sample(4000, seed=0), float), np.asarray(prior.bounds, float)
     crowded = []
     for j, name in enumerate(prior.names):
+        if name in prior.label_names:
+            continue
         finite = np.isfinite(bounds[j]).all()
         width = np.ptp(bounds[j]) if finite else np.ptp(np.quantile(before[:, j], [0.05, 0.95]))
         for side, bound in zip(("lower", "upper"), bounds[j], strict=True):

@@ -30,6 +30,10 @@ _PRIORS: dict[str, type] = {
     for name, cls in vars(numpyro.distributions).items()
     if inspect.isclass(cls) and issubclass(cls, numpyro.distributions.Distribution)
 }
+# In numpyro these names are functions that choose between probabilities and logits.
+_PRIORS |= {name: _PRIORS[f"{name}Probs"] for name in ("Bernoulli", "Binomial", "Categorical")}
+# Arguments that are whole numbers, of which lists are arrays of integers.
+_WHOLE = {"DiscreteUniform": ("low", "high"), "Binomial": ("total_count",), "BinomialProbs": ("total_count",)}
 
 
 @dataclass(frozen=True)
@@ -215,14 +219,17 @@ def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidde
     if missing:
         raise table.error(missing[0], f"is missing; {name} takes {', '.join(allowed)}.")
     try:
-        return known[name](**{item: _value(value) for item, value in table.content.items()}, **hidden)
+        whole = _WHOLE.get(name, ())
+        return known[name](**{item: _value(value, item in whole) for item, value in table.content.items()}, **hidden)
     except (TypeError, ValueError) as error:
         text = " ".join(str(error).split())
         raise table.error("", f"{name} cannot be made of {table.content}: {text}") from error
 
 
-def _value(value: Any) -> Any:
-    return np.asarray(value, np.float32) if isinstance(value, list) else value
+def _value(value: Any, whole: bool) -> Any:
+    if whole and not all(isinstance(item, int) for item in (value if isinstance(value, list) else [value])):
+        raise ValueError(f"{value!r} must be a whole number, such as 3, or a list of them")
+    return np.asarray(value, np.int32 if whole else np.float32) if isinstance(value, list) else value
 
 
 def _read_observation(table: Table) -> np.ndarray:

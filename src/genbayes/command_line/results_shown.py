@@ -35,6 +35,8 @@ def _print_parameters(draws: Draws, terminal: Terminal) -> None:
     quantiles = draws.quantiles().T
     rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in zip(draws.names, quantiles, strict=True)]
     terminal.table(("parameter", "5 %", "50 %", "95 %"), rows, f"Parameters, {len(draws)} draws at beta {draws.beta:g}")
+    for line in draws.integer_lines:
+        terminal.say(line)
 
 
 def _print_cost(cost: Cost, reported: Reported, terminal: Terminal) -> None:

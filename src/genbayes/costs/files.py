@@ -29,7 +29,7 @@ from .frame import Frame
 from .held_out import HeldOutRows
 
 _FORMAT = "genbayes-cost"
-_VERSION = 8
+_VERSION = 9
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -47,6 +47,7 @@ _PARTS: dict[str, type] = {
         embeddings.SetEmbedding,
         embeddings.TimeSeriesEmbedding,
         embeddings.VectorEmbedding,
+        layers.Indicators,
         layers.Linear,
         layers.ResidualMLP,
         layers.Standardiser,
@@ -64,6 +65,7 @@ _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "HilbertForm": {"directions": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
+    "Standardiser": {"indicators": None},
 }
 _RENAMED_FIELDS = {"LogisticMixture": {"bend": "transform"}}
 

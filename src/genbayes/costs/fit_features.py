@@ -1,5 +1,6 @@
 """Fits the cost of a distance with a feature map: regressions of the mean features and of the spread around them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import jax
@@ -32,6 +33,7 @@ def fit_features(
     noise: SharedNoise,
     rng: np.random.Generator,
     progress: bool,
+    levels: Mapping[int, Sequence[float]] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -44,10 +46,11 @@ def fit_features(
         noise: which rows share random numbers.
         rng: source of the networks' first weights and of batches.
         progress: show progress bars.
+        levels: values of the parameters that are integers, by their numbers.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
     train_rows = noise.rows(np.unique(folds.train))
-    standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows])
+    standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
     directions = None
     # Log links are of outputs as they are, and take time.
     if not multiplicative or features.shape[1] > MOST_WEIGHTED:

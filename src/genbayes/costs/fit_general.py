@@ -1,5 +1,6 @@
 """Fits the general cost: a network of the parameter and the embedded observation, for any distance."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ def fit_general(
     progress: bool,
     noise_id: Int[np.ndarray, " n"],
     start: NetworkForm | None = None,
+    levels: Mapping[int, Sequence[float]] | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
 
@@ -77,6 +79,7 @@ def fit_general(
         progress: show a progress bar.
         noise_id: equal where rows share their random numbers: such rows are never paired.
         start: whose networks are trained on, with their standardisation and scale.
+        levels: values of the parameters that are integers, by their numbers.
     """
     if config.batch_size < 2:
         raise ValueError(
@@ -84,11 +87,12 @@ def fit_general(
         )
     train_x = x[np.unique(folds.train)]
     if start is None:
-        standardise = Standardiser.fit(theta[np.unique(folds.train)])
+        standardise = Standardiser.fit(theta[np.unique(folds.train)], levels=levels)
         scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
+        width = len(standardise(jnp.asarray(theta[0])))
         members = stack(
             [
-                PairNetwork(theta.shape[1], embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
+                PairNetwork(width, embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
                 for _ in range(config.members)
             ]
         )

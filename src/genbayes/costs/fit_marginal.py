@@ -1,5 +1,6 @@
 """Fits the distribution of every output coordinate given the parameters, by maximum likelihood."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +40,7 @@ def fit_marginal(
     progress: bool,
     spread: Float[np.ndarray, "*x_shape"],
     start: MarginalForm | None = None,
+    levels: Mapping[int, Sequence[float]] | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -52,10 +54,11 @@ def fit_marginal(
         progress: show a progress bar.
         spread: standard deviation of every coordinate over draws of the prior.
         start: whose networks are trained on, with their transforms and polynomials.
+        levels: values of the parameters that are integers, by their numbers.
     """
     values = x.reshape(len(x), -1)
     if start is None:
-        mixtures = _first(theta, values, folds, config, rng)
+        mixtures = _first(theta, values, folds, config, rng, levels)
     else:
         mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
     transform = jax.tree.map(lambda leaf: leaf[0], mixtures.transform)
@@ -81,15 +84,16 @@ def _first(
     folds: Folds,
     config: FitConfig,
     rng: np.random.Generator,
+    levels: Mapping[int, Sequence[float]] | None,
 ) -> LogisticMixture:
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     transform = TailTransform.fit(values)
     transformed = np.asarray(jax.vmap(transform)(jnp.asarray(values)), np.float64)
     train_rows = np.unique(folds.train)
-    standardise = best_coordinates(theta[train_rows], transformed[train_rows]).standardise
+    standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
     noise = SharedNoise.independent(len(z))
-    degree_of_each, features = best_degrees(z, transformed, noise)
+    degree_of_each, features = best_degrees(z, transformed, noise, standardise.groups)
     location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, transformed, folds, noise)
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.

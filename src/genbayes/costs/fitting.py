@@ -91,10 +91,10 @@ def fit_cost(
     framed = (distance.in_units(frame.unit) if in_frame else distance).fitted(x_of_prior)
     _check_range(framed, distance.units, x_of_prior)
     before = None if start is None else start.form
-    rng = np.random.default_rng(seed)
+    rng, levels = np.random.default_rng(seed), simulations.levels
     if kind == "features" and isinstance(framed, HilbertDistance):
         form, fit = fit_features(
-            data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress
+            data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress, levels=levels
         )
     elif kind == "marginal" and isinstance(framed, AdditiveDistance):
         form, fit = fit_marginal(
@@ -107,6 +107,7 @@ def fit_cost(
             progress=progress,
             spread=spread_of(x_of_prior),
             start=before if isinstance(before, MarginalForm) else None,
+            levels=levels,
         )
     else:
         form, fit = fit_general(
@@ -120,6 +121,7 @@ def fit_cost(
             progress=progress,
             noise_id=simulations.noise_id[data.rows],
             start=before if isinstance(before, NetworkForm) else None,
+            levels=levels,
         )
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
@@ -177,7 +179,7 @@ def _success(
     if failures == "ignore" or np.sum(ran & ~simulations.ok) < 3:
         return None, None
     inputs = np.asarray(simulations.inputs[ran], np.float32)
-    return fit_success(inputs, simulations.ok[ran], seed=seed, progress=progress)
+    return fit_success(inputs, simulations.ok[ran], seed=seed, levels=simulations.levels, progress=progress)
 
 
 def default_config(distance: Distance, method: Method = "auto") -> FitConfig:
@@ -259,6 +261,15 @@ class _Training:
         return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
 
 
+def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[float]]]:
+    """Of every integer of few values: each value with the number of runs that succeeded there."""
+    names, inputs = (*simulations.names, *simulations.condition_names), simulations.inputs[simulations.ok]
+    return {
+        names[j]: [[float(value), int(np.sum(inputs[:, j] == value))] for value in values]
+        for j, values in simulations.levels.items()
+    }
+
+
 def _settings_of(
     simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: str
 ) -> dict[str, Any]:
@@ -277,6 +288,7 @@ def _settings_of(
         "theta_range": [limit[:dim] for limit in ranges],
         "conditions_range": [limit[dim:] for limit in ranges],
         "conditions_prior": simulations.conditions_prior,
+        "runs_at_levels": _runs_at_levels(simulations),
         "config": asdict(config),
         "form": form,
     }

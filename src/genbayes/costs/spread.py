@@ -42,8 +42,12 @@ def better_spread(
     """
     standardise = jax.tree.map(lambda leaf: leaf[0], spread.standardise)
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
-    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z)).items() if degree <= _MOST_DEGREE}
-    basis = Polynomial.fit(z, max(sizes))
+    sizes = {
+        degree: size
+        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
+        if degree <= _MOST_DEGREE
+    }
+    basis = Polynomial.fit(z, max(sizes), standardise.groups)
     features = np.asarray(jax.vmap(basis)(jnp.asarray(z, jnp.float32)), np.float64)
     members, k = len(folds.train), squares.shape[1]
     intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))

@@ -5,7 +5,7 @@ the parameters themselves where these span a decade. Skewness tells the tails of
 can tell.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -34,7 +34,11 @@ class Coordinates(NamedTuple):
     multiplicative: bool
 
 
-def best_coordinates(theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]) -> Coordinates:
+def best_coordinates(
+    theta: Float[np.ndarray, "n dim"],
+    labels: Float[np.ndarray, "n k"],
+    levels: Mapping[int, Sequence[float]] | None = None,
+) -> Coordinates:
     """Standardises parameters, those as logarithms whose logarithms predict the labels better.
 
     Polynomials of both are compared by the normal likelihood that they give to the labels, each coefficient at one nat
@@ -43,14 +47,17 @@ def best_coordinates(theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray
     Args:
         theta: parameters, with known conditions behind them.
         labels: what is to be predicted.
+        levels: values of the coordinates that are integers, by their numbers; every value counts by itself.
     """
     rows = np.linspace(0, len(theta) - 1, min(len(theta), _MOST_ROWS)).round().astype(int)
     outputs = np.unique(np.linspace(0, labels.shape[1] - 1, min(labels.shape[1], _MOST_OUTPUTS)).round().astype(int))
     some = np.asarray(labels[np.ix_(rows, outputs)], np.float64)
-    best = Standardiser.fit(theta)
+    best = Standardiser.fit(theta, levels=levels)
     least = _nats(best, theta[rows], some)
     low, high = np.quantile(theta, [0.05, 0.95], axis=0)
-    positive = (theta.min(axis=0) > 0) & (high > _LEAST_RATIO * low) & (np.asarray(best.logarithmic) == 0)
+    # A line through an integer has its indicators beside it, whatever the line is through.
+    real = ~np.isin(np.arange(theta.shape[1]), list(levels or {}))
+    positive = real & (theta.min(axis=0) > 0) & (high > _LEAST_RATIO * low) & (np.asarray(best.logarithmic) == 0)
     candidates = np.flatnonzero(positive).tolist()
     while candidates:
         tried = {j: _with_logarithm(best, theta, j) for j in candidates}
@@ -82,8 +89,12 @@ class _Nats(NamedTuple):
 
 def _nats(standardise: Standardiser, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]) -> _Nats:
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta, jnp.float32)), np.float64)
-    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z)).items() if degree <= _MOST_DEGREE}
-    features = basis_features(Polynomial.fit(z, max(sizes)), z)
+    sizes = {
+        degree: size
+        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
+        if degree <= _MOST_DEGREE
+    }
+    features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
     straight, linked = np.transpose([_nats_of_output(features, sizes, values) for values in labels.T])
     return _Nats(np.minimum(straight, linked), np.where(np.isfinite(linked), straight - linked, -np.inf))
 

@@ -1,5 +1,6 @@
 """Networks written for ONE example (batch with `jax.vmap`) and the standardisers that stand before them."""
 
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import equinox as eqx
@@ -11,24 +12,81 @@ from jaxtyping import Array, Float
 T = TypeVar("T")
 
 
+# Rows of a value of an integer without which it has no indicator of its own: a line through the others has to do.
+_LEAST_ROWS = 5
+# Least standard deviation by which an indicator is divided: those of rare values would be far out.
+_LEAST_STD = 0.2
+
+
+class Indicators(eqx.Module):
+    """One number for each of some values of integer coordinates: 1 at the value, else 0, less its mean, over `std`.
+
+    Attributes:
+        value: of each indicator.
+        mean: share of the rows that have it.
+        std: what it is divided by.
+        column: coordinate of each.
+    """
+
+    value: Float[Array, " indicators"]
+    mean: Float[Array, " indicators"]
+    std: Float[Array, " indicators"]
+    column: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def fit(cls, rows: Float[np.ndarray, "n dim"], levels: Mapping[int, Sequence[float]]) -> "Indicators | None":
+        """Of all values but the two most frequent ones, which a line through the integer itself tells apart.
+
+        Args:
+            rows: (n, dim).
+            levels: the values of every integer coordinate, by its number.
+        """
+        column, value, share = [], [], []
+        for j, values in levels.items():
+            counts = np.array([np.sum(rows[:, j] == level) for level in values])
+            order = np.argsort(-counts, kind="stable")
+            chosen = np.sort([k for k in order[2:] if counts[k] >= _LEAST_ROWS]).astype(int)
+            column += [j] * len(chosen)
+            value += [float(values[k]) for k in chosen]
+            share += (counts[chosen] / len(rows)).tolist()
+        if not column:
+            return None
+        mean = np.array(share)
+        std = np.maximum(np.sqrt(mean * (1 - mean)), _LEAST_STD)
+        return cls(_f32(np.array(value)), _f32(mean), _f32(std), tuple(column))
+
+    def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " indicators"]:
+        """The indicators of one parameter."""
+        level, mean, std = jax.lax.stop_gradient((self.value, self.mean, self.std))
+        at_level = jnp.abs(value[np.array(self.column)] - level) < 0.5
+        return (jnp.where(at_level, 1.0, 0.0) - mean) / std
+
+
 class Standardiser(eqx.Module):
     """Maps each coordinate to mean 0 and standard deviation 1 over the rows that it was fitted on.
 
     A positive coordinate whose logarithm is less skewed than itself (a rate under a log-normal prior) is taken as
     its logarithm first; otherwise a few rows far out in the tail would set the scale for all others.
+
+    Behind the coordinates stand the indicators of integers, with which a linear function of the result is any function
+    of an integer (treatment contrasts). Of a value with too few rows it is what a line through the integer says.
     """
 
     mean: Float[Array, " dim"]
     std: Float[Array, " dim"]
     logarithmic: Float[Array, " dim"]
+    indicators: Indicators | None = None
 
     @classmethod
-    def fit(cls, rows: np.ndarray, *, allow_log: bool = True) -> "Standardiser":
+    def fit(
+        cls, rows: np.ndarray, *, allow_log: bool = True, levels: Mapping[int, Sequence[float]] | None = None
+    ) -> "Standardiser":
         """Fits to `rows` of shape (n, dim); a constant coordinate keeps its own units.
 
         Args:
             rows: (n, dim).
             allow_log: whether coordinates may be taken as their logarithms.
+            levels: the values of the coordinates that are integers, by their numbers.
         """
         rows = np.asarray(rows, np.float64)
         logarithmic = np.zeros(rows.shape[1])
@@ -38,14 +96,26 @@ class Standardiser(eqx.Module):
         values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
         # std > 0 is no test of it: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
         std = np.where(values.max(0) > values.min(0), values.std(0), 1.0)
-        return cls(*(_f32(a) for a in (values.mean(0), std, logarithmic)))
+        return cls(_f32(values.mean(0)), _f32(std), _f32(logarithmic), Indicators.fit(rows, levels or {}))
 
-    def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " dim"]:
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Columns of the result that belong to one integer: itself and its indicators.
+
+        Of such columns a product of two is a sum of the same columns, and so is every power of one.
+        """
+        if self.indicators is None:
+            return ()
+        column, dim = np.array(self.indicators.column), self.mean.shape[-1]
+        return tuple((int(j), *(dim + np.flatnonzero(column == j)).tolist()) for j in np.unique(column))
+
+    def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " width"]:
         """The standardised value; a non-positive value of a logarithmic coordinate is treated as tiny."""
         # Never trained: a step of Adam is of the size of a weight, not of the data's units.
         mean, std = jax.lax.stop_gradient((self.mean, self.std))
         logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-37))
-        return (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
+        z = (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
+        return z if self.indicators is None else jnp.concatenate([z, self.indicators(value)])
 
 
 class Linear(eqx.Module):

@@ -79,7 +79,8 @@ def fit_mean(
     ensemble = polynomials.ensemble
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.
-        basis = Polynomial.fit(data.z, int(polynomials.degree_of_each[~worth].max(initial=1)))
+        most = int(polynomials.degree_of_each[~worth].max(initial=1))
+        basis = Polynomial.fit(data.z, most, standardise.groups)
         ensemble = _joined(ensemble, curved.ensemble, jnp.asarray(worth), stack([basis] * config.members))
     # What a log link predicts is not centred.
     linear = 1.0 if ensemble.log_link is None else 1.0 - ensemble.log_link
@@ -148,7 +149,7 @@ class _Network:
 def _polynomials_fitted(data: _Data, noise: SharedNoise, *, weighted: bool) -> tuple[_Polynomials, SharedNoise]:
     """Alternates: refit, then re-estimate the shared noise, until the rows' own share changes by less than half."""
     for _ in range(_MOST_POLYNOMIALS):
-        degree_of_each, features = best_degrees(data.z, data.labels, noise)
+        degree_of_each, features = best_degrees(data.z, data.labels, noise, data.standardise.groups)
         ensemble, errors = polynomial_ensemble(
             data.standardise, data.z, features, degree_of_each, data.labels, data.folds, noise
         )
@@ -156,7 +157,7 @@ def _polynomials_fitted(data: _Data, noise: SharedNoise, *, weighted: bool) -> t
         if noise.own > before.own / 2:
             break
     train_rows, held_out_rows = (noise.rows(units) for units in (data.folds.train, data.folds.validation))
-    sizes = degrees(data.z.shape[1], len(data.z))
+    sizes = degrees(data.z.shape[1], len(data.z), data.standardise.groups)
     chosen = WeightedOutputs()
     if weighted:
         chosen = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
@@ -170,7 +171,7 @@ def _with_weighted(plain: _Polynomials, data: _Data) -> _Polynomials:
     degree_of_each, errors = plain.degree_of_each.copy(), plain.errors.copy()
     for j, fit in weighted.fits.items():
         degree_of_each[j], errors[:, j] = fit.degree, weighted.errors[j]
-    basis = Polynomial.fit(data.z, int(degree_of_each.max()))
+    basis = Polynomial.fit(data.z, int(degree_of_each.max()), data.standardise.groups)
     size = data.z.shape[1] + basis.chosen.shape[2]
     intercept, slopes = np.array(plain.ensemble.intercept), np.array(plain.ensemble.slopes)[:, :, :size]
     slopes = np.pad(slopes, ((0, 0), (0, 0), (0, size - slopes.shape[2])))

@@ -1,7 +1,7 @@
 """Polynomial features of the parameters: the closed-form part of a regression, beyond straight lines."""
 
-from itertools import combinations_with_replacement
-from math import comb
+from collections.abc import Sequence
+from itertools import combinations, combinations_with_replacement, product
 
 import equinox as eqx
 import jax
@@ -15,6 +15,8 @@ MOST_FEATURES = 128
 MOST_DEGREE = 14
 # Kurtosis of a sample below which its ends count as flat: a uniform distribution has 1.8, a normal one 3.
 _FLAT_KURTOSIS = 2.4
+# Columns of which a product may hold one at most, and none twice: an integer's own, see `Standardiser.groups`.
+Groups = Sequence[tuple[int, ...]]
 
 
 class Polynomial(eqx.Module):
@@ -36,11 +38,12 @@ class Polynomial(eqx.Module):
     chosen: Float[Array, "dim degrees features"]
 
     @classmethod
-    def fit(cls, z: Float[np.ndarray, "n dim"], degree: int) -> "Polynomial":
+    def fit(cls, z: Float[np.ndarray, "n dim"], degree: int, groups: Groups = ()) -> "Polynomial":
         """Takes the ranges of standardised rows, for products up to a total degree."""
         low, high = z.min(axis=0), z.max(axis=0)
         bent = np.mean(z**4, axis=0) > _FLAT_KURTOSIS * np.mean(z**2, axis=0) ** 2
-        exponents = [np.bincount(term, minlength=z.shape[1]) for k in range(2, degree + 1) for term in _terms(z, k)]
+        terms = [term for k in range(2, degree + 1) for term in _terms(z.shape[1], k, groups)]
+        exponents = [np.bincount(term, minlength=z.shape[1]) for term in terms]
         powers = np.array(exponents, int).reshape(-1, z.shape[1]).T
         chosen = powers[:, None, :] == np.arange(degree + 1)[None, :, None]
         width = np.where(high > low, (high - low) / 2, 1.0)
@@ -59,18 +62,33 @@ class Polynomial(eqx.Module):
         return jnp.concatenate([z, jnp.prod(each, axis=0)])
 
 
-def degrees(dim: int, n: int) -> dict[int, int]:
+def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:
     """The total degrees that `n` rows of `dim` coordinates allow, with the number of features of each."""
+    # Number of products of each degree. A coordinate by itself has every power, a group of g columns one of them: the
+    # generating function is (1 + g_1 t) (1 + g_2 t) ... / (1 - t)^others.
+    count = np.zeros(MOST_DEGREE + 1, int)
+    count[0] = 1
+    for _ in range(dim - sum(map(len, groups))):
+        count = np.cumsum(count)
+    for group in groups:
+        count[1:] += len(group) * count[:-1]
     allowed = {1: dim}
     for degree in range(2, MOST_DEGREE + 1):
-        # C(dim + degree, degree) monomials, less the constant.
-        size = comb(dim + degree, degree) - 1
-        # Ten rows to a feature.
-        if size > min(MOST_FEATURES, n // 10):
+        # All but the constant.
+        size = int(count[1 : degree + 1].sum())
+        # Ten rows to a feature; where there are integers alone, products end.
+        if size > min(MOST_FEATURES, n // 10) or size == allowed[degree - 1]:
             break
         allowed[degree] = size
     return allowed
 
 
-def _terms(z: np.ndarray, degree: int) -> list[tuple[int, ...]]:
-    return list(combinations_with_replacement(range(z.shape[1]), degree))
+def _terms(dim: int, degree: int, groups: Groups) -> list[tuple[int, ...]]:
+    """Products of coordinates, by their numbers."""
+    others = [column for column in range(dim) if not any(column in group for group in groups)]
+    terms = []
+    for used in range(min(len(groups), degree) + 1):
+        rests = list(combinations_with_replacement(others, degree - used))
+        for chosen in combinations(groups, used):
+            terms += [(*columns, *rest) for columns in product(*chosen) for rest in rests]
+    return terms

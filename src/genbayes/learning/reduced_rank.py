@@ -70,10 +70,13 @@ def signal_directions(
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
     centre = labels.mean(axis=0)
     away = labels - centre
-    degree_of_each, features = best_degrees(z, away, noise)
+    degree_of_each, features = best_degrees(z, away, noise, standardise.groups)
     ensemble, errors = polynomial_ensemble(standardise, z, features, degree_of_each, away, folds, noise)
     held_out = noise.rows(folds.validation)
-    if np.mean(varies(features[held_out.reshape(-1)], degrees(z.shape[1], n), errors)) > _MOST_UNEVEN:
+    if (
+        np.mean(varies(features[held_out.reshape(-1)], degrees(z.shape[1], n, standardise.groups), errors))
+        > _MOST_UNEVEN
+    ):
         return None
     slopes = np.asarray(ensemble.slopes, np.float64)
     features = features[:, : slopes.shape[2]]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from ..runtime.compiling import compiled
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
-from .polynomial import Polynomial, degrees
+from .polynomial import Groups, Polynomial, degrees
 from .shared_noise import SharedNoise
 
 # Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
@@ -108,14 +108,14 @@ def ridge(
 
 
 def best_degrees(
-    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], noise: SharedNoise
+    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], noise: SharedNoise, groups: Groups = ()
 ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "n size"]]:
     """The degree that predicts each output best by generalized cross-validation, and the features of all rows.
 
     The features are those of the highest degree that the rows allow, in the order of their degrees.
     """
-    sizes = degrees(z.shape[1], len(z))
-    features = basis_features(Polynomial.fit(z, max(sizes)), z)
+    sizes = degrees(z.shape[1], len(z), groups)
+    features = basis_features(Polynomial.fit(z, max(sizes), groups), z)
     ones, columns, outputs = noise.design(features, labels)
     scores = np.stack([ridge(columns[:, :size], outputs, ones)[3] for size in sizes.values()])
     return np.array(list(sizes))[np.argmin(scores, axis=0)], features
@@ -151,7 +151,7 @@ def polynomial_ensemble(
         folds: units of rows of each member.
         noise: which rows share random numbers.
     """
-    sizes, degree = degrees(z.shape[1], len(z)), int(degree_of_each.max())
+    sizes, degree = degrees(z.shape[1], len(z), standardise.groups), int(degree_of_each.max())
     features = features[:, : sizes[degree]]
     ones, columns, outputs = noise.design(features, labels)
     members, k = folds.train.shape[0], labels.shape[1]
@@ -167,7 +167,7 @@ def polynomial_ensemble(
     ]
     solved = RidgeResidual(
         standardise=stack([standardise] * members),
-        basis=stack([Polynomial.fit(z, degree)] * members),
+        basis=stack([Polynomial.fit(z, degree, standardise.groups)] * members),
         intercept=jnp.asarray(intercept, jnp.float32),
         slopes=jnp.asarray(slopes, jnp.float32),
         scale=jnp.ones((members, k)),

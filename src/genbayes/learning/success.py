@@ -3,6 +3,7 @@
 Where the simulator always fails nothing was learned of the cost, and it extrapolates; this says where that is.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +56,7 @@ def fit_success(
     succeeded: Bool[np.ndarray, " n"],
     *,
     seed: int,
+    levels: Mapping[int, Sequence[float]] | None = None,
     config: FitConfig = SUCCESS_CONFIG,
     progress: bool = False,
 ) -> tuple[SuccessModel, FitRecord | None]:
@@ -67,6 +69,7 @@ def fit_success(
         inputs: parameters and, after them, known conditions, of all rows.
         succeeded: whether each run did; both kinds must occur.
         seed: of folds, first weights and batches.
+        levels: values of the inputs that are integers, by their numbers.
         config: of the network.
         progress: show a progress bar.
 
@@ -74,15 +77,16 @@ def fit_success(
         The model, and the record of the network's fit where there was one.
     """
     folds = Folds.make(np.arange(len(inputs)), config, seed)
-    standardise = Standardiser.fit(inputs)
+    standardise = Standardiser.fit(inputs, levels=levels)
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(inputs, jnp.float32)), np.float64)
     rarer = int(min(succeeded.sum(), (~succeeded).sum()))
     sizes = {
         degree: size
-        for degree, size in degrees(z.shape[1], len(z)).items()
+        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
         if size <= max(z.shape[1], rarer // _ROWS_PER_FEATURE)
     }
-    features = np.asarray(jax.vmap(Polynomial.fit(z, max(sizes)))(jnp.asarray(z, jnp.float32)), np.float64)
+    whole = Polynomial.fit(z, max(sizes), standardise.groups)
+    features = np.asarray(jax.vmap(whole)(jnp.asarray(z, jnp.float32)), np.float64)
     label = succeeded.astype(np.float64)
     tried = {}
     for degree, size in sizes.items():
@@ -97,7 +101,7 @@ def fit_success(
             tried[degree, penalty] = losses, fits
     degree, penalty = min(tried, key=lambda key: tried[key][0].mean())
     losses, fits = tried[degree, penalty]
-    basis = Polynomial.fit(z, degree)
+    basis = Polynomial.fit(z, degree, standardise.groups)
     model = SuccessModel(
         standardise,
         basis,

@@ -26,7 +26,7 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     """Shows the predicted cost along each parameter, the other parameters held at the best draw (lowest cost).
 
     Thin lines hold the others at eight other draws: where they differ from the thick line in more than height, the
-    parameters interact. Ticks below are the draws; dashed lines the prior's bounds.
+    parameters interact. Ticks below are the draws; dashed lines the prior's bounds. An integer has dots at its values.
 
     Args:
         posterior: whose cost it is.
@@ -44,7 +44,8 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     best = int(np.argmin(cost))
     others = np.random.default_rng(0).permutation(len(theta))[:8]
     anchors = theta[[best, *others]]
-    grids = np.array([_inside(window(theta[:, j], bounds[j]), bounds[j], n_grid) for j in range(dim)])
+    levels = posterior.prior.levels
+    grids = np.array([_grid(theta[:, j], bounds[j], levels[j], n_grid) for j in range(dim)])
     points = np.broadcast_to(anchors[None, :, None, :], (dim, len(anchors), n_grid, dim)).copy()
     for j in range(dim):
         points[j, :, :, j] = grids[j]
@@ -57,8 +58,10 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
         if j >= dim:
             ax.remove()
             continue
-        thin = ax.plot(grids[j], lines[j, 1:].T, color=POSTERIOR, linewidth=0.6, alpha=0.35)
-        thick = ax.plot(grids[j], lines[j, 0], color=POSTERIOR, linewidth=1.8)
+        # Between whole numbers there is no cost.
+        marks = {} if levels[j] is None else {"marker": "o", "markersize": 3, "linestyle": ":"}
+        thin = ax.plot(grids[j], lines[j, 1:].T, color=POSTERIOR, linewidth=0.6, alpha=0.35, **marks)
+        thick = ax.plot(grids[j], lines[j, 0], color=POSTERIOR, linewidth=1.8, **marks)
         dot = ax.plot(theta[best, j], cost[best], "o", color=ACCENT, markersize=4.5)
         rug = theta[:: max(1, len(theta) // 300), j]
         ax.plot(rug, np.full(len(rug), 0.02), "|", color=POSTERIOR, alpha=0.25, transform=ax.get_xaxis_transform())
@@ -77,6 +80,15 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     high = max(float(lines[:, 0].max()), float(np.quantile(cost, 0.95)))
     axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
     return figure
+
+
+def _grid(values: np.ndarray, bounds: np.ndarray, levels: np.ndarray | None, n_grid: int) -> np.ndarray:
+    """Returns n_grid values to show; of an integer its own ones, some of them several times."""
+    limits = window(values, bounds)
+    if levels is None:
+        return _inside(limits, bounds, n_grid)
+    near = levels[(levels >= limits[0] - 1) & (levels <= limits[1] + 1)]
+    return near[np.linspace(0, len(near) - 1, n_grid).round().astype(int)].astype(float)
 
 
 def _inside(limits: tuple[float, float], bounds: np.ndarray, n_grid: int) -> np.ndarray:

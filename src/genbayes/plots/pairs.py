@@ -36,6 +36,7 @@ def pair(
 ) -> matplotlib.figure.Figure:
     """Shows every parameter's marginal density (diagonal) and every pair's 50 and 90 % contours with points.
 
+    Of an integer parameter it shows the probability of every value as bars, and points with a little sideways scatter.
     Each axis shows the posterior; where it is much narrower than the prior, the title says how much (ratio of the
     central 90 % intervals).
 
@@ -59,6 +60,7 @@ def pair(
     if truth is not None and np.shape(truth) != (theta.shape[1],):
         raise ValueError(f"truth has shape {np.shape(truth)}; expected one value per parameter: ({theta.shape[1]},)")
     bounds = _bounds(prior, theta.shape[1])
+    whole = np.isin(draws.names, getattr(draws, "integer_names", ()))
     prior_draws = None if prior is None else np.asarray(prior.sample(20_000, seed=0), float)
     size = 3.4 if dim == 1 else max(4.5, 1.55 * dim) if dim < 7 else 1.25 * dim
     figure, axes = subplots(dim, dim, (size * (1.2 if dim == 1 else 1), size), layout=None)
@@ -70,8 +72,12 @@ def pair(
     limits = []
     for i, c in enumerate(columns):
         before = None if prior_draws is None else prior_draws[:, c]
-        limits.append(_marginal(axes[i, i], theta[:, c], before, bounds[c], marks[i], dim == 1))
-    shown = theta[np.random.default_rng(0).permutation(len(theta))[:max_points]]
+        draw = _bars if whole[c] else _marginal
+        limits.append(draw(axes[i, i], theta[:, c], before, bounds[c], marks[i], dim == 1))
+    rng = np.random.default_rng(0)
+    shown = theta[rng.permutation(len(theta))[:max_points]]
+    # Points of one whole number would cover each other.
+    shown = shown + np.where(whole, rng.uniform(-0.3, 0.3, shown.shape), 0.0)
     for i, row in enumerate(columns):
         for j, column in enumerate(columns):
             ax = axes[i, j]
@@ -79,14 +85,15 @@ def pair(
                 ax.remove()
                 continue
             if j < i:
-                _joint(ax, theta[:, [column, row]], shown[:, [column, row]], bounds[column], bounds[row])
+                pair = [column, row]
+                _joint(ax, theta[:, pair], shown[:, pair], bounds[column], bounds[row], contours=not whole[pair].any())
                 if truth is not None:
                     ax.plot(marks[j], marks[i], "x", color=ACCENT, markersize=7, markeredgewidth=1.8)
                 ax.set_ylim(limits[i])
             ax.set_xlim(limits[j])
             _outer_labels(ax, i, j, dim, draws.names[column], draws.names[row])
     figure.align_labels()
-    edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) for i, c in enumerate(columns)]
+    edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
     _pair_legend(figure, axes, prior is not None, bool(np.any(edges)), truth is not None)
     return figure
 
@@ -143,11 +150,36 @@ def _marginal(
     return limits[0] - pad, limits[1] + pad
 
 
-def _joint(ax: Any, theta: np.ndarray, shown: np.ndarray, bounds_x: np.ndarray, bounds_y: np.ndarray) -> None:
-    """Draws points and contours of one pair of parameters."""
+def _bars(
+    ax: Any, values: np.ndarray, prior: np.ndarray | None, bounds: np.ndarray, truth: float | None, alone: bool
+) -> tuple[float, float]:
+    """Draws the probability of every whole number over that of the prior and returns the range shown."""
+    del bounds
+    shown = values if prior is None else np.concatenate([values, prior])
+    if np.ptp(shown) > 3 * max(np.ptp(values), 8):  # the whole prior would squeeze the posterior
+        shown = values
+    numbers = np.arange(shown.min(), shown.max() + 1)
+    shares = np.array([np.mean(values == k) for k in numbers])
+    if prior is not None:
+        ax.bar(numbers, [np.mean(prior == k) for k in numbers], width=0.9, color=PRIOR, alpha=0.35, linewidth=0)
+    ax.bar(numbers, shares, width=0.6, color=POSTERIOR, alpha=0.6, linewidth=0)
+    if truth is not None:
+        ax.axvline(truth, color=ACCENT, linewidth=1.4)
+    ax.set_ylim(0, 1.08 * shares.max())
+    if alone:
+        ax.set_ylabel("probability")
+    marks = numbers if truth is None else np.append(numbers, truth)
+    return float(marks.min() - 0.6), float(marks.max() + 0.6)
+
+
+def _joint(
+    ax: Any, theta: np.ndarray, shown: np.ndarray, bounds_x: np.ndarray, bounds_y: np.ndarray, *, contours: bool
+) -> None:
+    """Draws points and contours of one pair of parameters; whole numbers have no contours."""
     ax.plot(*shown.T, ".", color=POSTERIOR, alpha=0.15, markersize=2, markeredgewidth=0, rasterized=True)
     if (
-        len(theta) < 50
+        not contours
+        or len(theta) < 50
         or min(bandwidth(theta[:, 0]), bandwidth(theta[:, 1])) <= 0
         or np.any(np.ptp(theta, axis=0) == 0)
     ):
@@ -168,7 +200,7 @@ def _outer_labels(ax: Any, i: int, j: int, dim: int, name_x: str, name_y: str) -
     if i == j:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
-        if dim == 1:
+        if dim == 1 and not ax.get_ylabel():
             ax.set_ylabel("density")
         return
     few_ticks(ax.yaxis, 4 if dim < 7 else 3)

@@ -22,6 +22,8 @@ _SCALAR: dict[str, tuple[tuple[str, ...], Callable[..., dist.Distribution]]] = {
     "Laplace": (("loc", "scale"), dist.Laplace),
     "StudentT": (("df", "loc", "scale"), dist.StudentT),
     "Cauchy": (("loc", "scale"), dist.Cauchy),
+    "Bernoulli": (("probs",), dist.BernoulliProbs),
+    "Binomial": (("probs", "total_count"), lambda probs, count: dist.BinomialProbs(probs, int(count))),
 }
 
 
@@ -52,6 +54,11 @@ def convert_torch_prior(prior: Any) -> list[dist.Distribution]:
         if location.ndim != 1:
             raise ValueError(f"`prior` ({_class_name(prior)}) has batch shape {location.shape[:-1]}; expected ().")
         return _compared(prior, [dist.MultivariateNormal(location, scale_tril=factor)])
+    if "Categorical" in ancestry:
+        probs = _array(prior.probs)
+        if probs.ndim > 2:
+            raise ValueError(f"`prior` ({_class_name(prior)}) has batch shape {probs.shape[:-1]}; expected () or (k,).")
+        return _compared(prior, [dist.CategoricalProbs(row) for row in np.atleast_2d(probs)])
     for name in ancestry:
         if name in _SCALAR:
             return _compared(prior, _convert_scalars(prior, *_SCALAR[name]))
@@ -83,7 +90,10 @@ def _compared(prior: Any, converted: list[dist.Distribution]) -> list[dist.Distr
     values = _array(draws).reshape(64, -1)
     columns = [values] if converted[0].event_shape else list(values.T)
     # One at a time, because numpyro's formulas rely on implicit broadcasting.
-    each = [np.asarray(jax.vmap(one.log_prob)(column)) for one, column in zip(converted, columns, strict=True)]
+    each = [
+        np.asarray(jax.vmap(one.log_prob)(column.astype(np.int32) if one.is_discrete else column))
+        for one, column in zip(converted, columns, strict=True)
+    ]
     found = np.sum(each, axis=0)
     # Both compute in single precision, by other formulas.
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * len(converted)):

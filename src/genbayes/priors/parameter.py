@@ -2,15 +2,18 @@
 
 import copy
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
+
+from .integer_parameter import MOST_LEVELS, IntegerParameter
 
 _FLOAT32 = np.finfo(np.float32)
 # Images of the edges of a closed support: the outermost values that numpyro's clipped sigmoid tells apart.
@@ -20,15 +23,18 @@ _SIMPLEX = type(constraints.simplex)
 
 
 class Parameter:
-    """A named scalar or vector parameter; values have the flat shape (..., dim)."""
+    """A named scalar or vector parameter of real numbers; values have the flat shape (..., dim)."""
+
+    integer = False
+    has_labels = False
 
     def __init__(self, name: Any, distribution: Any):
         """Check the name and the distribution.
 
         Raises:
             TypeError: the name is not a string or the value is not a numpyro distribution.
-            ValueError: an unusable name, or a discrete, matrix-valued or fixed distribution, or a support without
-                a bijection to the reals.
+            ValueError: an unusable name, or a matrix-valued or fixed distribution, or a support without a bijection to
+                the reals.
         """
         check_name(name)
         self.name = name
@@ -41,6 +47,7 @@ class Parameter:
         self.unconstrained_dim = math.prod(self._unconstrained_shape)
         self.names = tuple(f"{name}[{i}]" for i in range(self.dim)) if self.event_shape else (name,)
         low, high = _limits(self._support)
+        self.levels = (None,) * self.dim
         self.bounds = np.empty((self.dim, 2), np.float32)
         self.bounds[:, 0], self.bounds[:, 1] = low, high
         if not (self.bounds[:, 0] < self.bounds[:, 1]).all():
@@ -93,9 +100,58 @@ class Parameter:
         density = self.distribution.log_prob(value) + volume
         return jnp.where(inside & ~jnp.isnan(density), density, -jnp.inf)
 
-    def describe(self) -> dict:
-        """Return name, distribution class and settings, JSON-able."""
-        return {"name": self.name, **_describe(self.distribution)}
+    def draw_unconstrained(self, value: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, " free"]:
+        """The unconstrained coordinates of a value; nothing is drawn, for there is one place only."""
+        del key
+        return self.to_unconstrained(value)
+
+
+AnyParameter = Parameter | IntegerParameter
+
+
+def make_parameter(name: Any, distribution: Any) -> AnyParameter:
+    """The parameter of a numpyro distribution over real or over whole numbers.
+
+    Raises:
+        TypeError: see `Parameter`.
+        ValueError: see `Parameter` and `IntegerParameter`.
+    """
+    if isinstance(distribution, dist.Distribution) and distribution.is_discrete:
+        return IntegerParameter(check_name(name), _as_event(name, distribution))
+    return Parameter(name, distribution)
+
+
+def describe_parameter(parameter: AnyParameter) -> dict:
+    """Return name, distribution class and settings, JSON-able; of an integer also the values of every coordinate.
+
+    Values are None where there are more than are learned one by one.
+    """
+    described = {"name": parameter.name, **_describe(parameter.distribution)}
+    if isinstance(parameter, Parameter):
+        return described
+    levels = [values.tolist() if len(values) <= MOST_LEVELS else None for values in parameter.levels]
+    return {**described, "levels": levels}
+
+
+def described_levels(description: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[int, list[int]]:
+    """Which coordinates are integers of few values, and their values.
+
+    Args:
+        description: from `Prior.describe()`; may be empty.
+        names: of the coordinates.
+
+    Returns:
+        By the number of the coordinate.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    found = {}
+    for item in description:
+        levels = item.get("levels", [])
+        for i, values in enumerate(levels):
+            name = item["name"] if item["name"] in places else f"{item['name']}[{i}]"
+            if values is not None and name in places:
+                found[places[name]] = values
+    return found
 
 
 def check_name(name: Any) -> str:
@@ -129,8 +185,8 @@ def _as_event(name: str, distribution: Any) -> dist.Distribution:
         )
     kind = type(distribution).__name__
     support = distribution.support
-    if support is None or distribution.is_discrete:
-        raise ValueError(f"Parameter {name!r} has the discrete distribution {kind}; expected a continuous one.")
+    if support is None:
+        raise ValueError(f"Parameter {name!r} ({kind}) has no support. Choose another distribution.")
     if isinstance(distribution, dist.Delta):  # a wrong value of the right type, so ValueError
         raise ValueError(f"Parameter {name!r} is fixed (Delta). Leave it out and set it inside the simulator.")  # noqa: TRY004
     shape = (*distribution.batch_shape, *distribution.event_shape)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Key, Num
 from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .from_torch import convert_torch_prior
-from .parameter import Parameter, check_name
+from .parameter import check_name, describe_parameter, make_parameter
 from .table import parameter_table
 
 
@@ -31,13 +31,15 @@ class Prior:
         """Check the distributions and lay out one coordinate per scalar.
 
         Args:
-            distributions: parameter name to continuous distribution with `event_shape` () or (k,). A batch shape (k,)
-                is read as k independent coordinates of one parameter.
+            distributions: parameter name to distribution with `event_shape` () or (k,). A batch shape (k,) is read as
+                k independent coordinates of one parameter. Over whole numbers it needs finitely many of them
+                (DiscreteUniform, Categorical, Bernoulli, Binomial); their values are floats such as 3.0 wherever
+                parameters are, also in what the simulator receives.
 
         Raises:
             TypeError: not a mapping, a name that is not a string, or a value that is not a numpyro distribution.
-            ValueError: no parameter, an unusable name, a discrete, matrix-valued or fixed distribution, or a support
-                without a bijection to the reals.
+            ValueError: no parameter, an unusable name, a matrix-valued or fixed distribution, infinitely many whole
+                numbers, or a support without a bijection to the reals.
         """
         if not isinstance(distributions, Mapping):
             raise TypeError(
@@ -46,14 +48,16 @@ class Prior:
             )
         if not distributions:
             raise ValueError("`distributions` is empty; expected at least one parameter, such as dist.Uniform(0, 1).")
-        self._parameters = tuple(Parameter(name, value) for name, value in distributions.items())
+        self._parameters = tuple(make_parameter(name, value) for name, value in distributions.items())
         self._names = tuple(name for parameter in self._parameters for name in parameter.names)
         repeated = sorted({name for name in self._names if self._names.count(name) > 1})
         if repeated:
             raise ValueError(f"`distributions` gives two coordinates the same name: {repeated}. Rename a parameter.")
         self._bounds = np.concatenate([parameter.bounds for parameter in self._parameters])
         self._bounds.setflags(write=False)
-        self._description = json.dumps([parameter.describe() for parameter in self._parameters], sort_keys=True)
+        self._description = json.dumps(
+            [describe_parameter(parameter) for parameter in self._parameters], sort_keys=True
+        )
 
     @classmethod
     def uniform(
@@ -133,6 +137,26 @@ class Prior:
         """Limits of the support, (dim, 2), with -inf and inf where there is none."""
         return self._bounds
 
+    @property
+    def levels(self) -> tuple[np.ndarray | None, ...]:
+        """The values that each coordinate can take, ascending, where it is an integer; None where it is not."""
+        return tuple(values for parameter in self._parameters for values in parameter.levels)
+
+    @property
+    def integer_names(self) -> tuple[str, ...]:
+        """Names of the coordinates that are integers."""
+        return tuple(name for parameter in self._parameters for name in parameter.names if parameter.integer)
+
+    @property
+    def unconstrained_integers(self) -> np.ndarray:
+        """Which of the unconstrained coordinates are those of integers, (unconstrained_dim,)."""
+        return np.repeat([p.integer for p in self._parameters], [p.unconstrained_dim for p in self._parameters])
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of those whose numbers stand for labels (categorical, Bernoulli): none lies beyond the last."""
+        return tuple(name for parameter in self._parameters for name in parameter.names if parameter.has_labels)
+
     def sample(self, n: Any, *, seed: int, stream: int = PARAMETER_STREAM) -> Float[Array, "n dim"]:
         """Draw parameters; row i depends on (seed, i) alone, not on `n`.
 
@@ -160,6 +184,19 @@ class Prior:
             for i, parameter in enumerate(self._parameters)
         ]
         return jnp.concatenate(parts).astype(float)
+
+    def draw_unconstrained(self, key: Key[Array, ""]) -> Float[Array, " unconstrained_dim"]:
+        """The unconstrained coordinates of `sample_one(key)`; of an integer a random place on its step; traceable.
+
+        Their density is that of `log_density_unconstrained`.
+        """
+        theta, place_key = self.sample_one(key), jax.random.fold_in(key, len(self._parameters))
+        stops = np.cumsum([parameter.dim for parameter in self._parameters])[:-1].tolist()
+        parts = [
+            parameter.draw_unconstrained(value, jax.random.fold_in(place_key, i))
+            for i, (parameter, value) in enumerate(zip(self._parameters, jnp.split(theta, stops), strict=True))
+        ]
+        return jnp.concatenate(parts)
 
     def log_density(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Return the log prior density, -inf outside the support and never NaN; traceable.
@@ -191,11 +228,12 @@ class Prior:
         if not len(outside):
             return
         row = np.atleast_2d(np.asarray(theta))[tuple(outside[0])]
-        low, high = self._bounds.T
         named = [
             f"{name} = {value:.6g} not in [{a:.6g}, {b:.6g}]"
-            for name, value, a, b in zip(self._names, row, low, high, strict=True)
-            if not a <= value <= b
+            if levels is None or not a <= value <= b
+            else f"{name} = {value:.6g}, which is none of its whole numbers"
+            for name, value, (a, b), levels in zip(self._names, row, self._bounds, self.levels, strict=True)
+            if not a <= value <= b or (levels is not None and value not in levels)
         ]
         raise ValueError(
             f"`theta` has {len(outside)} row(s) outside the prior's support, the first at index "
@@ -206,7 +244,8 @@ class Prior:
     def to_unconstrained(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Map parameters (..., dim) inside the support to real vectors (..., unconstrained_dim); traceable.
 
-        A value on the edge of the support maps to a large finite number; one outside gives NaN.
+        A value on the edge of the support maps to a large finite number; one outside gives NaN. An integer maps to the
+        middle of its step under a standard normal density, see `from_unconstrained`.
 
         Raises:
             ValueError: the last axis of `theta` is not `dim`.
@@ -215,6 +254,8 @@ class Prior:
 
     def from_unconstrained(self, u: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Map real vectors (..., unconstrained_dim) to parameters (..., dim); traceable.
+
+        An integer's coordinate u is standard normal, and maps to the least k with P(K <= k) >= Phi(u).
 
         Raises:
             ValueError: the last axis of `u` is not `unconstrained_dim`.

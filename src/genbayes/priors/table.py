@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from ..runtime.formatting import html_table
-from .parameter import Parameter
+from .parameter import AnyParameter, describe_parameter
 
 
-def parameter_table(parameters: Sequence[Parameter]) -> str:
+def parameter_table(parameters: Sequence[AnyParameter]) -> str:
     """Return an HTML table with a row for each parameter: its distribution, that one's settings, and its support."""
     rows = []
     for parameter in parameters:
-        described = parameter.describe()
+        described = describe_parameter(parameter)
         low, high = parameter.bounds.T
         name = f"{parameter.name} ({parameter.dim} coordinates)" if parameter.event_shape else parameter.name
-        support = f"[{_shortest(low)}, {_shortest(high)}]"
+        support = f"[{_shortest(low)}, {_shortest(high)}]" if not parameter.integer else _range(low, high)
         rows.append((name, described["distribution"], _in_words(described["settings"]), support))
     size = sum(parameter.dim for parameter in parameters)
     return html_table(f"Prior, dim = {size}", ("parameter", "distribution", "settings", "support"), rows)
@@ -25,6 +25,11 @@ def parameter_table(parameters: Sequence[Parameter]) -> str:
 def _shortest(values: np.ndarray) -> str:
     """The values of all coordinates, as one number where they are equal."""
     return ", ".join(f"{value:.6g}" for value in np.unique(values))
+
+
+def _range(low: np.ndarray, high: np.ndarray) -> str:
+    """The whole numbers of a parameter."""
+    return f"{_shortest(low)}, ..., {_shortest(high)}"
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:

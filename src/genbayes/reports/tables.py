@@ -19,6 +19,8 @@ from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 from .markup import table
 
+# Values of an integer parameter that are listed, those of greatest probability.
+MOST_VALUES = 12
 PACKAGES = ("genbayes", "jax", "equinox", "optax", "blackjax", "numpyro", "numpy")
 
 
@@ -31,8 +33,31 @@ def parameters_table(prior: Prior, draws: Draws) -> str:
         (name, *map(float, quantiles[:, j]), *map(float, before[:, j]), f"{rhat:.3f}", f"{ess:,.0f}")
         for j, (name, rhat, ess) in enumerate(zip(draws.names, draws.rhat, draws.ess_bulk, strict=True))
     ]
+    whole = _integers_table(prior, draws)
     note = '<p class="muted">Central 90 % of posterior and prior. R-hat below 1.01 and a large effective sample size '
-    return table(header, rows) + note + "(ESS, 400 or more) mean that the numbers would not change with more draws.</p>"
+    return (
+        table(header, rows)
+        + note
+        + "(ESS, 400 or more) mean that the numbers would not change with more draws.</p>"
+        + whole
+    )
+
+
+def _integers_table(prior: Prior, draws: Draws) -> str:
+    """The probabilities of the values of integer parameters, those that are drawn at all."""
+    rows = []
+    for name in draws.integer_names:
+        j = draws.names.index(name)
+        values = np.asarray(prior.levels[j])
+        alone = np.tile(np.asarray(draws.flat[:1], np.float32), (len(values), 1))
+        alone[:, j] = values
+        # The other parameters' densities are the same in all rows.
+        log_mass = np.asarray(prior.log_density(alone), np.float64)
+        before = dict(zip(values.tolist(), np.exp(log_mass - np.logaddexp.reduce(log_mass)), strict=True))
+        shares = draws.probabilities(name)
+        chosen = sorted(sorted(shares, key=lambda value, shares=shares: -shares[value])[:MOST_VALUES])
+        rows += [(name, str(k), f"{shares[k]:.3g}", f"{before.get(k, 0.0):.3g}") for k in chosen]
+    return table(("integer parameter", "value", "posterior probability", "prior probability"), rows) if rows else ""
 
 
 def costs_table(cost: Cost, draws: Draws, predictive: PredictiveCheck | None) -> str:

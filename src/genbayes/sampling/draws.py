@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import DTypeLike
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 from scipy.special import ndtri
@@ -46,6 +46,7 @@ class Draws:
         seconds: "compile" and "run".
         sampler_outcome: what the sampler itself found wrong.
         conditions: known conditions of the observation, by name.
+        integer_names: of the parameters that are integers.
     """
 
     theta: Float[np.ndarray, "chain draw dim"]
@@ -59,6 +60,7 @@ class Draws:
     seconds: dict[str, float] = field(default_factory=dict)
     sampler_outcome: Outcome = field(default_factory=Outcome)
     conditions: dict[str, float] = field(default_factory=dict)
+    integer_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         chains, draws, dim = self.theta.shape
@@ -71,7 +73,7 @@ class Draws:
         ]
         caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}, mean cost {self.cost.mean():.4g}"
         header = ("parameter", "5 %", "50 %", "95 %", "R-hat", "ESS")
-        return html_table(caption, header, rows, self.outcome.messages)
+        return html_table(caption, header, rows, (*self.integer_lines, *self.outcome.messages))
 
     def __getitem__(self, name: str) -> Float[np.ndarray, "chain draw *vector"]:
         """The draws of one parameter: (chain, draw), or (chain, draw, k) of a vector-valued one.
@@ -100,17 +102,35 @@ class Draws:
     def rhat(self) -> Float[np.ndarray, " dim"]:
         """Rank-normalised split R-hat (Vehtari et al. 2021): the larger of the bulk's and of the folded draws'.
 
-        NaN with fewer than 4 draws a chain; infinite where chains are stuck at different values.
+        NaN with fewer than 4 draws a chain; infinite where chains are stuck at different values; 1 of an integer of
+        which all draws have one value.
         """
-        return split_rhat(self.theta)
+        return np.where(certain(self.theta, self.names, self.integer_names), 1.0, split_rhat(self.theta))
 
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, " dim"]:
         """Effective sample size of the bulk (rank-normalised, split chains); at most the number of draws.
 
-        SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain.
+        SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain. An
+        integer of which all draws have one value counts every draw.
         """
-        return bulk_size(self.theta)
+        return np.where(certain(self.theta, self.names, self.integer_names), float(len(self)), bulk_size(self.theta))
+
+    def probabilities(self, name: str) -> dict[int, float]:
+        """The posterior probability of every value of an integer parameter that was drawn, in ascending order.
+
+        Raises:
+            KeyError: no integer parameter has this name.
+        """
+        if name not in self.integer_names:
+            raise KeyError(f"{name!r} is none of the integer parameters {list(self.integer_names)}.")
+        values, counts = np.unique(np.asarray(self[name], np.float64), return_counts=True)
+        return {int(value): float(share) for value, share in zip(values, counts / len(self), strict=True)}
+
+    @property
+    def integer_lines(self) -> list[str]:
+        """The probabilities of every integer parameter's values, in a line each."""
+        return [f"P({name} = k): {_shares_in_words(self.probabilities(name))}" for name in self.integer_names]
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -138,7 +158,7 @@ class Draws:
         return np.quantile(self.flat, probabilities, axis=0)
 
     def summary(self) -> str:
-        """A plain table: 5, 50, 95 % quantiles, R-hat and bulk ESS of each parameter."""
+        """A plain table: 5, 50, 95 % quantiles, R-hat and bulk ESS of each parameter; probabilities of integers."""
         width = max(len("parameter"), *(len(name) for name in self.names))
         lines = [f"{'parameter':<{width}} {'5 %':>10} {'50 %':>10} {'95 %':>10} {'R-hat':>7} {'ESS':>7}"]
         for name, (low, middle, high), rhat, size in zip(
@@ -146,7 +166,7 @@ class Draws:
         ):
             lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
         lines.append(f"mean cost {self.cost.mean():.4g} at beta {self.beta:g}; {len(self)} draws by {self.sampler}")
-        return "\n".join([*lines, *self.outcome.messages])
+        return "\n".join([*lines, *self.integer_lines, *self.outcome.messages])
 
     def to_dataframe(self) -> "DataFrame":
         """A pandas DataFrame with one row a draw: chain, draw, the parameters, cost.
@@ -202,6 +222,7 @@ class Draws:
             "seconds": json.dumps(self.seconds),
             "sampler_messages": json.dumps(self.sampler_outcome.messages),
             "conditions": json.dumps(self.conditions),
+            "integers": json.dumps(self.integer_names),
         }
         posterior = xr.Dataset(
             {name: (("chain", "draw"), self.theta[..., i]) for i, name in enumerate(self.names)},
@@ -256,7 +277,23 @@ class Draws:
             seconds=json.loads(attributes["seconds"]),
             sampler_outcome=Outcome(tuple(json.loads(attributes["sampler_messages"]))),
             conditions=json.loads(attributes.get("conditions", "{}")),
+            integer_names=tuple(json.loads(attributes.get("integers", "[]"))),
         )
+
+
+def certain(
+    theta: Float[np.ndarray, "*batch chain draw dim"], names: tuple[str, ...], integers: tuple[str, ...]
+) -> Bool[np.ndarray, "*batch dim"]:
+    """Which parameters are integers that have one value in all draws (..., chain, draw, dim): all chains agree."""
+    return np.isin(names, integers) & (np.ptp(theta, axis=(-3, -2)) == 0)
+
+
+def _shares_in_words(shares: dict[int, float], most: int = 8) -> str:
+    """The values of greatest probability in ascending order, and what is left."""
+    chosen = sorted(sorted(shares, key=lambda value: -shares[value])[:most])
+    parts = [f"{value}: {100 * shares[value]:.3g} %" for value in chosen]
+    rest = 1 - sum(shares[value] for value in chosen)
+    return ", ".join(parts) + (f"; {len(shares) - most} others: {100 * rest:.2g} %" if len(shares) > most else "")
 
 
 def split_rhat(theta: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, " dim"]:

@@ -15,7 +15,7 @@ of the whole is larger than their spread by what the delete-d jackknife says (Sh
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
 from scipy.stats import chi2
 
@@ -38,6 +38,8 @@ UNCERTAIN = "The log density is uncertain"
 _REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."
 # Standard errors beyond which an error is no coincidence, and the probability of a coincidence beyond them.
 _SURE = 3.5
+# Share of the weight that one value of an integer may have before the others' rows are too few to lay a line.
+_SETTLED = 0.95
 _CHANCE = 5e-4
 
 
@@ -115,6 +117,7 @@ def log_density_error(
     beta: float,
     *,
     jackknife: float,
+    integers: Bool[np.ndarray, " d"] | None = None,
 ) -> LogDensityError:
     """Judges a cost by rows that were held out.
 
@@ -125,6 +128,7 @@ def log_density_error(
         members: the cost by every member.
         beta: inverse temperature.
         jackknife: factor from the members' variance to the error's.
+        integers: which of the parameters are integers.
     """
     usable = np.isfinite(cost) & np.isfinite(residual) & np.isfinite(z).all(axis=1)
     z, cost, residual, members = z[usable], cost[usable], residual[usable], members[usable]
@@ -134,6 +138,10 @@ def log_density_error(
     # Over the wider region of a smaller beta a linear error is larger by the ratio of the widths.
     uncertain = float(np.sqrt(reach)) * members_error(members, weights, beta, jackknife)
     d = z.shape[1]
+    if integers is not None and integers.any():
+        z = z[:, ~(integers & _settled(z, weights))]
+        if not z.shape[1]:
+            return LogDensityError(0.0, 0.0, False, 0.0, False, rows, reach, uncertain, d)
     if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
         return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain, d)
     u = _whitened(z, weights)
@@ -151,6 +159,11 @@ def weights_within_reach(cost: Float[np.ndarray, " m"], beta: float) -> tuple[Fl
         if effective >= WANTED_ROWS:
             break
     return weights, effective, float(reach)
+
+
+def _settled(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " d"]:
+    """Coordinates that have one value in all but a few hundredths of the weight: no line can be laid through them."""
+    return np.array([max(weights[column == value].sum() for value in np.unique(column)) > _SETTLED for column in z.T])
 
 
 def _whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:

@@ -55,7 +55,16 @@ class NUTS:
         return "NUTS"
 
     def run(self, target: Target, n: int, *, key: PRNGKeyArray) -> Sampled:
-        """At least `n` draws; see `Sampler`."""
+        """At least `n` draws; see `Sampler`.
+
+        Raises:
+            ValueError: the prior has integer parameters.
+        """
+        if target.prior.integer_names:
+            raise ValueError(
+                f"NUTS follows the gradient of the density, which jumps between the values of the integer parameters "
+                f"{', '.join(target.prior.integer_names)}: use sampler=genbayes.SMC(), which starts with all of them."
+            )
         # A short chain is judged by its noise: few draws come from few chains of at least a hundred.
         chains = min(self.chains, max(4, n // 100))
         per_chain = -(-n // chains)

@@ -16,6 +16,7 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .levels import check_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
 from .sampler import Sampler
 from .smc import SMC
@@ -61,6 +62,7 @@ class GibbsPosterior:
                 f"the prior has the parameters ({', '.join(prior.names)}), but the cost was fitted for "
                 f"({', '.join(cost.names)}): use the prior of the simulations, in the same order."
             )
+        check_levels(prior, cost)
         self.prior = prior
         self.cost = cost
         self.beta = _checked_beta(beta, cost.distance.units)
@@ -109,7 +111,8 @@ class GibbsPosterior:
             cost = cost + raise_cost / self.beta
         z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
         jackknife = _jackknife(self.cost, members.shape[1])
-        return log_density_error(z, cost, residual, members, self.beta, jackknife=jackknife)
+        integers = self.prior.unconstrained_integers
+        return log_density_error(z, cost, residual, members, self.beta, jackknife=jackknife, integers=integers)
 
     def members_error_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
         """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
@@ -172,6 +175,7 @@ class GibbsPosterior:
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
         some = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _MOST_JUDGED)).round().astype(int))]
         open_by = Outcome() if error is None else uncertainty(self.members_error_at(some), self.prior.dim)
+        guessed = judge_levels(self.cost, flat)
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -183,7 +187,8 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined([self.known_outcome, contradicted, open_by, sampled.outcome]),
+            sampler_outcome=Outcome.joined([self.known_outcome, contradicted, open_by, guessed, sampled.outcome]),
+            integer_names=self.prior.integer_names,
         )
 
 
@@ -215,14 +220,16 @@ def judge_prior(prior: Prior, cost: Cost) -> Outcome:
     simulated = cost.settings.get("theta_range")
     if simulated is None:
         return Outcome()
+    numeric = judge_prior_levels(prior, cost)
     low, high = np.asarray(simulated)
     theta = np.asarray(prior.sample(1000, seed=0))
     outside = float(np.mean(np.any((theta < low) | (theta > high), axis=1)))
     # n simulations of the same prior leave about 2 dim / n of it outside their range.
     if outside < 0.05 + 4 * prior.dim / cost.settings["simulations"]:
-        return Outcome()
+        return numeric
     return Outcome(
         (
+            *numeric.messages,
             f"{outside:.0%} of the prior lies outside the range of the simulated parameters, where the cost is a "
             "guess: use the prior of the simulations, or simulate again under this one.",
         )

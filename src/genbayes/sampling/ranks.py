@@ -100,7 +100,8 @@ def ranks_of_truth(
     """Samples the posteriors of held-out outputs at every beta, and ranks the true parameters among the draws.
 
     Jointly the level is the share of draws of higher density; for each parameter twice the rank's distance from the
-    middle. The half draw that is added keeps both unbiased where the true parameter is one more draw.
+    middle. The half draw that is added keeps both unbiased where the true parameter is one more draw. Draws that are
+    equal to the truth, as those of integers are, count by a random share of them.
 
     Args:
         prior: that the held-out simulations were drawn from.
@@ -119,11 +120,11 @@ def ranks_of_truth(
         messages += (
             f"{np.mean(draws.suspect):.0%} of the posteriors of held-out simulations are not well sampled: raise n.",
         )
-    return Ranks(*_levels(prior, cost, draws, held_out), messages)
+    return Ranks(*_levels(prior, cost, draws, held_out, np.random.default_rng(seed)), messages)
 
 
 def _levels(
-    prior: Prior, cost: Cost, draws: StackedDraws, held_out: HeldOut
+    prior: Prior, cost: Cost, draws: StackedDraws, held_out: HeldOut, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "m b"], Float[np.ndarray, "m b dim"]]:
     theta = held_out.theta
     m, b = draws.theta.shape[:2]
@@ -134,10 +135,21 @@ def _levels(
         advantage = np.asarray(prior.log_density(values[i]), np.float64) - float(prior.log_density(theta[i]))
         advantage += _log_success(cost, values[i], held_out, i) - _log_success(cost, theta[i][None], held_out, i)
         advantage -= draws.betas[:, None] * (costs[i].astype(np.float64) - held_out.cost[i])
-        joint[i] = (np.sum(advantage > 0, axis=1) + 0.5) / (n + 1)
-        below = (np.sum(values[i] < theta[i], axis=1) + 0.5) / (n + 1)
+        equal = values[i] == theta[i]
+        same = equal.all(axis=2)
+        joint[i] = _rank(np.sum((advantage > 0) & ~same, axis=1), np.sum(same, axis=1), n, rng)
+        below = _rank(np.sum(values[i] < theta[i], axis=1), np.sum(equal, axis=1), n, rng)
         single[i] = np.abs(2 * below - 1)
     return joint, single
+
+
+def _rank(below: np.ndarray, equal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Share of n draws below, those that are equal to the truth in part: at random, so that ranks stay uniform.
+
+    Draws of real parameters are never equal, those of integers often (randomised ranks, Czado, Gneiting, Held 2009).
+    """
+    share = np.where(equal > 0, rng.uniform(size=below.shape), 0.5)
+    return (below + share * (equal + 1)) / (n + 1)
 
 
 def _log_success(cost: Cost, theta: Float[np.ndarray, "... dim"], held_out: HeldOut, i: int) -> np.ndarray:

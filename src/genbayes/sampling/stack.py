@@ -167,6 +167,7 @@ class GibbsPosteriors:
             conditions=self.conditions,
             condition_names=self.cost.condition_names,
             prior_outcome=self.outcome,
+            integer_names=self.prior.integer_names,
         )
 
     def _judged(self, sampler: SMC, parts: list[Ladders]) -> dict[tuple[int, int], tuple[str, ...]]:

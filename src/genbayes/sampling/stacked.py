@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
+from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, certain, split_rhat
 from .draws_files import data_frame, open_tree, parameter, save_tree
 from .sampler import advice_of
 
@@ -42,6 +42,7 @@ class StackedDraws:
         conditions: known conditions (m, c).
         condition_names: of their columns.
         prior_outcome: what is wrong with all of them alike.
+        integer_names: of the parameters that are integers.
     """
 
     theta: Float[np.ndarray, "m b chain draw dim"]
@@ -59,6 +60,7 @@ class StackedDraws:
     conditions: Float[np.ndarray, "m c"]
     condition_names: tuple[str, ...] = ()
     prior_outcome: Outcome = field(default_factory=Outcome)
+    integer_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         m, b, chains, draws, dim = self.theta.shape
@@ -97,12 +99,13 @@ class StackedDraws:
     @cached_property
     def rhat(self) -> Float[np.ndarray, "m b dim"]:
         """Rank-normalised split R-hat of each posterior; see `Draws.rhat`."""
-        return self._by_parameter(split_rhat)
+        return np.where(certain(self.theta, self.names, self.integer_names), 1.0, self._by_parameter(split_rhat))
 
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
         """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
-        return self._by_parameter(bulk_size)
+        whole = float(self.theta.shape[2] * self.theta.shape[3])
+        return np.where(certain(self.theta, self.names, self.integer_names), whole, self._by_parameter(bulk_size))
 
     @cached_property
     def suspect(self) -> Bool[np.ndarray, "m b"]:
@@ -151,6 +154,7 @@ class StackedDraws:
             seconds={name: value / self.suspect.size for name, value in self.seconds.items()},
             sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
             conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
+            integer_names=self.integer_names,
         )
 
     def summary(self, most: int = 10) -> str:
@@ -207,6 +211,7 @@ class StackedDraws:
             "seconds": json.dumps(self.seconds),
             "messages": json.dumps([[*where, *texts] for where, texts in self.messages.items()]),
             "prior_messages": json.dumps(self.prior_outcome.messages),
+            "integers": json.dumps(self.integer_names),
         }
         values = {name: ((*chain, "draw"), self.theta[..., i]) for i, name in enumerate(self.names)}
         stats: dict[str, Any] = {
@@ -256,6 +261,7 @@ class StackedDraws:
             conditions=np.asarray(tree["observed_data"]["conditions"]),
             condition_names=tuple(json.loads(attributes["condition_names"])),
             prior_outcome=Outcome(tuple(json.loads(attributes["prior_messages"]))),
+            integer_names=tuple(json.loads(attributes.get("integers", "[]"))),
         )
 
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:

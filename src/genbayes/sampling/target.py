@@ -57,7 +57,7 @@ class Target(eqx.Module):
 
     def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
         """A draw from the prior."""
-        return self.prior.to_unconstrained(self.prior.sample_one(key))
+        return self.prior.draw_unconstrained(key)
 
     def parameters_and_cost(
         self, u: Float[Array, "chain draw unconstrained_dim"]
@@ -92,4 +92,4 @@ class Targets(eqx.Module):
 
     def start(self, key: PRNGKeyArray) -> Float[Array, " unconstrained_dim"]:
         """A draw from the prior."""
-        return self.prior.to_unconstrained(self.prior.sample_one(key))
+        return self.prior.draw_unconstrained(key)

@@ -80,8 +80,9 @@ class Sensitivity:
 
     @cached_property
     def std(self) -> Float[np.ndarray, "variants dim"]:
-        """Posterior standard deviations."""
-        return np.stack([np.maximum(moments(variant.draws)[1], 1e-300) for variant in self.variants])
+        """Posterior standard deviations; of an integer at least half a step, for it may be certain."""
+        least = np.where(np.isin(self.names, self.variants[0].draws.integer_names), 0.5, 1e-300)
+        return np.stack([np.maximum(moments(variant.draws)[1], least) for variant in self.variants])
 
     @cached_property
     def shift(self) -> Float[np.ndarray, "variants dim"]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..priors.parameter import described_levels
+from ..priors.prior import Prior
 from ..runtime.formatting import html_table, number
 from .rounding import Rounding, kept
 from .store import ARRAY_NAMES, PENDING, SimulationStore
@@ -92,6 +94,12 @@ class Simulations:
         return np.concatenate([self.theta, self.conditions], axis=1)
 
     @property
+    def levels(self) -> dict[int, list[int]]:
+        """The columns of `inputs` that are integers of few values, as prior and conditions say, with these values."""
+        names = (*self.names, *self.condition_names)
+        return described_levels([*self.prior, *self.conditions_prior], names)
+
+    @property
     def noise_id(self) -> np.ndarray:
         """One number for the random numbers of each row, (n,): equal where rows share them."""
         keys = np.where(self.noise_block > 0, self.noise_block, -1 - np.arange(len(self)))
@@ -167,7 +175,13 @@ class Simulations:
 
     @classmethod
     def from_arrays(
-        cls, theta: Any, x: Any, names: Sequence[str] | None = None, *, conditions: Mapping[str, Any] | None = None
+        cls,
+        theta: Any,
+        x: Any,
+        names: Sequence[str] | None = None,
+        *,
+        conditions: Mapping[str, Any] | None = None,
+        prior: Prior | None = None,
     ) -> "Simulations":
         """Take over simulations that exist already.
 
@@ -176,9 +190,11 @@ class Simulations:
             x: outputs (n, ...); (n,) is read as (n, 1). Rows with NaN or infinity are marked as failed.
             names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
             conditions: known inputs that are not inferred: name -> (n,) values.
+            prior: that the parameters were drawn from. Its integers are learned value by value; without it a parameter
+                is taken as a real number, whatever values it has.
 
         Raises:
-            ValueError: shapes that do not fit, or parameters that are not finite.
+            ValueError: shapes that do not fit, parameters that are not finite, or not of the prior.
         """
         with np.errstate(over="ignore"):
             parameters = np.array(theta, np.float32)
@@ -193,6 +209,9 @@ class Simulations:
         if not np.isfinite(parameters).all():
             bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
             raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
+        if prior is not None:
+            _check_prior(prior, parameters, names)
+            names = prior.names
         names = tuple(names) if names is not None else tuple(f"theta_{i}" for i in range(parameters.shape[1]))
         if len(names) != parameters.shape[1]:
             raise ValueError(
@@ -214,7 +233,8 @@ class Simulations:
                     f"({len(parameters)},), got shape {values.shape}."
                 )
         columns = np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32)
-        return cls(parameters, outputs, status, tuple(reasons), names, -1, [], "", 0.0, columns, tuple(known))
+        described = [] if prior is None else prior.describe()
+        return cls(parameters, outputs, status, tuple(reasons), names, -1, described, "", 0.0, columns, tuple(known))
 
     @classmethod
     def open(cls, path: str | Path) -> "Simulations":
@@ -260,6 +280,17 @@ class Simulations:
         if self.condition_names:
             header |= {"condition_names": list(self.condition_names), "conditions_prior": self.conditions_prior}
         return {**header, "reasons": list(self.reasons)}
+
+
+def _check_prior(prior: Any, theta: np.ndarray, names: Sequence[str] | None) -> None:
+    if not isinstance(prior, Prior):
+        raise TypeError(f"`prior` must be a genbayes.Prior, got {type(prior).__name__}.")
+    if theta.shape[1] != prior.dim or (names is not None and tuple(names) != prior.names):
+        raise ValueError(
+            f"`prior` has the parameters ({', '.join(prior.names)}), but `theta` has {theta.shape[1]} columns"
+            f"{'' if names is None else f' with the names {tuple(names)}'}: give the prior that it was drawn from."
+        )
+    prior.check_inside(theta)
 
 
 def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:

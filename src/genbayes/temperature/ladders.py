@@ -134,10 +134,13 @@ class Ladder:
         """Posterior over prior width of each parameter: 1 where nothing was learnt.
 
         A width is half the range from the 16 % to the 84 % quantile, a normal distribution's standard deviation; it
-        exists for priors without a variance, too.
+        exists for priors without a variance, too. Of an integer it is the standard deviation: quantiles jump.
         """
-        before = _width(np.asarray(self.prior.sample(20_000, seed=0))[None])
-        return _width(self.draws.theta[0].reshape(len(self), -1, self.prior.dim)) / before
+        before = np.asarray(self.prior.sample(20_000, seed=0), np.float64)[None]
+        after = self.draws.theta[0].reshape(len(self), -1, self.prior.dim).astype(np.float64)
+        whole = np.isin(self.prior.names, self.prior.integer_names)
+        widths = [np.where(whole, values.std(axis=1), _width(values)) for values in (after, before)]
+        return widths[0] / widths[1]
 
     @cached_property
     def curve(self) -> CubicHermiteSpline:
@@ -254,6 +257,9 @@ def _prior_spread(prior: Prior, cost: Cost, x_o: np.ndarray, conditions: Mapping
     values = np.asarray(cost(prior.sample(4000, seed=0), x_o, conditions), np.float64)
     values = values[np.isfinite(values)]
     spread = float(_width(values[None, :, None])[0, 0]) if len(values) > 1 else 0.0
+    if spread == 0 and len(values) > 1:
+        # An integer parameter may give one cost to most draws of the prior.
+        spread = float(values.std())
     if not spread > 0:
         raise ValueError(
             "the cost of draws of the prior is the same for all, or not finite: there is nothing to choose beta by. "

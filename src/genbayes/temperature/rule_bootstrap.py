@@ -74,8 +74,9 @@ def bootstrap(
         The choice; its interval is from resampling the minimisers.
 
     Raises:
-        ValueError: x_o is not a set of at least two trials, or the cost depends on their order; fewer than 20
-            resamples; or most minimisers lie at the bounds of the prior, or where the cost has no minimum.
+        ValueError: the prior has integer parameters; x_o is not a set of at least two trials, or the cost depends on
+            their order; fewer than 20 resamples; or most minimisers lie at the bounds of the prior, or where the cost
+            has no minimum.
 
     Example:
         >>> choice = gb.temperature.bootstrap(prior, cost, trials, seed=0)
@@ -83,6 +84,12 @@ def bootstrap(
     resamples = checked_count("resamples", resamples)
     if resamples < _LEAST:
         raise ValueError(f"resamples must be at least {_LEAST}, better 200, got {resamples}.")
+    if prior.integer_names:
+        raise ValueError(
+            f"prior has the integer parameters {', '.join(prior.integer_names)}, and the bootstrap rule compares "
+            "derivatives of the cost, which has none there: choose beta by another rule "
+            "(gb.temperature.noise_floor, gb.temperature.calibrated)."
+        )
     x_o = cost.check_observation(x_o)
     rng = np.random.default_rng(seed)
     _check_trials(prior, cost, x_o, conditions, rng)
