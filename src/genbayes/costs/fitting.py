@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -12,6 +13,7 @@ from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
 from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.folds import Folds
+from ..learning.layers import Standardiser
 from ..learning.shared_noise import SharedNoise, grouped
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
@@ -22,7 +24,7 @@ from .cost import Cost
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
-from .forms import MarginalForm, NetworkForm
+from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
 
@@ -128,7 +130,7 @@ def fit_cost(
     success, record = _success(simulations, failures, seed=seed, progress=progress)
     # Where runs fail, it is known that they do.
     seen = data.theta if success is None else simulations.inputs[simulations.status != PENDING]
-    settings = _settings_of(simulations, seen, config, seed, type(form).__name__)
+    settings = _settings_of(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": failures}
     fit = fit if record is None else (*fit, record)
     known = framed.in_units(1 / frame.unit) if in_frame else framed
@@ -261,6 +263,15 @@ class _Training:
         return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
 
 
+def _steps_of(form: CostForm, names: tuple[str, ...]) -> dict[str, list[float]]:
+    """Where the outputs jump, by the parameter's name, as any of the cost's regressions has found."""
+    found: dict[str, list[float]] = {}
+    for part in jax.tree.leaves(form, is_leaf=lambda node: isinstance(node, Standardiser)):
+        if isinstance(part, Standardiser):
+            found |= {names[j]: places for j, places in part.steps.items() if j < len(names)}
+    return found
+
+
 def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[float]]]:
     """Of every integer of few values: each value with the number of runs that succeeded there."""
     names, inputs = (*simulations.names, *simulations.condition_names), simulations.inputs[simulations.ok]
@@ -271,7 +282,7 @@ def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[float]]]:
 
 
 def _settings_of(
-    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: str
+    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: CostForm
 ) -> dict[str, Any]:
     """How the cost was fitted, as plain values that are stored with it."""
     dim = len(simulations.names)
@@ -290,5 +301,6 @@ def _settings_of(
         "conditions_prior": simulations.conditions_prior,
         "runs_at_levels": _runs_at_levels(simulations),
         "config": asdict(config),
-        "form": form,
+        "form": type(form).__name__,
+        "steps": _steps_of(form, (*simulations.names, *simulations.condition_names)),
     }
