@@ -34,7 +34,7 @@ class Indicators(eqx.Module):
     column: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "n dim"], levels: Mapping[int, Sequence[float]]) -> "Indicators | None":
+    def fit(cls, rows: Float[np.ndarray, "n dim"], levels: Mapping[int, Sequence[int]]) -> "Indicators | None":
         """Of all values but the two most frequent ones, which a line through the integer itself tells apart.
 
         Args:
@@ -79,7 +79,7 @@ class Standardiser(eqx.Module):
 
     @classmethod
     def fit(
-        cls, rows: np.ndarray, *, allow_log: bool = True, levels: Mapping[int, Sequence[float]] | None = None
+        cls, rows: np.ndarray, *, allow_log: bool = True, levels: Mapping[int, Sequence[int]] | None = None
     ) -> "Standardiser":
         """Fits to `rows` of shape (n, dim); a constant coordinate keeps its own units.
 
