@@ -16,7 +16,9 @@ from genbayes.learning.training import FitConfig
 
 RNG = np.random.default_rng(0)
 LEVELS = {0: list(range(1, 9)), 2: [0, 1]}
-THETA = np.stack([RNG.integers(1, 9, 2000), RNG.uniform(-1, 1, 2000), RNG.integers(0, 2, 2000)], axis=1).astype(np.float32)
+THETA = np.stack([RNG.integers(1, 9, 2000), RNG.uniform(-1, 1, 2000), RNG.integers(0, 2, 2000)], axis=1).astype(
+    np.float32
+)
 
 
 def held_out_error(levels: dict) -> float:

@@ -105,7 +105,9 @@ def test_a_shifted_cost_is_told(fitted):
     prior, cost = fitted["bent"]
     spread = cost.form.spread
     form = dataclasses.replace(
-        cost.form, spread=dataclasses.replace(spread, intercept=spread.intercept + 0.05), directions=cost.form.directions
+        cost.form,
+        spread=dataclasses.replace(spread, intercept=spread.intercept + 0.05),
+        directions=cost.form.directions,
     )
     found = compare({"straight": fitted["straight"], "shifted": (prior, dataclasses.replace(cost, form=form))})
     assert found["shifted"].cost_error > 0.7 * BETA * 0.05
@@ -122,7 +124,9 @@ def test_failures_count(fitted):
 
 def test_refusals(fitted):
     prior, cost = EXACT["straight"]
-    other_shape = gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(5,), units=cost.distance.units)
+    other_shape = gb.Cost.exact(
+        lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(5,), units=cost.distance.units
+    )
     other_units = gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(6,), units="volt")
     with pytest.raises(TypeError, match="mapping from name"):
         compare([(prior, cost)])

@@ -88,8 +88,8 @@ def test_a_certain_integer_is_well_sampled():
 
 
 def test_draws_tell_and_keep_integers(draws, tmp_path):
-    assert "P(k = k): 2: " in draws.summary()
-    assert "P(k = k)" in draws._repr_html_()
+    assert "probability that k is 2: " in draws.summary()
+    assert "probability that k is" in draws._repr_html_()
     draws.save(tmp_path / "draws.zarr")
     assert gb.Draws.load(tmp_path / "draws.zarr").probabilities("k") == draws.probabilities("k")
     with pytest.raises(KeyError, match=r"none of the integer parameters \['k'\]"):
@@ -163,6 +163,8 @@ def test_a_prior_and_a_cost_that_disagree_about_integers(simulations):
     assert "without knowing that k is an integer" in str(gb.GibbsPosterior(PRIOR, cost, X_O, BETA).outcome)
     real = gb.Prior({"k": dist.Uniform(1.0, 8.0), "g": dist.Uniform(0.5, 1.5)})
     cost = gb.fit_cost(told, distance, config=CONFIG, progress=False)
+    with pytest.raises(ValueError, match="theta has k = 2.5, but the cost was learned at whole numbers"):
+        cost([2.5, 1.0], X_O)
     with pytest.raises(ValueError, match="prior of k is over real numbers"):
         gb.GibbsPosterior(real, cost, X_O, BETA)
     with pytest.raises(ValueError, match="none of its whole numbers"):
