@@ -97,6 +97,23 @@ def test_known_conditions_and_those_of_the_observation(read):
     assert of_the_module.conditions.names == ("a", "b")
 
 
+def test_integer_parameters(read):
+    prior = read(
+        HEAD
+        + """
+[prior]
+k = { distribution = "DiscreteUniform", low = [1, 0], high = [4, 1] }
+n = { distribution = "Binomial", total_count = 5, probs = 0.25 }
+c = { distribution = "Categorical", probs = [0.25, 0.25, 0.5] }
+"""
+        + DISTANCE
+    ).prior
+    assert prior.integer_names == ("k[0]", "k[1]", "n", "c")
+    np.testing.assert_array_equal(prior.bounds, [[1, 4], [0, 1], [0, 5], [0, 2]])
+    expected = np.log([1 / 4, 1 / 2, 5 * 0.25 * 0.75**4, 0.5]).sum()
+    assert float(prior.log_density(np.array([2, 1, 1, 2]))) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_prior_and_a_distance_of_the_module(read):
     problem = read(
         HEAD
@@ -133,6 +150,14 @@ ERRORS = {
     "no module": ('simulator = "nowhere_xyz:f"\n' + PRIOR + DISTANCE, "there is no module 'nowhere_xyz'"),
     "no function": ('simulator = "model_for_problems:run"\n' + PRIOR + DISTANCE, "has no 'run'. It has "),
     "no callable": ('simulator = "model_for_problems:number"\n' + PRIOR + DISTANCE, "is no function but int"),
+    "half integers": (
+        HEAD + '[prior]\nk = { distribution = "DiscreteUniform", low = 0.5, high = 3 }\n' + DISTANCE,
+        "must be a whole number",
+    ),
+    "endless integers": (
+        HEAD + '[prior]\nk = { distribution = "Poisson", rate = 3.0 }\n' + DISTANCE,
+        "infinitely many whole numbers",
+    ),
     "prior object": (HEAD + 'prior = "model_for_problems:number"\n' + DISTANCE, "must be a genbayes.Prior, got int"),
     "empty prior": (HEAD + "[prior]\n" + DISTANCE, "[prior]: is empty"),
     "prior entry": (HEAD + "[prior]\nrate = 3\n" + DISTANCE, "[prior] rate: must be like { distribution"),

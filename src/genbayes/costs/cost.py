@@ -119,7 +119,8 @@ class Cost:
                 axes broadcast against theta's.
 
         Raises:
-            ValueError: theta's last axis, x's last axes or the conditions are not those of the simulations.
+            ValueError: theta's last axis, x's last axes or the conditions are not those of the simulations, or an
+                integer is no whole number.
         """
         return self._batched(theta, x, conditions, members=False)
 
@@ -209,7 +210,7 @@ class Cost:
         """Conditions as an array, from a mapping of names to values or from an array (..., c).
 
         Raises:
-            ValueError: conditions are missing, too many, of other names or not finite.
+            ValueError: conditions are missing, too many, of other names, or between the values of an integer.
         """
         names = self.condition_names
         if conditions is None and not names:
@@ -230,7 +231,21 @@ class Cost:
             raise ValueError(
                 f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
             )
+        self._check_whole("conditions", values, names)
         return values
+
+    def _check_whole(self, argument: str, values: Array, names: tuple[str, ...]) -> None:
+        """ValueError where an integer is between the values at which the cost was learned, one by one."""
+        for name in self.settings.get("runs_at_levels", {}):
+            if name not in names or isinstance(values, jax.core.Tracer):
+                continue
+            column = np.asarray(values[..., names.index(name)])
+            between = column[column != np.round(column)]
+            if between.size:
+                raise ValueError(
+                    f"{argument} has {name} = {between.reshape(-1)[0]:.6g}, but the cost was learned at whole numbers "
+                    "of it alone, and says nothing between them: round it."
+                )
 
     def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
         theta = jnp.asarray(theta, jnp.float32)
@@ -238,6 +253,7 @@ class Cost:
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
             raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")
+        self._check_whole("theta", theta, self.names)
         if x.ndim < rank:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]

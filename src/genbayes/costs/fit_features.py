@@ -33,7 +33,7 @@ def fit_features(
     noise: SharedNoise,
     rng: np.random.Generator,
     progress: bool,
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 

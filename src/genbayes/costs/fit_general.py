@@ -65,7 +65,7 @@ def fit_general(
     progress: bool,
     noise_id: Int[np.ndarray, " n"],
     start: NetworkForm | None = None,
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
 

@@ -40,7 +40,7 @@ def fit_marginal(
     progress: bool,
     spread: Float[np.ndarray, "*x_shape"],
     start: MarginalForm | None = None,
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -84,7 +84,7 @@ def _first(
     folds: Folds,
     config: FitConfig,
     rng: np.random.Generator,
-    levels: Mapping[int, Sequence[float]] | None,
+    levels: Mapping[int, Sequence[int]] | None,
 ) -> LogisticMixture:
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     transform = TailTransform.fit(values)

@@ -38,7 +38,7 @@ class Coordinates(NamedTuple):
 def best_coordinates(
     theta: Float[np.ndarray, "n dim"],
     labels: Float[np.ndarray, "n k"],
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
 ) -> Coordinates:
     """Standardises parameters, those as logarithms whose logarithms predict the labels better.
 

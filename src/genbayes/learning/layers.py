@@ -41,7 +41,7 @@ class Indicators(eqx.Module):
     def fit(
         cls,
         rows: Float[np.ndarray, "n dim"],
-        levels: Mapping[int, Sequence[float]],
+        levels: Mapping[int, Sequence[int]],
         steps: Mapping[int, Sequence[float]],
     ) -> "Indicators | None":
         """Of all values but the two most frequent ones, which a line through the integer itself tells apart.
@@ -94,7 +94,7 @@ class Standardiser(eqx.Module):
         rows: np.ndarray,
         *,
         allow_log: bool = True,
-        levels: Mapping[int, Sequence[float]] | None = None,
+        levels: Mapping[int, Sequence[int]] | None = None,
         steps: Mapping[int, Sequence[float]] | None = None,
     ) -> "Standardiser":
         """Fits to `rows` of shape (n, dim); a constant coordinate keeps its own units.

@@ -93,7 +93,7 @@ class _Data:
     """What every regression of one call reads: parameters, as they are and standardised, and centred labels."""
 
     theta: Float[np.ndarray, "n dim"]
-    z: Float[np.ndarray, "n dim"]
+    z: Float[np.ndarray, "n width"]
     labels: Float[np.ndarray, "n k"]
     centre: Float[np.ndarray, " k"]
     standardise: Standardiser

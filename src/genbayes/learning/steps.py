@@ -36,7 +36,7 @@ _MOST_REFUSED = 3
 def find_steps(
     theta: Float[np.ndarray, "n dim"],
     labels: Float[np.ndarray, "n k"],
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
 ) -> dict[int, tuple[float, ...]]:
     """Finds where the mean of the labels jumps along a parameter, one step after the other.
 
@@ -97,7 +97,7 @@ def _combinations(labels: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n few"
 def _left_over(
     theta: Float[np.ndarray, "n dim"],
     labels: Float[np.ndarray, "n k"],
-    levels: Mapping[int, Sequence[float]] | None,
+    levels: Mapping[int, Sequence[int]] | None,
     steps: Mapping[int, Sequence[float]],
     *,
     risen: "_Place | None" = None,

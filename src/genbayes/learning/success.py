@@ -56,7 +56,7 @@ def fit_success(
     succeeded: Bool[np.ndarray, " n"],
     *,
     seed: int,
-    levels: Mapping[int, Sequence[float]] | None = None,
+    levels: Mapping[int, Sequence[int]] | None = None,
     config: FitConfig = SUCCESS_CONFIG,
     progress: bool = False,
 ) -> tuple[SuccessModel, FitRecord | None]:

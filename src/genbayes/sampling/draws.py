@@ -130,7 +130,9 @@ class Draws:
     @property
     def integer_lines(self) -> list[str]:
         """The probabilities of every integer parameter's values, in a line each."""
-        return [f"P({name} = k): {_shares_in_words(self.probabilities(name))}" for name in self.integer_names]
+        return [
+            f"probability that {name} is {_shares_in_words(self.probabilities(name))}" for name in self.integer_names
+        ]
 
     @cached_property
     def outcome(self) -> Outcome:

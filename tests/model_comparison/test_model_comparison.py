@@ -1,0 +1,156 @@
+"""Evidences of linear models with normal priors: Gibbs evidences by mean squared errors are normal integrals."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import genbayes as gb
+
+TIMES = np.linspace(-1, 1, 6)
+DESIGNS = {"straight": TIMES[:, None], "bent": np.stack([TIMES, TIMES**2], axis=1)}
+NOISE, BETA = 0.2, 60.0
+X_O = 0.7 * TIMES + 0.25 * TIMES**2 + np.array([0.1, -0.2, 0.1, 0.0, 0.15, -0.1])
+
+
+def exact_log_evidence(design: np.ndarray, beta: float = BETA) -> float:
+    """log of the integral of exp(-beta (|x_o - X theta|^2 / m + s^2)) over a standard normal theta."""
+    m, dim = design.shape
+    precision = np.eye(dim) + 2 * beta / m * design.T @ design
+    right = 2 * beta / m * design.T @ X_O
+    quadratic = beta / m * X_O @ X_O - right @ np.linalg.solve(precision, right) / 2
+    return -beta * NOISE**2 - quadratic - np.linalg.slogdet(precision)[1] / 2
+
+
+def prior_of(design: np.ndarray) -> gb.Prior:
+    return gb.Prior({f"b{i}": dist.Normal(0.0, 1.0) for i in range(design.shape[1])})
+
+
+def exact_model(design: np.ndarray) -> tuple[gb.Prior, gb.Cost]:
+    def cost(theta, x):
+        return jnp.mean((jnp.asarray(design, jnp.float32) @ theta - x) ** 2) + NOISE**2
+
+    prior = prior_of(design)
+    return prior, gb.Cost.exact(cost, names=prior.names, x_shape=(6,), units="squared data units")
+
+
+EXACT = {name: exact_model(design) for name, design in DESIGNS.items()}
+TRUTH = {name: exact_log_evidence(design) for name, design in DESIGNS.items()}
+
+
+def compare(models=None, **options):
+    options = {"beta": BETA, "seed": 0, "progress": False, **options}
+    return gb.compare_models(EXACT if models is None else models, X_O, **options)
+
+
+def fitted_model(design: np.ndarray, distance=None, fails=False) -> tuple[gb.Prior, gb.Cost]:
+    def simulator(key, theta):
+        fail_key, key = jax.random.split(key)
+        x = jnp.asarray(design, jnp.float32) @ theta + NOISE * jax.random.normal(key, (6,))
+        return jnp.where(fails & (jax.random.uniform(fail_key) < 0.5), jnp.nan, x)
+
+    prior = prior_of(design)
+    simulations = gb.simulate(simulator, prior, 1000, seed=1, progress=False)
+    config = gb.FitConfig(members=2, width=8, depth=1, max_epochs=10)
+    distance = gb.distances.MeanSquaredError() if distance is None else distance
+    return prior, gb.fit_cost(simulations, distance, config=config, progress=False)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return {name: fitted_model(design) for name, design in DESIGNS.items()}
+
+
+def test_evidences_and_their_errors():
+    """Standard errors of 16 populations: z is of Student's t with 15 degrees of freedom, E[z^2] = 15 / 13."""
+    z = []
+    for seed in range(12):
+        found = compare(seed=seed)
+        z += [(model.log_evidence - TRUTH[model.name]) / model.error for model in found.models]
+        assert all(model.error < 0.1 for model in found.models)
+        assert all(model.cost_error == 0 for model in found.models)
+    # 24 of them: E 1.15, its standard deviation 0.37 (the kurtosis of t_15 is 3.5); five of them, and none too small.
+    assert 0.3 < np.mean(np.square(z)) < 3.0
+    assert found.outcome.ok, found.outcome
+
+
+def test_probabilities_and_factors():
+    found = compare(prior_probabilities={"straight": 3, "bent": 1})
+    logs = np.array([TRUTH["straight"] + np.log(0.75), TRUTH["bent"] + np.log(0.25)])
+    expected = np.exp(logs - np.logaddexp.reduce(logs))
+    np.testing.assert_allclose(found.probabilities, expected, atol=0.05)
+    factor, error = found.log_bayes_factor("bent", "straight")
+    assert abs(factor - (TRUTH["bent"] - TRUTH["straight"])) < 5 * error
+    text = found.summary()
+    assert "log Bayes factor" in text
+    assert "straight" in repr(found)
+    assert "<table>" in found._repr_html_()
+    with pytest.raises(KeyError, match="none of the models"):
+        found["crooked"]
+
+
+def test_fitted_costs_know_their_error(fitted):
+    found = compare(fitted)
+    for model in found.models:
+        # The level of a cost of 1000 runs, times beta: told as a standard error, three of which hold the truth.
+        assert 0.01 < model.cost_error < 1.0
+        assert abs(model.log_evidence - TRUTH[model.name]) < 3 * model.whole_error
+
+
+def test_a_shifted_cost_is_told(fitted):
+    """A constant added to a cost changes no posterior, but its evidence."""
+    prior, cost = fitted["bent"]
+    spread = cost.form.spread
+    form = dataclasses.replace(
+        cost.form,
+        spread=dataclasses.replace(spread, intercept=spread.intercept + 0.05),
+        directions=cost.form.directions,
+    )
+    found = compare({"straight": fitted["straight"], "shifted": (prior, dataclasses.replace(cost, form=form))})
+    assert found["shifted"].cost_error > 0.7 * BETA * 0.05
+    assert "refine the costs" in str(found.outcome)
+
+
+def test_failures_count(fitted):
+    """Half of the runs fail, wherever: the evidence is halved."""
+    found = compare({"fails": fitted_model(DESIGNS["straight"], fails=True), "never": fitted["straight"]})
+    factor, error = found.log_bayes_factor("never", "fails")
+    # P(success) is known by 1000 runs to 0.05 in logarithm.
+    assert abs(factor - np.log(2)) < 3 * error + 0.15
+
+
+def test_refusals(fitted):
+    prior, cost = EXACT["straight"]
+    other_shape = gb.Cost.exact(
+        lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(5,), units=cost.distance.units
+    )
+    other_units = gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(6,), units="volt")
+    with pytest.raises(TypeError, match="mapping from name"):
+        compare([(prior, cost)])
+    with pytest.raises(TypeError, match="must be a pair"):
+        compare({"a": prior, "b": (prior, cost)})
+    with pytest.raises(ValueError, match="two or more"):
+        compare({"a": (prior, cost)})
+    with pytest.raises(ValueError, match="shapes"):
+        compare({"a": (prior, cost), "b": (prior, other_shape)})
+    with pytest.raises(ValueError, match="units"):
+        compare({"a": (prior, cost), "b": (prior, other_units)})
+    with pytest.raises(ValueError, match="given for every model"):
+        compare(prior_probabilities={"straight": 1.0})
+    with pytest.raises(ValueError, match="positive numbers"):
+        compare(prior_probabilities={"straight": 1.0, "bent": 0.0})
+    for distance, message in [
+        (gb.distances.MeanSquaredError("prior_predictive"), "units"),
+        (gb.distances.MeanSquaredError(weights=[1, 1, 1, 1, 1, 0.5]), "give the same in numbers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            compare({"a": fitted["straight"], "b": fitted_model(DESIGNS["bent"], distance)})
+
+
+def test_two_prior_predictive_scales_are_two_distances():
+    scaled = {name: fitted_model(d, gb.distances.MeanSquaredError("prior_predictive")) for name, d in DESIGNS.items()}
+    with pytest.raises(ValueError, match="another for every simulator"):
+        compare(scaled)
