@@ -4,7 +4,7 @@ No polynomial and no network follows a step: it swings around it, and invents va
 has given. Steps that are found become regressors of their own (`Indicators`), so that each side has its own values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -69,9 +69,9 @@ def find_steps(
             break
         more = steps | {place.column: tuple(sorted((*steps.get(place.column, ()), place.edge)))}
         left_with, nats_with = _left_over(theta, outputs, levels, more)
-        # A smooth function may need other polynomials on both sides, and no step between them.
-        _, nats_of_rise = _left_over(theta, outputs, levels, more, risen=place)
-        if min(nats, nats_of_rise) - nats_with > _LEAST_GAIN:
+        # A continuous function may need other polynomials on both sides, and no step between them.
+        without = [_left_over(theta, outputs, levels, more, instead=(place, made))[1] for made in (_rise, _corner)]
+        if min(nats, *without) - nats_with > _LEAST_GAIN:
             steps, left, nats = more, left_with, nats_with
         else:
             refused.append(place)
@@ -100,19 +100,19 @@ def _left_over(
     levels: Mapping[int, Sequence[int]] | None,
     steps: Mapping[int, Sequence[float]],
     *,
-    risen: "_Place | None" = None,
+    instead: "tuple[_Place, Callable[[_Place, np.ndarray], np.ndarray]] | None" = None,
 ) -> tuple[Float[np.ndarray, "n k"], float]:
     """What polynomials with the given steps leave, and their nats with one for each coefficient, over all outputs.
 
-    The step `risen` is made a rise over the rows around it.
+    The step of the place `instead` gives way to another function of the parameter.
     """
     standardise = Standardiser.fit(theta, levels=levels, steps=steps)
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta, jnp.float32)), np.float64)
-    if risen is not None:
+    if instead is not None:
+        place, function = instead
         before = z.shape[1] - sum(map(len, steps.values()))
         places = [(j, edge) for j, edges in steps.items() for edge in edges]
-        share = (theta[:, risen.column] - risen.low) / (risen.high - risen.low)
-        z[:, before + places.index((risen.column, risen.edge))] = np.clip(share, 0.0, 1.0) - 0.5
+        z[:, before + places.index((place.column, place.edge))] = function(place, theta[:, place.column])
     allowed = degrees(z.shape[1], len(z), standardise.groups)
     sizes = {degree: size for degree, size in allowed.items() if degree <= _MOST_DEGREE}
     features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
@@ -133,6 +133,17 @@ class _Place(NamedTuple):
     edge: float
     low: float
     high: float
+
+
+def _rise(place: _Place, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """A step that takes all the rows around it."""
+    return np.clip((values - place.low) / (place.high - place.low), 0.0, 1.0) - 0.5
+
+
+def _corner(place: _Place, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """A line that begins at the place of the step."""
+    line = np.maximum(values - place.edge, 0.0)
+    return (line - line.mean()) / line.std()
 
 
 def _best_place(
