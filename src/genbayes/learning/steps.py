@@ -189,7 +189,7 @@ def _gain_of_two_means(values: Float[np.ndarray, "n k"], window: int) -> Float[n
 
 
 def _sharpened(values: Float[np.ndarray, "n k"], middle: int, window: int) -> int | None:
-    """The row before which a cubic jumps best, near a place; None where a rise of some width fits no worse."""
+    """The row before which a cubic jumps best, near a place; None where a rise or a corner fits no worse."""
     start, stop = max(middle - 2 * window, 0), min(middle + 2 * window, len(values))
     rows, n = values[start:stop], stop - start
     t = np.linspace(-1.0, 1.0, n)
@@ -206,4 +206,5 @@ def _sharpened(values: Float[np.ndarray, "n k"], middle: int, window: int) -> in
     jumps = {i: nats((place >= i).astype(float)) for i in near}
     best = min(jumps, key=lambda i: jumps[i])
     rises = [nats(np.clip((place - best + 0.5) / width + 0.5, 0.0, 1.0)) for width in (window / 3, window, 2 * window)]
-    return best + start if min(rises) - jumps[best] > _LEAST_SHARPNESS else None
+    corners = [nats(np.maximum(place - i, 0.0)) for i in near[:: max(1, window // 8)]]
+    return best + start if min(*rises, *corners) - jumps[best] > _LEAST_SHARPNESS else None
