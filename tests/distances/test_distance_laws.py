@@ -112,6 +112,37 @@ def test_observations_of_another_shape_are_refused(name: str) -> None:
             distance.check_target((3,), (3,))
 
 
+def broken_framing(distance: Distance, x: np.ndarray) -> list[str]:
+    """What is not so of what a fitted distance says by `framing`."""
+    expected = at(distance, x[0], x[1])
+    unit = np.array([4.0, 0.5, 2.0], np.float32)[: x.shape[-1]] if distance.framing == "each" else 4.0
+    found = {"place": at(distance, x[0] + 3, x[1] + 3)}
+    if distance.framing != "none":
+        found["units"] = at(distance.in_units(unit), x[0] / unit, x[1] / unit)
+    return [what for what, value in found.items() if value != pytest.approx(expected, rel=1e-3, abs=1e-4)]
+
+
+@pytest.mark.parametrize("name", [name for name, distance in FITTED.items() if distance.framing != "none"])
+def test_what_it_says_of_place_and_units_is_so(name: str) -> None:
+    assert broken_framing(FITTED[name], outputs(name)) == []
+
+
+def test_a_distance_that_depends_on_the_place_is_seen() -> None:
+    class Relative(Distance):
+        framing = "each"
+
+        name: str = eqx.field(static=True, default="relative")
+        units: str = eqx.field(static=True, default="1 (shares)")
+
+        def in_units(self, unit: float | np.ndarray) -> "Relative":
+            return self
+
+        def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
+            return jnp.mean((x - x_target) ** 2) / jnp.mean(x_target**2)
+
+    assert broken_framing(Relative(), VECTORS) == ["place", "units"]
+
+
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name].reads_sets])
 def test_the_order_of_trials_does_not_matter(name: str) -> None:
     distance = FITTED[name]
