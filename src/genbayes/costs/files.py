@@ -244,7 +244,10 @@ def _decode_rows(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) ->
 
 
 def _decode_frame(node: list[dict[str, str]] | None, name: Any, tensors: dict[str, np.ndarray]) -> Frame:
-    return Frame.none() if node is None else Frame(*(tensors[part["array"]] for part in node), transform_of(name))
+    if node is None:
+        return Frame.none()
+    location, unit = (tensors[part["array"]] for part in node)
+    return Frame(location, unit, transform_of(name))
 
 
 def _encode_spread(spread: OutputSpread, tensors: dict[str, np.ndarray]) -> dict[str, str]:

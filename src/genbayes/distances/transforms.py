@@ -55,10 +55,12 @@ class Transform:
         which = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
         value = float(np.asarray(x)[which[0]][bad[which[0]]][0])
         first = int(which[0] if rows is None else rows[which[0]])
-        where = f"{len(which)} of {len(bad)} rows, the first is row {first}, with {value:.6g}"
+        found = f"{len(which)} of {len(bad)} rows, the first is row {first}, with {value:.6g}"
+        if len(bad) == 1:
+            found = f"the first value is {value:.6g}"
         raise ValueError(
-            f"{what} must be {self.domain} for transform={self.name!r}, but the {listed(bad.any(axis=0))} are not"
-            f" ({f'the first is {value:.6g}' if len(bad) == 1 else where}). Take transform='asinh', which is defined "
+            f"{what} must be {self.domain} for transform={self.name!r}, which is not so at the "
+            f"{listed(np.any(bad, axis=0, keepdims=True)[0])} ({found}). Take transform='asinh', which is defined "
             "for all numbers, or correct the values (the rounding error of a number that cannot be negative: clip it "
             "at 0 in the simulator)."
         )
