@@ -84,6 +84,7 @@ def fit_cost(
         >>> cost(theta, x_o)
     """
     _check_arguments(simulations, distance, x_o)
+    _check_start(start, distance)
     kind = cost_kind(distance, method)
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
@@ -250,6 +251,15 @@ def _check_arguments(simulations: Simulations, distance: Distance, x_o: np.ndarr
         raise ValueError(
             "x_o is for a distance with scale='observation' whose scale has yet to be taken, and this one has another: "
             "leave x_o out, for a cost is for any observation, and give it to GibbsPosterior."
+        )
+
+
+def _check_start(start: Cost | None, distance: Distance) -> None:
+    """Networks go on only where they read the same outputs."""
+    if start is not None and start.frame.transform.name != distance.output_transform.name:
+        raise ValueError(
+            f"start was fitted with transform={start.frame.transform.name!r}, and the distance has transform="
+            f"{distance.output_transform.name!r}: give the same one, or leave start out."
         )
 
 

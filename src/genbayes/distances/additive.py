@@ -137,7 +137,7 @@ class AdditiveDistance(CoordinateDistance):
         """Fills in a scale that is given as a rule, and gives every coordinate its own scale and weight.
 
         Args:
-            x: simulations of the prior, (n, *x_shape).
+            x: simulations of the prior that succeeded, (n, *x_shape).
             x_o: one observation, for scale="observation".
 
         Raises:
@@ -145,10 +145,12 @@ class AdditiveDistance(CoordinateDistance):
                 coordinate with a weight; or x_o is missing.
 
         Example:
-            >>> distance = gb.distances.HuberError(1.0, "observation").fitted(simulations.of_prior.x, x_o)
+            >>> distance = gb.distances.HuberError(1.0, "observation").fitted(simulations.x[simulations.ok], x_o)
         """
         used, transform = self.used(x.shape[1:]), self.output_transform
-        transform.check(x, "outputs")
+        if self.scale is None:
+            transform.check(x, "outputs")
+            _check_finite(x)
         if self.needs_observation:
             scale = scale_near(transform(x), transform(one_observation(x_o, x.shape[1:], transform)), used)
         else:
@@ -251,6 +253,15 @@ def _per_coordinate(name: str, values: Array, x_shape: tuple[int, ...]) -> Array
     if values.shape not in ((), x_shape):
         raise ValueError(f"{name} has shape {values.shape}, expected one number or one per coordinate {x_shape}.")
     return jnp.broadcast_to(values, x_shape)
+
+
+def _check_finite(x: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"x has NaN or infinite values in {len(bad)} of {len(x)} rows, the first is row {bad[0]}, and a scale is "
+            "to be taken from it: leave failed runs out, such as by simulations.x[simulations.ok]."
+        )
 
 
 def one_observation(x_o: np.ndarray | None, x_shape: tuple[int, ...], transform: Transform) -> np.ndarray:

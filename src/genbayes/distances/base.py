@@ -5,6 +5,7 @@ expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over
 of x give its expectation. Any other distance is learned by the general network.
 """
 
+import dataclasses
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
@@ -246,11 +247,11 @@ def require_fitted(value: Array | None, x: Array) -> Array:
 
 def replaced(module: T, **fields: object) -> T:
     """A copy of an equinox module with some fields replaced, static ones too; no constructor runs."""
-    unknown = set(fields) - set(module.__dataclass_fields__)
-    if unknown:
-        raise TypeError(f"{type(module).__name__} has no fields {sorted(unknown)}.")
+    known = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
+    if not set(fields) <= set(known):
+        raise TypeError(f"{type(module).__name__} has no fields {sorted(set(fields) - set(known))}.")
     made = object.__new__(type(module))
     # JAX itself rebuilds a module in this way.
-    for name in module.__dataclass_fields__:
-        object.__setattr__(made, name, fields[name] if name in fields else getattr(module, name))
+    for name, value in {**known, **fields}.items():
+        object.__setattr__(made, name, value)
     return made

@@ -152,7 +152,7 @@ class Predictions(NamedTuple):
 
     Attributes:
         to_observation: of every variant (coordinates,), mean |x - x_o| in replicate distances.
-        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units.
+        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units (after the transform, if any).
         between_draws: (coordinates,), the same of runs at two draws of the given posterior.
         n_failed: runs that failed.
     """
