@@ -172,6 +172,12 @@ a = { distribution = "Uniform", low = -2.0, high = 2.0 }
 name = "MeanSquaredError"
 scale = "observation"
 transform = "log1p"
+[fit]
+method = "marginal"
+members = 1
+max_epochs = 2
+width = 8
+depth = 1
 """
 OBSERVATION = "[observation]\nvalues = [{}, 2.0]\n"
 MODEL = """
@@ -199,8 +205,18 @@ def test_a_problem_file_names_rule_and_transform(tmp_path: Path, monkeypatch: py
     cost = stored_cost(problem, folder)
     x_o = np.array([1.0, 2.0])
     by_hand = gbd.MeanSquaredError("observation", transform="log1p").fitted(simulations.x, x_o)
-    np.testing.assert_allclose(scale_of(cost), np.asarray(by_hand.scale), rtol=1e-5)
+    # The member holds a tenth of the rows out.
+    np.testing.assert_allclose(scale_of(cost), np.asarray(by_hand.scale), rtol=0.2)
     assert cost.distance.output_transform.name == "log1p"
     assert stale(problem, folder, cost) == []
     path.write_text(PROBLEM + OBSERVATION.format(1.5))
     assert "has the scale of another observation" in str(stale(read_problem(path), folder, cost))
+    # Another rule is served by the same networks, another transform is not.
+    path.write_text(PROBLEM.replace("observation", "median"))
+    turned, median = stored_cost(read_problem(path), folder), gbd.MeanSquaredError("median", transform="log1p")
+    np.testing.assert_allclose(scale_of(turned), np.asarray(median.fitted(simulations.x).scale), rtol=0.1)
+    assert np.all(scale_of(turned) > 1.5 * scale_of(cost))
+    path.write_text(PROBLEM.replace("observation", "median").replace("log1p", "asinh"))
+    kept = stored_cost(read_problem(path), folder)
+    assert kept.distance.output_transform.name == "log1p"
+    assert "[distance] or [fit] have changed" in str(stale(read_problem(path), folder, kept))

@@ -174,7 +174,7 @@ def _replicate_distances(
     outputs: ReplicateOutputs, cost: Cost
 ) -> tuple[Float[np.ndarray, " coordinates"], Float[np.ndarray, " coordinates"]]:
     """Mean |x - x'| of two outputs of one draw, and of two draws, from the networks."""
-    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError()))
+    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError(transform=cost.frame.transform.name)))
     replicate = np.maximum(pairs.same, 1e-300)
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
