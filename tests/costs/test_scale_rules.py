@@ -40,10 +40,11 @@ def scale_of(cost: gb.Cost) -> np.ndarray:
     return np.asarray(cost.distance.scale)
 
 
+@pytest.mark.slow
 def test_a_cost_takes_its_scale_from_the_outputs_in_data_units() -> None:
     cost = fit(gbd.MeanSquaredError("median"))
     expected = 1.4826 * np.median(np.abs(X - np.median(X, axis=0)), axis=0)
-    # Of the training rows, some of which are held out, in single precision.
+    # In single precision.
     np.testing.assert_allclose(scale_of(cost), expected, rtol=1e-4)
     near = fit(gbd.MeanSquaredError("observation", transform="asinh"), x_o=X_O)
     by_hand = gbd.MeanSquaredError("observation", transform="asinh").fitted(X, X_O)
@@ -85,6 +86,7 @@ def earlier(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_files_of_earlier_versions_are_read(tmp_path: Path) -> None:
     for distance in (gbd.MeanSquaredError("prior_predictive"), gbd.Mahalanobis("prior_predictive")):
         cost = fit(distance)

@@ -99,8 +99,8 @@ def test_costs_and_draws_are_those_of_transformed_outputs(name: str, tmp_path: P
     for transform in ("log1p", None):
         x, x_o = (X, X_O) if transform else (np.log1p(X), np.log1p(X_O))
         distance = MADE[name](transform)
-        near = {"x_o": x_o} if distance.needs_observation else {}
-        cost = gb.fit_cost(simulations(x), distance, config=QUICK, progress=False, **near)
+        near = x_o if distance.needs_observation else None
+        cost = gb.fit_cost(simulations(x), distance, config=QUICK, progress=False, x_o=near)
         again = gb.load(gb.save(cost, tmp_path / "cost"))
         np.testing.assert_array_equal(again(THETA[:50], x_o), cost(THETA[:50], x_o))
         assert repr(again.distance) == repr(cost.distance)
