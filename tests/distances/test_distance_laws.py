@@ -33,9 +33,13 @@ EXAMPLES: dict[str, Distance] = {
     "MeanAbsoluteError scaled": gbd.MeanAbsoluteError("prior_predictive"),
     "HuberError": gbd.HuberError(0.7),
     "HuberError scaled": gbd.HuberError(0.7, "prior_predictive"),
+    "HuberError scaled by medians": gbd.HuberError(0.7, "median"),
+    "MeanSquaredError transformed": gbd.MeanSquaredError("median", [1.0, 0.5, 2.0], "asinh"),
+    "MeanAbsoluteError transformed": gbd.MeanAbsoluteError(transform="asinh"),
     "CappedError": gbd.CappedError(1.5),
     "CappedError squared": gbd.CappedError(1.5, power=2, scale="prior_predictive"),
     "Mahalanobis": gbd.Mahalanobis("prior_predictive"),
+    "Mahalanobis transformed": gbd.Mahalanobis("prior_predictive", "asinh"),
     "MMD": gbd.MMD(),
     "MMD unbiased": gbd.MMD(0.8, estimator="unbiased"),
     "EnergyDistance": gbd.EnergyDistance(),
@@ -162,6 +166,23 @@ def test_units_of_coordinates_do_not_matter(name: str) -> None:
     assert scaled.units.startswith("1 (")
     plain = gbd.MeanSquaredError().fitted(VECTORS)
     assert at(plain, VECTORS[0] * units, VECTORS[1] * units) > 100 * at(plain, VECTORS[0], VECTORS[1])
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if "transformed" in name])
+def test_a_transform_is_that_of_both_outputs(name: str) -> None:
+    distance = FITTED[name]
+    inner = distance.without_transform()
+    assert inner.output_transform.name is None
+    x, y = VECTORS[0], VECTORS[1]
+    assert at(distance, x, y) == pytest.approx(at(inner, np.arcsinh(x), np.arcsinh(y)), rel=1e-5)
+    assert abs(at(distance, x, y) / at(inner, x, y) - 1) > 0.1
+
+
+@every
+def test_without_a_transform_outputs_are_taken_as_they_are(name: str) -> None:
+    distance = FITTED[name]
+    assert ("transformed" in name) == (distance.output_transform.name is not None)
+    np.testing.assert_array_equal(gbd.MeanSquaredError().output_transform(VECTORS), VECTORS.astype(np.float64))
 
 
 @pytest.mark.parametrize("name", HILBERT)

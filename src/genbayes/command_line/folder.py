@@ -124,7 +124,9 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
     wanted = problem.distance_settings
     if problem.method != "marginal" or cost.settings.get("distance_settings") == wanted:
         return cost
-    if not isinstance(cost.form, MarginalForm):
+    # What the stored networks cannot serve has to be fitted, which `stale` says.
+    other = problem.distance.output_transform.name != cost.frame.transform.name
+    if not isinstance(cost.form, MarginalForm) or other or problem.distance.needs_observation:
         return cost
     return replace(cost.with_distance(problem.distance), settings={**cost.settings, "distance_settings": wanted})
 

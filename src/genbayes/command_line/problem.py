@@ -125,6 +125,9 @@ def read_problem(path: str | Path) -> Problem:
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
     settings = top.table("distance")
     distance = _read_distance(settings)
+    if distance.needs_observation and "observation" not in content:
+        text = '"observation" needs a table [observation] with file = "x_o.csv", near which the scale is taken.'
+        raise settings.error("scale", text)
     fit = top.table("fit")
     config, method, embedding = _read_fit(fit, distance)
     conditions = _read_prior(top, "conditions") if "conditions" in content else None

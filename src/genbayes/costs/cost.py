@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
 from ..distances import AdditiveDistance, Distance, UserDistance
+from ..distances.additive import CoordinateDistance
 from ..distances.base import class_names
+from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
@@ -48,6 +50,8 @@ class Cost:
         success: the probability that a run succeeds, by which posteriors multiply their prior; None where no run
             failed, or failures are to be ignored.
         frame: place and units of outputs in which single precision holds what varies in them.
+        spread: of the outputs of the prior, in the frame, from which scales are taken and judged; None for distances
+            that take none, for exact costs, and for those of files of earlier versions.
     """
 
     form: CostForm
@@ -60,6 +64,7 @@ class Cost:
     held_out: HeldOutRows | None = None
     success: SuccessModel | None = None
     frame: Frame = field(default_factory=Frame.none)
+    spread: OutputSpread | None = None
 
     @classmethod
     def exact(
@@ -107,8 +112,27 @@ class Cost:
 
     @property
     def outcome(self) -> Outcome:
-        """What went wrong in training."""
-        return Outcome.joined(record.outcome for record in self.fit)
+        """What went wrong in training, and what speaks against the scale."""
+        return Outcome.joined([*(record.outcome for record in self.fit), self.scale_outcome])
+
+    @property
+    def scale_outcome(self) -> Outcome:
+        """Whether a few runs set a scale that the distance took from the simulations."""
+        used = self._scaled_by_prior()
+        return Outcome() if used is None or self.spread is None else self.spread.few_runs(used)
+
+    def judge_scale(self, x_o: Float[np.ndarray, "*x_shape"]) -> Outcome:
+        """Whether such a scale is far above all that matters near an observation (checked, in data units)."""
+        used = self._scaled_by_prior()
+        if used is None or self.spread is None:
+            return Outcome()
+        return self.spread.dwarfs(self.frame(x_o), used)
+
+    def _scaled_by_prior(self) -> Bool[np.ndarray, "*x_shape"] | None:
+        """Coordinates whose scale is their standard deviation over the prior; None where it is another one."""
+        if isinstance(self.distance, CoordinateDistance) and self.distance.scale_rule == "prior_predictive":
+            return self.distance.used(self.x_shape)
+        return None
 
     def __call__(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
@@ -149,14 +173,14 @@ class Cost:
         """The cost by another distance, from the same networks: nothing is simulated or fitted.
 
         Args:
-            distance: any additive distance; "prior_predictive" scales are those of the simulations that the cost was
-                fitted on.
+            distance: any additive distance of the same transform; "prior_predictive" and "median" scales are those of
+                the simulations that the cost was fitted on.
 
         Raises:
             TypeError: distance is no additive distance; its expectation needs more than the distribution of single
                 coordinates.
-            ValueError: the cost was not fitted as distributions of coordinates; or scale or weights do not fit the
-                outputs.
+            ValueError: the cost was not fitted as distributions of coordinates, or for another transform; or scale or
+                weights do not fit the outputs.
 
         Example:
             >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale), method="marginal")
@@ -174,12 +198,21 @@ class Cost:
                 'alone. Fit it as fit_cost(simulations, distance, method="marginal") (in problem.toml: [fit] method = '
                 '"marginal"), and exchange the distance of that one.'
             )
-        spread = self.form.spread
-        framed = distance.in_units(self.frame.unit).with_spread(np.asarray(spread))
-        # The stored text of a problem file describes the old distance.
-        settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
-        form = MarginalForm.of(self.form.distribution, spread, framed)
-        return replace(self, form=form, distance=framed.in_units(1 / self.frame.unit), settings=settings)
+        fitted = self.frame.transform.name
+        if distance.transform != fitted:
+            raise ValueError(
+                f"the cost holds distributions of outputs with transform={fitted!r}, and the distance has transform="
+                f"{distance.transform!r}: give it transform={fitted!r}, or fit another cost, fit_cost(simulations, "
+                'distance, method="marginal").'
+            )
+        # Files of earlier versions hold the standard deviations alone.
+        spread = OutputSpread.of_deviation(np.asarray(self.form.spread)) if self.spread is None else self.spread
+        framed = self.frame.moved(distance).with_spread(spread)
+        # The stored text of a problem file describes the old distance, and so does the observation of its scale.
+        gone = ("distance_settings", "scale_observation")
+        settings = {key: value for key, value in self.settings.items() if key not in gone}
+        form = MarginalForm.of(self.form.distribution, self.form.spread, framed)
+        return replace(self, form=form, distance=self.frame.moved_back(framed), settings=settings)
 
     def embed(self, x_o: Numbers) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
@@ -198,6 +231,7 @@ class Cost:
             values = values.reshape(1)
         self.distance.check_target(self.x_shape, values.shape)
         values = values.astype(np.float64)
+        self.frame.transform.check(values[None], "x_o")
         bad = np.argwhere(~np.isfinite(self.frame(values)))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
@@ -259,7 +293,11 @@ class Cost:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
-        x = jnp.asarray(self.frame(x)) if isinstance(x, np.ndarray) else self.frame.of_traced(x.astype(jnp.float32))
+        if isinstance(x, np.ndarray):
+            self.frame.transform.check(x.reshape(-1, *shape_x), "x")
+            x = jnp.asarray(self.frame(x))
+        else:
+            x = self.frame.of_traced(x.astype(jnp.float32))
         known = self.check_conditions(conditions)
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
         parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..distances import AdditiveDistance, Distance, HilbertDistance
-from ..distances.additive import spread_of
+from ..distances.additive import CoordinateDistance, one_observation
 from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
+from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser
@@ -45,6 +46,7 @@ def fit_cost(
     progress: bool = True,
     start: Cost | None = None,
     failures: Failures = "condition",
+    x_o: np.ndarray | None = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -68,29 +70,34 @@ def fit_cost(
         failures: what becomes of parameters at which runs fail. The cost is E[d | theta, success]; "condition" also
             learns P(success | theta), by which posteriors multiply their prior: the answer is then that of a simulator
             that has succeeded. "ignore" leaves it out, and the cost extrapolates to where no run has succeeded.
+        x_o: one observation, for a distance with scale="observation" and no other: the scale suits it, and is the same
+            for all observations that the cost is asked about.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
 
     Raises:
-        ValueError: too few simulations, or the distance does not fit their outputs or the method.
+        ValueError: too few simulations, or the distance does not fit their outputs or the method; outputs for which
+            its transform is not defined; x_o is missing, or given where it is not used.
         TypeError: simulations or distance are something else.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
         >>> cost(theta, x_o)
     """
-    _check_arguments(simulations, distance)
+    _check_arguments(simulations, distance, x_o)
+    _check_start(start, distance)
     kind = cost_kind(distance, method)
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     distance.check_target(simulations.x_shape, simulations.x_shape)
     data = _Training.of(simulations, config, seed, share_numbers=kind == "features")
+    distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
-    in_frame = distance.framing != "none"
-    framed = (distance.in_units(frame.unit) if in_frame else distance).fitted(x_of_prior)
+    framed = _in_frame(distance, frame, x_of_prior, x_o)
+    spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
     before = None if start is None else start.form
     rng, levels = np.random.default_rng(seed), simulations.levels
@@ -98,7 +105,7 @@ def fit_cost(
         form, fit = fit_features(
             data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress, levels=levels
         )
-    elif kind == "marginal" and isinstance(framed, AdditiveDistance):
+    elif kind == "marginal" and isinstance(framed, AdditiveDistance) and spread is not None:
         form, fit = fit_marginal(
             data.theta,
             x,
@@ -107,7 +114,7 @@ def fit_cost(
             config,
             rng=rng,
             progress=progress,
-            spread=spread_of(x_of_prior),
+            spread=spread.deviation,
             start=before if isinstance(before, MarginalForm) else None,
             levels=levels,
         )
@@ -132,9 +139,22 @@ def fit_cost(
     seen = data.theta if success is None else simulations.inputs[simulations.status != PENDING]
     settings = _settings_of(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": failures}
+    if x_o is not None:
+        settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
-    known = framed.in_units(1 / frame.unit) if in_frame else framed
-    return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame)
+    known = frame.moved_back(framed)
+    return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame, spread)
+
+
+def _in_frame(
+    distance: Distance, frame: Frame, x_of_prior: Float[np.ndarray, "n *x_shape"], x_o: np.ndarray | None
+) -> Distance:
+    """The distance of outputs in a frame, with what it takes from simulations (in the frame) and the observation."""
+    framed = frame.moved(distance)
+    if isinstance(framed, AdditiveDistance) and x_o is not None:
+        # What is wrong with an observation is said in its own numbers.
+        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)))
+    return framed.fitted(x_of_prior)
 
 
 def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None) -> Frame:
@@ -153,7 +173,8 @@ def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None
             )
         return Frame.none()
     in_order = reader is None or issubclass(reader, VectorEmbedding)
-    return Frame.of(data.x_of_prior, "units" if distance.framing == "common" else "nothing" if in_order else "place")
+    shared = "units" if distance.framing == "common" else "nothing" if in_order else "place"
+    return Frame.of(data.x_of_prior, shared, distance.output_transform)
 
 
 def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shape"]) -> None:
@@ -161,13 +182,14 @@ def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shap
     some = x[: 2 * (min(len(x), 256) // 2)]
     typical = paired_distances(distance, some[::2], some[1::2]).astype(np.float64)
     largest = float(np.max(typical, initial=0.0))
-    vanished = largest == 0 and units == "squared data units" and bool(np.any(some[::2] != some[1::2]))
+    small = "squared data" in units or "squared differences" in units
+    vanished = largest == 0 and small and bool(np.any(some[::2] != some[1::2]))
     if np.all(np.isfinite(typical)) and (_LEAST < largest < 1 / _LEAST or (largest == 0 and not vanished)):
         return
     raise ValueError(
         f"distances of simulated outputs by {distance.name} (in {units}) are of the order {largest:.3g}, which "
         f"single precision does not hold: it needs {_LEAST:g} to {1 / _LEAST:g}. Give the distance a scale "
-        "(scale='prior_predictive'), or measure the outputs in other units."
+        "(such as scale='prior_predictive'), or measure the outputs in other units."
     )
 
 
@@ -214,7 +236,7 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations, distance: Distance) -> None:
+def _check_arguments(simulations: Simulations, distance: Distance, x_o: np.ndarray | None) -> None:
     if not isinstance(simulations, Simulations):
         raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
     if isinstance(distance, type):
@@ -223,6 +245,25 @@ def _check_arguments(simulations: Simulations, distance: Distance) -> None:
         raise TypeError(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
             "genbayes.distances.UserDistance(function, name=..., units=...)."
+        )
+    if x_o is None and distance.needs_observation:
+        raise ValueError(
+            "scale='observation' takes the scale from simulations near the observation: give it, as fit_cost(..., "
+            "x_o=x_o), or take scale='median', which needs none."
+        )
+    if x_o is not None and not distance.needs_observation:
+        raise ValueError(
+            "x_o is for a distance with scale='observation' whose scale has yet to be taken, and this one has another: "
+            "leave x_o out, for a cost is for any observation, and give it to GibbsPosterior."
+        )
+
+
+def _check_start(start: Cost | None, distance: Distance) -> None:
+    """Networks go on only where they read the same outputs."""
+    if start is not None and start.frame.transform.name != distance.output_transform.name:
+        raise ValueError(
+            f"start was fitted with transform={start.frame.transform.name!r}, and the distance has transform="
+            f"{distance.output_transform.name!r}: give the same one, or leave start out."
         )
 
 

@@ -68,6 +68,7 @@ class GibbsPosterior:
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
+        self.scale_outcome = cost.judge_scale(self._x)
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
@@ -124,7 +125,8 @@ class GibbsPosterior:
     def outcome(self) -> Outcome:
         """What speaks against the posterior before it is sampled, and the remedy."""
         error = self.log_density_error
-        return self.known_outcome if error is None else Outcome.joined([self.known_outcome, error.outcome])
+        known = [self.known_outcome, self.scale_outcome]
+        return Outcome.joined(known if error is None else [*known, error.outcome])
 
     @property
     def conditions(self) -> dict[str, float]:
@@ -187,7 +189,9 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined([self.known_outcome, contradicted, open_by, guessed, sampled.outcome]),
+            sampler_outcome=Outcome.joined(
+                [self.known_outcome, self.scale_outcome, contradicted, open_by, guessed, sampled.outcome]
+            ),
             integer_names=self.prior.integer_names,
         )
 

@@ -152,7 +152,7 @@ class Predictions(NamedTuple):
 
     Attributes:
         to_observation: of every variant (coordinates,), mean |x - x_o| in replicate distances.
-        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units.
+        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units (after the transform, if any).
         between_draws: (coordinates,), the same of runs at two draws of the given posterior.
         n_failed: runs that failed.
     """
@@ -174,7 +174,7 @@ def _replicate_distances(
     outputs: ReplicateOutputs, cost: Cost
 ) -> tuple[Float[np.ndarray, " coordinates"], Float[np.ndarray, " coordinates"]]:
     """Mean |x - x'| of two outputs of one draw, and of two draws, from the networks."""
-    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError()))
+    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError(transform=cost.frame.transform.name)))
     replicate = np.maximum(pairs.same, 1e-300)
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
@@ -269,7 +269,7 @@ def _predictions(
     conditions: Float[Array, " c"],
 ) -> Predictions:
     """By the networks."""
-    absolute = posterior.cost.with_distance(MeanAbsoluteError())
+    absolute = posterior.cost.with_distance(MeanAbsoluteError(transform=posterior.cost.frame.transform.name))
     away = [_predicted(absolute, one.draws, posterior.x_o, conditions) / replicate for one in made]
     return Predictions(away, replicate, between)
 
@@ -299,15 +299,17 @@ def _resimulated(
         progress=progress,
     )
     ends = np.cumsum([len(rows) for rows in theta])[:-1]
-    x = [part.reshape(len(part), -1).astype(np.float64) for part in np.split(runs.x, ends)]
-    ok = np.split(runs.ok, ends)
+    # Misfits are of what the distance sees, by new runs as by the networks.
+    transform, ok = posterior.cost.frame.transform, np.split(runs.ok, ends)
+    transform.check(runs.x, "outputs of new runs")
+    x = [transform(part).reshape(len(part), -1) for part in np.split(runs.x, ends)]
     both = ok[0] & ok[1]
     if not both.any() or not all(rows.any() for rows in ok):
         raise ValueError(f"all new runs at the draws of one variant failed: {runs.summary()}")
     # A coordinate without noise has no replicate distance: a thousandth of its prior-predictive spread stands for it.
     least = np.maximum(1e-3 * output_spread(posterior.cost).reshape(-1), 1e-300)
     replicate = np.maximum(np.abs(x[0][both] - x[1][both]).mean(axis=0), least)
-    x_o = posterior.x_o.reshape(-1).astype(np.float64)
+    x_o = transform(posterior.x_o).reshape(-1)
     away = [np.abs(part[rows] - x_o).mean(axis=0) / replicate for part, rows in zip(x[1:], ok[1:], strict=True)]
     between = np.maximum(_mean_between(x[1][ok[1]]), replicate)
     return Predictions(away, replicate, between, int(np.sum(~runs.ok)))
