@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, split_rhat
+from .ancestry import ancestral_size
+from .convergence import bulk_size, split_rhat
+from .draws import ESS_LIMIT, RHAT_LIMIT, Draws
 from .draws_files import data_frame, open_tree, parameter, save_tree
 from .sampler import advice_of
 
@@ -42,6 +44,8 @@ class StackedDraws:
         conditions: known conditions (m, c).
         condition_names: of their columns.
         prior_outcome: what is wrong with all of them alike.
+        ancestor: number of the draw of the prior that each draw descends from, (m, b, chain, draw); None where it was
+            not kept.
     """
 
     theta: Float[np.ndarray, "m b chain draw dim"]
@@ -59,6 +63,7 @@ class StackedDraws:
     conditions: Float[np.ndarray, "m c"]
     condition_names: tuple[str, ...] = ()
     prior_outcome: Outcome = field(default_factory=Outcome)
+    ancestor: Int[np.ndarray, "m b chain draw"] | None = None
 
     def __repr__(self) -> str:
         m, b, chains, draws, dim = self.theta.shape
@@ -102,7 +107,12 @@ class StackedDraws:
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
         """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
-        return self._by_parameter(bulk_size)
+        size = self._by_parameter(bulk_size)
+        if self.ancestor is None:
+            return size
+        ancestral = [ancestral_size(self.theta[i, j], self.ancestor[i, j]) for i, j in np.ndindex(size.shape[:2])]
+        least = np.reshape(ancestral, size.shape)
+        return np.where(np.isnan(least), size, np.minimum(size, least))
 
     @cached_property
     def suspect(self) -> Bool[np.ndarray, "m b"]:
@@ -147,6 +157,7 @@ class StackedDraws:
             statistics={
                 "log_evidence": float(top + np.log(np.mean(np.exp(evidence - top)))),
                 "log_evidence_per_population": self.log_evidence[i, j],
+                **({} if self.ancestor is None else {"ancestor": self.ancestor[i, j]}),
             },
             seconds={name: value / self.suspect.size for name, value in self.seconds.items()},
             sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
@@ -216,6 +227,8 @@ class StackedDraws:
             "suspect": (place, self.suspect),
             "stages": (("observation", "chain"), self.stages),
         }
+        if self.ancestor is not None:
+            stats["ancestor"] = ((*chain, "draw"), self.ancestor)
         axes = ["observation", *(f"x_dim_{i}" for i in range(self.x_o.ndim - 1))]
         observed = {"x_o": (axes, self.x_o), "conditions": (["observation", "condition"], self.conditions)}
         return xr.DataTree.from_dict(
@@ -256,6 +269,7 @@ class StackedDraws:
             conditions=np.asarray(tree["observed_data"]["conditions"]),
             condition_names=tuple(json.loads(attributes["condition_names"])),
             prior_outcome=Outcome(tuple(json.loads(attributes["prior_messages"]))),
+            ancestor=np.asarray(stats["ancestor"]) if "ancestor" in stats.data_vars else None,
         )
 
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:

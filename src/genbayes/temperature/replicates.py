@@ -96,7 +96,9 @@ def of_pairs(
     if at_draws:
         weights = -ladder.betas[:, None] * cost[None] - ladder.log_evidence[:, None]
         weights = weights - np.logaddexp.reduce(weights, axis=0)[None]
-    return Replicates(paired_distances(distance, x, again).astype(np.float64), cost, own, weights)
+    between = paired_distances(distance, x, again).astype(np.float64)
+    between = ladder.cost.over_all_runs(theta, between, ladder.conditions or None)
+    return Replicates(between, cost, own, weights)
 
 
 def of_rows(ladder: Ladder, simulations: Simulations) -> Replicates:
