@@ -119,7 +119,11 @@ def test_new_runs_that_fail_count_as_the_penalty(cost, simulations) -> None:
     draws = posterior.sample(2000, seed=1)
     runs = gb.check_predictive(simulator, posterior, draws, 1000, seed=3, progress=False)
     assert len(runs.theta) == len(runs.predicted) == len(runs.simulated) == runs.total
-    assert len(runs.x) == len(runs.replicate) == runs.total - runs.n_failed
+    assert len(runs.x) == len(runs.replicate) == np.sum(runs.simulated != PENALTY)
+    # Of the second runs at draws whose first succeeded, the share that fails.
+    success = expit(1 + 2 * runs.theta[:, 0].astype(float))
+    wanted = 2 * NOISE**2 * np.sum(success**2) + PENALTY * np.sum(success * (1 - success))
+    assert runs.replicate.mean() == pytest.approx(wanted / success.sum(), abs=5 * runs.replicate.std() / 30)
     fails = np.mean(runs.distances == PENALTY)
     assert fails == pytest.approx(1 - expit(1 + 2 * runs.theta[:, 0]).mean(), abs=4 * 0.5 / np.sqrt(2000))
     error = runs.simulated.std() / np.sqrt(len(runs.theta))

@@ -29,10 +29,12 @@ class PredictiveCheck:
     Attributes:
         theta: (m, dim), the draws that were run (those whose runs succeeded; all, where a failing run counts as a
             distance).
-        x: (k, *x_shape), one run at each draw of which both runs succeeded; k = m without a penalty.
+        x: (k, *x_shape), one run at each draw; where a failing run counts as a distance, at each whose first run
+            succeeded, else k = m.
         predicted: (m,), the cost of each, from the network.
         simulated: (m,), distance of one run to x_o: an unbiased, noisy label of the cost.
-        replicate: (k,), distance of two runs at the same parameter: what a perfect fit would still show.
+        replicate: (k,), distance of another run at the same parameter to each of these: what a perfect fit would still
+            show.
         n_failed: draws of which a run failed.
         seconds: of simulation.
         log_density_error: beta times the error of differences of cost between draws that the disagreement of the
@@ -187,13 +189,13 @@ def check_predictive(
     )
     if not len(runs.theta):
         raise ValueError(f"all runs at posterior draws failed: {runs.summary}")
-    theta, both = _labelled(runs, posterior, distance)
+    theta, x, replicate, both = _labelled(runs, posterior, distance)
     return PredictiveCheck(
         theta=theta,
-        x=runs.x,
+        x=x,
         predicted=np.asarray(posterior.cost_at(theta)),
         simulated=both[0],
-        replicate=paired_distances(distance, runs.x, runs.again),
+        replicate=replicate,
         n_failed=runs.n_failed,
         seconds=runs.seconds,
         log_density_error=posterior.members_error_at(theta),
@@ -205,11 +207,18 @@ def check_predictive(
 
 def _labelled(
     runs: RunPairs, posterior: GibbsPosterior, distance: Distance
-) -> tuple[Float[np.ndarray, "m dim"], Float[np.ndarray, "2 m"]]:
-    """The draws that count, and the distances of the two runs at each."""
+) -> tuple[
+    Float[np.ndarray, "m dim"], Float[np.ndarray, "k *x_shape"], Float[np.ndarray, " k"], Float[np.ndarray, "2 m"]
+]:
+    """Draws, outputs and replicate distances of a `PredictiveCheck`, and the distances of both runs at each draw."""
     penalty, x_o = posterior.cost.penalty, posterior.x_o
+    between = paired_distances(distance, runs.x, runs.again)
     if penalty is None:
-        return runs.theta, np.stack([distances_to(distance, x, x_o) for x in (runs.x, runs.again)])
+        return runs.theta, runs.x, between, np.stack([distances_to(distance, x, x_o) for x in (runs.x, runs.again)])
     every = runs.runs
     m = len(every) // 2
-    return every.theta[:m], labels(distance, every.x, every.ok, x_o, penalty).reshape(2, m)
+    both = labels(distance, every.x, every.ok, x_o, penalty).reshape(2, m)
+    first, second = every.ok.reshape(2, m)
+    replicate = np.full(m, penalty)
+    replicate[first & second] = between
+    return every.theta[:m], every.x[:m][first], replicate[first], both

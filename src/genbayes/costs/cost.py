@@ -19,7 +19,7 @@ from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
-from .failing_runs import checked_failures, failures_told
+from .failing_runs import failures_told, penalty_by
 from .forms import CostForm, FunctionForm, MarginalForm, PenalisedForm
 from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
@@ -166,21 +166,6 @@ class Cost:
             return jnp.zeros(jnp.shape(theta)[:-1])
         return self.log_success(theta, conditions)
 
-    def over_all_runs(
-        self, theta: Numbers, distances: Float[np.ndarray, " m"], conditions: Conditions = None
-    ) -> Float[np.ndarray, " m"]:
-        """Distances of runs at theta that succeed; where there is a penalty, as expectations over all runs there.
-
-        Args:
-            theta: (m, dim).
-            distances: (m,).
-            conditions: as for a call.
-        """
-        if self.penalty is None or self.success is None:
-            return distances
-        log_success = np.asarray(self.log_success(theta, conditions), np.float64)
-        return np.exp(log_success) * distances - np.expm1(log_success) * self.penalty
-
     def with_distance(self, distance: Distance, *, failures: float | None = None) -> "Cost":
         """The cost by another distance, from the same networks: nothing is simulated or fitted.
 
@@ -212,7 +197,7 @@ class Cost:
                 'alone. Fit it as fit_cost(simulations, distance, method="marginal") (in problem.toml: [fit] method = '
                 '"marginal"), and exchange the distance of that one.'
             )
-        penalty = self._penalty_of(distance, failures)
+        penalty = penalty_by(self, distance, failures)
         spread = self.form.spread
         framed = distance.in_units(self.frame.unit).with_spread(np.asarray(spread))
         # The stored text of a problem file describes the old distance.
@@ -275,21 +260,6 @@ class Cost:
                 f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
             )
         return values
-
-    def _penalty_of(self, distance: Distance, failures: float | None) -> float | None:
-        """What a failing run counts as by another distance, or ValueError."""
-        if self.penalty is None and failures is not None:
-            raise ValueError(
-                f"failures is {failures!r}, but the cost has no penalty for failing runs "
-                f"({failures_told(self)}): fit it as fit_cost(simulations, distance, failures={failures!r})."
-            )
-        if self.penalty is not None and failures is None:
-            raise ValueError(
-                f"failures is missing: in this cost a failing run counts as {self.penalty:g} ({self.distance.units} of "
-                f"{self.distance.name}), which says nothing of {distance.name}. Give what it counts as there, in "
-                f"{distance.units}: with_distance(distance, failures=...)."
-            )
-        return None if failures is None else checked_failures(failures, distance.units)[1]
 
     def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
         theta = jnp.asarray(theta, jnp.float32)

@@ -60,6 +60,36 @@ def labels(
     return found
 
 
+def over_all_runs(
+    cost: Any, theta: Float[np.ndarray, "m dim"], distances: Float[np.ndarray, " m"], conditions: Any = None
+) -> Float[np.ndarray, " m"]:
+    """Distances of runs at theta that succeed; where there is a penalty, as expectations over all runs there."""
+    if cost.penalty is None or cost.success is None:
+        return distances
+    log_success = np.asarray(cost.log_success(theta, conditions), np.float64)
+    return np.exp(log_success) * distances - np.expm1(log_success) * cost.penalty
+
+
+def penalty_by(cost: Any, distance: Distance, failures: float | None) -> float | None:
+    """What a failing run counts as by another distance than the cost's own.
+
+    Raises:
+        ValueError: it is missing, or given where the cost has no penalty, or no distance.
+    """
+    if cost.penalty is None and failures is not None:
+        raise ValueError(
+            f"failures is {failures!r}, but the cost has no penalty for failing runs ({failures_told(cost)}): fit it "
+            f"as fit_cost(simulations, distance, failures={failures!r})."
+        )
+    if cost.penalty is not None and failures is None:
+        raise ValueError(
+            f"failures is missing: in this cost a failing run counts as {cost.penalty:g} ({cost.distance.units} of "
+            f"{cost.distance.name}), which says nothing of {distance.name}. Give what it counts as there, in "
+            f"{distance.units}: with_distance(distance, failures=...)."
+        )
+    return None if failures is None else checked_failures(failures, distance.units)[1]
+
+
 def failures_told(cost: Any) -> str:
     """What the cost makes of failing runs: a clause, such as "a failing run counts as distance 1.5"."""
     failed = int(cost.settings.get("simulations_failed", 0))

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from ..costs.failing_runs import over_all_runs
 from ..distances import Distance
 from ..distances.batched import paired_distances
 from ..sampling.held_out import held_out_rows
@@ -97,7 +98,7 @@ def of_pairs(
         weights = -ladder.betas[:, None] * cost[None] - ladder.log_evidence[:, None]
         weights = weights - np.logaddexp.reduce(weights, axis=0)[None]
     between = paired_distances(distance, x, again).astype(np.float64)
-    between = ladder.cost.over_all_runs(theta, between, ladder.conditions or None)
+    between = over_all_runs(ladder.cost, theta, between, ladder.conditions or None)
     return Replicates(between, cost, own, weights)
 
 
