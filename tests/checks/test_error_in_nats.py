@@ -77,8 +77,8 @@ def test_runs_too_noisy_to_show_an_error_are_not_taken_for_agreement() -> None:
     assert found.right
     assert not found.resolved
     assert found.offset_error > found.limit
-    # `needed` times as many runs are enough.
-    more = judged(1, lambda z: 0 * z[:, 0], scatter=20.0, m=int(1.1 * 500 * found.needed))
+    # `needed` times as many runs are enough, but for the noise of standard errors of such heavy tails.
+    more = judged(1, lambda z: 0 * z[:, 0], scatter=20.0, m=int(1.5 * 500 * found.needed))
     assert more.resolved
 
 

@@ -159,7 +159,7 @@ class StackedDraws:
                 "log_evidence_per_population": self.log_evidence[i, j],
                 **({} if self.ancestor is None else {"ancestor": self.ancestor[i, j]}),
             },
-            seconds={name: value / self.suspect.size for name, value in self.seconds.items()},
+            seconds={name: value / (len(self) * len(self.betas)) for name, value in self.seconds.items()},
             sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
             conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
         )

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from blackjax.smc.ess import ess
 from blackjax.smc.resampling import systematic
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from ..runtime.compiling import compiled
 from .hamiltonian_moves import Particles, evaluated, moved, own_keys
@@ -265,7 +265,7 @@ def _kept(old: _State, now: dict[str, Array], done: Bool[Array, " p"], b: int) -
     return {name: values.at[place].set(_where(done, now[name], values[place])) for name, values in old.kept.items()}
 
 
-def _where(condition: Bool[Array, " p"], one: Float[Array, "p ..."], other: Float[Array, "p ..."]) -> Array:
+def _where(condition: Bool[Array, " p"], one: Shaped[Array, "p ..."], other: Shaped[Array, "p ..."]) -> Array:
     """Chooses whole populations."""
     return jnp.where(condition.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
 
