@@ -33,7 +33,8 @@ def test_families_that_share_a_value_count_as_one() -> None:
     apart = rng.normal(size=(2000, 400))
     # 200 families know a variance to 10 %, and 400 functions the mean of its inverse to 0.5 %, with a bias of 1 %.
     assert effective_size(together, ancestor).mean() == pytest.approx(200, rel=0.03)
-    assert effective_size(apart, ancestor).mean() == pytest.approx(2000, rel=0.03)
+    # Here what would be more than all draws counts as all: of an error of 10 % the half above is lost, 4 %.
+    assert effective_size(apart, ancestor).mean() == pytest.approx(0.96 * 2000, rel=0.02)
     # Ancestors of two chains are others, though they bear one number.
     one = np.zeros((2, 500), int)
     sizes = effective_size(rng.normal(size=(1000, 400)) + np.repeat([0.0, 1.0], 500)[:, None], one)
@@ -92,8 +93,8 @@ def test_few_ancestors_are_told() -> None:
     unaware = replace(draws, statistics={})
     assert unaware.outcome.ok
     assert unaware.ess_bulk[0] > 1000
-    with pytest.raises(ValueError, match=r"values has shape \(4,\), expected one number a draw: \(4, 500\)"):
-        draws.standard_error(np.zeros(4))
+    with pytest.raises(ValueError, match=r"values has shape \(4, 9\), expected one number a draw: \(4, 500\)"):
+        draws.standard_error(np.zeros((4, 9)))
 
 
 def test_stacks_and_files_keep_the_ancestors(tmp_path: Path) -> None:

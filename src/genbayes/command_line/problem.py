@@ -272,7 +272,9 @@ def _read_failures(table: Table, distance: Distance) -> Failures:
         way, penalty = checked_failures(value, distance.units)
     except (TypeError, ValueError) as error:
         raise table.error("failures", str(error)) from error
-    return way if penalty is None else penalty
+    if penalty is not None:
+        return penalty
+    return "ignore" if way == "ignore" else "condition"
 
 
 def _read_sample(table: Table) -> SampleSettings:

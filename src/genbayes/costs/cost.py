@@ -163,7 +163,7 @@ class Cost:
     def log_prior_factor(self, theta: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """Log of the factor by which posteriors multiply their prior: `log_success`, or 0 with a penalty."""
         if self.penalty is not None:
-            return jnp.zeros(jnp.shape(theta)[:-1])
+            return jnp.zeros(jnp.asarray(theta).shape[:-1])
         return self.log_success(theta, conditions)
 
     def with_distance(self, distance: Distance, *, failures: float | None = None) -> "Cost":

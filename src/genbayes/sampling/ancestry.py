@@ -37,14 +37,11 @@ def effective_size(
     Returns:
         NaN where a function does not vary; 1 where all draws have one ancestor.
     """
-    chains, m = len(ancestor), len(values)
-    labels = ancestor.astype(np.int64) + (int(ancestor.max()) + 1) * np.arange(chains)[:, None]
-    order = np.argsort(labels, axis=None, kind="stable")
-    starts = np.flatnonzero(np.diff(labels.reshape(-1)[order], prepend=-1))
+    m = len(values)
+    order, starts = _families(ancestor)
     away = values - values.mean(axis=0)
     together = np.add.reduceat(away[order], starts, axis=0)
-    counts = np.diff(starts, append=m)
-    several = 1 - np.sum((counts / m) ** 2)
+    several = 1 - 1 / _number(starts, m)
     with np.errstate(divide="ignore", invalid="ignore"):
         size = m * several * np.sum(away**2, axis=0) / np.sum(together**2, axis=0)
     varies = np.ptp(values, axis=0) > 0
@@ -60,3 +57,27 @@ def ancestral_size(
     functions = np.concatenate([normal_scores(flat), *below], axis=1)
     sizes = effective_size(functions, ancestor).reshape(-1, theta.shape[-1])
     return np.fmin.reduce(sizes, axis=0)
+
+
+def allowance(ancestor: Int[np.ndarray, "chain draw"], dim: int) -> float:
+    """Factor by which `ancestral_size` may be too small by chance, for it is the least of many noisy numbers.
+
+    A variance that is estimated from C families has a relative standard deviation of sqrt(2 / C), and the largest of K
+    normal numbers lies some sqrt(2 log K) standard deviations above their mean.
+    """
+    number = _number(_families(ancestor)[1], ancestor.size)
+    return float(1 + 2 * np.sqrt(np.log((len(_QUANTILES) + 1) * dim) / number))
+
+
+def _families(
+    ancestor: Int[np.ndarray, "chain draw"],
+) -> tuple[Int[np.ndarray, " draws"], Int[np.ndarray, " families"]]:
+    """An order of the draws in which relatives stand together, and where each family begins."""
+    labels = ancestor.astype(np.int64) + (int(ancestor.max()) + 1) * np.arange(len(ancestor))[:, None]
+    order = np.argsort(labels, axis=None, kind="stable")
+    return order, np.flatnonzero(np.diff(labels.reshape(-1)[order], prepend=-1))
+
+
+def _number(starts: Int[np.ndarray, " families"], m: int) -> float:
+    """Of how many families of equal size the draws might be."""
+    return float(1 / np.sum((np.diff(starts, append=m) / m) ** 2))

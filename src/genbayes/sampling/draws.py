@@ -14,7 +14,7 @@ from numpyro.diagnostics import effective_sample_size
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .ancestry import ancestral_size, effective_size
+from .ancestry import allowance, ancestral_size, effective_size
 from .convergence import bulk_size, split_rhat
 from .draws_files import data_frame, open_tree, parameter, save_tree
 from .sampler import advice_of
@@ -164,15 +164,16 @@ class Draws:
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
         least = min(ESS_LIMIT, 0.5 * len(self))
-        if self.ess_ancestral[fewest] < least:
-            size = self.ess_ancestral[fewest]
+        size = self.ess_ancestral[fewest]
+        if np.isfinite(size) and size * allowance(np.asarray(self.statistics["ancestor"]), len(self.names)) < least:
             messages.append(
                 f"The shares of the draws along {self.names[fewest]} are uncertain, by up to {0.5 / np.sqrt(size):.2g} "
                 f"(standard error): they descend from so few draws of the prior that they are worth only {size:.0f} "
                 f"independent ones. {advice_of(self.sampler).shares_uncertain[:1].upper()}"
                 f"{advice_of(self.sampler).shares_uncertain[1:]}."
             )
-        elif self.ess_bulk[fewest] < least:
+        elif np.nanmin(bulk_size(self.theta), initial=np.inf) < least:
+            fewest = int(np.nanargmin(bulk_size(self.theta)))
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
                 f"{self.names[fewest]}: ask for more draws, or {advice_of(self.sampler).few_independent}."

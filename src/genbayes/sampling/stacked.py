@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .ancestry import ancestral_size
+from .ancestry import allowance, ancestral_size
 from .convergence import bulk_size, split_rhat
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws
 from .draws_files import data_frame, open_tree, parameter, save_tree
@@ -107,19 +107,28 @@ class StackedDraws:
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
         """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
-        size = self._by_parameter(bulk_size)
+        size, ancestral = self._by_parameter(bulk_size), self.ess_ancestral
+        return np.where(np.isnan(ancestral), size, np.minimum(size, ancestral))
+
+    @cached_property
+    def ess_ancestral(self) -> Float[np.ndarray, "m b dim"]:
+        """Effective sample size by the ancestors of each posterior's draws; see `Draws.ess_ancestral`."""
+        m, b, _, _, dim = self.theta.shape
         if self.ancestor is None:
-            return size
-        ancestral = [ancestral_size(self.theta[i, j], self.ancestor[i, j]) for i, j in np.ndindex(size.shape[:2])]
-        least = np.reshape(ancestral, size.shape)
-        return np.where(np.isnan(least), size, np.minimum(size, least))
+            return np.full((m, b, dim), np.nan)
+        sizes = [ancestral_size(self.theta[i, j], self.ancestor[i, j]) for i, j in np.ndindex(m, b)]
+        return np.reshape(sizes, (m, b, dim))
 
     @cached_property
     def suspect(self) -> Bool[np.ndarray, "m b"]:
         """Which posteriors have chains that disagree, too few independent draws, or a message of the sampler."""
         least = min(ESS_LIMIT, 0.5 * self.theta.shape[2] * self.theta.shape[3])
         bad = np.any(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf) > RHAT_LIMIT, axis=2)
-        bad |= np.any(np.nan_to_num(self.ess_bulk, nan=np.inf) < least, axis=2)
+        bad |= np.any(np.nan_to_num(self._by_parameter(bulk_size), nan=np.inf) < least, axis=2)
+        if self.ancestor is not None:
+            fewest = np.nan_to_num(self.ess_ancestral, nan=np.inf).min(axis=2)
+            factor = [allowance(self.ancestor[i, j], len(self.names)) for i, j in np.ndindex(bad.shape)]
+            bad |= fewest * np.reshape(factor, bad.shape) < least
         bad |= ~np.all(np.isfinite(self.theta), axis=(2, 3, 4))
         for place in self.messages:
             bad[place] = True
