@@ -36,7 +36,7 @@ def made(*, n=400, x_o=(0.3, 0.2), near=None, runs=60, failed=0, rows=400, cover
         one, two = (np.mean((part - x_o) ** 2, axis=1) for part in (x, again))
         between = np.mean((x - again) ** 2, axis=1)
         predicted = off * (np.mean((chosen - x_o) ** 2, axis=1) + 0.09)
-        predictive = gb.PredictiveCheck(chosen, x, predicted, one, between, failed, 0.0, 2.0, two)
+        predictive = gb.PredictiveCheck(chosen, x, predicted, one, between, failed, 0.0, 2.0, two, beta=20.0)
     simulations = None
     if rows:
         parameters = np.asarray(PRIOR.sample(rows, seed=1))

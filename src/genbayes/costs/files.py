@@ -100,6 +100,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "success": _encode(cost.success, tensors, "success"),
+        "penalty": cost.penalty,
         "frame": [_encode(cost.frame.location, tensors, "location"), _encode(cost.frame.unit, tensors, "unit")],
         "transform": cost.frame.transform.name,
         "spread": None if cost.spread is None else _encode_spread(cost.spread, tensors),
@@ -171,6 +172,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         condition_names=tuple(described["condition_names"]),
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
+        penalty=described.get("penalty"),
         frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
         spread=_decode_spread(described.get("spread"), tensors),
     )
@@ -236,13 +238,17 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
 
 
 def _encode_rows(rows: HeldOutRows, tensors: dict[str, np.ndarray]) -> dict[str, str]:
-    where = {name: f"held_out.{name}" for name in ("inputs", "x", "member")}
+    where = {name: f"held_out.{name}" for name in ("inputs", "x", "member", "ok")}
     tensors |= {where[name]: np.ascontiguousarray(getattr(rows, name)) for name in where}
     return where
 
 
 def _decode_rows(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) -> HeldOutRows | None:
-    return None if node is None else HeldOutRows(**{name: tensors[where] for name, where in node.items()})
+    if node is None:
+        return None
+    parts = {name: tensors[where] for name, where in node.items()}
+    # Up to version 8 all rows were of runs that had succeeded.
+    return HeldOutRows(**{"ok": np.ones(len(parts["member"]), bool), **parts})
 
 
 def _decode_frame(node: list[dict[str, str]] | None, name: Any, tensors: dict[str, np.ndarray]) -> Frame:

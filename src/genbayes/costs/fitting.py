@@ -22,6 +22,7 @@ from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
 from .cost import Cost
+from .failing_runs import Failures, checked_failures
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
@@ -30,7 +31,6 @@ from .frame import Frame
 from .held_out import HeldOutRows
 
 Method = Literal["auto", "marginal", "general"]
-Failures = Literal["condition", "ignore"]
 # Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
 _LEAST = 1e-32
 
@@ -55,7 +55,7 @@ def fit_cost(
     a network of parameter and observation.
 
     Args:
-        simulations: at least a few hundred; failed rows are left out, so the cost is E[d | theta, success].
+        simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded.
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
@@ -67,9 +67,11 @@ def fit_cost(
         progress: show progress bars.
         start: a cost of fewer simulations with the same configuration, whose networks the training goes on from
             (marginal and general costs; a feature cost is fitted anew, in seconds).
-        failures: what becomes of parameters at which runs fail. The cost is E[d | theta, success]; "condition" also
-            learns P(success | theta), by which posteriors multiply their prior: the answer is then that of a simulator
-            that has succeeded. "ignore" leaves it out, and the cost extrapolates to where no run has succeeded.
+        failures: what becomes of parameters at which runs fail. "condition": the cost is E[d | theta, success], and
+            posteriors multiply their prior by P(success | theta), which is learned as well: the answer is that of a
+            simulator that has succeeded. A number: a failing run is a run at that distance, in its units, and the cost
+            is E[d | theta, success] P(success | theta) + failures (1 - P(success | theta)). "ignore": the cost is
+            E[d | theta, success] alone, and extrapolates to where no run has succeeded.
         x_o: one observation, for a distance with scale="observation" and no other: the scale suits it, and is the same
             for all observations that the cost is asked about.
 
@@ -78,8 +80,9 @@ def fit_cost(
 
     Raises:
         ValueError: too few simulations, or the distance does not fit their outputs or the method; outputs for which
-            its transform is not defined; x_o is missing, or given where it is not used.
-        TypeError: simulations or distance are something else.
+            its transform is not defined; x_o is missing, or given where it is not used; or failures is another text or
+            a distance that is negative or not finite.
+        TypeError: simulations, distance or failures are something else.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
@@ -87,6 +90,7 @@ def fit_cost(
     """
     _check_arguments(simulations, distance, x_o)
     _check_start(start, distance)
+    way, penalty = checked_failures(failures, distance.units)
     kind = cost_kind(distance, method)
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
@@ -132,18 +136,20 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
             levels=levels,
         )
-    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
-    success, record = _success(simulations, failures, seed=seed, progress=progress)
+    success, record = _success(simulations, way, seed=seed, progress=progress)
+    ran = simulations.status != PENDING
+    failed = None if penalty is None or success is None else simulations.inputs[ran & ~simulations.ok]
+    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation), failed)
     # Where runs fail, it is known that they do.
-    seen = data.theta if success is None else simulations.inputs[simulations.status != PENDING]
+    seen = data.theta if success is None else simulations.inputs[ran]
     settings = _settings_of(simulations, seen, config, seed, form)
-    settings |= {"method": method, "embedding": embedding, "failures": failures}
+    settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
-    known = frame.moved_back(framed)
-    return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame, spread)
+    known, conditions = frame.moved_back(framed), simulations.condition_names
+    return Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
 
 
 def _in_frame(
@@ -194,13 +200,11 @@ def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shap
 
 
 def _success(
-    simulations: Simulations, failures: Failures, *, seed: int, progress: bool
+    simulations: Simulations, way: str, *, seed: int, progress: bool
 ) -> tuple[SuccessModel | None, FitRecord | None]:
     """The probability of success where some runs failed; two of one kind say nothing of where."""
-    if failures not in get_args(Failures):
-        raise ValueError(f"failures must be one of {', '.join(map(repr, get_args(Failures)))}, got {failures!r}.")
     ran = simulations.status != PENDING
-    if failures == "ignore" or np.sum(ran & ~simulations.ok) < 3:
+    if way == "ignore" or np.sum(ran & ~simulations.ok) < 3:
         return None, None
     inputs = np.asarray(simulations.inputs[ran], np.float32)
     return fit_success(inputs, simulations.ok[ran], seed=seed, levels=simulations.levels, progress=progress)

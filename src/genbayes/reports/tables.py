@@ -9,6 +9,7 @@ import numpy as np
 
 from ..checks.predictive import PredictiveCheck
 from ..costs.cost import Cost
+from ..costs.failing_runs import failures_told
 from ..costs.records import units_of
 from ..distances import AdditiveDistance, Distance
 from ..distances.additive import CoordinateDistance
@@ -99,6 +100,7 @@ def settings_table(
         ("observation", f"shape {posterior.x_o.shape}"),
         ("distance", f"{posterior.cost.distance.name} (units: {units_of(posterior.cost) or 'not stated'})"),
         *_distance_settings(posterior.cost.distance),
+        ("failing runs", failures_told(posterior.cost)),
         *_network_settings(posterior.cost),
         ("beta (inverse temperature)", f"{float(draws.beta):g}"),
         ("sampler", draws.sampler),

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..costs.cost import Conditions, Cost, Numbers
+from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
-from ..distances.batched import distances_to
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -72,7 +72,7 @@ class GibbsPosterior:
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
-        self._target = Target(cost.form, embedded, self._conditions, beta_now, prior, cost.success)
+        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior, cost.success_of_prior)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
@@ -103,8 +103,8 @@ class GibbsPosterior:
         rows = self.cost.held_out
         if rows is None or not len(rows):
             return None
-        distances = distances_to(self.cost.distance, rows.x, self._x)
-        cost, residual, members = rows.residuals(self.cost.form, self._target.embedded, distances)
+        distances = labels(self.cost.distance, rows.x, rows.ok, self._x, self.cost.penalty)
+        cost, residual, members = rows.residuals(self.cost.expectation, self._target.embedded, distances)
         dim = self.prior.dim
         if dim < rows.inputs.shape[1]:
             # Rows ran under conditions of their own: those near the observation's speak for it.
@@ -150,7 +150,7 @@ class GibbsPosterior:
         inside = jnp.isfinite(prior)
         somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
         safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
-        prior = prior + self.cost.log_success(safe, self._conditions)
+        prior = prior + self.cost.log_prior_factor(safe, self._conditions)
         return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:

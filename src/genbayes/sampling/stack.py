@@ -166,6 +166,7 @@ class GibbsPosteriors:
             sampler=sampler.name,
             seed=seed,
             seconds=seconds,
+            ancestor=np.concatenate([part.ancestor for part in parts]),
             messages=self._judged(sampler, parts),
             conditions=self.conditions,
             condition_names=self.cost.condition_names,
@@ -187,9 +188,8 @@ class GibbsPosteriors:
     def _targets(self, rows: np.ndarray) -> Targets:
         embedded = self.cost.embed_all(self.x_o[rows])
         betas = jnp.asarray(self.betas, jnp.float32)
-        return Targets(
-            self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior, self.cost.success
-        )
+        cost, known = self.cost, jnp.asarray(self.conditions[rows])
+        return Targets(cost.expectation, embedded, known, betas, self.prior, cost.success_of_prior)
 
 
 def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.ndarray, "m c"]:

@@ -170,11 +170,16 @@ def _given_distance(cost: Cost) -> AdditiveDistance:
     return cost.distance
 
 
+def _by(cost: Cost, distance: Any, factor: float = 1.0) -> Cost:
+    """The cost by another distance, with `factor` times its penalty where a failing run counts as a distance."""
+    return cost.with_distance(distance, failures=None if cost.penalty is None else factor * cost.penalty)
+
+
 def _replicate_distances(
     outputs: ReplicateOutputs, cost: Cost
 ) -> tuple[Float[np.ndarray, " coordinates"], Float[np.ndarray, " coordinates"]]:
     """Mean |x - x'| of two outputs of one draw, and of two draws, from the networks."""
-    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError(transform=cost.frame.transform.name)))
+    pairs = outputs.compare(_by(cost, MeanAbsoluteError(transform=cost.frame.transform.name)))
     replicate = np.maximum(pairs.same, 1e-300)
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
@@ -196,7 +201,7 @@ def _sampled(
     made = []
     with progress_bar("sampling variants", len(wanted), progress) as advance:
         for variant in wanted:
-            cost = posterior.cost.with_distance(variant.distance)
+            cost = _by(posterior.cost, variant.distance, posterior.beta / variant.beta)
             conditions = posterior.conditions or None
             other = GibbsPosterior(posterior.prior, cost, posterior.x_o, variant.beta, conditions=conditions)
             made.append(Sampled(*variant, draws=other.sample(n, seed=seed, sampler=sampler)))
@@ -217,7 +222,7 @@ def _other_distances(
     chosen, messages = [], []
     for name, item in distances.items():
         distance, beta = item if isinstance(item, tuple) else (item, None)
-        other = cost.with_distance(distance)
+        other = _by(cost, distance)
         if beta is None:
             wanted = _evidence(outputs, other)
             if not (evidence > 0 and wanted > 0):
@@ -269,7 +274,7 @@ def _predictions(
     conditions: Float[Array, " c"],
 ) -> Predictions:
     """By the networks."""
-    absolute = posterior.cost.with_distance(MeanAbsoluteError(transform=posterior.cost.frame.transform.name))
+    absolute = _by(posterior.cost, MeanAbsoluteError(transform=posterior.cost.frame.transform.name))
     away = [_predicted(absolute, one.draws, posterior.x_o, conditions) / replicate for one in made]
     return Predictions(away, replicate, between)
 

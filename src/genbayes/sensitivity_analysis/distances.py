@@ -13,6 +13,9 @@ hand. (The number 2 beta^2 Var[cost] of effective parameters is dim for every qu
 not tell.)
 
 Leaving a coordinate out is no change of units: beta stays, and all other coordinates count as before.
+
+Where a failing run counts as a distance, beta times that distance is the same in all variants: what a failure says
+against a parameter is no matter of how outputs are compared.
 """
 
 from collections.abc import Mapping, Sequence
