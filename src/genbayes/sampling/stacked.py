@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, certain, split_rhat
-from .draws_files import data_frame, open_tree, parameter, save_tree
+from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -214,6 +214,8 @@ class StackedDraws:
             "integers": json.dumps(self.integer_names),
         }
         values = {name: ((*chain, "draw"), self.theta[..., i]) for i, name in enumerate(self.names)}
+        for name in self.integer_names:
+            values[name] = ((*chain, "draw"), whole_numbers(values[name][1]))
         stats: dict[str, Any] = {
             "cost": ((*chain, "draw"), self.cost),
             "log_evidence": (chain, self.log_evidence),
@@ -246,7 +248,7 @@ class StackedDraws:
         attributes, stats = tree["posterior"].attrs, tree["sample_stats"]
         names = tuple(json.loads(attributes["parameters"]))
         return cls(
-            theta=np.stack([np.asarray(tree["posterior"][name]) for name in names], axis=-1),
+            theta=stacked_parameters(tree, names),
             cost=np.asarray(stats["cost"]),
             names=names,
             betas=np.asarray(tree["posterior"]["beta"]),
