@@ -92,6 +92,7 @@ def test_probabilities_and_factors():
         found["crooked"]
 
 
+@pytest.mark.slow
 def test_fitted_costs_know_their_error(fitted):
     found = compare(fitted)
     for model in found.models:
@@ -100,6 +101,7 @@ def test_fitted_costs_know_their_error(fitted):
         assert abs(model.log_evidence - TRUTH[model.name]) < 3 * model.whole_error
 
 
+@pytest.mark.slow
 def test_a_shifted_cost_is_told(fitted):
     """A constant added to a cost changes no posterior, but its evidence."""
     prior, cost = fitted["bent"]
@@ -114,6 +116,7 @@ def test_a_shifted_cost_is_told(fitted):
     assert "refine the costs" in str(found.outcome)
 
 
+@pytest.mark.slow
 def test_failures_count(fitted):
     """Half of the runs fail, wherever: the evidence is halved."""
     found = compare({"fails": fitted_model(DESIGNS["straight"], fails=True), "never": fitted["straight"]})
@@ -122,34 +125,29 @@ def test_failures_count(fitted):
     assert abs(factor - np.log(2)) < 3 * error + 0.15
 
 
-def test_refusals(fitted):
+def test_refusals():
     prior, cost = EXACT["straight"]
-    other_shape = gb.Cost.exact(
-        lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(5,), units=cost.distance.units
-    )
-    other_units = gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=(6,), units="volt")
-    with pytest.raises(TypeError, match="mapping from name"):
+
+    def other(shape, units):
+        return gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=cost.names, x_shape=shape, units=units)
+
+    with pytest.raises(TypeError, match="models"):
         compare([(prior, cost)])
-    with pytest.raises(TypeError, match="must be a pair"):
+    with pytest.raises(TypeError, match="models"):
         compare({"a": prior, "b": (prior, cost)})
     with pytest.raises(ValueError, match="two or more"):
         compare({"a": (prior, cost)})
     with pytest.raises(ValueError, match="shapes"):
-        compare({"a": (prior, cost), "b": (prior, other_shape)})
+        compare({"a": (prior, cost), "b": (prior, other((5,), cost.distance.units))})
     with pytest.raises(ValueError, match="units"):
-        compare({"a": (prior, cost), "b": (prior, other_units)})
+        compare({"a": (prior, cost), "b": (prior, other((6,), "volt"))})
     with pytest.raises(ValueError, match="given for every model"):
         compare(prior_probabilities={"straight": 1.0})
     with pytest.raises(ValueError, match="positive numbers"):
         compare(prior_probabilities={"straight": 1.0, "bent": 0.0})
-    for distance, message in [
-        (gb.distances.MeanSquaredError("prior_predictive"), "units"),
-        (gb.distances.MeanSquaredError(weights=[1, 1, 1, 1, 1, 0.5]), "give the same in numbers"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            compare({"a": fitted["straight"], "b": fitted_model(DESIGNS["bent"], distance)})
 
 
+@pytest.mark.slow
 def test_two_prior_predictive_scales_are_two_distances():
     scaled = {name: fitted_model(d, gb.distances.MeanSquaredError("prior_predictive")) for name, d in DESIGNS.items()}
     with pytest.raises(ValueError, match="another for every simulator"):

@@ -27,12 +27,12 @@ _SUCCESS_DRAWS = 10_000
 def compare_models(
     models: Mapping[str, tuple[Prior, Cost]],
     x_o: Numbers,
-    beta: float,
+    beta: float | int,
     *,
     draws: int = 4000,
     seed: int,
-    prior_probabilities: Mapping[str, float] | None = None,
-    conditions: Mapping[str, float] | None = None,
+    prior_probabilities: Mapping[str, float | int] | None = None,
+    conditions: Mapping[str, float | int] | None = None,
     progress: bool = True,
 ) -> ModelComparison:
     """Computes every model's Gibbs evidence, log of the integral of exp(-beta cost(theta, x_o)) prior(theta) d theta.
@@ -184,7 +184,7 @@ def _check_distances(between: str, one: Cost, other: Cost) -> None:
 
 
 def _checked_probabilities(
-    models: Mapping[str, tuple[Prior, Cost]], given: Mapping[str, float] | None
+    models: Mapping[str, tuple[Prior, Cost]], given: Mapping[str, float | int] | None
 ) -> dict[str, float]:
     if given is None:
         return {name: 1 / len(models) for name in models}

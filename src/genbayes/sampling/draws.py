@@ -16,7 +16,7 @@ from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .ancestry import allowance, ancestral_size, effective_size
 from .convergence import bulk_size, split_rhat
-from .draws_files import data_frame, open_tree, parameter, save_tree
+from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -257,8 +257,8 @@ class Draws:
     def to_datatree(self) -> xr.DataTree:
         """The draws in the ArviZ schema (posterior, sample_stats, observed_data), and a group sampler_statistics.
 
-        A scalar parameter is a variable (chain, draw); `arviz.from_...` is not needed, ArviZ reads the tree as it is.
-        `from_datatree` reads it back, also after `to_zarr`.
+        A scalar parameter is a variable (chain, draw), an integer one of whole numbers; `arviz.from_...` is not needed,
+        ArviZ reads the tree as it is. `from_datatree` reads it back, also after `to_zarr`.
         """
         coords = {"chain": np.arange(self.theta.shape[0]), "draw": np.arange(self.theta.shape[1])}
         attributes = {
@@ -274,7 +274,13 @@ class Draws:
             "integers": json.dumps(self.integer_names),
         }
         posterior = xr.Dataset(
-            {name: (("chain", "draw"), self.theta[..., i]) for i, name in enumerate(self.names)},
+            {
+                name: (
+                    ("chain", "draw"),
+                    whole_numbers(self.theta[..., i]) if name in self.integer_names else self.theta[..., i],
+                )
+                for i, name in enumerate(self.names)
+            },
             coords=coords,
             attrs=attributes,
         )
@@ -315,7 +321,7 @@ class Draws:
         names = tuple(json.loads(attributes["parameters"]))
         values = {str(name): np.asarray(array) for name, array in tree["sampler_statistics"].data_vars.items()}
         return cls(
-            theta=np.stack([np.asarray(tree["posterior"][name]) for name in names], axis=-1),
+            theta=stacked_parameters(tree, names),
             cost=np.asarray(tree["sample_stats"]["cost"]),
             names=names,
             beta=float(attributes["beta"]),

@@ -40,6 +40,17 @@ def open_tree(path: str | Path) -> xr.DataTree:
     return xr.open_datatree(path, engine="zarr", consolidated=False)
 
 
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """The draws of an integer parameter as integers, where all are finite: ArviZ then shows bars."""
+    return values.astype(np.int64) if np.all(np.isfinite(values)) else values
+
+
+def stacked_parameters(tree: xr.DataTree, names: Sequence[str]) -> np.ndarray:
+    """All parameters of a tree along a last axis, integers as the floats that they are among the others."""
+    columns = [np.asarray(tree["posterior"][name]) for name in names]
+    return np.stack([c.astype(np.float32) if c.dtype.kind == "i" else c for c in columns], axis=-1)
+
+
 def parameter(theta: np.ndarray, names: Sequence[str], name: str) -> np.ndarray:
     """The draws of one parameter by its name: a scalar without its axis, all of a vector-valued one with it.
 

@@ -15,7 +15,7 @@ from ..runtime.outcome import Outcome
 from .ancestry import allowance, ancestral_size
 from .convergence import bulk_size, split_rhat
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, certain
-from .draws_files import data_frame, open_tree, parameter, save_tree
+from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -235,6 +235,8 @@ class StackedDraws:
             "integers": json.dumps(self.integer_names),
         }
         values = {name: ((*chain, "draw"), self.theta[..., i]) for i, name in enumerate(self.names)}
+        for name in self.integer_names:
+            values[name] = ((*chain, "draw"), whole_numbers(values[name][1]))
         stats: dict[str, Any] = {
             "cost": ((*chain, "draw"), self.cost),
             "log_evidence": (chain, self.log_evidence),
@@ -269,7 +271,7 @@ class StackedDraws:
         attributes, stats = tree["posterior"].attrs, tree["sample_stats"]
         names = tuple(json.loads(attributes["parameters"]))
         return cls(
-            theta=np.stack([np.asarray(tree["posterior"][name]) for name in names], axis=-1),
+            theta=stacked_parameters(tree, names),
             cost=np.asarray(stats["cost"]),
             names=names,
             betas=np.asarray(tree["posterior"]["beta"]),
