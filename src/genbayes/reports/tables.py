@@ -156,6 +156,8 @@ def _fit_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the cost was fitted, one line a setting; what the page says elsewhere (the prior, the simulator) left out."""
     known = {"seed": "fitting seed", "form": "form of the cost", "method": "method", "embedding": "embedding"}
     rows = [(name, str(settings[key])) for key, name in known.items() if settings.get(key) not in (None, "auto")]
+    for name, places in settings.get("steps", {}).items():
+        rows.append((f"outputs jump along {name} at", ", ".join(number(place, 4) for place in places)))
     config = settings.get("config", {})
     return rows + [(f"fit: {key.replace('_', ' ')}", str(value)) for key, value in config.items()]
 
