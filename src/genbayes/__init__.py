@@ -28,6 +28,7 @@ from .sampling.stack import GibbsPosteriors
 from .sampling.stacked import StackedDraws
 from .sampling.target import Target
 from .sensitivity_analysis.analysis import Sensitivity, sensitivity
+from .simulations.measurement_error import with_measurement_error
 from .simulations.rows import Simulations
 from .simulations.running import simulate, simulate_at
 from .simulations.simulators import JaxSimulator, PythonSimulator, Simulator
@@ -85,6 +86,7 @@ __all__ = [
     "simulate_at",
     "tasks",
     "temperature",
+    "with_measurement_error",
 ]
 
 

@@ -68,6 +68,12 @@ def _remedy(evidence: Evidence, support: Support) -> str:
     else:
         remedy = "Check the data (units, order, outliers) and the simulator (a sign, a unit, a missing process); see "
         remedy += "below which parts of the data it misses."
+        if evidence.deterministic:
+            remedy = "The simulator is deterministic, and no observation with a measurement error is an output of it. "
+            remedy += (
+                "First add that error to the runs (genbayes.with_measurement_error(simulator, sd)); then see below "
+            )
+            remedy += "which parts of the data it misses by more than the error."
         if names:
             remedy += f" Widen or move the prior, if such values are possible ({names})."
         if not support.hopeless:

@@ -61,6 +61,11 @@ class Evidence:
         rows = "no simulations" if self.simulations is None else f"{len(self.simulations)} simulations"
         return f"Evidence({len(self.draws)} draws, {runs}, {rows})"
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether the simulator that the cost was fitted to has no noise, as far as is known."""
+        return bool(self.posterior.cost.settings.get("deterministic", False))
+
     @cached_property
     def output_kind(self) -> Kind:
         """How outputs are read."""

@@ -340,6 +340,7 @@ def _settings_of(
         "rounds": int(simulations.round.max(initial=0)),
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
+        "deterministic": simulations.deterministic,
         "prior": simulations.prior,
         "theta_range": [limit[:dim] for limit in ranges],
         "conditions_range": [limit[dim:] for limit in ranges],

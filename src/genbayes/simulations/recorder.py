@@ -129,6 +129,12 @@ class Recorder:
         if self._store is not None and len(self.rows):
             self._store.add_seconds(seconds)
 
+    def note_deterministic(self, value: bool) -> None:
+        """Note whether runs of one parameter are all the same."""
+        self.header["deterministic"] = value
+        if self._store is not None:
+            self._store.note_deterministic(value)
+
     def result(self) -> Simulations:
         """Return the simulations.
 

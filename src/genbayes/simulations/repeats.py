@@ -47,6 +47,13 @@ class Repeats:
                 kept.append((row, output))
         return kept
 
+    def is_deterministic(self, function: object) -> bool:
+        """Whether other random numbers gave the same output, of a function that names no source of them."""
+        first, other = (self._seen.get(row) for row in (self._first, self._other))
+        if not isinstance(first, np.ndarray) or not isinstance(other, np.ndarray):
+            return False
+        return _equal(first, other) and not _names_random(function)
+
     def warn(self, function: object) -> None:
         """A UserWarning where random numbers come from elsewhere; asked at the end."""
         first, same, other = (self._seen.get(row) for row in (self._first, self._same, self._other))

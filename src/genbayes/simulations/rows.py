@@ -43,6 +43,7 @@ class Simulations:
         round: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
         noise_block: (n,) int32, rows of one round and one positive number were run with the same random numbers; 0: a
             row with its own.
+        deterministic: whether two runs of one parameter gave the same output, where that was tried.
     """
 
     theta: np.ndarray
@@ -59,6 +60,7 @@ class Simulations:
     conditions_prior: list[dict] = field(default_factory=list)
     round: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     noise_block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         for name in ("round", "noise_block"):
@@ -147,13 +149,16 @@ class Simulations:
         return tuple(self.x.shape[1:])
 
     def summary(self) -> str:
-        """Return in two plain lines how many runs there are and why some failed."""
+        """Return in a few plain lines how many runs there are, why some failed, and whether there is noise in them."""
         pending = int((self.status == PENDING).sum())
         text = f"{len(self)} simulations of {self.simulator or 'a simulator'}: {int(self.ok.sum())} ok, "
         text += f"{self.n_failed} failed, {pending} pending; {self.seconds:.1f} s"
         listed = [f"{count} x {what}" for count, what in self.failures()]
         if listed:
             text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
+        if self.deterministic:
+            text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
+            text += "(genbayes.with_measurement_error adds it)."
         return text
 
     def failures(self) -> list[tuple[int, str]]:
@@ -315,7 +320,7 @@ def from_record(record: dict[str, Any]) -> Simulations:
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
     dim = len(record["names"])
     prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
-    record = {"condition_names": (), "conditions_prior": [], **prior_rows, **record}
+    record = {"condition_names": (), "conditions_prior": [], "deterministic": False, **prior_rows, **record}
     record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}
     values["status"] = renumbered[status]

@@ -237,6 +237,11 @@ def _run(
         recorder.close(time.perf_counter() - started)
     if repeats is not None:
         repeats.warn(getattr(simulator, "function", None))
+    if len(job) and (repeats is not None or simulator.vectorised):
+        function = getattr(simulator, "function", None)
+        recorder.note_deterministic(
+            simulator.is_deterministic(job) if repeats is None else repeats.is_deterministic(function)
+        )
     return recorder.result()
 
 

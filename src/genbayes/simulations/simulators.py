@@ -80,6 +80,10 @@ class Simulator(ABC):
         """
         return None
 
+    def is_deterministic(self, job: Job) -> bool:
+        """Return whether it is known that no run uses its random numbers; asked of kinds that are vectorised."""
+        return False
+
 
 Kind = TypeVar("Kind", bound=type[Simulator])
 # What `simulate` takes as a simulator: a plain function of a registered kind, or an instance of one.
@@ -208,6 +212,12 @@ class JaxSimulator(Simulator):
             outputs = np.asarray(run(jnp.asarray(job.numbers[padded]), jnp.asarray(job.inputs[padded])))
             # As arrays: iterating over scalar outputs would give numpy scalars.
             yield [(int(row), np.asarray(output)) for row, output in zip(job.rows[batch], outputs, strict=False)]
+
+    def is_deterministic(self, job: Job) -> bool:
+        """Return whether the traced function leaves its key unread."""
+        traced = jax.make_jaxpr(self._of_inputs(job))(jax.random.key(0), jnp.zeros(job.inputs.shape[1])).jaxpr
+        key = traced.invars[0]
+        return not any(key is read for equation in traced.eqns for read in equation.invars)
 
     def output_shape(self, job: Job) -> tuple[int, ...]:
         """Return the shape of one output, by tracing the function.

@@ -213,6 +213,12 @@ class SimulationStore:
             self._consolidate()
         self._array("status").set_orthogonal_selection((rows,), status)
 
+    def note_deterministic(self, value: bool) -> None:
+        """Note whether runs of one parameter are all the same."""
+        if self.attributes.get("deterministic", False) != value:
+            self._group.attrs["deterministic"] = value
+            self._consolidate()
+
     def add_seconds(self, seconds: float) -> None:
         """Add to the seconds spent on simulating."""
         self._group.attrs["seconds"] = self.attributes["seconds"] + seconds

@@ -20,6 +20,7 @@ from ..sampling.smc import SMC
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
 from .choice import Choice, checked_grid
+from .replicates import NO_NOISE
 from .rules import Question, Rule, RuleOption, register
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def calibrated(
 
     Raises:
         ValueError: fewer than 20 held-out simulations, those of another prior, levels that are no probabilities, or
-            fewer than two betas.
+            fewer than two betas; or they are of a deterministic simulator.
 
     Example:
         >>> held_out = gb.simulate(simulator, prior, 200, seed=1)
@@ -86,6 +87,8 @@ def calibrated(
     """
     quantiles = np.sort(checked_levels(levels))
     checked_count("rows", rows)
+    if simulations.deterministic:
+        raise ValueError(NO_NOISE.format(needs="held-out outputs that scatter about their means as observations do"))
     given = None if betas is None else checked_grid(betas)
     held_out = HeldOut.of(prior, cost, simulations, rows, seed)
     grid = _default_betas(prior, cost, held_out) if given is None else given

@@ -17,13 +17,15 @@ from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
 from .choice import Choice, checked_grid
 from .ladders import Ladder
-from .replicates import LEAST_ROWS, Replicates, checked_pairs, of_pairs, of_rows, simulated_pairs, spread_out
+from .replicates import LEAST_ROWS, NO_NOISE, Replicates, checked_pairs, of_pairs, of_rows, simulated_pairs, spread_out
 from .rules import Question, Rule, RuleOption, register
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 NAME = "noise_floor"
+# Share of the expected cost below which the distance of two runs is a rounding error.
+_EXACT = 1e-12
 ASSUMES = (
     "Assumes that an observation can at best be as near to runs of the simulator as these are to one another, and that "
     "nearer than that is noise."
@@ -69,7 +71,7 @@ def noise_floor(
 
     Raises:
         ValueError: none or several sources, sources of wrong shapes or with NaN, too few runs that succeed, or a
-            ladder of one beta.
+            ladder of one beta; or a deterministic simulator, whose runs at one parameter are all the same.
 
     Example:
         >>> choice = gb.temperature.noise_floor(ladder, simulator=simulator, seed=1)
@@ -86,6 +88,9 @@ def noise_floor(
             pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=workers, progress=progress)
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
+    known = ladder.cost.settings.get("deterministic", False) if simulations is None else simulations.deterministic
+    if known and simulator is None and pairs is None or not np.any(found.distance > _EXACT * np.max(ladder.mean_cost)):
+        raise ValueError(NO_NOISE.format(needs="the distance of two runs at one parameter"))
     if len(found.distance) < LEAST_ROWS:
         raise ValueError(
             f"{len(found.distance)} replicate distances are too few to average; give {LEAST_ROWS} or more: a larger n."
