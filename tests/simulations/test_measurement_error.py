@@ -52,7 +52,7 @@ def test_errors_have_the_given_standard_deviation(simulator, sd: Any):
     theta = np.tile([[0.5, 0.2]], (4000, 1))
     noisy = gb.simulate_at(gb.with_measurement_error(simulator, sd), theta, seed=0, progress=False)
     exact = line(theta[0], None)
-    expected = np.broadcast_to(sd(exact) if callable(sd) else sd, 3)
+    expected = np.broadcast_to(np.asarray(sd(exact) if callable(sd) else sd), 3)
     # The standard error of a standard deviation of 4,000 is 1.1 %; of the mean 1.6 % of it.
     np.testing.assert_allclose(noisy.x.std(axis=0), expected, rtol=0.05, atol=1e-6)
     assert np.all(np.abs(noisy.x.mean(axis=0) - exact) <= 4.5 * expected / np.sqrt(4000) + 1e-6)
