@@ -171,7 +171,7 @@ def test_an_older_format_asks_to_fit_again(tmp_path: Path) -> None:
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
     path = rewritten(saved(tmp_path), lambda described: None, format_version="10")
-    with pytest.raises(ValueError, match=r"format version 9, .* up to 8: upgrade"):
+    with pytest.raises(ValueError, match=r"format version 10, .* up to 9: upgrade"):
         gb.load(path)
 
 

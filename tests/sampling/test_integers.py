@@ -1,6 +1,7 @@
 """Posteriors of integer parameters against enumeration of their values and quadrature over the others."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -98,7 +99,8 @@ def test_draws_tell_and_keep_integers(draws, tmp_path):
 
 def test_pictures(draws):
     figure = gb.plots.pair(draws, PRIOR, truth=[3.0, 1.0])
-    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    bars: Any = figure.axes[0].patches
+    heights = [bar.get_height() for bar in bars]
     # The prior's bars behind, the posterior's in front.
     np.testing.assert_allclose(heights[-8:], probabilities(draws), atol=1e-6)
     gb.plots.cost_profiles(gb.GibbsPosterior(PRIOR, COST, X_O, BETA), draws)

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
@@ -237,7 +238,7 @@ class Cost:
     def _check_whole(self, argument: str, values: Array, names: tuple[str, ...]) -> None:
         """ValueError where an integer is between the values at which the cost was learned, one by one."""
         for name in self.settings.get("runs_at_levels", {}):
-            if name not in names or isinstance(values, jax.core.Tracer):
+            if name not in names or isinstance(values, Tracer):
                 continue
             column = np.asarray(values[..., names.index(name)])
             between = column[column != np.round(column)]
