@@ -4,10 +4,11 @@ The costs of the ten-dimensional linear Gaussian task, by features (what `fit_co
 network, are fitted once and copied to PyTorch; the copies' values are compared with the costs. Both samplers then draw
 from the same Gibbs posteriors, in one run, in float32, each on one thread: sbi's MCMCPosterior with its defaults
 (slice_np_vectorized, 20 chains, 200 warm-up steps, init by resampling), and GibbsPosteriors. Compilation is timed
-apart. Means and standard deviations of the draws are compared. On another backend than the CPU it reports the draws per
-second and the share of the arithmetic peak (--peak, in floating-point operations a second).
+apart. Means and standard deviations of the draws are compared. With --peak (floating-point operations a second) the
+table has the share of the device's arithmetic that the gradients are; with --sbi 0 no PyTorch is needed.
 
     taskset -c 0 python benchmarks/sampling_speed.py --out benchmarks/sampling_speed.md
+    python benchmarks/sampling_speed.py --sbi 0 --observations 1000 --draws 1000 --peak 67e12
 """
 
 import argparse
@@ -31,6 +32,12 @@ from genbayes.learning.ridge import RidgeResidual
 from genbayes.sampling.draws import bulk_size
 
 BETAS = (1.0, 10.0, 100.0)
+COLUMNS = (
+    *("cost", "beta", "genbayes, ms a draw", "draws a second", "gradients a draw", "share of peak", "compiling, s"),
+    *("sbi, ms a draw", "ratio", "per effective draw", "means", "sds"),
+)
+# The columns that need no other sampler.
+OWN = COLUMNS.index("sbi, ms a draw")
 
 
 def main() -> None:
@@ -51,29 +58,37 @@ def main() -> None:
     }
     x = gb.simulate(task.simulator, task.prior, arguments.observations, seed=1, progress=False).x
     lines = [
-        "# Time per draw, against sbi's slice sampler",
+        "# Time per draw" + ", against sbi's slice sampler" * bool(arguments.sbi),
         "",
-        f"`taskset -c 0 python {shlex.join(sys.argv)}`",
+        f"`{shlex.join(['python', *sys.argv])}`",
         "",
         "The cost of the ten-dimensional linear Gaussian by features (the default) and by the general network (four "
-        f"members of three residual blocks); backend {jax.default_backend()}; {arguments.draws} draws of each "
-        f"posterior; genbayes: {len(x)} observations in one call; sbi: {arguments.sbi} observations one after the "
-        "other. The PyTorch copies differ by at most "
-        f"{max(difference(cost, task, x) for cost in costs.values()):.1e} of the cost. Means: largest difference of a "
-        "parameter's mean, in standard deviations of the posterior; sds: ratio of standard deviations.",
+        f"members of three residual blocks); {jax.devices()[0].device_kind}; {arguments.draws} draws of each "
+        f"posterior; genbayes: {len(x)} observations in one call. Share: of {arguments.peak or 0:.3g} floating-point "
+        f"operations a second, what the gradients need. {comparison(costs, task, x, arguments)}",
         "",
-        "| cost | beta | genbayes, ms a draw | gradients a draw | compiling, s | sbi, ms a draw | ratio | "
-        "per effective draw | means | sds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(COLUMNS if arguments.sbi else COLUMNS[:OWN])} |",
+        f"|{'---|' * (len(COLUMNS) if arguments.sbi else OWN)}",
     ]
     for name, cost in costs.items():
         for beta in BETAS:
-            lines.append(f"| {name} {row(task, cost, x, beta, arguments)}")
+            lines.append(f"| {name} | {row(task, cost, x, beta, arguments)}")
             print(lines[-1], flush=True)
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.out:
         arguments.out.write_text(text)
+
+
+def comparison(costs: dict[str, gb.Cost], task: Any, x: np.ndarray, arguments: argparse.Namespace) -> str:
+    """What the reader of the other sampler's columns has to know."""
+    if not arguments.sbi:
+        return ""
+    return (
+        f"sbi: {arguments.sbi} observations one after the other. The PyTorch copies differ by at most "
+        f"{max(difference(cost, task, x) for cost in costs.values()):.1e} of the cost. Means: largest difference of a "
+        "parameter's mean, in standard deviations of the posterior; sds: ratio of standard deviations."
+    )
 
 
 def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argparse.Namespace) -> str:
@@ -82,22 +97,25 @@ def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argpars
     first = stack.sample(arguments.draws, seed=0, progress=False)
     ours = stack.sample(arguments.draws, seed=1, progress=False)
     milliseconds = 1000 * ours.seconds["run"] / (len(x) * arguments.draws)
-    if arguments.peak:
-        rate = operations(cost, x) * gradients(ours) * len(x) * arguments.draws / ours.seconds["run"]
-        print(f"beta {beta:g}: {1000 / milliseconds:,.0f} draws/s, {rate / arguments.peak:.1%} of the peak")
+    share = operations(cost, x) * gradients(ours) * 1000 / milliseconds / arguments.peak if arguments.peak else None
+    own = (
+        f"{beta:g} | {milliseconds:.5f} | {1000 / milliseconds:,.0f} | {gradients(ours):.0f} | "
+        f"{'' if share is None else f'{share:.1%}'} | {first.seconds.get('compile', 0.0):.1f} |"
+    )
+    if not arguments.sbi:
+        return own
     per_draw, effective, apart, ratios = [], [], [], []
     for i in range(arguments.sbi):
         seconds, theirs = sbi_draws(cost, task, x[i], beta, arguments.draws)
         mine = ours.draws(i)
         per_draw.append(1000 * seconds / arguments.draws)
-        share = bulk_size(theirs).min() / arguments.draws / (mine.ess_bulk.min() / len(mine))
-        effective.append(per_draw[-1] / milliseconds / share)
+        efficiency = bulk_size(theirs).min() / arguments.draws / (mine.ess_bulk.min() / len(mine))
+        effective.append(per_draw[-1] / milliseconds / efficiency)
         sd = mine.flat.std(axis=0)
         apart.append(np.abs(theirs.reshape(-1, 10).mean(axis=0) - mine.flat.mean(axis=0)) / sd)
         ratios.append(theirs.reshape(-1, 10).std(axis=0) / sd)
     return (
-        f"| {beta:g} | {milliseconds:.3f} | {gradients(ours):.0f} | "
-        f"{first.seconds.get('compile', 0.0):.1f} | {np.mean(per_draw):.2f} | "
+        f"{own} {np.mean(per_draw):.2f} | "
         f"{np.mean(per_draw) / milliseconds:.0f} | {np.mean(effective):.0f} | {np.max(apart):.2f} | "
         f"{np.min(ratios):.2f} to {np.max(ratios):.2f} |"
     )

@@ -103,6 +103,7 @@ def make_run(dim=6, n=2000, seed=0):
         replicate=0.32 * rng.gamma(10, 0.1, 400),
         n_failed=2,
         seconds=1.0,
+        beta=50.0,
     )
     t = np.asarray(prior.sample(1000, seed=3))
     x = predator_prey(t, rng)

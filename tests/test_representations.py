@@ -100,7 +100,11 @@ def test_the_draws_table_has_their_numbers(objects) -> None:
         (gb.distances.CappedError(3.0, 2), "CappedError(cap=3, power=2, scale=1, weights=1)"),
         (
             gb.distances.MeanAbsoluteError("prior_predictive"),
-            "MeanAbsoluteError(scale=from the simulations, weights=1)",
+            "MeanAbsoluteError(scale='prior_predictive', weights=1)",
+        ),
+        (
+            gb.distances.MeanAbsoluteError("median", transform="log1p"),
+            "MeanAbsoluteError(scale='median', weights=1, transform='log1p')",
         ),
         (
             gb.distances.MeanAbsoluteError(np.arange(1.0, 13.0).reshape(6, 2)),

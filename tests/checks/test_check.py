@@ -24,7 +24,6 @@ from genbayes.checks.findings import findings
 from genbayes.checks.mean_errors import _shift, mean_errors
 from genbayes.checks.output_space import OutputSpace, as_vectors, output_kind, same_trials, vector_names
 from genbayes.checks.position import predictive_position
-from genbayes.checks.predictive import inaccurate
 from genbayes.checks.support import SupportReference
 from genbayes.checks.unit_errors import unit_errors
 from genbayes.checks.verdict import EXIT_CODES, check
@@ -338,10 +337,12 @@ def test_members_give_their_standard_error():
 
 
 def test_one_rule_for_an_inaccurate_cost():
-    assert not inaccurate(0.11, 0.01)
-    assert inaccurate(0.13, 0.01)
     posterior, draws, found = checked(exact_cost(lambda theta, x_o: 0.6 * expected(theta, x_o)))
-    assert "off by -4" in found.outcome.messages[0]
+    # BETA 0.4 E[cost] = 40 x 0.4 x (0.09 + VARIANCE + small) is some 2 nats.
+    assert found.error.offset == pytest.approx(
+        -0.4 * BETA * found.predicted.mean() / 0.6, abs=4 * found.error.offset_error
+    )
+    assert "off by -2" in found.outcome.messages[0]
     verdict = {one.check: one.level for one in findings(Evidence(posterior, draws, found, None))}
     assert verdict["cost"] == "care"
 
@@ -460,7 +461,7 @@ def test_a_check_that_could_not_be_made_is_told():
     found = check(posterior, few, None, simulated(99, 0), predictive=checked(exact_cost(), n=19)[2], seed=0)
     told = unknown(found, "care")
     assert found.level == "care"
-    assert set(told) == {"sampling", "support", "extrapolation in theta", "prediction", "means"}
+    assert set(told) == {"sampling", "support", "extrapolation in theta", "prediction", "means", "cost"}
     assert "(too few draws: 1 a chain)" in told["sampling"]
     assert "only 99 simulations of the prior succeeded, and it takes at least 100" in told["support"]
     assert "only 19 runs at the draws succeeded, and it takes at least 20" in told["prediction"]

@@ -1,6 +1,7 @@
 """Laws of every registered check, and of evidence: measured once, whoever asks."""
 
 import json
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,11 +21,11 @@ RNG = np.random.default_rng(0)
 LEVELS = ("ok", "note", "care", "bad")
 
 
-def made(*, n=400, x_o=(0.3, 0.2), near=None, runs=60, failed=0, rows=400, covered=None, off=1.0):
+def made(*, n=400, x_o=(0.3, 0.2), near=None, runs=60, failed=0, rows=400, covered=None, off=1.0, spread=0.05):
     """Evidence of `n` draws near a point, `runs` new runs at them, and `rows` simulations."""
     x_o = np.asarray(x_o, np.float32)
     centre = x_o if near is None else np.asarray(near)
-    theta = (np.clip(centre, -0.99, 5) + 0.05 * RNG.normal(size=(4, n // 4, 2))).clip([-1, -9], [1, 9]).astype("f4")
+    theta = (np.clip(centre, -0.99, 5) + spread * RNG.normal(size=(4, n // 4, 2))).clip([-1, -9], [1, 9]).astype("f4")
     cost = np.asarray(COST(theta, x_o))
     posterior = gb.GibbsPosterior(PRIOR, COST, x_o, 20.0)
     draws = gb.Draws(theta, cost, PRIOR.names, 20.0, x_o, "exact", 0)
@@ -35,7 +36,7 @@ def made(*, n=400, x_o=(0.3, 0.2), near=None, runs=60, failed=0, rows=400, cover
         one, two = (np.mean((part - x_o) ** 2, axis=1) for part in (x, again))
         between = np.mean((x - again) ** 2, axis=1)
         predicted = off * (np.mean((chosen - x_o) ** 2, axis=1) + 0.09)
-        predictive = gb.PredictiveCheck(chosen, x, predicted, one, between, failed, 0.0, 2.0, two)
+        predictive = gb.PredictiveCheck(chosen, x, predicted, one, between, failed, 0.0, 2.0, two, beta=20.0)
     simulations = None
     if rows:
         parameters = np.asarray(PRIOR.sample(rows, seed=1))
@@ -43,6 +44,15 @@ def made(*, n=400, x_o=(0.3, 0.2), near=None, runs=60, failed=0, rows=400, cover
         x[: rows // 20] = np.nan
         simulations = gb.Simulations.from_arrays(parameters, x, PRIOR.names)
     return Evidence(posterior, draws, predictive, simulations, coverage=covered)
+
+
+def one_parameter():
+    prior = gb.Prior({"a": dist.Normal(0.0, 1.0)})
+    cost = gb.Cost.exact(lambda theta, x_o: (theta[0] - x_o[0]) ** 2, names=("a",), x_shape=(1,), units="1")
+    posterior = gb.GibbsPosterior(prior, cost, np.zeros(1, np.float32), 20.0)
+    theta = (0.15 * RNG.normal(size=(4, 50, 1))).astype("f4")
+    of_draws = np.asarray(cost(theta, np.zeros(1)))
+    return Evidence(posterior, gb.Draws(theta, of_draws, ("a",), 20.0, posterior.x_o, "exact", 0))
 
 
 def coverage(share):
@@ -58,6 +68,8 @@ EVIDENCE = {
     "too little": lambda: made(n=8, runs=1, rows=40),
     "wrong": lambda: made(x_o=(40.0, -30.0), near=(0.999, 0.0), failed=3, covered=coverage(-0.3), off=0.2),
     "one draw a chain": lambda: made(n=4, runs=3, rows=150),
+    "one parameter": lambda: one_parameter(),
+    "one and the same draw": lambda: made(spread=0.0),
 }
 
 
@@ -74,17 +86,26 @@ def test_every_check_answers_with_findings_on_any_evidence(evidence):
         if missing is not None:
             assert not missing.judged
             assert missing.level in ("note", "care")
-        # Also where something is missing a check does not fail, it has nothing to say.
-        for finding in [*check.judge(evidence), *([] if missing is None else [missing])]:
+        # As the verdict does: a check that lacks something is not asked to judge.
+        for finding in check.judge(evidence) if missing is None else [missing]:
             assert isinstance(finding, Finding)
             assert finding.level in LEVELS
             assert finding.check == check.name
             assert finding.text
             assert finding.text[-1] in ".:)"
+            # What is not defined is said in words.
+            assert not re.search(r"\b(nan|inf)\b", finding.text)
             json.dumps(dict(finding.numbers))
             # Outcomes of samplers and fits hold their remedies in their text; failed runs are told with the failures.
             if finding.level in ("care", "bad") and check.name not in ("sampling", "fit", "failures at the draws"):
                 assert finding.remedy or not finding.judged
+
+
+def test_draws_that_never_move_are_not_called_few():
+    (finding,) = [one for one in findings(made(spread=0.0)) if one.check == "sampling" and not one.judged]
+    assert "all draws of a parameter are the same" in finding.text
+    (finding,) = [one for one in findings(made(n=8)) if one.check == "sampling" and not one.judged]
+    assert "too few draws: 2 a chain" in finding.text
 
 
 def test_causes_are_told_before_their_effects():

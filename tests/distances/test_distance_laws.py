@@ -33,9 +33,13 @@ EXAMPLES: dict[str, Distance] = {
     "MeanAbsoluteError scaled": gbd.MeanAbsoluteError("prior_predictive"),
     "HuberError": gbd.HuberError(0.7),
     "HuberError scaled": gbd.HuberError(0.7, "prior_predictive"),
+    "HuberError scaled by medians": gbd.HuberError(0.7, "median"),
+    "MeanSquaredError transformed": gbd.MeanSquaredError("median", [1.0, 0.5, 2.0], "asinh"),
+    "MeanAbsoluteError transformed": gbd.MeanAbsoluteError(transform="asinh"),
     "CappedError": gbd.CappedError(1.5),
     "CappedError squared": gbd.CappedError(1.5, power=2, scale="prior_predictive"),
     "Mahalanobis": gbd.Mahalanobis("prior_predictive"),
+    "Mahalanobis transformed": gbd.Mahalanobis("prior_predictive", "asinh"),
     "MMD": gbd.MMD(),
     "MMD unbiased": gbd.MMD(0.8, estimator="unbiased"),
     "EnergyDistance": gbd.EnergyDistance(),
@@ -112,6 +116,37 @@ def test_observations_of_another_shape_are_refused(name: str) -> None:
             distance.check_target((3,), (3,))
 
 
+def broken_framing(distance: Distance, x: np.ndarray) -> list[str]:
+    """What is not so of what a fitted distance says by `framing`."""
+    expected = at(distance, x[0], x[1])
+    unit = np.array([4.0, 0.5, 2.0], np.float32)[: x.shape[-1]] if distance.framing == "each" else 4.0
+    found = {"place": at(distance, x[0] + 3, x[1] + 3)}
+    if distance.framing != "none":
+        found["units"] = at(distance.in_units(unit), x[0] / unit, x[1] / unit)
+    return [what for what, value in found.items() if value != pytest.approx(expected, rel=1e-3, abs=1e-4)]
+
+
+@pytest.mark.parametrize("name", [name for name, distance in FITTED.items() if distance.framing != "none"])
+def test_what_it_says_of_place_and_units_is_so(name: str) -> None:
+    assert broken_framing(FITTED[name], outputs(name)) == []
+
+
+def test_a_distance_that_depends_on_the_place_is_seen() -> None:
+    class Relative(Distance):
+        framing = "each"
+
+        name: str = eqx.field(static=True, default="relative")
+        units: str = eqx.field(static=True, default="1 (shares)")
+
+        def in_units(self, unit: float | np.ndarray) -> "Relative":
+            return self
+
+        def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
+            return jnp.mean((x - x_target) ** 2) / jnp.mean(x_target**2)
+
+    assert broken_framing(Relative(), VECTORS) == ["place", "units"]
+
+
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if EXAMPLES[name].reads_sets])
 def test_the_order_of_trials_does_not_matter(name: str) -> None:
     distance = FITTED[name]
@@ -131,6 +166,23 @@ def test_units_of_coordinates_do_not_matter(name: str) -> None:
     assert scaled.units.startswith("1 (")
     plain = gbd.MeanSquaredError().fitted(VECTORS)
     assert at(plain, VECTORS[0] * units, VECTORS[1] * units) > 100 * at(plain, VECTORS[0], VECTORS[1])
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if "transformed" in name])
+def test_a_transform_is_that_of_both_outputs(name: str) -> None:
+    distance = FITTED[name]
+    inner = distance.without_transform()
+    assert inner.output_transform.name is None
+    x, y = VECTORS[0], VECTORS[1]
+    assert at(distance, x, y) == pytest.approx(at(inner, np.arcsinh(x), np.arcsinh(y)), rel=1e-5)
+    assert abs(at(distance, x, y) / at(inner, x, y) - 1) > 0.1
+
+
+@every
+def test_without_a_transform_outputs_are_taken_as_they_are(name: str) -> None:
+    distance = FITTED[name]
+    assert ("transformed" in name) == (distance.output_transform.name is not None)
+    np.testing.assert_array_equal(gbd.MeanSquaredError().output_transform(VECTORS), VECTORS.astype(np.float64))
 
 
 @pytest.mark.parametrize("name", HILBERT)

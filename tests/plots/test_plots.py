@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import genbayes as gb
 from genbayes import plots
 from genbayes.checks.accuracy import accuracy
 from genbayes.costs.records import units_of
@@ -155,11 +156,12 @@ def test_pair_refuses_what_it_cannot_show(run):
 def test_cost_profiles_follow_the_cost_in_one_call(run):
     calls = []
 
-    def cost_at(theta):
-        calls.append(theta.shape)
-        return run.posterior.cost_at(theta)
+    class _Watched(gb.GibbsPosterior):
+        def cost_at(self, theta):
+            calls.append(np.shape(theta))
+            return super().cost_at(theta)
 
-    posterior = SimpleNamespace(prior=run.prior, cost=run.posterior.cost, cost_at=cost_at)
+    posterior = _Watched(run.prior, run.posterior.cost, run.x_o, 50.0)
     figure = plots.cost_profiles(posterior, run.draws, n_grid=25)
     assert calls == [(6, 9, 25, 6)]
     best = run.draws.flat[np.argmin(run.draws.cost)]
@@ -258,9 +260,9 @@ def test_training_marks_the_epoch_that_was_kept(run):
     assert panels(figure)[0].get_yscale() == "log"
     assert "mean, 3 networks" in texts(figure)
     negative = replace(record, validation_loss=record.validation_loss - 1)
-    assert panels(plots.training(SimpleNamespace(fit=negative)))[0].get_yscale() == "linear"
+    assert panels(plots.training(replace(run.posterior.cost, fit=(negative,))))[0].get_yscale() == "linear"
     with pytest.raises(ValueError, match="no record of a fit"):
-        plots.training(SimpleNamespace())
+        plots.training(replace(run.posterior.cost, fit=()))
 
 
 def test_accuracy_is_computed_right():
@@ -304,7 +306,7 @@ def test_ladder_shows_each_stage(run):
     np.testing.assert_allclose(panels(figure)[0].lines[0].get_ydata(), run.draws.statistics["beta_ladder"])
     assert len(panels(figure)) == 3
     with pytest.raises(ValueError, match="draws of NUTS have no 'beta_ladder'"):
-        plots.ladder(SimpleNamespace(statistics={"divergences": 0}, sampler="NUTS"))
+        plots.ladder(replace(run.draws, statistics={"divergences": np.zeros(4)}, sampler="NUTS"))
 
 
 def test_without_matplotlib_the_remedy_is_named(run, monkeypatch):

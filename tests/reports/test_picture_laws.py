@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import genbayes as gb
@@ -35,24 +36,49 @@ RUNS = {"normal": normal, "smallest": smallest}
 @pytest.mark.parametrize("size", RUNS)
 def test_every_picture_draws_where_it_applies(size):
     run = RUNS[size]()
-    entries = PICTURES.all()
-    assert [entry.name for entry in entries] == ["pair", "predictive", "accuracy", "profiles", "training", "ladder"]
-    drawn = [entry.name for entry in entries if entry.applies(run)]
-    assert drawn == [entry.name for entry in entries if size == "normal" or entry.name != "training"]
     found = pictures(run)
-    assert len(found) == len(drawn)
+    assert len(found) == len(drawn_of(run))
     for caption, figure in found:
-        assert isinstance(figure, Figure)
-        figure.canvas.draw()
+        assert wrong_with(figure) is None
         assert caption.endswith(".")
+    # What pyplot makes stays in memory until somebody closes it.
+    assert pyplot.get_fignums() == []
+
+
+def wrong_with(figure):
+    if not isinstance(figure, Figure):
+        return "no figure"
+    figure.canvas.draw()
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    return None if any(axes.has_data() or axes.texts for axes in shown) else "empty"
+
+
+def test_the_law_sees_a_picture_that_shows_nothing():
+    figure = Figure()
+    axes = figure.subplots()
+    assert wrong_with(figure) == "empty"
+    axes.plot([0, 1], [0, 1])
+    assert wrong_with(figure) is None
+    assert wrong_with(axes) == "no figure"
+
+
+def drawn_of(run):
+    return [entry.name for entry in PICTURES.all() if entry.applies(run)]
+
+
+def test_every_picture_applies_to_a_normal_run():
+    run = normal()
+    assert drawn_of(run) == [entry.name for entry in PICTURES.all()]
+    assert {"pair", "predictive", "accuracy", "profiles", "training", "ladder"} <= set(drawn_of(run))
 
 
 def test_pictures_of_new_runs_need_new_runs():
     run = normal()
     bare = ReportedRun(Evidence(run.posterior, run.draws))
-    drawn = [entry.name for entry in PICTURES.all() if entry.applies(bare)]
-    assert drawn == ["pair", "profiles", "training", "ladder"]
-    assert len(pictures(bare)) == 4
+    assert {"pair", "profiles", "training", "ladder"} <= set(drawn_of(bare))
+    assert not {"predictive", "accuracy"} & set(drawn_of(bare))
+    assert "training" not in drawn_of(smallest())
+    assert len(pictures(bare)) == len(drawn_of(bare))
 
 
 def test_a_picture_of_ones_own_is_shown_in_its_place(monkeypatch, tmp_path):
@@ -68,7 +94,7 @@ def test_a_picture_of_ones_own_is_shown_in_its_place(monkeypatch, tmp_path):
     captions = [caption for caption, _ in pictures(run)]
     assert captions.index("What draws cost, all of them.") == 1
     page = gb.report(tmp_path / "r.html", run.posterior, run.draws, check=run.predictive).read_text("utf-8")
-    assert page.count("data:image/png") == 7
+    assert page.count("data:image/png") == len(captions)
     assert "What draws cost, all of them." in page
     assert "What draws cost, all of them." not in [caption for caption, _ in pictures(smallest())]
     with pytest.raises(ValueError, match="there is a picture 'pair' already"):

@@ -73,14 +73,17 @@ def run(simulator: Callable, n: int = 40, **options: Any) -> Simulations:
     return simulate(simulator, PRIOR, n, seed=1, progress=False, **options)
 
 
-@pytest.fixture(params=["threads", "processes", "synchronous"])
+# An executor of one's own gets a line here.
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "threads": lambda: ThreadPoolExecutor(3),
+    "processes": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
+    "synchronous": Synchronous,
+}
+
+
+@pytest.fixture(params=EXECUTORS)
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    made = {
-        "threads": lambda: ThreadPoolExecutor(3),
-        "processes": lambda: ProcessPoolExecutor(2, multiprocessing.get_context("spawn")),
-        "synchronous": Synchronous,
-    }[request.param]()
-    with made:
+    with EXECUTORS[request.param]() as made:
         yield made
 
 
@@ -121,6 +124,31 @@ def test_the_failure_of_a_task_costs_the_row_that_caused_it() -> None:
     assert made.reasons[made.status[lost]] == "OSError: node lost"
     np.testing.assert_array_equal(made.x[others], whole.x[others])
     np.testing.assert_array_equal(made.ok[others], whole.ok[others])
+
+
+class Bare(Executor):
+    """Returns what the task returns, and no future of it."""
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+
+class Changes(Synchronous):
+    """Makes something else of what a task returns."""
+
+    def __init__(self, change: Callable[[Any], Any]):
+        self.change = change
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        return super().submit(lambda: self.change(fn(*args, **kwargs)))
+
+
+def test_an_executor_that_returns_something_else_is_told() -> None:
+    with pytest.raises(TypeError, match=r"must return a concurrent.futures.Future, got tuple: let Bare.submit make"):
+        run(make_simulator(), workers=Bare())
+    for change in (lambda returned: None, lambda returned: returned[1], lambda returned: (returned[0], [], False)):
+        with pytest.raises(TypeError, match="must hold what the submitted function returned, got .* Changes.submit"):
+            run(make_simulator(), workers=Changes(change))
 
 
 def test_an_executor_that_stops_loses_nothing_that_was_done(tmp_path: Path) -> None:

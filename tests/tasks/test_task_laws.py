@@ -12,7 +12,8 @@ import genbayes as gb
 from genbayes.tasks import BENCHMARK, TASKS, Task
 from genbayes.tasks import registry as task_registry
 
-RUNS = 1000
+# Of the exact cost, at each of three parameters: errors of a few per cent of the noise show.
+RUNS = 5_000
 DRAWS = 2000
 # Normal variables that are judged here stay below 5 but once in a million and a half.
 MOST = 5.0
@@ -85,7 +86,7 @@ def wrong_reference(task: Task, x_o: np.ndarray) -> bool:
     return bool(abs(own.mean() - mean) > MOST * error)
 
 
-# Tasks that integrate differential equations.
+# Tasks that integrate differential equations, or take more than ten seconds for another reason.
 SLOW = {"lotka_volterra", "lynx_hare", "sir"}
 
 
@@ -99,15 +100,10 @@ def test_every_task_keeps_the_laws(name: str) -> None:
 
 
 def test_the_benchmark_names_its_tasks() -> None:
-    assert list(BENCHMARK) == [
-        "uniform_1d",
-        "two_moons",
-        "linear_gaussian",
-        "gaussian_mixture",
-        "lotka_volterra",
-        "sir",
-    ]
-    assert set(TASKS) - set(BENCHMARK) == {"lynx_hare"}
+    # Others follow these.
+    first = ["uniform_1d", "two_moons", "linear_gaussian", "gaussian_mixture", "lotka_volterra", "sir"]
+    assert list(BENCHMARK)[: len(first)] == first
+    assert "lynx_hare" in set(TASKS) - set(BENCHMARK)
     assert all(make().betas for make in BENCHMARK.values())
 
 

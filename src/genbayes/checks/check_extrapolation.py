@@ -29,7 +29,7 @@ def judge_extrapolation(evidence: Evidence) -> list[Finding]:
         return [Finding("ok", text, check=NAME, numbers=numbers)]
     text = f"Extrapolating: few simulations lie where the draws are; these are {far.distance:.2g} times as far from "
     text += f"simulated parameters as those from one another (p = {far.p_value:.2g})."
-    if evidence.agrees:
+    if evidence.confirmed:
         text += " New runs at the draws agree with the network's cost, so it holds there."
         return [Finding("note", text, check=NAME, numbers=numbers)]
     remedy = f"Do not trust the network there: add simulations at the draws ({REFINE}), or choose a prior around them."

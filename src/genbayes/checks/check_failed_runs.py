@@ -16,8 +16,10 @@ def judge_failed_runs(evidence: Evidence) -> list[Finding]:
     runs = evidence.predictive
     if runs is None or not runs.n_failed:
         return []
-    total = runs.n_failed + len(runs.theta)
-    text = f"Check: {runs.n_failed} of {total} draws have runs that failed; they are left out of the numbers."
+    total = runs.total
+    text = f"Check: {runs.n_failed} of {total} draws have runs that failed; "
+    counted = "" if runs.penalty is None else f"each counts as distance {runs.penalty:g}."
+    text += counted or "they are left out of the numbers."
     numbers = {"failed": float(runs.n_failed), "expected": _expected(evidence, total)}
     # Draws are of parameters that may succeed, and some of these fail now and then; two runs were made at each.
     if runs.n_failed <= numbers["expected"] + 3 * np.sqrt(numbers["expected"]) + 1:

@@ -1,5 +1,6 @@
 """The check of the training simulations: how many of them failed, and why?"""
 
+from ..costs.failing_runs import failures_told
 from .evidence import Evidence
 from .finding import Finding
 from .registry import register
@@ -19,15 +20,17 @@ def judge_failures(evidence: Evidence) -> list[Finding]:
     if failed == 0:
         return [Finding("ok", f"Simulations: none of {n:,} failed.", check="failures", numbers=numbers)]
     reasons = [f"{count:,} x {what}" for count, what in simulations.failures()]
+    cost = evidence.posterior.cost
     listed = "; ".join(reasons[:5]) + ("; ..." if len(reasons) > 5 else "")
+    told = failures_told(cost)
     text = f"Simulations: {failed:,} of {n:,} failed ({100 * failed / n:.1f} %): {listed}. "
-    text += "The cost is that of the runs that succeed"
-    text += ", and the prior that of parameters at which they do." if evidence.posterior.cost.success else "."
+    text += f"{told[:1].upper()}{told[1:]}."
     runs = evidence.predictive
-    elsewhere = runs is not None and runs.n_failed <= FEW * (runs.n_failed + len(runs.theta))
+    elsewhere = runs is not None and runs.n_failed <= FEW * runs.total
     if elsewhere and failed / n > FEW:
         text += " At the draws hardly any new run fails: the failures lie elsewhere in the prior."
-    if failed / n <= FEW or elsewhere:
+    counted = cost.penalty is not None and cost.success is not None
+    if failed / n <= FEW or elsewhere or counted:
         return [Finding("note", text, check="failures", numbers=numbers)]
     remedy = "See where in the prior they fail, and whether such parameters are plausible."
     return [Finding("care", text, remedy, "failures", numbers)]

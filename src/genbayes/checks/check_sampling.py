@@ -7,6 +7,9 @@ from .evidence import Evidence
 from .finding import Finding, not_judged
 from .registry import register
 
+# Fewer draws have neither R-hat nor an effective sample size.
+LEAST_A_CHAIN = 4
+
 
 @register("sampling", place=60)
 def judge_sampling(evidence: Evidence) -> list[Finding]:
@@ -19,8 +22,13 @@ def judge_sampling(evidence: Evidence) -> list[Finding]:
     unknown = []
     if np.isnan(rhat) or np.isnan(ess):
         chains, each = draws.theta.shape[:2]
-        why = f"R-hat and the effective sample size take at least 4 draws a chain (too few draws: {each} a chain)"
-        remedy = f"Sample again with at least {max(1000, 4 * chains):,} draws."
+        if each < LEAST_A_CHAIN:
+            why = f"R-hat and the effective sample size take at least {LEAST_A_CHAIN} draws a chain "
+            why += f"(too few draws: {each} a chain)"
+            remedy = f"Sample again with at least {max(1000, 4 * chains):,} draws."
+        else:
+            why = "R-hat and the effective sample size are not defined where all draws of a parameter are the same"
+            remedy = "Sample again with another sampler, or with settings that let it move."
         unknown = [not_judged("sampling", why, remedy)._replace(numbers=numbers)]
     # What speaks against the posterior itself is told by other checks.
     before = evidence.posterior.outcome.messages

@@ -21,13 +21,16 @@ def judge_targets(evidence: Evidence) -> list[Finding]:
     text = "Extrapolating: the general network was trained on targets near the simulations, and the observation lies "
     text += f"farther out than {1 - support.training:.1%} of them."
     numbers = {"training": support.training}
-    if evidence.agrees:
+    if evidence.confirmed:
         text += " New runs at the draws agree with its cost, so it can be used here."
         return [Finding("note", text, check=NAME, numbers=numbers)]
     checked = evidence.predictive is not None
-    if checked:
+    contradicted = checked and not evidence.agrees
+    if contradicted:
         text += " New runs at the draws contradict its cost: do not trust it here."
+    elif checked:
+        text += " New runs at the draws would not show an error of its cost that matters: they are too few."
     else:
         text += " No new runs have confirmed its cost."
     remedy = "Use a distance with a feature map or an additive one, whose cost holds for any observation; or refine."
-    return [Finding("bad" if checked else "care", text, remedy, NAME, numbers)]
+    return [Finding("bad" if contradicted else "care", text, remedy, NAME, numbers)]

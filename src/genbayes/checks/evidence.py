@@ -16,7 +16,7 @@ from .extrapolation import Extrapolation, extrapolation
 from .mean_errors import MeanErrors, mean_errors
 from .output_space import Kind, output_kind
 from .position import LEAST_RUNS, PredictivePosition, predictive_position
-from .predictive import PredictiveCheck, inaccurate
+from .predictive import PredictiveCheck
 from .support import LEAST_SIMULATIONS, Support, SupportReference
 from .unit_errors import unit_errors
 
@@ -119,15 +119,19 @@ class Evidence:
     @cached_property
     def accuracy(self) -> Accuracy | None:
         """Of the predicted cost, by the new runs."""
-        if self.predictive is None or len(self.predictive.x) < LEAST_COMPARED:
+        if self.predictive is None or len(self.predictive.theta) < LEAST_COMPARED:
             return None
         return accuracy(self.predictive.predicted, self.predictive.simulated)
 
     @property
     def agrees(self) -> bool:
-        """Whether new runs at the draws confirm the predicted cost; False also without any."""
-        found = self.accuracy
-        return found is not None and not inaccurate(found.relative, found.relative_error)
+        """Whether new runs at the draws do not contradict the predicted cost; False also without any."""
+        return self.accuracy is not None and self.predictive is not None and self.predictive.error.right
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether they agree, and would have shown an error that matters to the posterior."""
+        return self.agrees and self.predictive is not None and self.predictive.error.resolved
 
     @cached_property
     def means(self) -> MeanErrors | None:

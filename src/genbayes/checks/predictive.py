@@ -1,22 +1,25 @@
 """Checks of a posterior against new runs of the simulator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
 
+from ..costs.failing_runs import labels
 from ..distances import Distance
 from ..distances.batched import distances_to, paired_distances
 from ..runtime.counts import checked_count
+from ..runtime.formatting import number
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.log_density_error import MOST_UNCERTAIN
-from ..sampling.new_runs import run_pairs_at
+from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.simulators import AnySimulator, is_simulator
+from .error_in_nats import ErrorInNats, error_in_nats
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,27 +27,34 @@ class PredictiveCheck:
     """What the simulator makes of posterior draws, and what the cost had said of them.
 
     Attributes:
-        theta: (m, dim), the draws that were run (those whose runs succeeded).
-        x: (m, *x_shape), one run at each.
+        theta: (m, dim), the draws that were run (those whose runs succeeded; all, where a failing run counts as a
+            distance).
+        x: (k, *x_shape), one run at each draw; where a failing run counts as a distance, at each whose first run
+            succeeded, else k = m.
         predicted: (m,), the cost of each, from the network.
-        simulated: (m,), distance of that one run to x_o: an unbiased, noisy label of the cost.
-        replicate: (m,), distance of two runs at the same parameter: what a perfect fit would still show.
-        n_failed: draws whose runs failed.
+        simulated: (m,), distance of one run to x_o: an unbiased, noisy label of the cost.
+        replicate: (k,), distance of another run at the same parameter to each of these: what a perfect fit would still
+            show.
+        n_failed: draws of which a run failed.
         seconds: of simulation.
         log_density_error: beta times the error of differences of cost between draws that the disagreement of the
             ensemble's members implies, in nats (see `GibbsPosterior.members_error_at`). 0 with one member.
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
+        beta: inverse temperature of the draws.
+        penalty: the distance that a failing run counts as; None where failing runs are left out.
     """
 
     theta: Float[np.ndarray, "m dim"]
-    x: Float[np.ndarray, "m *x_shape"]
+    x: Float[np.ndarray, "k *x_shape"]
     predicted: Float[np.ndarray, " m"]
     simulated: Float[np.ndarray, " m"]
-    replicate: Float[np.ndarray, " m"]
+    replicate: Float[np.ndarray, " k"]
     n_failed: int
     seconds: float
     log_density_error: float = 0.0
     simulated_again: Float[np.ndarray, " m"] | None = None
+    beta: float = field(kw_only=True)
+    penalty: float | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"PredictiveCheck({self.summary()})"
@@ -59,6 +69,16 @@ class PredictiveCheck:
         """Standard error of `relative_error`, from the scatter of single runs around their predicted cost."""
         scatter = np.std(self.simulated - self.predicted, ddof=1)
         return float(scatter / np.sqrt(len(self.simulated)) / self.simulated.mean())
+
+    @cached_property
+    def error(self) -> ErrorInNats:
+        """Beta times the error of the predicted cost: its mean, and what of it varies over the draws."""
+        return error_in_nats(self.theta, self.distances, self.predicted, self.beta)
+
+    @property
+    def total(self) -> int:
+        """Draws that were run, those with a failing run included."""
+        return len(self.theta) + (self.n_failed if self.penalty is None else 0)
 
     @property
     def distances(self) -> Float[np.ndarray, "runs m"]:
@@ -75,11 +95,17 @@ class PredictiveCheck:
     def outcome(self) -> Outcome:
         """What is wrong with the network at the posterior, and the remedy."""
         messages = []
-        if inaccurate(self.relative_error, self.standard_error):
+        error = self.error
+        if not error.right:
             messages.append(
-                f"The network's cost of the draws is off by {self.relative_error:+.0%} (standard error "
-                f"{self.standard_error:.0%}) from the distance of new runs at them: simulate more, use a larger "
-                "ensemble, or lower beta."
+                f"The network's cost of the draws is off by {error.text} from the distance of new runs at them "
+                f"({self.relative_error:+.0%}): {error.constant}. Add simulations at the draws (refine), "
+                "simulate more, or lower beta."
+            )
+        elif not error.resolved:
+            messages.append(
+                f"The network's cost of the draws is not judged: new runs say that it is off by {error.text}, and "
+                f"{error.limit:.2g} would matter. {more_runs(error, self.total)}"
             )
         if self.unresolved:
             messages.append(
@@ -87,25 +113,30 @@ class PredictiveCheck:
                 f"{self.log_density_error:.2g} between draws, so the posterior's place and width are uncertain. Lower "
                 "beta, simulate more, or simulate again under a narrower prior around these draws."
             )
-        if self.n_failed:
-            total = self.n_failed + len(self.theta)
+        if self.n_failed and self.penalty is None:
             messages.append(
-                f"{self.n_failed} of {total} runs at posterior draws failed: the cost is that of successful runs only."
+                f"{self.n_failed} of {self.total} runs at posterior draws failed: the cost is that of successful runs "
+                "only."
             )
         return Outcome(tuple(messages))
 
     def summary(self) -> str:
         """Predicted and re-simulated cost and the replicate distance, in one line."""
+        counted = "" if self.penalty is None else f"; {self.n_failed} draws have a run that fails, which counts as "
+        counted += "" if self.penalty is None else f"distance {self.penalty:g}"
         return (
             f"cost of {len(self.theta)} draws: predicted {self.predicted.mean():.4g}, re-simulated "
-            f"{self.simulated.mean():.4g} ({self.relative_error:+.1%} +- {self.standard_error:.1%}); "
-            f"replicate distance {self.replicate.mean():.4g}"
+            f"{self.simulated.mean():.4g} ({self.relative_error:+.1%} +- {self.standard_error:.1%}, times beta "
+            f"{self.error.text}); replicate distance {finite_mean(self.replicate):.4g}{counted}"
         )
 
 
-def inaccurate(relative_error: float, standard_error: float) -> bool:
-    """Whether a network's cost is off by more than 10 % beyond doubt: the one rule of every message about it."""
-    return abs(relative_error) > 0.1 + 2 * standard_error
+def more_runs(error: ErrorInNats, runs: int) -> str:
+    """What makes an error visible that these runs cannot show: an imperative sentence."""
+    if not np.isfinite(error.needed):
+        return f"Run the simulator at more draws than {runs}."
+    enough = number(1.1 * runs * error.needed)
+    return f"Run the simulator at about {enough} draws (--resimulate, n), or lower beta."
 
 
 def finite_mean(values: Float[np.ndarray, " m"]) -> float:
@@ -138,7 +169,7 @@ def check_predictive(
         progress: show a progress bar.
 
     Raises:
-        ValueError: n is not positive; the draws are not the posterior's; or every run failed.
+        ValueError: n is not positive; the draws are not the posterior's; or at every draw a run failed.
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
@@ -158,14 +189,36 @@ def check_predictive(
     )
     if not len(runs.theta):
         raise ValueError(f"all runs at posterior draws failed: {runs.summary}")
+    theta, x, replicate, both = _labelled(runs, posterior, distance)
     return PredictiveCheck(
-        theta=runs.theta,
-        x=runs.x,
-        predicted=np.asarray(posterior.cost_at(runs.theta)),
-        simulated=distances_to(distance, runs.x, posterior.x_o),
-        replicate=paired_distances(distance, runs.x, runs.again),
+        theta=theta,
+        x=x,
+        predicted=np.asarray(posterior.cost_at(theta)),
+        simulated=both[0],
+        replicate=replicate,
         n_failed=runs.n_failed,
         seconds=runs.seconds,
-        log_density_error=posterior.members_error_at(runs.theta),
-        simulated_again=distances_to(distance, runs.again, posterior.x_o),
+        log_density_error=posterior.members_error_at(theta),
+        simulated_again=both[1],
+        beta=posterior.beta,
+        penalty=posterior.cost.penalty,
     )
+
+
+def _labelled(
+    runs: RunPairs, posterior: GibbsPosterior, distance: Distance
+) -> tuple[
+    Float[np.ndarray, "m dim"], Float[np.ndarray, "k *x_shape"], Float[np.ndarray, " k"], Float[np.ndarray, "2 m"]
+]:
+    """Draws, outputs and replicate distances of a `PredictiveCheck`, and the distances of both runs at each draw."""
+    penalty, x_o = posterior.cost.penalty, posterior.x_o
+    between = paired_distances(distance, runs.x, runs.again)
+    if penalty is None:
+        return runs.theta, runs.x, between, np.stack([distances_to(distance, x, x_o) for x in (runs.x, runs.again)])
+    every = runs.runs
+    m = len(every) // 2
+    both = labels(distance, every.x, every.ok, x_o, penalty).reshape(2, m)
+    first, second = every.ok.reshape(2, m)
+    replicate = np.full(m, penalty)
+    replicate[first & second] = between
+    return every.theta[:m], every.x[:m][first], replicate[first], both

@@ -56,7 +56,7 @@ def register(
     Args:
         name: of the check, such as "support".
         place: in the order in which findings are told; see the text of this module.
-        missing: says why the check cannot be made, by `not_judged`, or None.
+        missing: says why the check cannot be made, by `not_judged`, or None; `judge` is not asked where it does.
 
     Raises:
         ValueError: another module has registered a check of this name.

@@ -214,11 +214,12 @@ class SupportReference:
         found = []
         for start in range(0, len(x), _AT_ONCE):
             rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
-            part = _least(
-                self.cost.form, theta, jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
-            )
+            framed, conditions = jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
+            part = _least(self.cost.expectation, theta, framed, conditions)
             found.append(np.asarray(part)[: len(x) - start])
-        return np.concatenate(found)
+        costs = np.concatenate(found)
+        # What the distance's transform is not defined for (an observation with its sign changed) is infinitely far.
+        return np.where(np.isnan(costs), np.inf, costs) if self.cost.frame.transform.name else costs
 
     def _training(self, x: np.ndarray, seed: int) -> Float[np.ndarray, " targets"] | None:
         """How far out a general network's training targets lay: simulated outputs, and noisy ones."""

@@ -124,9 +124,13 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
     wanted = problem.distance_settings
     if problem.method != "marginal" or cost.settings.get("distance_settings") == wanted:
         return cost
-    if not isinstance(cost.form, MarginalForm):
+    # What the stored networks cannot serve has to be fitted, which `stale` says.
+    other = problem.distance.output_transform.name != cost.frame.transform.name
+    if not isinstance(cost.form, MarginalForm) or other or problem.distance.needs_observation:
         return cost
-    return replace(cost.with_distance(problem.distance), settings={**cost.settings, "distance_settings": wanted})
+    penalty = problem.failures if cost.penalty is not None and not isinstance(problem.failures, str) else cost.penalty
+    turned = cost.with_distance(problem.distance, failures=penalty)
+    return replace(turned, settings={**turned.settings, "distance_settings": wanted})
 
 
 def save_draws(draws: Draws, folder: Folder) -> None:
@@ -212,7 +216,7 @@ def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
 def _fingerprint(cost: Cost) -> str:
     """A fingerprint of the numbers that the cost is made of."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((cost.form, cost.distance)):
+    for leaf in jax.tree.leaves((cost.expectation, cost.distance)):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
 

@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpyro.distributions
 
+from ..costs.failing_runs import Failures, checked_failures
 from ..costs.fit_general import EmbeddingName
-from ..costs.fitting import Failures, Method, default_config
+from ..costs.fitting import Method, default_config
 from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
@@ -125,6 +126,9 @@ def read_problem(path: str | Path) -> Problem:
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
     settings = top.table("distance")
     distance = _read_distance(settings)
+    if distance.needs_observation and "observation" not in content:
+        text = '"observation" needs a table [observation] with file = "x_o.csv", near which the scale is taken.'
+        raise settings.error("scale", text)
     fit = top.table("fit")
     config, method, embedding = _read_fit(fit, distance)
     conditions = _read_prior(top, "conditions") if "conditions" in content else None
@@ -138,7 +142,7 @@ def read_problem(path: str | Path) -> Problem:
         fit=config,
         method=method,
         embedding=embedding,
-        failures=fit.choice("failures", get_args(Failures), "condition"),
+        failures=_read_failures(fit, distance),
         sample=_read_sample(top.table("sample")),
         report=_read_report(top.table("report")),
         distance_settings=settings.content,
@@ -269,6 +273,18 @@ def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
     except ValueError as error:
         raise table.error("", str(error)) from error
     return config, method, table.choice("embedding", get_args(EmbeddingName), "auto")
+
+
+def _read_failures(table: Table, distance: Distance) -> Failures:
+    """What becomes of failing runs: a text, or the distance that each counts as."""
+    value = table.content.get("failures", "condition")
+    try:
+        way, penalty = checked_failures(value, distance.units)
+    except (TypeError, ValueError) as error:
+        raise table.error("failures", str(error)) from error
+    if penalty is not None:
+        return penalty
+    return "ignore" if way == "ignore" else "condition"
 
 
 def _read_sample(table: Table) -> SampleSettings:

@@ -75,15 +75,15 @@ def named_distance(text: str) -> tuple[str, str, float]:
 
 
 def made_distance(kind: str, threshold: float, like: AdditiveDistance) -> AdditiveDistance:
-    """A distance with the scale and the weights of another one."""
-    scale, weights = np.asarray(like.scale), np.asarray(like.weights)
+    """A distance with the scale, the weights and the transform of another one."""
+    scale, weights, transform = np.asarray(like.scale), np.asarray(like.weights), like.transform
     if kind == "absolute":
-        return MeanAbsoluteError(scale, weights)
+        return MeanAbsoluteError(scale, weights, transform)
     if kind == "squared":
-        return MeanSquaredError(scale, weights)
+        return MeanSquaredError(scale, weights, transform)
     if kind == "huber":
-        return HuberError(threshold, scale, weights)
-    return CappedError(threshold, 1 if kind == "capped" else 2, scale, weights)
+        return HuberError(threshold, scale, weights, transform)
+    return CappedError(threshold, 1 if kind == "capped" else 2, scale, weights, transform)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:

@@ -91,10 +91,18 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
         embedding=problem.embedding,
         failures=problem.failures,
         progress=progress,
+        x_o=_scale_observation(problem, simulations.x_shape),
     )
     cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})
     save(cost, folder.cost)
     return cost
+
+
+def _scale_observation(problem: Problem, x_shape: tuple[int, ...]) -> np.ndarray | None:
+    """The observation that the scale is to suit, where the distance takes its scale from one."""
+    if not problem.distance.needs_observation:
+        return None
+    return as_output(need_observation(problem, problem.x_o, option=False), x_shape)
 
 
 def run_sampling(

@@ -46,6 +46,12 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     wanted = {**fit_settings(problem), "config": asdict(config)}
     if any(settings.get(key) != value for key, value in wanted.items()):
         messages.append(f"The tables [distance] or [fit] have changed since the cost was fitted: {again}")
+    # The distance of a problem is as it was read, with its scale yet to be taken.
+    scaled_by = (
+        problem.x_o.reshape(-1).tolist() if problem.distance.needs_observation and problem.x_o is not None else None
+    )
+    if scaled_by is not None and settings.get("scale_observation", scaled_by) != scaled_by:
+        messages.append(f"The cost has the scale of another observation than the problem's: {again}")
     return messages
 
 

@@ -13,7 +13,7 @@ from ..runtime.processes import plain_main
 from ..simulations.rows import Simulations
 from ..temperature import NO_RESCUE, Choice, Ladder, ladder
 from ..temperature.choice import wrapped
-from ..temperature.rules import Question, Rule, rule_named, rules
+from ..temperature.rules import Question, Rule, RuleOption, rule_named, rules
 from . import argument_types, stages
 from .argument_types import Several, count, positive
 from .folder import Folder, save_section, stored_cost, stored_simulations
@@ -47,14 +47,13 @@ def add_parser(commands: Commands) -> None:
     text = "of the ladder (default: 24, found by a first run)"
     argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help=text)
     argument("-n", type=count, default=2000, metavar="DRAWS", help="at each beta (default: 2000)")
-    for option in (option for rule in rules() for option in rule.options):
-        several: dict[str, Any] = {"nargs": "+", "action": Several} if option.several else {}
-        kind = getattr(argument_types, option.type) if isinstance(option.type, str) else option.type
-        argument(option.flag, type=kind, default=option.default, metavar=option.metavar, help=option.help, **several)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
     add_condition(command)
     add_workers(command)
     add_seed(command)
+    for rule in rules():
+        for option in rule.options:
+            _add_option(command, rule, option)
     command.epilog = EXAMPLES + "\n".join(_needs(rule) for rule in rules())
 
 
@@ -107,6 +106,25 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     _store(found, choices, failed, folder, cost, terminal)
     if failed and not choices:
         raise ValueError(f"none of the rules could choose a beta; the ladder is stored in {folder.path}.")
+
+
+def _add_option(command: argparse.ArgumentParser, rule: Rule, option: RuleOption) -> None:
+    """Adds an option that belongs to one rule, after those of the command.
+
+    Raises:
+        ValueError: the command, or another rule, has one of this name.
+    """
+    several: dict[str, Any] = {"nargs": "+", "action": Several} if option.several else {}
+    kind = getattr(argument_types, option.type) if isinstance(option.type, str) else option.type
+    try:
+        command.add_argument(
+            option.flag, type=kind, default=option.default, metavar=option.metavar, help=option.help, **several
+        )
+    except argparse.ArgumentError:
+        raise ValueError(
+            f"{option.flag} of the rule {rule.name!r} is an option of `genbayes temperature` already: give it another "
+            "name."
+        ) from None
 
 
 def _needs(rule: Rule) -> str:

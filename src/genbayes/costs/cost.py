@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import equinox as eqx
@@ -9,17 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
 from ..distances import AdditiveDistance, Distance, UserDistance
+from ..distances.additive import CoordinateDistance
 from ..distances.base import class_names
+from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
-from .forms import CostForm, FunctionForm, MarginalForm
+from .failing_runs import failures_told, penalty_by
+from .forms import CostForm, FunctionForm, MarginalForm, PenalisedForm
 from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
 
@@ -36,7 +40,7 @@ class Cost:
     Made by `fit_cost`, by `load`, or from a known function by `Cost.exact`.
 
     Attributes:
-        form: the networks (a JAX pytree), which read outputs in `frame`.
+        form: the networks (a JAX pytree) of E[d | theta, success], which read outputs in `frame`.
         distance: with all that it took from the simulations.
         names: of the parameters, in the order of theta's coordinates.
         x_shape: shape of one output.
@@ -45,9 +49,12 @@ class Cost:
         condition_names: of the known conditions that the cost takes beside theta; none for most simulators.
         held_out: simulations that members were not trained on, by which a posterior judges the cost; None where there
             are none.
-        success: the probability that a run succeeds, by which posteriors multiply their prior; None where no run
-            failed, or failures are to be ignored.
+        success: the probability that a run succeeds, by which posteriors multiply their prior unless there is a
+            penalty; None where no run failed, or failures are to be ignored.
         frame: place and units of outputs in which single precision holds what varies in them.
+        spread: of the outputs of the prior, in the frame, from which scales are taken and judged; None for distances
+            that take none, for exact costs, and for those of files of earlier versions.
+        penalty: the distance that a failing run counts as; None where the cost is that of runs that succeed.
     """
 
     form: CostForm
@@ -60,6 +67,8 @@ class Cost:
     held_out: HeldOutRows | None = None
     success: SuccessModel | None = None
     frame: Frame = field(default_factory=Frame.none)
+    spread: OutputSpread | None = None
+    penalty: float | None = None
 
     @classmethod
     def exact(
@@ -96,6 +105,7 @@ class Cost:
             "parameters": ", ".join(self.names),
             "conditions": ", ".join(self.condition_names) or "none",
             "output": str(self.x_shape),
+            "failing runs": failures_told(self),
             "simulations": str(self.settings.get("simulations", "none")),
         }
         return html_properties("Cost", properties, self.outcome.messages)
@@ -105,10 +115,41 @@ class Cost:
         """Number of parameters."""
         return len(self.names)
 
+    @cached_property
+    def expectation(self) -> CostForm:
+        """What a call and every sampler evaluates: `form`, or with a penalty the expectation over all runs."""
+        if self.penalty is None or self.success is None:
+            return self.form
+        return PenalisedForm(self.form, self.success, jnp.asarray(self.penalty, jnp.float32))
+
+    @property
+    def success_of_prior(self) -> SuccessModel | None:
+        """The probability of success by which posteriors multiply their prior; None with a penalty."""
+        return self.success if self.penalty is None else None
+
     @property
     def outcome(self) -> Outcome:
-        """What went wrong in training."""
-        return Outcome.joined(record.outcome for record in self.fit)
+        """What went wrong in training, and what speaks against the scale."""
+        return Outcome.joined([*(record.outcome for record in self.fit), self.scale_outcome])
+
+    @property
+    def scale_outcome(self) -> Outcome:
+        """Whether a few runs set a scale that the distance took from the simulations."""
+        used = self._scaled_by_prior()
+        return Outcome() if used is None or self.spread is None else self.spread.few_runs(used)
+
+    def judge_scale(self, x_o: Float[np.ndarray, "*x_shape"]) -> Outcome:
+        """Whether such a scale is far above all that matters near an observation (checked, in data units)."""
+        used = self._scaled_by_prior()
+        if used is None or self.spread is None:
+            return Outcome()
+        return self.spread.dwarfs(self.frame(x_o), used)
+
+    def _scaled_by_prior(self) -> Bool[np.ndarray, "*x_shape"] | None:
+        """Coordinates whose scale is their standard deviation over the prior; None where it is another one."""
+        if isinstance(self.distance, CoordinateDistance) and self.distance.scale_rule == "prior_predictive":
+            return self.distance.used(self.x_shape)
+        return None
 
     def __call__(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
@@ -145,18 +186,26 @@ class Cost:
         inputs = jnp.concatenate(parts, axis=-1)
         return jax.vmap(self.success.log_probability)(inputs.reshape(-1, inputs.shape[-1])).reshape(batch)
 
-    def with_distance(self, distance: Distance) -> "Cost":
+    def log_prior_factor(self, theta: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
+        """Log of the factor by which posteriors multiply their prior: `log_success`, or 0 with a penalty."""
+        if self.penalty is not None:
+            return jnp.zeros(jnp.asarray(theta).shape[:-1])
+        return self.log_success(theta, conditions)
+
+    def with_distance(self, distance: Distance, *, failures: float | None = None) -> "Cost":
         """The cost by another distance, from the same networks: nothing is simulated or fitted.
 
         Args:
-            distance: any additive distance; "prior_predictive" scales are those of the simulations that the cost was
-                fitted on.
+            distance: any additive distance of the same transform; "prior_predictive" and "median" scales are those of
+                the simulations that the cost was fitted on.
+            failures: what a failing run counts as, in the units of THIS distance; needed where the cost has a penalty,
+                and refused where it has none.
 
         Raises:
             TypeError: distance is no additive distance; its expectation needs more than the distribution of single
                 coordinates.
-            ValueError: the cost was not fitted as distributions of coordinates; or scale or weights do not fit the
-                outputs.
+            ValueError: the cost was not fitted as distributions of coordinates, or for another transform; scale or
+                weights do not fit the outputs; or failures is missing, or given where the cost has no penalty.
 
         Example:
             >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale), method="marginal")
@@ -174,20 +223,33 @@ class Cost:
                 'alone. Fit it as fit_cost(simulations, distance, method="marginal") (in problem.toml: [fit] method = '
                 '"marginal"), and exchange the distance of that one.'
             )
-        spread = self.form.spread
-        framed = distance.in_units(self.frame.unit).with_spread(np.asarray(spread))
-        # The stored text of a problem file describes the old distance.
-        settings = {key: value for key, value in self.settings.items() if key != "distance_settings"}
-        form = MarginalForm.of(self.form.distribution, spread, framed)
-        return replace(self, form=form, distance=framed.in_units(1 / self.frame.unit), settings=settings)
+        fitted = self.frame.transform.name
+        if distance.transform != fitted:
+            raise ValueError(
+                f"the cost holds distributions of outputs with transform={fitted!r}, and the distance has transform="
+                f"{distance.transform!r}: give it transform={fitted!r}, or fit another cost, fit_cost(simulations, "
+                'distance, method="marginal").'
+            )
+        penalty = penalty_by(self, distance, failures)
+        # Files of earlier versions hold the standard deviations alone.
+        spread = OutputSpread.of_deviation(np.asarray(self.form.spread)) if self.spread is None else self.spread
+        framed = self.frame.moved(distance).with_spread(spread)
+        # The stored text of a problem file describes the old distance, and so does the observation of its scale.
+        gone = ("distance_settings", "scale_observation")
+        settings = {key: value for key, value in self.settings.items() if key not in gone}
+        if penalty is not None:
+            settings["failures"] = penalty
+        form = MarginalForm.of(self.form.distribution, self.form.spread, framed)
+        known = self.frame.moved_back(framed)
+        return replace(self, form=form, distance=known, settings=settings, penalty=penalty)
 
     def embed(self, x_o: Numbers) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
-        return _embed(self.form, jnp.asarray(self.frame(self.check_observation(x_o))))
+        return _embed(self.expectation, jnp.asarray(self.frame(self.check_observation(x_o))))
 
     def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"]) -> Any:
         """The same of many checked observations; every array has them as its leading axis."""
-        return _embed_all(self.form, jnp.asarray(self.frame(x_o)))
+        return _embed_all(self.expectation, jnp.asarray(self.frame(x_o)))
 
     def check_observation(self, x_o: Numbers) -> Float[np.ndarray, "..."]:
         """One observation as an array in double precision, or ValueError that says what is wrong with it."""
@@ -198,6 +260,7 @@ class Cost:
             values = values.reshape(1)
         self.distance.check_target(self.x_shape, values.shape)
         values = values.astype(np.float64)
+        self.frame.transform.check(values[None], "x_o")
         bad = np.argwhere(~np.isfinite(self.frame(values)))
         if len(bad):
             where = tuple(int(i) for i in bad[0])
@@ -259,7 +322,11 @@ class Cost:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
-        x = jnp.asarray(self.frame(x)) if isinstance(x, np.ndarray) else self.frame.of_traced(x.astype(jnp.float32))
+        if isinstance(x, np.ndarray):
+            self.frame.transform.check(x.reshape(-1, *shape_x), "x")
+            x = jnp.asarray(self.frame(x))
+        else:
+            x = self.frame.of_traced(x.astype(jnp.float32))
         known = self.check_conditions(conditions)
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
         parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
@@ -267,7 +334,7 @@ class Cost:
         # An observation that all parameters share is embedded once.
         one_observation = all(length == 1 for length in batch_x)
         x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-        values = _values(self.form, inputs, x, one_observation, members)
+        values = _values(self.expectation, inputs, x, one_observation, members)
         return values.reshape(*batch, *values.shape[1:])
 
 

@@ -19,6 +19,8 @@ from safetensors.numpy import save as tensors_to_bytes
 from ..distances import UserDistance
 from ..distances.additive import Growth
 from ..distances.base import Distance, distance_classes
+from ..distances.spread import OutputSpread
+from ..distances.transforms import transform_of
 from ..learning import distributions, embeddings, layers, polynomial, reduced_rank, ridge, success
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
@@ -66,6 +68,11 @@ _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
     "Standardiser": {"indicators": None},
+    # Whether their scale was given in numbers or taken from simulations was not kept.
+    **{
+        name: {"scale_rule": "given", "transform": None}
+        for name in ("CappedError", "HuberError", "Mahalanobis", "MeanAbsoluteError", "MeanSquaredError")
+    },
 }
 _RENAMED_FIELDS = {"LogisticMixture": {"bend": "transform"}}
 
@@ -93,7 +100,10 @@ def save(cost: Cost, path: str | Path) -> Path:
         "fit": [_encode_record(record, tensors, f"fit.{i}") for i, record in enumerate(cost.fit)],
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "success": _encode(cost.success, tensors, "success"),
+        "penalty": cost.penalty,
         "frame": [_encode(cost.frame.location, tensors, "location"), _encode(cost.frame.unit, tensors, "unit")],
+        "transform": cost.frame.transform.name,
+        "spread": None if cost.spread is None else _encode_spread(cost.spread, tensors),
         "versions": {"jax": jax.__version__, "equinox": eqx.__version__, "numpy": np.__version__},
     }
     text = json.dumps(described, sort_keys=True, allow_nan=False)
@@ -162,7 +172,9 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         condition_names=tuple(described["condition_names"]),
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
-        frame=_decode_frame(described.get("frame"), tensors),
+        penalty=described.get("penalty"),
+        frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
+        spread=_decode_spread(described.get("spread"), tensors),
     )
 
 
@@ -226,17 +238,34 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
 
 
 def _encode_rows(rows: HeldOutRows, tensors: dict[str, np.ndarray]) -> dict[str, str]:
-    where = {name: f"held_out.{name}" for name in ("inputs", "x", "member")}
+    where = {name: f"held_out.{name}" for name in ("inputs", "x", "member", "ok")}
     tensors |= {where[name]: np.ascontiguousarray(getattr(rows, name)) for name in where}
     return where
 
 
 def _decode_rows(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) -> HeldOutRows | None:
-    return None if node is None else HeldOutRows(**{name: tensors[where] for name, where in node.items()})
+    if node is None:
+        return None
+    parts = {name: tensors[where] for name, where in node.items()}
+    # Up to version 8 all rows were of runs that had succeeded.
+    return HeldOutRows(**{"ok": np.ones(len(parts["member"]), bool), **parts})
 
 
-def _decode_frame(node: list[dict[str, str]] | None, tensors: dict[str, np.ndarray]) -> Frame:
-    return Frame.none() if node is None else Frame(*(tensors[part["array"]] for part in node))
+def _decode_frame(node: list[dict[str, str]] | None, name: Any, tensors: dict[str, np.ndarray]) -> Frame:
+    if node is None:
+        return Frame.none()
+    location, unit = (tensors[part["array"]] for part in node)
+    return Frame(location, unit, transform_of(name))
+
+
+def _encode_spread(spread: OutputSpread, tensors: dict[str, np.ndarray]) -> dict[str, str]:
+    where = {name: f"spread.{name}" for name in spread.__dataclass_fields__}
+    tensors |= {where[name]: np.ascontiguousarray(getattr(spread, name)) for name in where}
+    return where
+
+
+def _decode_spread(node: dict[str, str] | None, tensors: dict[str, np.ndarray]) -> OutputSpread | None:
+    return None if node is None else OutputSpread(**{name: tensors[where] for name, where in node.items()})
 
 
 def _encode_record(record: FitRecord, tensors: dict[str, np.ndarray], where: str) -> dict[str, Any]:

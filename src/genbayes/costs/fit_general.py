@@ -14,6 +14,7 @@ from ..distances.batched import distance_matrix
 from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser, stack
+from ..learning.steps import find_steps
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import compiled
 from .forms import NetworkForm
@@ -87,7 +88,9 @@ def fit_general(
         )
     train_x = x[np.unique(folds.train)]
     if start is None:
-        standardise = Standardiser.fit(theta[np.unique(folds.train)], levels=levels)
+        train_theta = theta[np.unique(folds.train)]
+        steps = find_steps(train_theta, train_x.reshape(len(train_x), -1), levels)
+        standardise = Standardiser.fit(train_theta, levels=levels, steps=steps)
         scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
         width = len(standardise(jnp.asarray(theta[0])))
         members = stack(

@@ -3,15 +3,18 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..distances import AdditiveDistance, Distance, HilbertDistance
-from ..distances.additive import spread_of
+from ..distances.additive import CoordinateDistance, one_observation
 from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
+from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.folds import Folds
+from ..learning.layers import Standardiser
 from ..learning.shared_noise import SharedNoise, grouped
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
@@ -19,15 +22,15 @@ from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
 from .cost import Cost
+from .failing_runs import Failures, checked_failures
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
-from .forms import MarginalForm, NetworkForm
+from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
 
 Method = Literal["auto", "marginal", "general"]
-Failures = Literal["condition", "ignore"]
 # Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
 _LEAST = 1e-32
 
@@ -43,6 +46,7 @@ def fit_cost(
     progress: bool = True,
     start: Cost | None = None,
     failures: Failures = "condition",
+    x_o: np.ndarray | None = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -51,7 +55,7 @@ def fit_cost(
     a network of parameter and observation.
 
     Args:
-        simulations: at least a few hundred; failed rows are left out, so the cost is E[d | theta, success].
+        simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded.
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
@@ -63,32 +67,41 @@ def fit_cost(
         progress: show progress bars.
         start: a cost of fewer simulations with the same configuration, whose networks the training goes on from
             (marginal and general costs; a feature cost is fitted anew, in seconds).
-        failures: what becomes of parameters at which runs fail. The cost is E[d | theta, success]; "condition" also
-            learns P(success | theta), by which posteriors multiply their prior: the answer is then that of a simulator
-            that has succeeded. "ignore" leaves it out, and the cost extrapolates to where no run has succeeded.
+        failures: what becomes of parameters at which runs fail. "condition": the cost is E[d | theta, success], and
+            posteriors multiply their prior by P(success | theta), which is learned as well: the answer is that of a
+            simulator that has succeeded. A number: a failing run is a run at that distance, in its units, and the cost
+            is E[d | theta, success] P(success | theta) + failures (1 - P(success | theta)). "ignore": the cost is
+            E[d | theta, success] alone, and extrapolates to where no run has succeeded.
+        x_o: one observation, for a distance with scale="observation" and no other: the scale suits it, and is the same
+            for all observations that the cost is asked about.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
 
     Raises:
-        ValueError: too few simulations, or the distance does not fit their outputs or the method.
-        TypeError: simulations or distance are something else.
+        ValueError: too few simulations, or the distance does not fit their outputs or the method; outputs for which
+            its transform is not defined; x_o is missing, or given where it is not used; or failures is another text or
+            a distance that is negative or not finite.
+        TypeError: simulations, distance or failures are something else.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
         >>> cost(theta, x_o)
     """
-    _check_arguments(simulations, distance)
+    _check_arguments(simulations, distance, x_o)
+    _check_start(start, distance)
+    way, penalty = checked_failures(failures, distance.units)
     kind = cost_kind(distance, method)
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     distance.check_target(simulations.x_shape, simulations.x_shape)
     data = _Training.of(simulations, config, seed, share_numbers=kind == "features")
+    distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
-    in_frame = distance.framing != "none"
-    framed = (distance.in_units(frame.unit) if in_frame else distance).fitted(x_of_prior)
+    framed = _in_frame(distance, frame, x_of_prior, x_o)
+    spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
     before = None if start is None else start.form
     rng, levels = np.random.default_rng(seed), simulations.levels
@@ -96,7 +109,7 @@ def fit_cost(
         form, fit = fit_features(
             data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress, levels=levels
         )
-    elif kind == "marginal" and isinstance(framed, AdditiveDistance):
+    elif kind == "marginal" and isinstance(framed, AdditiveDistance) and spread is not None:
         form, fit = fit_marginal(
             data.theta,
             x,
@@ -105,7 +118,7 @@ def fit_cost(
             config,
             rng=rng,
             progress=progress,
-            spread=spread_of(x_of_prior),
+            spread=spread.deviation,
             start=before if isinstance(before, MarginalForm) else None,
             levels=levels,
         )
@@ -123,16 +136,31 @@ def fit_cost(
             start=before if isinstance(before, NetworkForm) else None,
             levels=levels,
         )
-    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation))
     names = (simulations.names, simulations.x_shape)
-    success, record = _success(simulations, failures, seed=seed, progress=progress)
+    success, record = _success(simulations, way, seed=seed, progress=progress)
+    ran = simulations.status != PENDING
+    failed = None if penalty is None or success is None else simulations.inputs[ran & ~simulations.ok]
+    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation), failed)
     # Where runs fail, it is known that they do.
-    seen = data.theta if success is None else simulations.inputs[simulations.status != PENDING]
-    settings = _settings_of(simulations, seen, config, seed, type(form).__name__)
-    settings |= {"method": method, "embedding": embedding, "failures": failures}
+    seen = data.theta if success is None else simulations.inputs[ran]
+    settings = _settings_of(simulations, seen, config, seed, form)
+    settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
+    if x_o is not None:
+        settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
-    known = framed.in_units(1 / frame.unit) if in_frame else framed
-    return Cost(form, known, *names, fit, settings, simulations.condition_names, held_out, success, frame)
+    known, conditions = frame.moved_back(framed), simulations.condition_names
+    return Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+
+
+def _in_frame(
+    distance: Distance, frame: Frame, x_of_prior: Float[np.ndarray, "n *x_shape"], x_o: np.ndarray | None
+) -> Distance:
+    """The distance of outputs in a frame, with what it takes from simulations (in the frame) and the observation."""
+    framed = frame.moved(distance)
+    if isinstance(framed, AdditiveDistance) and x_o is not None:
+        # What is wrong with an observation is said in its own numbers.
+        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)))
+    return framed.fitted(x_of_prior)
 
 
 def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None) -> Frame:
@@ -151,7 +179,8 @@ def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None
             )
         return Frame.none()
     in_order = reader is None or issubclass(reader, VectorEmbedding)
-    return Frame.of(data.x_of_prior, "units" if distance.framing == "common" else "nothing" if in_order else "place")
+    shared = "units" if distance.framing == "common" else "nothing" if in_order else "place"
+    return Frame.of(data.x_of_prior, shared, distance.output_transform)
 
 
 def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shape"]) -> None:
@@ -159,24 +188,23 @@ def _check_range(distance: Distance, units: str, x: Float[np.ndarray, "n *x_shap
     some = x[: 2 * (min(len(x), 256) // 2)]
     typical = paired_distances(distance, some[::2], some[1::2]).astype(np.float64)
     largest = float(np.max(typical, initial=0.0))
-    vanished = largest == 0 and units == "squared data units" and bool(np.any(some[::2] != some[1::2]))
+    small = "squared data" in units or "squared differences" in units
+    vanished = largest == 0 and small and bool(np.any(some[::2] != some[1::2]))
     if np.all(np.isfinite(typical)) and (_LEAST < largest < 1 / _LEAST or (largest == 0 and not vanished)):
         return
     raise ValueError(
         f"distances of simulated outputs by {distance.name} (in {units}) are of the order {largest:.3g}, which "
         f"single precision does not hold: it needs {_LEAST:g} to {1 / _LEAST:g}. Give the distance a scale "
-        "(scale='prior_predictive'), or measure the outputs in other units."
+        "(such as scale='prior_predictive'), or measure the outputs in other units."
     )
 
 
 def _success(
-    simulations: Simulations, failures: Failures, *, seed: int, progress: bool
+    simulations: Simulations, way: str, *, seed: int, progress: bool
 ) -> tuple[SuccessModel | None, FitRecord | None]:
     """The probability of success where some runs failed; two of one kind say nothing of where."""
-    if failures not in get_args(Failures):
-        raise ValueError(f"failures must be one of {', '.join(map(repr, get_args(Failures)))}, got {failures!r}.")
     ran = simulations.status != PENDING
-    if failures == "ignore" or np.sum(ran & ~simulations.ok) < 3:
+    if way == "ignore" or np.sum(ran & ~simulations.ok) < 3:
         return None, None
     inputs = np.asarray(simulations.inputs[ran], np.float32)
     return fit_success(inputs, simulations.ok[ran], seed=seed, levels=simulations.levels, progress=progress)
@@ -212,7 +240,7 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations, distance: Distance) -> None:
+def _check_arguments(simulations: Simulations, distance: Distance, x_o: np.ndarray | None) -> None:
     if not isinstance(simulations, Simulations):
         raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
     if isinstance(distance, type):
@@ -221,6 +249,25 @@ def _check_arguments(simulations: Simulations, distance: Distance) -> None:
         raise TypeError(
             f"distance must come from genbayes.distances, got {type(distance).__name__}; wrap a function as "
             "genbayes.distances.UserDistance(function, name=..., units=...)."
+        )
+    if x_o is None and distance.needs_observation:
+        raise ValueError(
+            "scale='observation' takes the scale from simulations near the observation: give it, as fit_cost(..., "
+            "x_o=x_o), or take scale='median', which needs none."
+        )
+    if x_o is not None and not distance.needs_observation:
+        raise ValueError(
+            "x_o is for a distance with scale='observation' whose scale has yet to be taken, and this one has another: "
+            "leave x_o out, for a cost is for any observation, and give it to GibbsPosterior."
+        )
+
+
+def _check_start(start: Cost | None, distance: Distance) -> None:
+    """Networks go on only where they read the same outputs."""
+    if start is not None and start.frame.transform.name != distance.output_transform.name:
+        raise ValueError(
+            f"start was fitted with transform={start.frame.transform.name!r}, and the distance has transform="
+            f"{distance.output_transform.name!r}: give the same one, or leave start out."
         )
 
 
@@ -261,6 +308,15 @@ class _Training:
         return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
 
 
+def _steps_of(form: CostForm, names: tuple[str, ...]) -> dict[str, list[float]]:
+    """Where the outputs jump, by the parameter's name, as any of the cost's regressions has found."""
+    found: dict[str, list[float]] = {}
+    for part in jax.tree.leaves(form, is_leaf=lambda node: isinstance(node, Standardiser)):
+        if isinstance(part, Standardiser):
+            found |= {names[j]: places for j, places in part.steps.items() if j < len(names)}
+    return found
+
+
 def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[int]]]:
     """Of every integer of few values: each value with the number of runs that succeeded there."""
     names, inputs = (*simulations.names, *simulations.condition_names), simulations.inputs[simulations.ok]
@@ -271,7 +327,7 @@ def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[int]]]:
 
 
 def _settings_of(
-    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: str
+    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: CostForm
 ) -> dict[str, Any]:
     """How the cost was fitted, as plain values that are stored with it."""
     dim = len(simulations.names)
@@ -290,5 +346,6 @@ def _settings_of(
         "conditions_prior": simulations.conditions_prior,
         "runs_at_levels": _runs_at_levels(simulations),
         "config": asdict(config),
-        "form": form,
+        "form": type(form).__name__,
+        "steps": _steps_of(form, (*simulations.names, *simulations.condition_names)),
     }

@@ -23,6 +23,7 @@ from ..learning.embeddings import PairNetwork
 from ..learning.layers import Standardiser
 from ..learning.reduced_rank import Directions
 from ..learning.ridge import RidgeResidual
+from ..learning.success import SuccessModel
 
 
 class CostForm(eqx.Module):
@@ -171,6 +172,34 @@ class NetworkForm(CostForm):
             return network(standardise(theta), target)
 
         return self.scale * eqx.filter_vmap(of_member)(self.standardise, self.network, embedded)
+
+
+class PenalisedForm(CostForm):
+    """P(success | theta) E[d | theta, success] + (1 - P(success | theta)) penalty: a failing run is a run far away.
+
+    The penalty is a traced array: another one compiles nothing.
+    """
+
+    form: CostForm
+    success: SuccessModel
+    penalty: Float[Array, ""]
+
+    def embed(self, x_o: Float[Array, "*x_shape"]) -> PyTree:
+        """What the form of the runs that succeed needs to know."""
+        return self.form.embed(x_o)
+
+    def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
+        """Each member's cost, by the one probability of success."""
+        return self.over_all_runs(theta, self.form.member_values(theta, embedded))
+
+    def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
+        """The cost by the mean prediction of the form of the runs that succeed."""
+        return self.over_all_runs(theta, self.form.value(theta, embedded))
+
+    def over_all_runs(self, theta: Float[Array, " dim"], values: Float[Array, "*k"]) -> Float[Array, "*k"]:
+        """The expectation over all runs at theta of what has these expectations over those that succeed."""
+        success, failure = self.success.probabilities(theta)
+        return success * values + failure * self.penalty
 
 
 class FunctionForm(CostForm):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..runtime.compiling import compiled
 from .forms import CostForm
@@ -21,13 +21,15 @@ class HeldOutRows:
 
     Attributes:
         inputs: parameters and, after them, known conditions (m, dim + c).
-        x: outputs (m, *x_shape), in data units.
+        x: outputs (m, *x_shape), in data units; NaN of runs that failed.
         member: (m,), which member held the row out.
+        ok: (m,), which runs succeeded; all, unless a failing run counts as a distance.
     """
 
     inputs: Float[np.ndarray, "m inputs"]
     x: Float[np.ndarray, "m *x_shape"]
     member: Int[np.ndarray, " m"]
+    ok: Bool[np.ndarray, " m"]
 
     def __len__(self) -> int:
         return len(self.member)
@@ -38,6 +40,7 @@ class HeldOutRows:
         inputs: Float[np.ndarray, "n inputs"],
         x: Float[np.ndarray, "n *x_shape"],
         validation: Int[np.ndarray, "k v"],
+        failed: Float[np.ndarray, "f inputs"] | None = None,
     ) -> "HeldOutRows":
         """Of the rows that each member validates on, at most as many as a small file holds.
 
@@ -45,13 +48,25 @@ class HeldOutRows:
             inputs: of all rows.
             x: of all rows.
             validation: rows of each member.
+            failed: inputs of runs that failed, where these count as a distance. As large a share of them is kept as of
+                the others, so that near any parameter rows fail as often as runs do. No member has seen any, and the
+                probability of success has few coefficients: that it has seen them matters little.
         """
         most = min(MOST_ROWS, max(100, MOST_NUMBERS // max(x[0].size, 1)))
         # One row may be held out by several members: the first of them speaks for it.
         rows, first = np.unique(validation.reshape(-1), return_index=True)
         member = first // validation.shape[1]
         kept = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
-        return cls(inputs[rows[kept]], x[rows[kept]], member[kept].astype(np.int32))
+        rows, member = rows[kept], member[kept].astype(np.int32)
+        inputs_kept, x_kept, ok = inputs[rows], x[rows], np.ones(len(rows), bool)
+        if failed is not None and len(failed):
+            count = round(len(failed) * len(rows) / len(inputs))
+            some = np.unique(np.linspace(0, len(failed) - 1, count).round().astype(int))
+            inputs_kept = np.concatenate([inputs_kept, failed[some].astype(inputs.dtype)])
+            x_kept = np.concatenate([x_kept, np.full((len(some), *x.shape[1:]), np.nan, x.dtype)])
+            member = np.concatenate([member, (np.arange(len(some)) % len(validation)).astype(np.int32)])
+            ok = np.concatenate([ok, np.zeros(len(some), bool)])
+        return cls(inputs_kept, x_kept, member, ok)
 
     def residuals(
         self, form: CostForm, embedded: PyTree, distances: Float[np.ndarray, " m"]
@@ -63,7 +78,7 @@ class HeldOutRows:
         Args:
             form: of the cost.
             embedded: the observation x_o.
-            distances: of the rows to x_o.
+            distances: of the rows to x_o; of those that failed, what a failing run counts as.
         """
         cost, members = (np.asarray(part, np.float64) for part in _costs(form, embedded, jnp.asarray(self.inputs)))
         return cost, distances - members[np.arange(len(self)), self.member], members

@@ -9,10 +9,20 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .base import CostKind, Distance, Framing, replaced, require_fitted
+from .spread import OutputSpread, ScaleRule, scale_near
+from .transforms import Transform, TransformName, transform_of
 
-Scale = Literal["prior_predictive"] | float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
+Scale = (
+    Literal["prior_predictive", "median", "observation"]
+    | float
+    | np.ndarray
+    | list[float]
+    | tuple[float, ...]
+    | jax.Array
+)
 Weights = float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
 T = TypeVar("T", bound="AdditiveDistance")
+C = TypeVar("C", bound="CoordinateDistance")
 
 
 class Growth(eqx.Module):
@@ -58,21 +68,51 @@ class Growth(eqx.Module):
         return jnp.stack([-self.cap, -self.knee, self.knee, self.cap]), slope, curvature
 
 
-class AdditiveDistance(Distance):
-    """d(x, y) = mean over coordinates j of weight_j growth((x_j - y_j) / scale_j).
+class CoordinateDistance(Distance):
+    """A distance of outputs with named places, which may transform their numbers and take a scale from simulations.
+
+    Attributes:
+        transform: name of the function that is applied to every number of both outputs before all else; None for none.
+        scale_rule: how the scale was, or is to be, taken from simulations; "given" for numbers.
+    """
+
+    framing: ClassVar[Framing] = "each"
+
+    transform: eqx.AbstractVar[TransformName | None]
+    scale_rule: eqx.AbstractVar[ScaleRule]
+
+    @property
+    def output_transform(self) -> Transform:
+        """The transform as a function."""
+        return transform_of(self.transform)
+
+    def without_transform(self: C) -> C:
+        """The distance of outputs that have been transformed."""
+        return replaced(self, transform=None)
+
+    def used(self, x_shape: tuple[int, ...]) -> np.ndarray:
+        """Which coordinates the distance looks at."""
+        return np.ones(x_shape, bool)
+
+    def _settings(self) -> dict[str, str]:
+        return {name: text for name, text in super()._settings().items() if name != "transform" or self.transform}
+
+
+class AdditiveDistance(CoordinateDistance):
+    """d(x, y) = mean over coordinates j of weight_j growth((t(x_j) - t(y_j)) / scale_j), with a transform t or without.
 
     The weights are taken as they are: weight 0 leaves a coordinate out, and the others count as before. The expectation
     given theta is a sum of integrals over the marginal distributions of the coordinates; see `MarginalForm` in
     costs/forms.py.
 
     Attributes:
-        scale: one number or one per coordinate; None until `fitted` has taken it from the simulations.
+        scale: one number or one per coordinate, of transformed outputs; None until `fitted` has taken it from the
+            simulations by `scale_rule`.
         weights: one number or one per coordinate.
         growth: of the discrepancy with the scaled residual.
     """
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("marginal", "general")
-    framing: ClassVar[Framing] = "each"
 
     scale: eqx.AbstractVar[Array | None]
     weights: eqx.AbstractVar[Array]
@@ -80,13 +120,62 @@ class AdditiveDistance(Distance):
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
-        scale = require_fitted(self.scale, x)
+        scale, transform = require_fitted(self.scale, x), self.output_transform.of_jax
         # Scales come before the difference: outputs in units of 1e-12 have differences whose squares vanish in float32.
-        return jnp.mean(self.weights * self.growth(x / scale - x_target / scale))
+        return jnp.mean(self.weights * self.growth(transform(x) / scale - transform(x_target) / scale))
 
-    def fitted(self: T, x: np.ndarray) -> T:
-        """Fills in a prior-predictive scale, and gives every coordinate its own scale and weight; see `with_spread`."""
-        return self.with_spread(spread_of(x))
+    @property
+    def needs_observation(self) -> bool:
+        """Whether `fitted` takes the observation, too."""
+        return self.scale is None and self.scale_rule == "observation"
+
+    def used(self, x_shape: tuple[int, ...]) -> np.ndarray:
+        """The coordinates with a weight."""
+        return np.asarray(_per_coordinate("weights", self.weights, x_shape)) > 0
+
+    def fitted(self: T, x: np.ndarray, x_o: np.ndarray | None = None) -> T:
+        """Fills in a scale that is given as a rule, and gives every coordinate its own scale and weight.
+
+        Args:
+            x: simulations of the prior that succeeded, (n, *x_shape).
+            x_o: one observation, for scale="observation".
+
+        Raises:
+            ValueError: scale or weights have another shape than an output; or the scale is 0 or not defined for a
+                coordinate with a weight; or x_o is missing.
+
+        Example:
+            >>> distance = gb.distances.HuberError(1.0, "observation").fitted(simulations.x[simulations.ok], x_o)
+        """
+        used, transform = self.used(x.shape[1:]), self.output_transform
+        if self.scale is None:
+            transform.check(x, "outputs")
+            _check_finite(x)
+        if self.needs_observation:
+            scale = scale_near(transform(x), transform(one_observation(x_o, x.shape[1:], transform)), used)
+        else:
+            scale = OutputSpread.of(transform(x)).scale(self.scale_rule, used) if self.scale is None else self.scale
+        return self._with_scale(scale, x.shape[1:])
+
+    def with_spread(self: T, spread: OutputSpread) -> T:
+        """As `fitted`, from the spread of (transformed) simulations.
+
+        Raises:
+            ValueError: as `fitted`; or the spread does not tell of simulations near an observation.
+        """
+        if self.needs_observation:
+            raise ValueError(
+                "scale='observation' has to be taken from the simulations themselves: give distance.fitted(x, x_o), "
+                "with the outputs x of draws of the prior that succeeded (simulations.of_prior)."
+            )
+        x_shape = spread.deviation.shape
+        scale = spread.scale(self.scale_rule, self.used(x_shape)) if self.scale is None else self.scale
+        return self._with_scale(scale, x_shape)
+
+    def _with_scale(self: T, scale: Array | np.ndarray, x_shape: tuple[int, ...]) -> T:
+        """With a scale and a weight for every coordinate."""
+        scale = _per_coordinate("scale", jnp.asarray(scale, jnp.float32), x_shape)
+        return replaced(self, scale=scale, weights=_per_coordinate("weights", self.weights, x_shape))
 
     def in_units(self: T, unit: float | np.ndarray) -> T:
         """The scale in the new units."""
@@ -95,18 +184,9 @@ class AdditiveDistance(Distance):
         scale = self.scale if np.ndim(unit) == 0 else _per_coordinate("scale", self.scale, np.shape(unit))
         return replaced(self, scale=jnp.asarray(np.asarray(scale, np.float64) / unit, jnp.float32))
 
-    def with_spread(self: T, spread: np.ndarray) -> T:
-        """As `fitted`, from the coordinates' standard deviations (x_shape) over the simulations.
-
-        Raises:
-            ValueError: scale or weights have another shape than an output; or a prior-predictive scale is 0 where the
-                weight is not.
-        """
-        weights = _per_coordinate("weights", self.weights, spread.shape)
-        scale = self.scale
-        if scale is None:
-            scale = _prior_predictive(spread, np.asarray(weights))
-        return replaced(self, scale=_per_coordinate("scale", scale, spread.shape), weights=weights)
+    def _settings(self) -> dict[str, str]:
+        settings = super()._settings()
+        return settings if self.scale is not None else {**settings, "scale": repr(self.scale_rule)}
 
     @property
     def _scaled(self) -> bool:
@@ -114,27 +194,32 @@ class AdditiveDistance(Distance):
         return self.scale is None or not np.all(np.asarray(self.scale) == 1)
 
 
-def spread_of(x: np.ndarray) -> np.ndarray:
-    """Standard deviation of every coordinate over outputs x (n, *x_shape); 0 where it does not vary."""
-    # std == 0 is no test of it: rounding gives a constant coordinate of 0.1 a standard deviation of 1e-17.
-    varies = x.max(axis=0) > x.min(axis=0)
-    return np.asarray(np.where(varies, x.astype(np.float64).std(axis=0), 0.0), np.float32)
-
-
-def given_scale(scale: Scale) -> Array | None:
-    """The scale as an array; None stands for "prior_predictive", which `fitted` fills in.
+def given_scale(scale: Scale) -> tuple[Array | None, ScaleRule]:
+    """The scale as an array, None where `fitted` fills it in, and the rule.
 
     Raises:
         ValueError: scale is another text, or not positive and finite.
     """
     if isinstance(scale, str):
-        if scale != "prior_predictive":
-            raise ValueError(f"scale must be numbers or 'prior_predictive', got {scale!r}.")
-        return None
+        if scale not in ("prior_predictive", "median", "observation"):
+            raise ValueError(f"scale must be numbers or 'prior_predictive', 'median' or 'observation', got {scale!r}.")
+        return None, scale
     values = np.asarray(scale, np.float32)
     if not (np.all(np.isfinite(values)) and np.all(values > 0)):
         raise ValueError(f"scale must be positive and finite, got {values}.")
-    return jnp.asarray(values)
+    return jnp.asarray(values), "given"
+
+
+def stated_units(transform: TransformName | None, *, squared: bool, scaled: bool) -> str:
+    """Units of a mean of discrepancies, which are squares or absolute values."""
+    of = "" if transform is None else f" of {transform}(x)"
+    if scaled:
+        return f"1 ({'squared ' if squared else ''}multiples of the scale{of})"
+    if transform is None:
+        return "squared data units" if squared else "data units"
+    if transform == "sqrt":
+        return "data units" if squared else "square roots of data units"
+    return f"1 ({'squared ' if squared else ''}differences{of})"
 
 
 def given_weights(weights: Weights) -> Array:
@@ -170,13 +255,32 @@ def _per_coordinate(name: str, values: Array, x_shape: tuple[int, ...]) -> Array
     return jnp.broadcast_to(values, x_shape)
 
 
-def _prior_predictive(spread: np.ndarray, weights: np.ndarray) -> Array:
-    constant = spread == 0
-    if np.any(constant & (weights > 0)):
-        where = [tuple(int(i) for i in index) for index in np.argwhere(constant & (weights > 0))]
+def _check_finite(x: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
+    if len(bad):
         raise ValueError(
-            f"scale='prior_predictive' is not defined for the output coordinates {where[:5]}: they do not vary "
-            "over the training simulations. Leave them out of the output, give them weight 0 (weights=...), or give "
-            "the scale of every coordinate."
+            f"x has NaN or infinite values in {len(bad)} of {len(x)} rows, the first is row {bad[0]}, and a scale is "
+            "to be taken from it: leave failed runs out, such as by simulations.x[simulations.ok]."
         )
-    return jnp.asarray(np.where(constant, 1.0, spread), jnp.float32)
+
+
+def one_observation(x_o: np.ndarray | None, x_shape: tuple[int, ...], transform: Transform) -> np.ndarray:
+    """The observation near which a scale is taken, or ValueError."""
+    if x_o is None:
+        raise ValueError(
+            "scale='observation' takes the observation: fit_cost(simulations, distance, x_o=x_o), or "
+            "distance.fitted(x, x_o) with outputs x of the prior."
+        )
+    values = np.asarray(x_o)
+    if values.ndim == 0 and x_shape == (1,):
+        values = values.reshape(1)
+    if values.shape != x_shape:
+        raise ValueError(
+            f"x_o has shape {values.shape}, but scale='observation' takes one observation of shape {x_shape}, for a "
+            "cost has one scale for all observations. Of several give the one that the scale is to suit, such as their "
+            "median, or take scale='median', which does not depend on an observation."
+        )
+    if not np.all(np.isfinite(values)):
+        raise ValueError("x_o has values that are NaN or infinite: scale='observation' takes one without gaps.")
+    transform.check(values[None], "x_o")
+    return values

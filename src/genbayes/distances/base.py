@@ -5,6 +5,7 @@ expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over
 of x give its expectation. Any other distance is learned by the general network.
 """
 
+import dataclasses
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from jaxtyping import Array, Float
 
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from .transforms import IDENTITY, Transform
 
 T = TypeVar("T", bound=eqx.Module)
 D = TypeVar("D", bound="Distance")
@@ -36,7 +38,8 @@ class Distance(eqx.Module):
         decides how its expectation is learned:
 
         - `HilbertDistance`: a squared distance of features. Write `features` and `self_term` (and `__call__`).
-        - `AdditiveDistance`: a mean over coordinates of a `Growth`. Write `scale`, `weights` and `growth`.
+        - `AdditiveDistance`: a mean over coordinates of a `Growth`. Write `scale`, `scale_rule` (both from
+          `additive.given_scale`), `weights`, `growth` and `transform`.
         - `Distance`: anything else. Write `__call__`.
 
         State `name` and `units` as fields or properties; array fields are stored with a cost, other fields must be
@@ -101,6 +104,23 @@ class Distance(eqx.Module):
         """The arguments of the class that it keeps under their names, as short texts."""
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         return {name: short_text(getattr(self, name)) for name in names if hasattr(self, name)}
+
+    @property
+    def output_transform(self) -> Transform:
+        """What is applied to every number of an output and of a target, in double precision, before they are compared.
+
+        The distance itself applies it to what it is called with; `without_transform` is that of transformed ones.
+        """
+        return IDENTITY
+
+    def without_transform(self: D) -> D:
+        """The distance of outputs and targets that have been transformed."""
+        return self
+
+    @property
+    def needs_observation(self) -> bool:
+        """Whether it takes something from the observation before it can be fitted."""
+        return False
 
     def fitted(self, x: np.ndarray) -> "Distance":
         """The same distance with what it takes from the simulations filled in, from training outputs `x` (n, ...)."""
@@ -226,11 +246,12 @@ def require_fitted(value: Array | None, x: Array) -> Array:
 
 
 def replaced(module: T, **fields: object) -> T:
-    """A copy of an equinox module with some fields replaced, None or not."""
-    names = list(fields)
-    return eqx.tree_at(
-        lambda m: [getattr(m, name) for name in names],
-        module,
-        [fields[name] for name in names],
-        is_leaf=lambda leaf: leaf is None,
-    )
+    """A copy of an equinox module with some fields replaced, static ones too; no constructor runs."""
+    known = {field.name: getattr(module, field.name) for field in dataclasses.fields(module)}
+    if not set(fields) <= set(known):
+        raise TypeError(f"{type(module).__name__} has no fields {sorted(set(fields) - set(known))}.")
+    made = object.__new__(type(module))
+    # JAX itself rebuilds a module in this way.
+    for name, value in {**known, **fields}.items():
+        object.__setattr__(made, name, value)
+    return made

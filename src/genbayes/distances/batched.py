@@ -1,7 +1,7 @@
 """Distances of many outputs at once, where a `Distance` itself knows one output and one target.
 
 Where a distance depends on differences alone, these are taken in double precision: a signal on top of a large number
-(seconds since an epoch) would be rounded away in the single precision of everything else.
+(seconds since an epoch) would be rounded away in the single precision of everything else. So are its transforms.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,12 @@ def distances_to(
     distance: Distance, x: Float[Array | np.ndarray, "n ..."], x_o: Float[Array | np.ndarray, "..."]
 ) -> Float[np.ndarray, " n"]:
     """The distance of every output (n, *x_shape) to one target, in units of the distance."""
+    transform, distance = distance.output_transform, distance.without_transform()
     outputs, target = np.asarray(x), np.asarray(x_o)
+    if transform.name is not None:
+        transform.check(outputs, "outputs")
+        transform.check(target[None], "the observation")
+        outputs, target = transform(outputs), transform(target)
     if distance.framing != "none":
         middle = target.astype(np.float64) if distance.framing == "each" else target.mean(axis=0, dtype=np.float64)
         outputs, target = outputs - middle, target - middle
@@ -33,7 +38,12 @@ def paired_distances(
     distance: Distance, x: Float[Array | np.ndarray, "n *x_shape"], again: Float[Array | np.ndarray, "n *x_shape"]
 ) -> Float[np.ndarray, " n"]:
     """The distance of every output to its partner: of two runs at one parameter, the replicate distance."""
+    transform, distance = distance.output_transform, distance.without_transform()
     first, second = np.asarray(x), np.asarray(again)
+    if transform.name is not None:
+        transform.check(first, "outputs")
+        transform.check(second, "outputs")
+        first, second = transform(first), transform(second)
     if distance.framing != "none":
         each = distance.framing == "each"
         middle = second.astype(np.float64) if each else second.mean(axis=1, keepdims=True, dtype=np.float64)

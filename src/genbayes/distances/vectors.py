@@ -8,17 +8,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .additive import AdditiveDistance, Growth, Scale, Weights, given_scale, given_weights, positive_number
+from .additive import (
+    AdditiveDistance,
+    CoordinateDistance,
+    Growth,
+    Scale,
+    Weights,
+    given_scale,
+    given_weights,
+    positive_number,
+    stated_units,
+)
 from .base import CostKind, Framing, HilbertDistance, replaced, require_fitted
+from .spread import ScaleRule
+from .transforms import TransformName, given_transform
 
 
 class MeanSquaredError(HilbertDistance, AdditiveDistance):
     """Mean over coordinates of weight * ((x - x_target) / scale)^2.
 
     Args:
-        scale: one number, one per coordinate (the shape of an output), or "prior_predictive": the standard deviation
-            of each coordinate over the training simulations.
+        scale: one number, one per coordinate (the shape of an output), or a rule by which `fit_cost` takes it from the
+            training simulations of the prior, for each coordinate: "prior_predictive", the standard deviation;
+            "median", 1.4826 times the median absolute deviation from the median, which a few runs do not move;
+            "observation", the same over the 5 % (at least 50) of the simulations nearest to the observation (see
+            `spread.scale_near`), which fit_cost(..., x_o=x_o) then takes.
         weights: one number per coordinate, 0 to leave it out; taken as they are, not normalised.
+        transform: "log1p", "sqrt" or "asinh", applied to every number of x and x_target before all else; scales and
+            thresholds are then of transformed outputs.
     """
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("features", "marginal", "general")
@@ -28,45 +45,59 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
     weights: Array
     growth: Growth
     name: str = eqx.field(static=True)
+    scale_rule: ScaleRule = eqx.field(static=True)
+    transform: TransformName | None = eqx.field(static=True)
 
-    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0):
-        self.scale, self.weights = given_scale(scale), given_weights(weights)
+    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0, transform: TransformName | None = None):
+        (self.scale, self.scale_rule), self.weights = given_scale(scale), given_weights(weights)
+        self.transform = given_transform(transform)
         self.growth = Growth.of(square=1.0, knee=np.inf)
         self.name = "mean_squared_error"
 
     @property
     def units(self) -> str:
         """Units of the distance."""
-        return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
+        return stated_units(self.transform, squared=True, scaled=self._scaled)
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The scaled coordinates times the root of their weights over the root of their number."""
-        return (jnp.sqrt(self.weights) * (x / require_fitted(self.scale, x))).reshape(-1) / np.sqrt(x.size)
+        seen = self.output_transform.of_jax(x)
+        return (jnp.sqrt(self.weights) * (seen / require_fitted(self.scale, x))).reshape(-1) / np.sqrt(x.size)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
         return jnp.sum(self.features(x) ** 2)
 
 
-class Mahalanobis(HilbertDistance):
+class Mahalanobis(HilbertDistance, CoordinateDistance):
     """Squared Mahalanobis distance (x - x_target)^T C^-1 (x - x_target) of vector outputs.
 
     Args:
         covariance: C, of shape (D, D), or "prior_predictive": the covariance of the training simulations.
+        transform: as in `MeanSquaredError`; C is then that of transformed outputs.
     """
 
     framing: ClassVar[Framing] = "each"
 
     whitening: Float[Array, "d d"] | None
-    name: str = eqx.field(static=True, default="mahalanobis")
-    units: str = eqx.field(static=True, default="1 (squared standard deviations, summed over coordinates)")
+    scale_rule: ScaleRule = eqx.field(static=True)
+    transform: TransformName | None = eqx.field(static=True)
+    name: str = eqx.field(static=True)
+    units: str = eqx.field(static=True)
 
-    def __init__(self, covariance: Literal["prior_predictive"] | np.ndarray | list[list[float]] | jax.Array):
+    def __init__(
+        self,
+        covariance: Literal["prior_predictive"] | np.ndarray | list[list[float]] | jax.Array,
+        transform: TransformName | None = None,
+    ):
         self.whitening = None if isinstance(covariance, str) else _whitening(np.asarray(covariance, np.float64))
         if isinstance(covariance, str) and covariance != "prior_predictive":
             raise ValueError(f"covariance must be a (D, D) array or 'prior_predictive', got {covariance!r}.")
+        self.scale_rule = "prior_predictive" if isinstance(covariance, str) else "given"
+        self.transform = given_transform(transform)
         self.name = "mahalanobis"
-        self.units = "1 (squared standard deviations, summed over coordinates)"
+        of = "" if transform is None else f" of {transform}(x)"
+        self.units = f"1 (squared standard deviations{of}, summed over coordinates)"
 
     @property
     def covariance(self) -> Float[Array, "d d"] | None:
@@ -78,7 +109,7 @@ class Mahalanobis(HilbertDistance):
 
     def fitted(self, x: np.ndarray) -> "Mahalanobis":
         """Fills in the prior-predictive covariance."""
-        rows = x.reshape(len(x), -1).astype(np.float64)
+        rows = self.output_transform(x).reshape(len(x), -1)
         if self.whitening is None:
             # A constant coordinate's variance may be 1e-34 by rounding: to a Cholesky factor that is positive.
             varies = rows.max(axis=0) > rows.min(axis=0)
@@ -99,7 +130,7 @@ class Mahalanobis(HilbertDistance):
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """L^-1 x, where C = L L^T."""
-        return require_fitted(self.whitening, x) @ x.reshape(-1)
+        return require_fitted(self.whitening, x) @ self.output_transform.of_jax(x).reshape(-1)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
@@ -107,7 +138,8 @@ class Mahalanobis(HilbertDistance):
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
-        return jnp.sum((require_fitted(self.whitening, x) @ (x - x_target).reshape(-1)) ** 2)
+        transform = self.output_transform.of_jax
+        return jnp.sum((require_fitted(self.whitening, x) @ (transform(x) - transform(x_target)).reshape(-1)) ** 2)
 
 
 class MeanAbsoluteError(AdditiveDistance):
@@ -116,22 +148,26 @@ class MeanAbsoluteError(AdditiveDistance):
     Args:
         scale: as in `MeanSquaredError`.
         weights: as in `MeanSquaredError`.
+        transform: as in `MeanSquaredError`.
     """
 
     scale: Array | None
     weights: Array
     growth: Growth
     name: str = eqx.field(static=True)
+    scale_rule: ScaleRule = eqx.field(static=True)
+    transform: TransformName | None = eqx.field(static=True)
 
-    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0):
-        self.scale, self.weights = given_scale(scale), given_weights(weights)
+    def __init__(self, scale: Scale = 1.0, weights: Weights = 1.0, transform: TransformName | None = None):
+        (self.scale, self.scale_rule), self.weights = given_scale(scale), given_weights(weights)
+        self.transform = given_transform(transform)
         self.growth = Growth.of(slope=1.0)
         self.name = "mean_absolute_error"
 
     @property
     def units(self) -> str:
         """Units of the distance."""
-        return "1 (multiples of the scale)" if self._scaled else "data units"
+        return stated_units(self.transform, squared=False, scaled=self._scaled)
 
 
 class HuberError(AdditiveDistance):
@@ -144,16 +180,22 @@ class HuberError(AdditiveDistance):
         delta: where the square ends, in multiples of the scale (in data units without one).
         scale: as in `MeanSquaredError`.
         weights: as in `MeanSquaredError`.
+        transform: as in `MeanSquaredError`.
     """
 
     scale: Array | None
     weights: Array
     growth: Growth
     name: str = eqx.field(static=True)
+    scale_rule: ScaleRule = eqx.field(static=True)
+    transform: TransformName | None = eqx.field(static=True)
 
-    def __init__(self, delta: float, scale: Scale = 1.0, weights: Weights = 1.0):
+    def __init__(
+        self, delta: float, scale: Scale = 1.0, weights: Weights = 1.0, transform: TransformName | None = None
+    ):
         delta = positive_number("delta", delta)
-        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        (self.scale, self.scale_rule), self.weights = given_scale(scale), given_weights(weights)
+        self.transform = given_transform(transform)
         self.growth = Growth.of(square=0.5, knee=delta, slope=delta)
         self.name = "huber_error"
 
@@ -165,7 +207,7 @@ class HuberError(AdditiveDistance):
     @property
     def units(self) -> str:
         """Units of the distance."""
-        return "1 (squared multiples of the scale)" if self._scaled else "squared data units"
+        return stated_units(self.transform, squared=True, scaled=self._scaled)
 
 
 class CappedError(AdditiveDistance):
@@ -178,18 +220,29 @@ class CappedError(AdditiveDistance):
         power: 1 or 2.
         scale: as in `MeanSquaredError`.
         weights: as in `MeanSquaredError`.
+        transform: as in `MeanSquaredError`.
     """
 
     scale: Array | None
     weights: Array
     growth: Growth
     name: str = eqx.field(static=True)
+    scale_rule: ScaleRule = eqx.field(static=True)
+    transform: TransformName | None = eqx.field(static=True)
 
-    def __init__(self, cap: float, power: int = 1, scale: Scale = 1.0, weights: Weights = 1.0):
+    def __init__(
+        self,
+        cap: float,
+        power: int = 1,
+        scale: Scale = 1.0,
+        weights: Weights = 1.0,
+        transform: TransformName | None = None,
+    ):
         cap = positive_number("cap", cap)
         if isinstance(power, bool) or power not in (1, 2):
             raise ValueError(f"power must be 1 (capped absolute error) or 2 (capped squared error), got {power!r}.")
-        self.scale, self.weights = given_scale(scale), given_weights(weights)
+        (self.scale, self.scale_rule), self.weights = given_scale(scale), given_weights(weights)
+        self.transform = given_transform(transform)
         self.growth = Growth.of(slope=1.0, cap=cap) if power == 1 else Growth.of(square=1.0, knee=cap, cap=cap)
         self.name = "capped_error" if power == 1 else "capped_squared_error"
 
@@ -206,10 +259,7 @@ class CappedError(AdditiveDistance):
     @property
     def units(self) -> str:
         """Units of the distance."""
-        squared = self.name == "capped_squared_error"
-        if self._scaled:
-            return "1 (squared multiples of the scale)" if squared else "1 (multiples of the scale)"
-        return "squared data units" if squared else "data units"
+        return stated_units(self.transform, squared=self.power == 2, scaled=self._scaled)
 
 
 def _whitening(covariance: np.ndarray) -> Array:

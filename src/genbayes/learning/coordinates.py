@@ -17,6 +17,7 @@ from jaxtyping import Float
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
 from .ridge import basis_features, ridge
+from .steps import find_steps
 from .weighted import fit_weighted, varies
 
 # Ratio of the 95 % to the 5 % quantile below which a logarithm is as good as straight.
@@ -42,7 +43,7 @@ def best_coordinates(
     """Standardises parameters, those as logarithms whose logarithms predict the labels better.
 
     Polynomials of both are compared by the normal likelihood that they give to the labels, each coefficient at one nat
-    (Akaike 1974); one parameter after the other.
+    (Akaike 1974); one parameter after the other. Where the labels jump along a parameter they have a step there.
 
     Args:
         theta: parameters, with known conditions behind them.
@@ -52,7 +53,7 @@ def best_coordinates(
     rows = np.linspace(0, len(theta) - 1, min(len(theta), _MOST_ROWS)).round().astype(int)
     outputs = np.unique(np.linspace(0, labels.shape[1] - 1, min(labels.shape[1], _MOST_OUTPUTS)).round().astype(int))
     some = np.asarray(labels[np.ix_(rows, outputs)], np.float64)
-    best = Standardiser.fit(theta, levels=levels)
+    best = Standardiser.fit(theta, levels=levels, steps=find_steps(theta, labels, levels))
     least = _nats(best, theta[rows], some)
     low, high = np.quantile(theta, [0.05, 0.95], axis=0)
     # A line through an integer has its indicators beside it, whatever the line is through.

@@ -19,47 +19,57 @@ _LEAST_STD = 0.2
 
 
 class Indicators(eqx.Module):
-    """One number for each of some values of integer coordinates: 1 at the value, else 0, less its mean, over `std`.
+    """One number for each of some intervals of coordinates: 1 inside, else 0, less its mean, over `std`.
+
+    The intervals are the values of integers, and what lies beyond a step in the outputs.
 
     Attributes:
-        value: of each indicator.
-        mean: share of the rows that have it.
+        low: lower end of each interval.
+        high: upper end; infinity beyond a step.
+        mean: share of the rows that lie inside.
         std: what it is divided by.
         column: coordinate of each.
     """
 
-    value: Float[Array, " indicators"]
+    low: Float[Array, " indicators"]
+    high: Float[Array, " indicators"]
     mean: Float[Array, " indicators"]
     std: Float[Array, " indicators"]
     column: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
-    def fit(cls, rows: Float[np.ndarray, "n dim"], levels: Mapping[int, Sequence[int]]) -> "Indicators | None":
+    def fit(
+        cls,
+        rows: Float[np.ndarray, "n dim"],
+        levels: Mapping[int, Sequence[int]],
+        steps: Mapping[int, Sequence[float]],
+    ) -> "Indicators | None":
         """Of all values but the two most frequent ones, which a line through the integer itself tells apart.
 
         Args:
             rows: (n, dim).
             levels: the values of every integer coordinate, by its number.
+            steps: where the outputs jump, by the coordinate's number.
         """
-        column, value, share = [], [], []
+        intervals = []
         for j, values in levels.items():
             counts = np.array([np.sum(rows[:, j] == level) for level in values])
             order = np.argsort(-counts, kind="stable")
             chosen = np.sort([k for k in order[2:] if counts[k] >= _LEAST_ROWS]).astype(int)
-            column += [j] * len(chosen)
-            value += [float(values[k]) for k in chosen]
-            share += (counts[chosen] / len(rows)).tolist()
-        if not column:
+            intervals += [(j, float(values[k]) - 0.5, float(values[k]) + 0.5) for k in chosen]
+        intervals += [(j, edge, np.inf) for j, edges in steps.items() for edge in edges]
+        if not intervals:
             return None
-        mean = np.array(share)
+        column, low, high = zip(*intervals, strict=True)
+        mean = np.array([np.mean((rows[:, j] > a) & (rows[:, j] < b)) for j, a, b in intervals])
         std = np.maximum(np.sqrt(mean * (1 - mean)), _LEAST_STD)
-        return cls(_f32(np.array(value)), _f32(mean), _f32(std), tuple(column))
+        return cls(_f32(np.array(low)), _f32(np.array(high)), _f32(mean), _f32(std), tuple(column))
 
     def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " indicators"]:
         """The indicators of one parameter."""
-        level, mean, std = jax.lax.stop_gradient((self.value, self.mean, self.std))
-        at_level = jnp.abs(value[np.array(self.column)] - level) < 0.5
-        return (jnp.where(at_level, 1.0, 0.0) - mean) / std
+        low, high, mean, std = jax.lax.stop_gradient((self.low, self.high, self.mean, self.std))
+        at = value[np.array(self.column)]
+        return (jnp.where((at > low) & (at < high), 1.0, 0.0) - mean) / std
 
 
 class Standardiser(eqx.Module):
@@ -69,7 +79,8 @@ class Standardiser(eqx.Module):
     its logarithm first; otherwise a few rows far out in the tail would set the scale for all others.
 
     Behind the coordinates stand the indicators of integers, with which a linear function of the result is any function
-    of an integer (treatment contrasts). Of a value with too few rows it is what a line through the integer says.
+    of an integer (treatment contrasts), and those of steps. Of an integer's value with too few rows it is what a line
+    through the integer says.
     """
 
     mean: Float[Array, " dim"]
@@ -79,7 +90,12 @@ class Standardiser(eqx.Module):
 
     @classmethod
     def fit(
-        cls, rows: np.ndarray, *, allow_log: bool = True, levels: Mapping[int, Sequence[int]] | None = None
+        cls,
+        rows: np.ndarray,
+        *,
+        allow_log: bool = True,
+        levels: Mapping[int, Sequence[int]] | None = None,
+        steps: Mapping[int, Sequence[float]] | None = None,
     ) -> "Standardiser":
         """Fits to `rows` of shape (n, dim); a constant coordinate keeps its own units.
 
@@ -87,6 +103,7 @@ class Standardiser(eqx.Module):
             rows: (n, dim).
             allow_log: whether coordinates may be taken as their logarithms.
             levels: the values of the coordinates that are integers, by their numbers.
+            steps: where the outputs jump, by the coordinate's number, see `find_steps`.
         """
         rows = np.asarray(rows, np.float64)
         logarithmic = np.zeros(rows.shape[1])
@@ -96,18 +113,35 @@ class Standardiser(eqx.Module):
         values = np.where(logarithmic > 0, np.log(np.where(logarithmic > 0, rows, 1.0)), rows)
         # std > 0 is no test of it: rounding gives a constant column of 0.1 a standard deviation of 1e-17.
         std = np.where(values.max(0) > values.min(0), values.std(0), 1.0)
-        return cls(_f32(values.mean(0)), _f32(std), _f32(logarithmic), Indicators.fit(rows, levels or {}))
+        return cls(_f32(values.mean(0)), _f32(std), _f32(logarithmic), Indicators.fit(rows, levels or {}, steps or {}))
+
+    @property
+    def steps(self) -> dict[int, list[float]]:
+        """Where outputs jump, by the coordinate's number."""
+        if self.indicators is None:
+            return {}
+        low, high = (
+            np.asarray(part).reshape(-1, part.shape[-1])[0] for part in (self.indicators.low, self.indicators.high)
+        )
+        beyond = np.flatnonzero(np.isinf(high))
+        column = np.array(self.indicators.column)
+        return {int(j): low[beyond[column[beyond] == j]].tolist() for j in np.unique(column[beyond])}
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
-        """Columns of the result that belong to one integer: itself and its indicators.
+        """Columns of the result that belong together: an integer and its indicators; the steps along a coordinate.
 
         Of such columns a product of two is a sum of the same columns, and so is every power of one.
         """
         if self.indicators is None:
             return ()
         column, dim = np.array(self.indicators.column), self.mean.shape[-1]
-        return tuple((int(j), *(dim + np.flatnonzero(column == j)).tolist()) for j in np.unique(column))
+        found = []
+        for j in np.unique(column):
+            own = np.flatnonzero(column == j)
+            is_integer = bool(np.isfinite(np.asarray(self.indicators.high).reshape(-1, len(column))[0, own]).all())
+            found.append((*([int(j)] * is_integer), *(dim + own).tolist()))
+        return tuple(found)
 
     def __call__(self, value: Float[Array, " dim"]) -> Float[Array, " width"]:
         """The standardised value; a non-positive value of a logarithmic coordinate is treated as tiny."""

@@ -50,6 +50,11 @@ class SuccessModel(eqx.Module):
         """Log of the probability of success, by the members' mean log odds."""
         return jax.nn.log_sigmoid(jnp.mean(self.member_logits(theta)))
 
+    def probabilities(self, theta: Float[Array, " inputs"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The probabilities of success and of failure; the difference of one and 1 would lose a small other."""
+        logit = jnp.mean(self.member_logits(theta))
+        return jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
+
 
 def fit_success(
     inputs: Float[np.ndarray, "n inputs"],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..checks.accuracy import accuracy
 from ..costs.records import units_of
 from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, few_ticks, subplots, window
 from ..runtime.formatting import plain
+from ..sampling.draws import Draws
+from ..sampling.posterior import GibbsPosterior
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -19,15 +22,15 @@ if TYPE_CHECKING:
 WIDTHS = {1: 4.5, 2: 6.5}  # inches, by the number of columns
 
 
-def cost_profiles(posterior: Any, draws: Any, n_grid: int = 60) -> matplotlib.figure.Figure:
+def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> matplotlib.figure.Figure:
     """Shows the predicted cost along each parameter, the other parameters held at the best draw (lowest cost).
 
     Thin lines hold the others at eight other draws: where they differ from the thick line in more than height, the
     parameters interact. Ticks below are the draws; dashed lines the prior's bounds. An integer has dots at its values.
 
     Args:
-        posterior: `GibbsPosterior` with `cost_at` and `prior`.
-        draws: Its `Draws`.
+        posterior: whose cost it is.
+        draws: of it.
         n_grid: Points per line.
 
     Raises:
@@ -95,7 +98,9 @@ def _inside(limits: tuple[float, float], bounds: np.ndarray, n_grid: int) -> np.
     return np.linspace(low, limits[1] - margin * (limits[1] >= bounds[1]), n_grid)
 
 
-def cost_accuracy(predicted: Any, simulated: Any, replicate: Any = None, units: str = "") -> matplotlib.figure.Figure:
+def cost_accuracy(
+    predicted: ArrayLike, simulated: ArrayLike, replicate: ArrayLike | None = None, units: str = ""
+) -> matplotlib.figure.Figure:
     """Shows predicted cost against the distance of one run at the same parameters.
 
     A single distance scatters about its expectation, so only the binned means should lie on the line.
@@ -124,7 +129,7 @@ def cost_accuracy(predicted: Any, simulated: Any, replicate: Any = None, units: 
     style = {"color": ACCENT, "markersize": 5, "linewidth": 1.4}
     ax.errorbar(result.centres, result.means, result.errors, fmt="o", label="means of similar runs ± 1 s.e.", **style)
     if replicate is not None:
-        floor = float(np.nanmean(replicate))
+        floor = float(np.nanmean(np.asarray(replicate, float)))
         ax.axhline(floor, color=PRIOR, linewidth=1.4, linestyle=(0, (4, 2)), label="distance of two runs alike (mean)")
         y = (min(y[0], floor - 0.05 * (y[1] - y[0])), max(y[1], floor))
     ax.set_xlim(x)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..costs.cost import Cost
 from ..costs.records import fit_records
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, log_scale, subplots
 from ..runtime.formatting import plain
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def training(cost: Any) -> matplotlib.figure.Figure:
+def training(cost: Cost) -> matplotlib.figure.Figure:
     """Shows training and validation loss per epoch of every network; the dot is the epoch that was kept.
 
     Args:
-        cost: A `Cost`; `cost.fit` is a `FitRecord` or a tuple of them.
+        cost: with the records of its fit.
 
     Raises:
         ValueError: If the cost has no record of a fit (an exact cost, for example).

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks.position import PredictivePosition
 from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, SMALL, subplots
 from ..runtime.formatting import number, plain
 
@@ -16,7 +17,7 @@ MOST_ROWS = 40
 _REACH = 8.0
 
 
-def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figure.Figure:
+def predictive_position(position: PredictivePosition, most: int = MOST_ROWS) -> matplotlib.figure.Figure:
     """Shows where the observation falls among runs at the draws, the farthest coordinates first.
 
     Every row is centred on the median of the runs and scaled by their 90 % range, so that coordinates of any units
@@ -24,7 +25,7 @@ def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figu
     of 1 % for all together) is drawn in vermillion.
 
     Args:
-        position: A `PredictivePosition`, such as `check.evidence.position`.
+        position: such as `check.evidence.position`.
         most: Rows to show; of more coordinates the farthest.
 
     Raises:
@@ -63,8 +64,8 @@ def predictive_position(position: Any, most: int = MOST_ROWS) -> matplotlib.figu
     for height, j in zip(heights, rows, strict=True):
         # The probability is 1 / (runs + 1) where no run lies as far out, 3 / (runs + 1) where one does.
         beyond_all = position.tail[j] < 2 / (position.runs + 1)
-        p = f"p < {number(2 / position.runs, 1)}" if beyond_all else f"p = {number(position.tail[j], 2)}"
-        text = f"{number(position.observed[j])}   {p}"
+        p = f"p < {number(2 / position.runs, 1)}" if beyond_all else f"p = {number(float(position.tail[j]), 2)}"
+        text = f"{number(float(position.observed[j]))}   {p}"
         ax.text(1.01, height, text, transform=ax.get_yaxis_transform(), fontsize=SMALL, va="center")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)

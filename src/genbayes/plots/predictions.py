@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..checks.predictive import PredictiveCheck
 from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
 from ..runtime.formatting import plain
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
+
+# Times of a series, or (times, label).
+Axis = ArrayLike | tuple[ArrayLike, str] | None
 
 MOST_COORDINATES = 12
 
 
 def predictive(
-    check_or_x: Any,
-    x_o: Any,
-    axis: Any = None,
+    check_or_x: PredictiveCheck | ArrayLike,
+    x_o: ArrayLike,
+    axis: Axis = None,
     labels: Sequence[str] | None = None,
-    prior_x: Any = None,
+    prior_x: ArrayLike | None = None,
     kind: str | None = None,
 ) -> matplotlib.figure.Figure:
     """Shows outputs re-simulated at the draws against the observation.
@@ -48,8 +54,9 @@ def predictive(
         >>> figure = gb.plots.predictive(check, x_o, axis=(years, "year"), labels=["hares", "lynx"])
     """
     x_o = np.asarray(x_o, float)
-    x, n_failed = _finite_runs("x", getattr(check_or_x, "x", check_or_x), x_o)
-    n_failed += int(getattr(check_or_x, "n_failed", 0))
+    x, n_failed = _finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
+    if isinstance(check_or_x, PredictiveCheck):
+        n_failed += check_or_x.n_failed
     before = None if prior_x is None else _finite_runs("prior_x", prior_x, x_o)[0]
     kind = kind or ("coordinates" if x_o.ndim == 0 or (x_o.ndim == 1 and x_o.size <= MOST_COORDINATES) else "series")
     draw = {"coordinates": _coordinates, "series": _series, "set": _sets}.get(kind)
@@ -80,7 +87,7 @@ def rank_of(x: np.ndarray, x_o: np.ndarray) -> np.ndarray:
     return (x < x_o).mean(axis=0) + 0.5 * (x == x_o).mean(axis=0)
 
 
-def _finite_runs(name: str, x: Any, x_o: np.ndarray) -> tuple[np.ndarray, int]:
+def _finite_runs(name: str, x: ArrayLike, x_o: np.ndarray) -> tuple[np.ndarray, int]:
     """Returns the outputs without a NaN or infinity, and how many had one."""
     x = np.asarray(x, float)
     if x.shape[1:] != x_o.shape:
@@ -91,7 +98,7 @@ def _finite_runs(name: str, x: Any, x_o: np.ndarray) -> tuple[np.ndarray, int]:
     return x[ok], int((~ok).sum())
 
 
-def _panels(n: int, height: float, most_columns: int) -> tuple[Any, list]:
+def _panels(n: int, height: float, most_columns: int) -> tuple[matplotlib.figure.Figure, list[matplotlib.axes.Axes]]:
     """Makes n panels in rows; the unused ones are removed."""
     columns = min(n, most_columns)
     rows = -(-n // columns)
@@ -102,7 +109,9 @@ def _panels(n: int, height: float, most_columns: int) -> tuple[Any, list]:
     return figure, list(axes.flat[:n])
 
 
-def _coordinates(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+def _coordinates(
+    x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
+) -> matplotlib.figure.Figure:
     """One density per coordinate, with the observation and its rank."""
     figure, panels = _panels(len(labels), 1.9, 4)
     ranks = rank_of(x, x_o)
@@ -136,11 +145,14 @@ def _coordinates(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], b
     return figure
 
 
-def _series(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+def _series(
+    x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
+) -> matplotlib.figure.Figure:
     """One panel of bands per channel."""
     times, time_label = _times(axis, len(x_o))
     figure, panels = _panels(len(labels), 2.7, 2)
-    style = {"marker": "o", "markersize": 3.5} if len(x_o) <= 100 else {"linewidth": 1.2}
+    points = len(x_o) <= 100
+    style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if points else {"linewidth": 1.2}
     for c, ax in enumerate(panels):
         q05, q25, q50, q75, q95 = np.quantile(x[:, :, c], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
         shown = [q05.min(), q95.max(), x_o[:, c].min(), x_o[:, c].max()]
@@ -151,9 +163,7 @@ def _series(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before
         ax.fill_between(times, q05, q95, color=POSTERIOR, alpha=0.18, linewidth=0, label="re-simulated 5-95 %")
         ax.fill_between(times, q25, q75, color=POSTERIOR, alpha=0.32, linewidth=0, label="25-75 %")
         ax.plot(times, q50, color=POSTERIOR, linewidth=1.6, label="median")
-        ax.plot(
-            times, x_o[:, c], color=OBSERVED, linestyle="none" if "marker" in style else "-", label="observed", **style
-        )
+        ax.plot(times, x_o[:, c], color=OBSERVED, linestyle="none" if points else "-", label="observed", **style)
         low, high = min(shown), max(shown)
         if before is not None:
             p05, p95 = np.quantile(before[:, :, c], [0.05, 0.95], axis=0)
@@ -181,18 +191,20 @@ def _series(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before
     return figure
 
 
-def _times(axis: Any, length: int) -> tuple[np.ndarray, str]:
+def _times(axis: Axis, length: int) -> tuple[np.ndarray, str]:
     """Returns the times (T,) and their label."""
     label = "index"
     if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str):
-        axis, label = axis
+        axis, label = axis[0], str(axis[1])
     times = np.arange(length) if axis is None else np.asarray(axis, float)
     if times.shape != (length,):
         raise ValueError(f"axis has shape {times.shape}; expected one time per step of x_o: ({length},)")
     return times, plain(label if axis is None or label != "index" else "time")
 
 
-def _sets(x: np.ndarray, x_o: np.ndarray, axis: Any, labels: list[str], before: np.ndarray | None) -> Any:
+def _sets(
+    x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
+) -> matplotlib.figure.Figure:
     """Histograms of one run's trials, a band over the runs; two coordinates also as a scatter."""
     columns = len(labels)
     figure, panels = _panels(columns + (columns == 2), 2.4, 3)

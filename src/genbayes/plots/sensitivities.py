@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 from ..runtime.formatting import number, plain
+from ..sensitivity_analysis.result import Sensitivity
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
 
 MOST_PARAMETERS = 10
@@ -17,7 +20,7 @@ MOST_PARAMETERS = 10
 _DARKEST = 6.0
 
 
-def sensitivity(found: Any) -> matplotlib.figure.Figure:
+def sensitivity(found: Sensitivity) -> matplotlib.figure.Figure:
     """Shows every variant in a row: each parameter's 90 % interval, and the misfit of each part of the output.
 
     The grey band is the 90 % interval of the given distance, the dot the mean. On the right, how far the observation
@@ -25,7 +28,7 @@ def sensitivity(found: Any) -> matplotlib.figure.Figure:
     them. Bars on top: each part's share of the cost.
 
     Args:
-        found: a `Sensitivity`, or anything with its attributes.
+        found: with every variant and its draws.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -48,7 +51,7 @@ def sensitivity(found: Any) -> matplotlib.figure.Figure:
     return figure
 
 
-def _intervals(axes: Any, found: Any, names: Any) -> None:
+def _intervals(axes: np.ndarray, found: Sensitivity, names: Sequence[str]) -> None:
     """One panel a parameter; all share the rows."""
     rows = np.arange(len(found.variants))
     for k, (ax, name) in enumerate(zip(axes, names, strict=True)):
@@ -70,7 +73,7 @@ def _intervals(axes: Any, found: Any, names: Any) -> None:
         few_ticks(ax.xaxis, 2)
 
 
-def _misfit(top: Any, ax: Any, found: Any) -> None:
+def _misfit(top: matplotlib.axes.Axes, ax: matplotlib.axes.Axes, found: Sensitivity) -> None:
     """A map of replicate distances, under bars of the shares of the cost."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -79,7 +82,7 @@ def _misfit(top: Any, ax: Any, found: Any) -> None:
     level = np.log(np.clip(found.misfit, 1.0, _DARKEST)) / np.log(_DARKEST)
     ax.imshow(level, aspect="auto", cmap=colours, vmin=0, vmax=1.15)
     for row, column in np.ndindex(found.misfit.shape):
-        text = number(found.misfit[row, column], 2)
+        text = number(float(found.misfit[row, column]), 2)
         ax.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1.5, color="black")
     ax.set_yticks([])
     ax.set_xticks(columns, [plain(g.name, 22) for g in found.groups], rotation=40, ha="right", rotation_mode="anchor")
@@ -87,7 +90,7 @@ def _misfit(top: Any, ax: Any, found: Any) -> None:
         ax.spines[side].set_visible(False)
     ax.tick_params(axis="x", length=0)
     top.bar(columns, 100 * found.share, color=PRIOR, width=0.7)
-    for column, share in zip(columns, found.share, strict=True):
+    for column, share in enumerate(found.share):
         top.text(column, 100 * share, f"{100 * share:.0f}", ha="center", va="bottom", fontsize=SMALL - 1)
     top.set_xlim(-0.5, len(columns) - 0.5)
     top.set_ylim(0, 125 * max(found.share.max(), 0.01))

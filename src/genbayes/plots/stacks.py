@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks.stack import StackCheck
+from ..priors.prior import Prior
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 
 if TYPE_CHECKING:
@@ -16,14 +18,14 @@ MOST_PARAMETERS = 12
 MOST_OBSERVATIONS = 400
 
 
-def stack(found: Any, prior: Any) -> matplotlib.figure.Figure:
+def stack(found: StackCheck, prior: Prior) -> matplotlib.figure.Figure:
     """Shows the median and the central 90 % of every parameter for each observation, at the highest beta.
 
     Grey: the prior's 90 %. Vermillion: observations that the simulator hardly makes, or whose sampling is in doubt.
 
     Args:
-        found: a `StackCheck`.
-        prior: the `Prior`.
+        found: with the draws.
+        prior: of all observations.
 
     Raises:
         ImportError: matplotlib is not installed.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..runtime.figure_style import POSTERIOR, few_ticks, log_scale, subplots
+from ..sampling.draws import Draws
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def ladder(draws: Any) -> matplotlib.figure.Figure:
+def ladder(draws: Draws) -> matplotlib.figure.Figure:
     """Shows the stages of tempered SMC: inverse temperature, effective sample size, acceptance of the moves.
 
     Args:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from ..costs.cost import Cost
-from ..distances.batched import distances_to
+from ..costs.failing_runs import labels
 from ..learning.shared_noise import grouped
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
@@ -58,18 +58,18 @@ class Agreement:
 def measured_agreement(
     posterior: GibbsPosterior, cost: Cost, runs: Simulations, *, number: int, observation: int
 ) -> Agreement:
-    """Compare a cost with successful runs at draws of one posterior at its beta, which were drawn by that cost.
+    """Compare a cost with runs at draws of one posterior at its beta, which were drawn by that cost.
 
     Args:
         posterior: gives the observation, its conditions and beta.
         cost: has not seen the runs.
-        runs: one at each draw.
+        runs: one at each draw, of which those that failed count as the cost's penalty; without one there are none.
         number: number of the round, from 1.
         observation: number of the observation.
     """
     theta = runs.theta.astype(np.float64)
     x_o = posterior.x_o
-    simulated = distances_to(cost.distance, runs.x, x_o).astype(np.float64)
+    simulated = labels(cost.distance, runs.x, runs.ok, x_o, cost.penalty)
     predicted = np.asarray(cost(theta, x_o, posterior.conditions or None), np.float64)
     slope, resolution, p_value = trend(theta, simulated - predicted, runs.noise_block)
     return Agreement(

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ..costs.cost import Cost
+from ..costs.failing_runs import failures_told
 from ..costs.fitting import Method, fit_cost
 from ..costs.forms import HilbertForm, MarginalForm
 from ..learning.training import FitConfig
@@ -74,7 +75,7 @@ class Refined:
             )
         failed = int(np.sum(self.simulations.status[self.simulations.round > 0] > 1))
         if failed:
-            messages.append(f"{failed} of the new runs failed: the cost is that of successful runs only.")
+            messages.append(f"{failed} of the new runs failed: {failures_told(self.cost)}.")
         return Outcome(tuple(dict.fromkeys(messages)))
 
     def summary(self) -> str:
@@ -257,11 +258,12 @@ def _with_cost(posterior: GibbsPosterior, cost: Cost) -> GibbsPosterior:
 def _agreements(posteriors: Sequence[GibbsPosterior], cost: Cost, new: Simulations, number: int) -> list[Agreement]:
     """For every observation: the runs at draws of its posterior at beta, with the cost that they were drawn by."""
     whose, share = shares(len(new), len(posteriors))
+    told = new.ok if cost.penalty is None else np.ones(len(new), bool)
     return [
         measured_agreement(
             posterior,
             cost,
-            new.selected(np.flatnonzero((whose == i) & (share == 1.0) & new.ok)),
+            new.selected(np.flatnonzero((whose == i) & (share == 1.0) & told)),
             number=number,
             observation=i,
         )

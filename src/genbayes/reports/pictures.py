@@ -95,6 +95,7 @@ def _pair_caption(run: ReportedRun) -> str:
 
 def _predictive(run: ReportedRun) -> matplotlib.figure.Figure:
     shown = {"axis": run.axis, "labels": run.labels, "kind": run.kind, "prior_x": run.prior_outputs}
+    assert run.predictive is not None  # `applies` has asked.
     return plots.predictive(run.predictive, run.posterior.x_o, **shown)
 
 

@@ -9,7 +9,11 @@ import numpy as np
 
 from ..checks.predictive import PredictiveCheck
 from ..costs.cost import Cost
+from ..costs.failing_runs import failures_told
 from ..costs.records import units_of
+from ..distances import AdditiveDistance, Distance
+from ..distances.additive import CoordinateDistance
+from ..distances.base import short_text
 from ..priors.prior import Prior
 from ..runtime.formatting import number
 from ..runtime.release import version
@@ -95,6 +99,8 @@ def settings_table(
         *_simulation_settings(simulations),
         ("observation", f"shape {posterior.x_o.shape}"),
         ("distance", f"{posterior.cost.distance.name} (units: {units_of(posterior.cost) or 'not stated'})"),
+        *_distance_settings(posterior.cost.distance),
+        ("failing runs", failures_told(posterior.cost)),
         *_network_settings(posterior.cost),
         ("beta (inverse temperature)", f"{float(draws.beta):g}"),
         ("sampler", draws.sampler),
@@ -114,6 +120,17 @@ def _simulation_settings(simulations: Simulations | None) -> list[tuple[str, str
         return []
     counts = f"{len(simulations):,} (seed {simulations.seed}), {int(simulations.n_failed):,} failed"
     return [("simulator", simulations.simulator or "not recorded"), ("simulations", counts)]
+
+
+def _distance_settings(distance: Distance) -> list[tuple[str, str]]:
+    """What a distance does to outputs, and takes from the simulations, before it compares them."""
+    if not isinstance(distance, CoordinateDistance):
+        return []
+    rows = [] if distance.transform is None else [("transform of outputs and observation", distance.transform)]
+    if distance.scale_rule != "given":
+        numbers = f": {short_text(distance.scale)}" if isinstance(distance, AdditiveDistance) else ""
+        rows.append(("scale of outputs, by rule", f"{distance.scale_rule}{numbers}"))
+    return rows
 
 
 def _network_settings(cost: Cost) -> list[tuple[str, str]]:
@@ -139,6 +156,8 @@ def _fit_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the cost was fitted, one line a setting; what the page says elsewhere (the prior, the simulator) left out."""
     known = {"seed": "fitting seed", "form": "form of the cost", "method": "method", "embedding": "embedding"}
     rows = [(name, str(settings[key])) for key, name in known.items() if settings.get(key) not in (None, "auto")]
+    for name, places in settings.get("steps", {}).items():
+        rows.append((f"outputs jump along {name} at", ", ".join(number(place, 4) for place in places)))
     config = settings.get("config", {})
     return rows + [(f"fit: {key.replace('_', ' ')}", str(value)) for key, value in config.items()]
 

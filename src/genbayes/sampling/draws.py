@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 from numpy.typing import DTypeLike
-from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from scipy.special import ndtri
-from scipy.stats import rankdata
+from numpyro.diagnostics import effective_sample_size
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
+from .ancestry import allowance, ancestral_size, effective_size
+from .convergence import bulk_size, split_rhat
 from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
@@ -111,10 +111,12 @@ class Draws:
     def ess_bulk(self) -> Float[np.ndarray, " dim"]:
         """Effective sample size of the bulk (rank-normalised, split chains); at most the number of draws.
 
-        SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain. An
-        integer of which all draws have one value counts every draw.
+        SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain. Of its
+        draws it is no larger than `ess_ancestral`. An integer of which all draws have one value counts every draw.
         """
-        return np.where(certain(self.theta, self.names, self.integer_names), float(len(self)), bulk_size(self.theta))
+        size = bulk_size(self.theta)
+        size = np.where(np.isnan(self.ess_ancestral), size, np.minimum(size, self.ess_ancestral))
+        return np.where(certain(self.theta, self.names, self.integer_names), float(len(self)), size)
 
     def probabilities(self, name: str) -> dict[int, float]:
         """The posterior probability of every value of an integer parameter that was drawn, in ascending order.
@@ -135,6 +137,41 @@ class Draws:
         ]
 
     @cached_property
+    def ess_ancestral(self) -> Float[np.ndarray, " dim"]:
+        """Effective sample size by the draws of the prior that SMC's particles descend from; NaN of other samplers.
+
+        The least of each parameter's mean and of its shares below nine quantiles: it tells how well the shares of
+        several modes are known, which no chain by itself does (Lee and Whiteley 2018).
+        """
+        ancestor = self.statistics.get("ancestor")
+        if ancestor is None:
+            return np.full(self.theta.shape[-1], np.nan)
+        return ancestral_size(self.theta, np.asarray(ancestor))
+
+    def standard_error(self, values: Float[np.ndarray, "chain draw"] | Bool[np.ndarray, "chain draw"]) -> float:
+        """Monte Carlo standard error of the mean of a function of the draws, such as the share of a mode.
+
+        Args:
+            values: of the function at every draw, (chain, draw).
+
+        Raises:
+            ValueError: values have another shape.
+
+        Example:
+            >>> share = np.mean(draws["growth"] > 1)
+            >>> error = draws.standard_error(draws["growth"] > 1)
+        """
+        found = np.asarray(values, np.float64)
+        if found.shape != self.cost.shape:
+            raise ValueError(f"values has shape {found.shape}, expected one number a draw: {self.cost.shape}.")
+        ancestor = self.statistics.get("ancestor")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = min(float(np.nan_to_num(effective_sample_size(found), nan=len(self))), len(self))
+        if ancestor is not None:
+            size = np.fmin(size, effective_size(found.reshape(-1, 1), np.asarray(ancestor))[0])
+        return float(found.std() / np.sqrt(size))
+
+    @cached_property
     def outcome(self) -> Outcome:
         """What is wrong with the draws, and the remedy."""
         messages = list(self.sampler_outcome.messages)
@@ -148,7 +185,17 @@ class Draws:
                 f"{advice_of(self.sampler).chains_disagree}, or a smaller beta."
             )
         fewest = int(np.argmin(np.nan_to_num(self.ess_bulk, nan=np.inf)))
-        if self.ess_bulk[fewest] < min(ESS_LIMIT, 0.5 * len(self)):
+        least = min(ESS_LIMIT, 0.5 * len(self))
+        size = self.ess_ancestral[fewest]
+        if np.isfinite(size) and size * allowance(np.asarray(self.statistics["ancestor"]), len(self.names)) < least:
+            messages.append(
+                f"The shares of the draws along {self.names[fewest]} are uncertain, by up to {0.5 / np.sqrt(size):.2g} "
+                f"(standard error): they descend from so few draws of the prior that they are worth only {size:.0f} "
+                f"independent ones. {advice_of(self.sampler).shares_uncertain[:1].upper()}"
+                f"{advice_of(self.sampler).shares_uncertain[1:]}."
+            )
+        elif np.nanmin(bulk_size(self.theta), initial=np.inf) < least:
+            fewest = int(np.nanargmin(bulk_size(self.theta)))
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
                 f"{self.names[fewest]}: ask for more draws, or {advice_of(self.sampler).few_independent}."
@@ -302,35 +349,3 @@ def _shares_in_words(shares: dict[int, float], most: int = 8) -> str:
     parts = [f"{value}: {100 * shares[value]:.3g} %" for value in chosen]
     rest = 1 - sum(shares[value] for value in chosen)
     return ", ".join(parts) + (f"; {len(shares) - most} others: {100 * rest:.2g} %" if len(shares) > most else "")
-
-
-def split_rhat(theta: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, " dim"]:
-    """See `Draws.rhat`."""
-    if theta.shape[1] < 4:
-        return np.full(theta.shape[2], np.nan)
-    folded = np.abs(theta - np.median(theta, axis=(0, 1)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        both = [np.asarray(split_gelman_rubin(_normal_scores(values))) for values in (theta, folded)]
-    # Chains that do not move at all have no variance within: equal ones 0 / 0, different ones x / 0. The variances
-    # are then rounding errors, so the chains themselves are asked.
-    spread = np.ptp(theta, axis=1)
-    stuck = np.all(spread == 0, axis=0) & (np.ptp(theta[:, 0], axis=0) > 0)
-    return np.where(stuck, np.inf, np.fmax(*both))
-
-
-def bulk_size(theta: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, " dim"]:
-    """See `Draws.ess_bulk`."""
-    if theta.shape[1] < 4:
-        return np.full(theta.shape[2], np.nan)
-    half = theta.shape[1] // 2
-    split = np.concatenate([theta[:, :half], theta[:, -half:]])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = np.asarray(effective_sample_size(_normal_scores(split)))
-    return np.minimum(np.nan_to_num(size, nan=1.0), theta.shape[0] * theta.shape[1])
-
-
-def _normal_scores(values: Float[np.ndarray, "chain draw dim"]) -> Float[np.ndarray, "chain draw dim"]:
-    """Normal scores of the ranks over all chains, each parameter by itself."""
-    flat = values.reshape(-1, values.shape[-1])
-    ranks = rankdata(flat, axis=0)
-    return ndtri((ranks - 0.375) / (len(flat) + 0.25)).reshape(values.shape)

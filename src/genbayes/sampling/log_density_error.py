@@ -37,7 +37,7 @@ MOST_UNCERTAIN = 0.5
 UNCERTAIN = "The log density is uncertain"
 _REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."
 # Standard errors beyond which an error is no coincidence, and the probability of a coincidence beyond them.
-_SURE = 3.5
+SURE = 3.5
 # Share of the weight that one value of an integer may have before the others' rows are too few to lay a line.
 _SETTLED = 0.95
 _CHANCE = 5e-4
@@ -144,8 +144,8 @@ def log_density_error(
             return LogDensityError(0.0, 0.0, False, 0.0, False, rows, reach, uncertain, d)
     if rows < max(LEAST_ROWS, 3.0 * (d + 1)):
         return LogDensityError(np.nan, np.nan, False, np.nan, False, rows, reach, uncertain, d)
-    u = _whitened(z, weights)
-    shift = _shift(u, residual, weights, beta * np.sqrt(reach))
+    u = whitened(z, weights)
+    shift = line_shift(u, residual, weights, beta * np.sqrt(reach))
     nats, sure = _roughness(u, residual, weights, beta)
     return LogDensityError(*shift, nats, sure, rows, reach, uncertain, d)
 
@@ -166,7 +166,7 @@ def _settled(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> B
     return np.array([max(weights[column == value].sum() for value in np.unique(column)) > _SETTLED for column in z.T])
 
 
-def _whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+def whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
     """Coordinates in which the weighted rows have mean 0 and covariance 1."""
     centred = z - weights @ z
     covariance = (centred * weights[:, None]).T @ centred
@@ -174,7 +174,7 @@ def _whitened(z: Float[np.ndarray, "m d"], weights: Float[np.ndarray, " m"]) -> 
     return np.linalg.solve(np.linalg.cholesky(covariance), centred.T).T
 
 
-def _shift(
+def line_shift(
     u: Float[np.ndarray, "m d"], residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"], beta: float
 ) -> tuple[float, float, bool]:
     """Weighted least squares of residuals on whitened parameters: a slope of the log density moves the mean by as much.
@@ -214,7 +214,7 @@ def _roughness(
     products = beta**2 * left[first] * left[second]
     mean = float(share @ products)
     error = float(np.sqrt(np.sum(share**2 * (products - mean) ** 2)))
-    return float(np.sqrt(max(mean, 0.0))), bool(mean > _SURE * error)
+    return float(np.sqrt(max(mean, 0.0))), bool(mean > SURE * error)
 
 
 def members_error(

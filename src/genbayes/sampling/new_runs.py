@@ -23,6 +23,7 @@ class RunPairs:
         n_failed: parameters at which a run failed.
         seconds: of simulation.
         summary: what became of all runs, in words.
+        runs: all of them, failed ones too: one at every parameter that was asked for, then the others.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -31,6 +32,7 @@ class RunPairs:
     n_failed: int
     seconds: float
     summary: str
+    runs: Simulations
 
 
 def runs_at(
@@ -83,4 +85,5 @@ def run_pairs_at(
     )
     m = len(theta)
     kept = runs.ok[:m] & runs.ok[m:]
-    return RunPairs(theta[kept], runs.x[:m][kept], runs.x[m:][kept], int(np.sum(~kept)), runs.seconds, runs.summary())
+    pairs = (theta[kept], runs.x[:m][kept], runs.x[m:][kept])
+    return RunPairs(*pairs, int(np.sum(~kept)), runs.seconds, runs.summary(), runs)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..costs.cost import Conditions, Cost, Numbers
+from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
-from ..distances.batched import distances_to
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -68,10 +68,11 @@ class GibbsPosterior:
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
+        self.scale_outcome = cost.judge_scale(self._x)
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
-        self._target = Target(cost.form, embedded, self._conditions, beta_now, prior, cost.success)
+        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior, cost.success_of_prior)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
@@ -102,8 +103,8 @@ class GibbsPosterior:
         rows = self.cost.held_out
         if rows is None or not len(rows):
             return None
-        distances = distances_to(self.cost.distance, rows.x, self._x)
-        cost, residual, members = rows.residuals(self.cost.form, self._target.embedded, distances)
+        distances = labels(self.cost.distance, rows.x, rows.ok, self._x, self.cost.penalty)
+        cost, residual, members = rows.residuals(self.cost.expectation, self._target.embedded, distances)
         dim = self.prior.dim
         if dim < rows.inputs.shape[1]:
             # Rows ran under conditions of their own: those near the observation's speak for it.
@@ -124,7 +125,8 @@ class GibbsPosterior:
     def outcome(self) -> Outcome:
         """What speaks against the posterior before it is sampled, and the remedy."""
         error = self.log_density_error
-        return self.known_outcome if error is None else Outcome.joined([self.known_outcome, error.outcome])
+        known = [self.known_outcome, self.scale_outcome]
+        return Outcome.joined(known if error is None else [*known, error.outcome])
 
     @property
     def conditions(self) -> dict[str, float]:
@@ -148,7 +150,7 @@ class GibbsPosterior:
         inside = jnp.isfinite(prior)
         somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
         safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
-        prior = prior + self.cost.log_success(safe, self._conditions)
+        prior = prior + self.cost.log_prior_factor(safe, self._conditions)
         return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
@@ -187,7 +189,9 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined([self.known_outcome, contradicted, open_by, guessed, sampled.outcome]),
+            sampler_outcome=Outcome.joined(
+                [self.known_outcome, self.scale_outcome, contradicted, open_by, guessed, sampled.outcome]
+            ),
             integer_names=self.prior.integer_names,
         )
 

@@ -133,7 +133,7 @@ def _levels(
     joint, single = np.zeros((m, b)), np.zeros((m, b, theta.shape[1]))
     for i in range(m):
         advantage = np.asarray(prior.log_density(values[i]), np.float64) - float(prior.log_density(theta[i]))
-        advantage += _log_success(cost, values[i], held_out, i) - _log_success(cost, theta[i][None], held_out, i)
+        advantage += _log_factor(cost, values[i], held_out, i) - _log_factor(cost, theta[i][None], held_out, i)
         advantage -= draws.betas[:, None] * (costs[i].astype(np.float64) - held_out.cost[i])
         equal = values[i] == theta[i]
         same = equal.all(axis=2)
@@ -152,9 +152,9 @@ def _rank(below: np.ndarray, equal: np.ndarray, n: int, rng: np.random.Generator
     return (below + share * (equal + 1)) / (n + 1)
 
 
-def _log_success(cost: Cost, theta: Float[np.ndarray, "... dim"], held_out: HeldOut, i: int) -> np.ndarray:
+def _log_factor(cost: Cost, theta: Float[np.ndarray, "... dim"], held_out: HeldOut, i: int) -> np.ndarray:
     known = None if held_out.conditions is None else held_out.conditions[i]
-    return np.asarray(cost.log_success(theta, known), np.float64)
+    return np.asarray(cost.log_prior_factor(theta, known), np.float64)
 
 
 def checked_levels(levels: Sequence[float] | np.ndarray) -> Float[np.ndarray, " levels"]:

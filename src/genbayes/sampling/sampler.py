@@ -60,10 +60,12 @@ class Advice:
     Attributes:
         chains_disagree: an imperative clause, such as "use more particles (SMC(min_particles=...))".
         few_independent: an imperative clause, such as "raise SMC(final_moves=...)".
+        shares_uncertain: an imperative clause, such as "use more particles (SMC(min_particles=...))".
     """
 
     chains_disagree: str = "use genbayes.SMC with more particles (SMC(min_particles=...))"
     few_independent: str = "let the sampler make more steps between the draws that it keeps"
+    shares_uncertain: str = "use genbayes.SMC with more particles (SMC(min_particles=...))"
 
 
 @runtime_checkable

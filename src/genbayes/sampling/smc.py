@@ -41,6 +41,7 @@ class SMC:
     advice: ClassVar[Advice] = Advice(
         chains_disagree="use more particles (SMC(min_particles=...))",
         few_independent="raise SMC(final_moves=...)",
+        shares_uncertain="use more particles (SMC(min_particles=...)), or ask for more draws",
     )
     citations: ClassVar[tuple[str, ...]] = ("delmoral2006smc", "neal2011hmc", "cabezas2024blackjax")
 
@@ -83,6 +84,7 @@ class SMC:
             "log_evidence": float(log_mean_exp(ladder.log_evidence[0, 0])),
             "log_evidence_per_population": ladder.log_evidence[0, 0],
             "particles": ladder.particles * self.populations,
+            "ancestor": ladder.ancestor[0, 0],
         }
         outcome = self.judge(
             float(ladder.acceptance[0, 0].mean()), float(ladder.reached[0, 0].min()), float(target.beta)
@@ -108,13 +110,14 @@ class SMC:
         # Copies of one ancestor stand side by side after resampling, so a stride keeps few of them, and a slice all.
         keep = np.linspace(0, particles - 1, per_chain).round().astype(int)
         *each, per_stage = jax.tree.map(np.asarray, tempered)
-        theta, cost, log_evidence, reached, acceptance, stages = (values[:count] for values in each)
+        theta, cost, log_evidence, reached, acceptance, ancestor, stages = (values[:count] for values in each)
         return Ladders(
             theta=theta[..., keep, :],
             cost=cost[..., keep],
             log_evidence=log_evidence,
             reached=reached,
             acceptance=acceptance,
+            ancestor=ancestor[..., keep].astype(np.int32),
             stages=stages,
             per_stage={name: values[:, :count] for name, values in per_stage.items()},
             particles=particles,
@@ -163,6 +166,7 @@ class Ladders:
         log_evidence: of each population (m, b, populations), log of Z(beta) / Z(0).
         reached: inverse temperature of the draws (m, b, populations); less than beta where the stages were used up.
         acceptance: share of the last moves at each beta that were accepted, (m, b, populations).
+        ancestor: number of the draw of the prior that each draw descends from, (m, b, populations, draws).
         stages: of each population, (m, populations).
         per_stage: beta, acceptance, ess and step size of each stage, (stages, m, populations); NaN after the last.
         particles: of each population.
@@ -173,6 +177,7 @@ class Ladders:
     log_evidence: np.ndarray
     reached: np.ndarray
     acceptance: np.ndarray
+    ancestor: np.ndarray
     stages: np.ndarray
     per_stage: dict[str, np.ndarray]
     particles: int

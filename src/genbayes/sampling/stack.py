@@ -75,6 +75,7 @@ class GibbsPosteriors:
         if np.any(np.diff(self.betas) <= 0):
             raise ValueError(f"beta must ascend, got {self.betas.tolist()}: write beta=sorted(set(beta)).")
         values = x_o.astype(np.float64)
+        cost.frame.transform.check(values, "x_o")
         bad = np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(1))
         if len(bad):
             raise ValueError(
@@ -85,7 +86,9 @@ class GibbsPosteriors:
         self.cost = cost
         self.x_o = values
         self.conditions = known
-        self.outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, known)])
+        self.outcome = Outcome.joined(
+            [judge_prior(prior, cost), _judge_conditions(cost, known), _judge_scale(cost, values)]
+        )
 
     def __repr__(self) -> str:
         return f"GibbsPosteriors({len(self)} observations, beta {', '.join(f'{beta:g}' for beta in self.betas)})"
@@ -163,6 +166,7 @@ class GibbsPosteriors:
             sampler=sampler.name,
             seed=seed,
             seconds=seconds,
+            ancestor=np.concatenate([part.ancestor for part in parts]),
             messages=self._judged(sampler, parts),
             conditions=self.conditions,
             condition_names=self.cost.condition_names,
@@ -184,9 +188,8 @@ class GibbsPosteriors:
     def _targets(self, rows: np.ndarray) -> Targets:
         embedded = self.cost.embed_all(self.x_o[rows])
         betas = jnp.asarray(self.betas, jnp.float32)
-        return Targets(
-            self.cost.form, embedded, jnp.asarray(self.conditions[rows]), betas, self.prior, self.cost.success
-        )
+        cost, known = self.cost, jnp.asarray(self.conditions[rows])
+        return Targets(cost.expectation, embedded, known, betas, self.prior, cost.success_of_prior)
 
 
 def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.ndarray, "m c"]:
@@ -220,6 +223,16 @@ def _judge_conditions(cost: Cost, known: Float[np.ndarray, "m c"]) -> Outcome:
                 f"{known[outside[0], j]:.6g}): simulate again under conditions that cover them."
             )
     return Outcome(tuple(messages))
+
+
+def _judge_scale(cost: Cost, x_o: Float[np.ndarray, "m *x_shape"]) -> Outcome:
+    """Which observations a scale dwarfs, with what is said of the first of them."""
+    judged = [cost.judge_scale(one).messages for one in x_o]
+    wrong = [i for i, messages in enumerate(judged) if messages]
+    if not wrong:
+        return Outcome()
+    of = f"Of {len(wrong)} of {len(x_o)} observations, the first is number {wrong[0]}: "
+    return Outcome(tuple(of + text for text in judged[wrong[0]]))
 
 
 def _named(cost: Cost, values: Float[np.ndarray, " c"]) -> dict[str, float] | None:

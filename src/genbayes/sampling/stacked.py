@@ -12,7 +12,9 @@ from jaxtyping import Bool, Float, Int
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, bulk_size, certain, split_rhat
+from .ancestry import allowance, ancestral_size
+from .convergence import bulk_size, split_rhat
+from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, certain
 from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
@@ -43,6 +45,8 @@ class StackedDraws:
         condition_names: of their columns.
         prior_outcome: what is wrong with all of them alike.
         integer_names: of the parameters that are integers.
+        ancestor: number of the draw of the prior that each draw descends from, (m, b, chain, draw); None where it was
+            not kept.
     """
 
     theta: Float[np.ndarray, "m b chain draw dim"]
@@ -61,6 +65,7 @@ class StackedDraws:
     condition_names: tuple[str, ...] = ()
     prior_outcome: Outcome = field(default_factory=Outcome)
     integer_names: tuple[str, ...] = ()
+    ancestor: Int[np.ndarray, "m b chain draw"] | None = None
 
     def __repr__(self) -> str:
         m, b, chains, draws, dim = self.theta.shape
@@ -104,15 +109,30 @@ class StackedDraws:
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
         """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
+        size, ancestral = self._by_parameter(bulk_size), self.ess_ancestral
+        size = np.where(np.isnan(ancestral), size, np.minimum(size, ancestral))
         whole = float(self.theta.shape[2] * self.theta.shape[3])
-        return np.where(certain(self.theta, self.names, self.integer_names), whole, self._by_parameter(bulk_size))
+        return np.where(certain(self.theta, self.names, self.integer_names), whole, size)
+
+    @cached_property
+    def ess_ancestral(self) -> Float[np.ndarray, "m b dim"]:
+        """Effective sample size by the ancestors of each posterior's draws; see `Draws.ess_ancestral`."""
+        m, b, _, _, dim = self.theta.shape
+        if self.ancestor is None:
+            return np.full((m, b, dim), np.nan)
+        sizes = [ancestral_size(self.theta[i, j], self.ancestor[i, j]) for i, j in np.ndindex(m, b)]
+        return np.reshape(sizes, (m, b, dim))
 
     @cached_property
     def suspect(self) -> Bool[np.ndarray, "m b"]:
         """Which posteriors have chains that disagree, too few independent draws, or a message of the sampler."""
         least = min(ESS_LIMIT, 0.5 * self.theta.shape[2] * self.theta.shape[3])
         bad = np.any(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf) > RHAT_LIMIT, axis=2)
-        bad |= np.any(np.nan_to_num(self.ess_bulk, nan=np.inf) < least, axis=2)
+        bad |= np.any(np.nan_to_num(self._by_parameter(bulk_size), nan=np.inf) < least, axis=2)
+        if self.ancestor is not None:
+            fewest = np.nan_to_num(self.ess_ancestral, nan=np.inf).min(axis=2)
+            factor = [allowance(self.ancestor[i, j], len(self.names)) for i, j in np.ndindex(bad.shape)]
+            bad |= fewest * np.reshape(factor, bad.shape) < least
         bad |= ~np.all(np.isfinite(self.theta), axis=(2, 3, 4))
         for place in self.messages:
             bad[place] = True
@@ -150,8 +170,9 @@ class StackedDraws:
             statistics={
                 "log_evidence": float(top + np.log(np.mean(np.exp(evidence - top)))),
                 "log_evidence_per_population": self.log_evidence[i, j],
+                **({} if self.ancestor is None else {"ancestor": self.ancestor[i, j]}),
             },
-            seconds={name: value / self.suspect.size for name, value in self.seconds.items()},
+            seconds={name: value / (len(self) * len(self.betas)) for name, value in self.seconds.items()},
             sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
             conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
             integer_names=self.integer_names,
@@ -223,6 +244,8 @@ class StackedDraws:
             "suspect": (place, self.suspect),
             "stages": (("observation", "chain"), self.stages),
         }
+        if self.ancestor is not None:
+            stats["ancestor"] = ((*chain, "draw"), self.ancestor)
         axes = ["observation", *(f"x_dim_{i}" for i in range(self.x_o.ndim - 1))]
         observed = {"x_o": (axes, self.x_o), "conditions": (["observation", "condition"], self.conditions)}
         return xr.DataTree.from_dict(
@@ -264,6 +287,7 @@ class StackedDraws:
             condition_names=tuple(json.loads(attributes["condition_names"])),
             prior_outcome=Outcome(tuple(json.loads(attributes["prior_messages"]))),
             integer_names=tuple(json.loads(attributes.get("integers", "[]"))),
+            ancestor=np.asarray(stats["ancestor"]) if "ancestor" in stats.data_vars else None,
         )
 
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:

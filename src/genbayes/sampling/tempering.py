@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from blackjax.smc.ess import ess
 from blackjax.smc.resampling import systematic
-from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from ..runtime.compiling import compiled
 from .hamiltonian_moves import Particles, evaluated, moved, own_keys
@@ -56,6 +56,7 @@ class Tempered(NamedTuple):
         log_evidence: log of Z(beta) / Z(0), (m, b, populations).
         reached: inverse temperature of the particles, (m, b, populations).
         acceptance: share of the last moves that were accepted, (m, b, populations).
+        ancestor: number of the draw of the prior that each particle descends from, (m, b, populations, particles).
         stages: of each population, (m, populations).
         per_stage: beta, acceptance, ess and step size of each stage, (stages, m, populations); NaN after the last.
     """
@@ -65,6 +66,7 @@ class Tempered(NamedTuple):
     log_evidence: Float[Array, "m b populations"]
     reached: Float[Array, "m b populations"]
     acceptance: Float[Array, "m b populations"]
+    ancestor: Int[Array, "m b populations particles"]
     stages: Int[Array, "m populations"]
     per_stage: dict[str, Float[Array, "stages m populations"]]
 
@@ -74,6 +76,7 @@ class _State(eqx.Module):
 
     Attributes:
         particles: of every population.
+        ancestor: number of the draw of the prior that each particle descends from.
         reached: inverse temperature of each.
         step_size: of each, tuned from stage to stage.
         log_evidence: of each, up to `reached`.
@@ -86,6 +89,7 @@ class _State(eqx.Module):
     """
 
     particles: Particles
+    ancestor: Int[Array, "p n"]
     reached: Float[Array, " p"]
     step_size: Float[Array, " p"]
     log_evidence: Float[Array, " p"]
@@ -140,11 +144,13 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     b, p = targets.betas.shape[0], keys.shape[0]
     each = jax.vmap(lambda k: jax.random.split(k, settings.particles))(keys)
     u = jax.vmap(jax.vmap(targets.start))(each)
+    ancestor = jnp.broadcast_to(jnp.arange(settings.particles), u.shape[:2])
     if targets.success is not None:
-        u = _of_successes(targets, u, keys)
+        u, ancestor = _of_successes(targets, u, keys)
     most_stages = settings.max_stages + b * settings.final_stages
     return _State(
         particles=evaluated(targets, u, wanted),
+        ancestor=ancestor,
         reached=jnp.zeros(p),
         step_size=jnp.full(p, 0.5),
         log_evidence=jnp.zeros(p),
@@ -155,6 +161,7 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
         kept={
             "u": jnp.zeros((b, *u.shape)),
             "cost": jnp.zeros((b, *u.shape[:2])),
+            "ancestor": jnp.zeros((b, *u.shape[:2]), ancestor.dtype),
             "log_evidence": jnp.zeros((b, p)),
             "reached": jnp.zeros((b, p)),
             "acceptance": jnp.zeros((b, p)),
@@ -163,14 +170,20 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     )
 
 
-def _of_successes(targets: Targets, u: Float[Array, "p n d"], keys: Key[Array, " p"]) -> Float[Array, "p n d"]:
-    """Draws of the prior as draws of the prior given success: resampled by the probability of success."""
+def _of_successes(
+    targets: Targets, u: Float[Array, "p n d"], keys: Key[Array, " p"]
+) -> tuple[Float[Array, "p n d"], Int[Array, "p n"]]:
+    """Draws of the prior as draws of the prior given success, and which of them these are.
+
+    They are resampled by the probability of success.
+    """
     populations, n = u.shape[0] // targets.conditions.shape[0], u.shape[1]
 
-    def resampled(key: PRNGKeyArray, values: Array, conditions: Array) -> Array:
+    def resampled(key: PRNGKeyArray, values: Array, conditions: Array) -> tuple[Array, Array]:
         target = targets.one(None, conditions)
         weights = jax.nn.softmax(jax.vmap(target.log_success)(values))
-        return values[systematic(jax.random.fold_in(key, n), weights, n)]
+        chosen = systematic(jax.random.fold_in(key, n), weights, n)
+        return values[chosen], chosen
 
     return jax.vmap(resampled)(keys, u, jnp.repeat(targets.conditions, populations, axis=0))
 
@@ -186,7 +199,8 @@ def _stage(
     tempering = active & (old.stages < settings.max_stages)
     reached, log_weights = _tempered(old, goal_beta, tempering, settings.ess_share)
     log_evidence = old.log_evidence + jax.nn.logsumexp(log_weights, axis=1) - jnp.log(settings.particles)
-    particles = _resampled(old.particles, log_weights, reached > old.reached, resample_keys)
+    before = (old.particles, old.ancestor)
+    particles, ancestor = _resampled(before, log_weights, reached > old.reached, resample_keys)
     particles, acceptance, step_size = moved(
         targets,
         particles,
@@ -203,9 +217,10 @@ def _stage(
     stages_left = jnp.where(arrived, old.stages_left - 1, old.stages_left)
     done = arrived & (stages_left == 0)
     told = (reached, acceptance, jax.vmap(ess)(log_weights) / settings.particles, step_size)
-    result = {"log_evidence": log_evidence, "reached": reached, "acceptance": acceptance}
+    result = {"log_evidence": log_evidence, "reached": reached, "acceptance": acceptance, "ancestor": ancestor}
     return _State(
         particles=particles,
+        ancestor=ancestor,
         reached=reached,
         step_size=jnp.where(active, step_size, old.step_size),
         log_evidence=jnp.where(active, log_evidence, old.log_evidence),
@@ -232,8 +247,11 @@ def _tempered(
 
 
 def _resampled(
-    particles: Particles, log_weights: Float[Array, "p n"], moved_on: Bool[Array, " p"], keys: Key[Array, " p"]
-) -> Particles:
+    particles: tuple[Particles, Int[Array, "p n"]],
+    log_weights: Float[Array, "p n"],
+    moved_on: Bool[Array, " p"],
+    keys: Key[Array, " p"],
+) -> tuple[Particles, Int[Array, "p n"]]:
     """Systematic resampling within each population; one whose temperature has not changed keeps its particles."""
     n = log_weights.shape[1]
     chosen = jax.vmap(lambda k, w: systematic(k, w, n))(keys, jax.nn.softmax(log_weights, axis=1))
@@ -247,7 +265,7 @@ def _kept(old: _State, now: dict[str, Array], done: Bool[Array, " p"], b: int) -
     return {name: values.at[place].set(_where(done, now[name], values[place])) for name, values in old.kept.items()}
 
 
-def _where(condition: Bool[Array, " p"], one: Float[Array, "p ..."], other: Float[Array, "p ..."]) -> Array:
+def _where(condition: Bool[Array, " p"], one: Shaped[Array, "p ..."], other: Shaped[Array, "p ..."]) -> Array:
     """Chooses whole populations."""
     return jnp.where(condition.reshape(-1, *(1,) * (one.ndim - 1)), one, other)
 

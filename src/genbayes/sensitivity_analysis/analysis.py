@@ -152,7 +152,7 @@ class Predictions(NamedTuple):
 
     Attributes:
         to_observation: of every variant (coordinates,), mean |x - x_o| in replicate distances.
-        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units.
+        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units (after the transform, if any).
         between_draws: (coordinates,), the same of runs at two draws of the given posterior.
         n_failed: runs that failed.
     """
@@ -170,11 +170,16 @@ def _given_distance(cost: Cost) -> AdditiveDistance:
     return cost.distance
 
 
+def _by(cost: Cost, distance: Any, factor: float = 1.0) -> Cost:
+    """The cost by another distance, with `factor` times its penalty where a failing run counts as a distance."""
+    return cost.with_distance(distance, failures=None if cost.penalty is None else factor * cost.penalty)
+
+
 def _replicate_distances(
     outputs: ReplicateOutputs, cost: Cost
 ) -> tuple[Float[np.ndarray, " coordinates"], Float[np.ndarray, " coordinates"]]:
     """Mean |x - x'| of two outputs of one draw, and of two draws, from the networks."""
-    pairs = outputs.compare(cost.with_distance(MeanAbsoluteError()))
+    pairs = outputs.compare(_by(cost, MeanAbsoluteError(transform=cost.frame.transform.name)))
     replicate = np.maximum(pairs.same, 1e-300)
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
@@ -196,7 +201,7 @@ def _sampled(
     made = []
     with progress_bar("sampling variants", len(wanted), progress) as advance:
         for variant in wanted:
-            cost = posterior.cost.with_distance(variant.distance)
+            cost = _by(posterior.cost, variant.distance, posterior.beta / variant.beta)
             conditions = posterior.conditions or None
             other = GibbsPosterior(posterior.prior, cost, posterior.x_o, variant.beta, conditions=conditions)
             made.append(Sampled(*variant, draws=other.sample(n, seed=seed, sampler=sampler)))
@@ -217,7 +222,7 @@ def _other_distances(
     chosen, messages = [], []
     for name, item in distances.items():
         distance, beta = item if isinstance(item, tuple) else (item, None)
-        other = cost.with_distance(distance)
+        other = _by(cost, distance)
         if beta is None:
             wanted = _evidence(outputs, other)
             if not (evidence > 0 and wanted > 0):
@@ -269,7 +274,7 @@ def _predictions(
     conditions: Float[Array, " c"],
 ) -> Predictions:
     """By the networks."""
-    absolute = posterior.cost.with_distance(MeanAbsoluteError())
+    absolute = _by(posterior.cost, MeanAbsoluteError(transform=posterior.cost.frame.transform.name))
     away = [_predicted(absolute, one.draws, posterior.x_o, conditions) / replicate for one in made]
     return Predictions(away, replicate, between)
 
@@ -299,15 +304,17 @@ def _resimulated(
         progress=progress,
     )
     ends = np.cumsum([len(rows) for rows in theta])[:-1]
-    x = [part.reshape(len(part), -1).astype(np.float64) for part in np.split(runs.x, ends)]
-    ok = np.split(runs.ok, ends)
+    # Misfits are of what the distance sees, by new runs as by the networks.
+    transform, ok = posterior.cost.frame.transform, np.split(runs.ok, ends)
+    transform.check(runs.x, "outputs of new runs")
+    x = [transform(part).reshape(len(part), -1) for part in np.split(runs.x, ends)]
     both = ok[0] & ok[1]
     if not both.any() or not all(rows.any() for rows in ok):
         raise ValueError(f"all new runs at the draws of one variant failed: {runs.summary()}")
     # A coordinate without noise has no replicate distance: a thousandth of its prior-predictive spread stands for it.
     least = np.maximum(1e-3 * output_spread(posterior.cost).reshape(-1), 1e-300)
     replicate = np.maximum(np.abs(x[0][both] - x[1][both]).mean(axis=0), least)
-    x_o = posterior.x_o.reshape(-1).astype(np.float64)
+    x_o = transform(posterior.x_o).reshape(-1)
     away = [np.abs(part[rows] - x_o).mean(axis=0) / replicate for part, rows in zip(x[1:], ok[1:], strict=True)]
     between = np.maximum(_mean_between(x[1][ok[1]]), replicate)
     return Predictions(away, replicate, between, int(np.sum(~runs.ok)))

@@ -13,6 +13,9 @@ hand. (The number 2 beta^2 Var[cost] of effective parameters is dim for every qu
 not tell.)
 
 Leaving a coordinate out is no change of units: beta stays, and all other coordinates count as before.
+
+Where a failing run counts as a distance, beta times that distance is the same in all variants: what a failure says
+against a parameter is no matter of how outputs are compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -123,7 +126,7 @@ def marginal_form(cost: Cost) -> MarginalForm:
 
 
 def output_spread(cost: Cost) -> Float[np.ndarray, "*x_shape"]:
-    """Standard deviation of every output coordinate over the training simulations, in data units."""
+    """Standard deviation of every output coordinate over the training simulations, after the transform, if any."""
     return np.asarray(marginal_form(cost).spread, np.float64) * cost.frame.unit
 
 
@@ -132,7 +135,7 @@ def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict
 
     Args:
         cost: a marginal cost.
-        noise: standard deviation of every coordinate at one parameter.
+        noise: standard deviation of every coordinate at one parameter, after the transform.
     """
     given, spread = cost.distance, output_spread(cost)
     assert isinstance(given, AdditiveDistance)
@@ -141,10 +144,10 @@ def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict
     typical = float(np.median((noise / scale)[used]))
     delta, cap = (float(f"{factor * typical:.2g}") for factor in (_DELTA, _CAP))
     kinds: list[tuple[str, AdditiveDistance]] = [
-        ("absolute", MeanAbsoluteError(scale, weights)),
-        ("squared", MeanSquaredError(scale, weights)),
-        (f"Huber, delta {delta:g}", HuberError(delta, scale, weights)),
-        (f"capped at {cap:g}", CappedError(cap, 1, scale, weights)),
+        ("absolute", MeanAbsoluteError(scale, weights, given.transform)),
+        ("squared", MeanSquaredError(scale, weights, given.transform)),
+        (f"Huber, delta {delta:g}", HuberError(delta, scale, weights, given.transform)),
+        (f"capped at {cap:g}", CappedError(cap, 1, scale, weights, given.transform)),
     ]
     found = {name: distance for name, distance in kinds if type(distance) is not type(given)}
     scales = {"prior-predictive scale": spread, "replicate-noise scale": noise}
@@ -152,7 +155,9 @@ def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict
         # One scale for all is another unit of the distance, which beta takes up.
         ratio = (values / scale)[used]
         if np.all(values[used] > 0) and np.ptp(ratio) > 0.02 * ratio.max():
-            found[name] = replaced(given, scale=jnp.asarray(np.where(used, values, scale), jnp.float32))
+            found[name] = replaced(
+                given, scale=jnp.asarray(np.where(used, values, scale), jnp.float32), scale_rule="given"
+            )
     return found
 
 

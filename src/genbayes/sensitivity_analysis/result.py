@@ -50,7 +50,7 @@ class Sensitivity:
         groups: the parts of the output that are looked at, at most a dozen or so.
         variants: the given distance first, then others, then the given one with a part left out.
         share: (groups,), of the expected cost at the given posterior.
-        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units.
+        replicate: (coordinates,), mean |x - x'| of two runs at one draw, in data units (after the transform, if any).
         distance_between_draws: (coordinates,), the same of runs at two draws of the given posterior.
         resimulated: whether these distances come from new runs of the simulator, or from the networks.
         n_failed: number of these runs that failed.

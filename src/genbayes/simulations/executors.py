@@ -114,7 +114,8 @@ def run_in_executor(
 
     Raises:
         RuntimeError: the executor takes no more tasks, or has cancelled some; their rows stay pending.
-        TypeError: the function cannot be pickled, and the executor would send it to another process.
+        TypeError: the function cannot be pickled, and the executor would send it to another process; or the executor
+            returns no futures, or futures of something else.
     """
     submitted = _Submitted(executor, SharedTask(function, seed))
     queue, alone = tasks[::-1], []
@@ -173,6 +174,12 @@ class _Submitted:
             # Broken or shut down. The rows stay pending.
             self.stopped = error
             return
+        if not isinstance(future, Future):
+            raise TypeError(
+                f"`submit` of the executor given as `workers` must return a concurrent.futures.Future, got "
+                f"{type(future).__name__}: let {type(self._executor).__name__}.submit make a Future() and set its "
+                "result."
+            )
         self.running[future] = tasks
         self._one_is_done = future.done()
 
@@ -197,7 +204,7 @@ class _Submitted:
             elif isinstance(error, KeyboardInterrupt):
                 self.interrupted = True
             elif error is None:
-                seconds, results, cut_short = future.result()
+                seconds, results, cut_short = self._returned(future, len(tasks))
                 self.interrupted = self.interrupted or cut_short
                 self.seconds_per_row = seconds / len(tasks)
                 finished += results
@@ -206,6 +213,22 @@ class _Submitted:
             else:
                 unfinished += tasks
         return finished, unfinished
+
+    def _returned(self, future: Future, rows: int) -> tuple[float, list[Result], bool]:
+        """What the submitted function has returned for so many rows.
+
+        Raises:
+            TypeError: the executor has put something else into the future.
+        """
+        returned = future.result()
+        whole = isinstance(returned, tuple | list) and len(returned) == 3 and isinstance(returned[1], list)
+        if whole and (len(returned[1]) == rows or returned[2]):
+            return tuple(returned)
+        raise TypeError(
+            f"a future of the executor given as `workers` must hold what the submitted function returned, got "
+            f"{type(returned).__name__}: let {type(self._executor).__name__}.submit set the result of fn(*args, "
+            "**kwargs), unchanged."
+        )
 
     def cancel(self) -> None:
         """Take back what has not begun; the executor itself is the caller's."""

@@ -24,7 +24,8 @@ _JAX_BATCH = 1024
 class Simulator(ABC):
     """One kind of simulator, bound to what the user gave.
 
-    To add a kind, write a final subclass in a file of its own, decorated with `registered`:
+    To add a kind, write a final subclass in a file of its own. An instance is taken as it is; `registered`, a
+    decorator, is for a kind that recognises what users pass, or that errors are to propose:
 
     - `kind` and `usage` say in errors what it is called and how one is written.
     - `of` recognises what users may pass to `simulate` as it is. A kind that is only ever made by its own class, such
@@ -59,6 +60,9 @@ class Simulator(ABC):
     @abstractmethod
     def name(self) -> str:
         """The name under which a store remembers the simulator."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name})"
 
     @abstractmethod
     def run(self, job: Job) -> Iterator[list[Result]]:
@@ -173,9 +177,6 @@ class JaxSimulator(Simulator):
     def __init__(self, function: Callable[..., Any]):
         self._function = function
 
-    def __repr__(self) -> str:
-        return f"JaxSimulator({self.name})"
-
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "JaxSimulator | None":
         """Take a function whose first parameter is `key`."""
@@ -258,9 +259,6 @@ class PythonSimulator(Simulator):
 
     def __init__(self, function: Callable[..., Any]):
         self.function = function
-
-    def __repr__(self) -> str:
-        return f"PythonSimulator({self.name})"
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "PythonSimulator | None":

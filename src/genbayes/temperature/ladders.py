@@ -13,7 +13,7 @@ from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from ..sampling.draws import bulk_size
+from ..sampling.convergence import bulk_size
 from ..sampling.smc import SMC, log_mean_exp
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from ..costs.failing_runs import over_all_runs
 from ..distances import Distance
 from ..distances.batched import paired_distances
 from ..sampling.held_out import held_out_rows
@@ -96,7 +97,9 @@ def of_pairs(
     if at_draws:
         weights = -ladder.betas[:, None] * cost[None] - ladder.log_evidence[:, None]
         weights = weights - np.logaddexp.reduce(weights, axis=0)[None]
-    return Replicates(paired_distances(distance, x, again).astype(np.float64), cost, own, weights)
+    between = paired_distances(distance, x, again).astype(np.float64)
+    between = over_all_runs(ladder.cost, theta, between, ladder.conditions or None)
+    return Replicates(between, cost, own, weights)
 
 
 def of_rows(ladder: Ladder, simulations: Simulations) -> Replicates:

@@ -98,8 +98,9 @@ class Rule:
         caption: how to read its picture.
         draw: choice -> matplotlib Figure, from `Choice.evidence` alone.
         options: of the command line, that belong to this rule.
-        applies: whether it is asked, for this cost, where nobody names a rule.
-        when: that in words, such as "for sets of trials"; empty where it is always asked.
+        applies: whether it is asked, for this cost, where nobody names a rule; never, for a rule that cannot do without
+            a number of the user's.
+        when: that in words, such as "for sets of trials" or "only by its name"; empty where it is always asked.
         place: among the rules; the library's stand at 10, 20 and 30.
     """
 
