@@ -317,11 +317,11 @@ def _steps_of(form: CostForm, names: tuple[str, ...]) -> dict[str, list[float]]:
     return found
 
 
-def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[float]]]:
+def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[int]]]:
     """Of every integer of few values: each value with the number of runs that succeeded there."""
     names, inputs = (*simulations.names, *simulations.condition_names), simulations.inputs[simulations.ok]
     return {
-        names[j]: [[float(value), int(np.sum(inputs[:, j] == value))] for value in values]
+        names[j]: [[int(value), int(np.sum(inputs[:, j] == value))] for value in values]
         for j, values in simulations.levels.items()
     }
 
