@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
-from .ridge import basis_features, ridge
+from .ridge import NormalEquations, basis_features
 from .steps import find_steps
 from .weighted import fit_weighted, varies
 
@@ -109,8 +109,9 @@ def _nats_of_output(
         return 0.0, np.inf
     # In units of the spread, so that a precise output counts for no more than its coefficients allow.
     labels, least, errors = labels / spread, np.inf, labels
+    equations = NormalEquations.of(features, labels[:, None])
     for size in sizes.values():
-        intercept, slopes, _, _ = ridge(features[:, :size], labels[:, None])
+        intercept, slopes, _ = equations.solved(size)
         left = labels - intercept[0] - features[:, :size] @ slopes[0]
         nats = 0.5 + 0.5 * float(np.log(np.mean(left**2) + 1e-12)) + (size + 1) / n
         if nats < least:

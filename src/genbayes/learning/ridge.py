@@ -1,5 +1,7 @@
 """Polynomial ridge regression: one penalty and one degree per output, in closed form."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -64,6 +66,56 @@ class RidgeResidual(eqx.Module):
         return intercept + slopes @ basis(z)
 
 
+class NormalEquations(NamedTuple):
+    """What least squares needs to know of rows: the products of centred features and labels.
+
+    Leading features are those of a lower degree: their products are a corner of all.
+
+    Attributes:
+        n: number of rows.
+        means: of the features.
+        label_means: of the labels.
+        products: of the features.
+        crossed: of features and labels.
+        total: squares of the labels.
+    """
+
+    n: int
+    means: Float[np.ndarray, " size"]
+    label_means: Float[np.ndarray, " k"]
+    products: Float[np.ndarray, "size size"]
+    crossed: Float[np.ndarray, "size k"]
+    total: Float[np.ndarray, " k"]
+
+    @classmethod
+    def of(
+        cls,
+        z: Float[np.ndarray, "n size"],
+        labels: Float[np.ndarray, "n k"],
+        ones: Float[np.ndarray, " n"] | None = None,
+    ) -> "NormalEquations":
+        """See `ridge`."""
+        ones = np.ones(len(z)) if ones is None else ones
+        means, label_means = (ones @ part / (ones @ ones) for part in (z, labels))
+        z, labels = z - np.outer(ones, means), labels - np.outer(ones, label_means)
+        return cls(len(z), means, label_means, z.T @ z, z.T @ labels, np.sum(labels**2, axis=0))
+
+    def solved(self, size: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"]]:
+        """Intercept, slopes of the first `size` features, and the mean squared error expected of new rows."""
+        n = self.n
+        eigenvalues, vectors = np.linalg.eigh(self.products[:size, :size])
+        eigenvalues = np.maximum(eigenvalues, 0.0)
+        projected = vectors.T @ self.crossed[:size]
+        # The last penalty is the constant fit.
+        inverse = 1 / (eigenvalues + np.array([*(n * np.logspace(-8, 4, 49)), np.inf])[:, None])
+        left = np.maximum(self.total - (2 * inverse - eigenvalues * inverse**2) @ projected**2, 0.0)
+        freedom = _INFLATION * (1 + inverse @ eigenvalues)
+        scores = left / np.maximum(n - freedom, 1.0)[:, None] ** 2
+        best = np.argmin(scores, axis=0)
+        slopes = (vectors @ (inverse[best].T * projected)).T
+        return self.label_means - slopes @ self.means[:size], slopes, n * np.min(scores, axis=0)
+
+
 def ridge(
     z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"], ones: Float[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
@@ -82,29 +134,13 @@ def ridge(
         Intercept, slopes, the residual standard deviation of each output (1 where it is 0), and the mean squared error
         that generalized cross-validation expects of new rows.
     """
-    n = len(z)
-    ones = np.ones(n) if ones is None else ones
-    z_mean, label_mean = (ones @ part / (ones @ ones) for part in (z, labels))
-    z, labels = z - np.outer(ones, z_mean), labels - np.outer(ones, label_mean)
-    eigenvalues, vectors = np.linalg.eigh(z.T @ z)
-    eigenvalues = np.maximum(eigenvalues, 0.0)
-    projected = vectors.T @ (z.T @ labels)
-    total = np.sum(labels**2, axis=0)
-    best = np.full(labels.shape[1], np.inf)
-    slopes = np.zeros((labels.shape[1], z.shape[1]))
-    # The last penalty is the constant fit.
-    for penalty in [*(n * np.logspace(-8, 4, 49)), np.inf]:
-        inverse = 1 / (eigenvalues + penalty)
-        left = total - np.sum((2 * inverse - eigenvalues * inverse**2)[:, None] * projected**2, axis=0)
-        left = np.maximum(left, 0.0)
-        score = left / np.maximum(n - _INFLATION * (1 + np.sum(eigenvalues * inverse)), 1.0) ** 2
-        better = score < best
-        best = np.where(better, score, best)
-        slopes[better] = (vectors @ (inverse[:, None] * projected)).T[better]
-    residual = np.sqrt(np.mean((labels - z @ slopes.T) ** 2, axis=0))
-    floor = 1e-6 * np.sqrt(total / n)
+    ones = np.ones(len(z)) if ones is None else ones
+    equations = NormalEquations.of(z, labels, ones)
+    intercept, slopes, expected = equations.solved(z.shape[1])
+    residual = np.sqrt(np.mean((labels - np.outer(ones, intercept) - z @ slopes.T) ** 2, axis=0))
+    floor = 1e-6 * np.sqrt(equations.total / len(z))
     scale = np.where(residual > np.maximum(floor, 1e-30), residual, np.where(floor > 0, floor, 1.0))
-    return label_mean - slopes @ z_mean, slopes, scale, n * best
+    return intercept, slopes, scale, expected
 
 
 def best_degrees(
@@ -117,7 +153,8 @@ def best_degrees(
     sizes = degrees(z.shape[1], len(z), groups)
     features = basis_features(Polynomial.fit(z, max(sizes), groups), z)
     ones, columns, outputs = noise.design(features, labels)
-    scores = np.stack([ridge(columns[:, :size], outputs, ones)[3] for size in sizes.values()])
+    equations = NormalEquations.of(columns, outputs, ones)
+    scores = np.stack([equations.solved(size)[2] for size in sizes.values()])
     return np.array(list(sizes))[np.argmin(scores, axis=0)], features
 
 

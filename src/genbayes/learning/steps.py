@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
-from .ridge import basis_features, ridge
+from .ridge import NormalEquations, basis_features
 
 # Rows on each side of a place that are compared; steps may be close to each other, or small.
 _WINDOWS = (15, 50, 150)
@@ -117,8 +117,9 @@ def _left_over(
     sizes = {degree: size for degree, size in allowed.items() if degree <= _MOST_DEGREE}
     features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
     left, least = np.zeros_like(labels), np.full(labels.shape[1], np.inf)
+    equations = NormalEquations.of(features, labels)
     for size in sizes.values():
-        intercept, slopes, _, _ = ridge(features[:, :size], labels)
+        intercept, slopes, _ = equations.solved(size)
         errors = labels - intercept - features[:, :size] @ slopes.T
         nats = 0.5 * len(z) * np.log(np.mean(errors**2, axis=0) + 1e-12) + size + 1
         better = nats < least

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .ridge import ridge
+from .ridge import NormalEquations
 
 # Rounds of refitting mean and variance in turn; more change nothing that held-out rows see.
 _ROUNDS = 4
@@ -206,10 +206,10 @@ def _best_ridge(
 ) -> tuple[LogLinear, float, int]:
     """Weighted ridge regression of the best degree, its degrees of freedom (at most), and the degree."""
     root = np.sqrt(weights / weights.mean())
-    best = None
+    best, most = None, max(sizes.values())
+    equations = NormalEquations.of(features[:, :most] * root[:, None], (labels * root)[:, None], root)
     for degree, size in sizes.items():
-        columns = features[:, :size] * root[:, None]
-        intercept, slopes, _, score = ridge(columns, (labels * root)[:, None], root)
+        intercept, slopes, score = equations.solved(size)
         if best is None or score[0] < best[0]:
             best = score[0], LogLinear(float(intercept[0]), slopes[0]), degree
     assert best is not None
