@@ -142,3 +142,15 @@ def test_noise_beyond_the_limit_is_not_judged() -> None:
     assert finding.level == "care"
     assert "not judged" in str(runs.outcome)
     assert "--resimulate" in finding.remedy
+
+
+def test_an_error_draws_particles_to_where_it_favours_them() -> None:
+    # Normal errors of s nats over the true posterior: draws of density exp(-e) have a mean error of -s^2.
+    rng = np.random.default_rng(0)
+    error = 1.2 * rng.normal(size=100_000)
+    weight = np.exp(-error) / np.exp(-error).sum()
+    assert weight @ error == pytest.approx(-(1.2**2), rel=0.05)
+    six = ErrorInNats(-1.4, 0.15, 0.0, 0.3, False, 0.0, 1.0, False, 6)
+    assert six.offset_limit == pytest.approx(6 / 4)
+    assert six.right
+    assert ErrorInNats(-1.6, 0.15, 0.0, 0.3, False, 0.0, 1.0, False, 6).off

@@ -51,5 +51,7 @@ def judge_cost(evidence: Evidence) -> list[Finding]:
         text += f", where {error.limit:.2g} would matter: not judged, for so few runs do not tell a right network from "
         text += "a wrong one."
         return [Finding("care", text, more_runs(error, runs.total), "cost", numbers, judged=False)]
-    text += f", which is little; what varies over the draws would show from {SURE * error.slope_error:.2g} nats on."
+    text += (
+        f", which is little; what varies over the draws would show from {number(SURE * error.slope_error, 2)} nats on."
+    )
     return [Finding("ok", text, check="cost", numbers=numbers)]

@@ -9,8 +9,10 @@ A run's distance less the predicted cost at its draw is the cost's error plus no
   the error and no noise: its variance, whatever its form.
 
 An error that varies with a standard deviation of 0.5 sqrt(dim) nats shifts each mean by half a posterior standard
-deviation, typically (`sampling.log_density_error`). An error of s nats draws particles to where it is in their favour:
-the cost of the draws then comes out too low by s^2. So the offset has to be known, and small, as well.
+deviation, typically (`sampling.log_density_error`): that is the limit. An error of s nats draws particles to where it
+is in their favour: an error e that is normal over the true posterior has the mean -s^2 over the draws, whose density is
+exp(-e) times as large, so that their cost comes out too low by s^2. So the offset tells as well: beyond the limit's
+square.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ..runtime.formatting import number
 from ..sampling.log_density_error import MOST_UNCERTAIN, SURE, line_shift, whitened
 
 
@@ -53,6 +56,11 @@ class ErrorInNats:
         return MOST_UNCERTAIN * float(np.sqrt(self.dim))
 
     @property
+    def offset_limit(self) -> float:
+        """Nats of the offset that an error at the limit would bring with it; not less than the limit itself."""
+        return max(self.limit, self.limit**2)
+
+    @property
     def moves(self) -> float:
         """Nats by which the error surely varies over the draws, if more than the limit; else 0."""
         slope = self.slope if self.slope_sure and self.slope > self.limit else 0.0
@@ -61,8 +69,8 @@ class ErrorInNats:
 
     @property
     def off(self) -> bool:
-        """Whether the mean is surely off by more than the limit."""
-        return abs(self.offset) > max(self.limit, SURE * self.offset_error)
+        """Whether the mean is surely off by more than its limit."""
+        return abs(self.offset) > max(self.offset_limit, SURE * self.offset_error)
 
     @property
     def resolved(self) -> bool:
@@ -85,7 +93,7 @@ class ErrorInNats:
     def constant(self) -> str:
         """What is known of how the error varies over the draws, as a clause."""
         if self.moves:
-            return f"it varies over the draws by {self.moves:.2g} nats, which moves the posterior"
+            return f"it varies over the draws by {number(self.moves, 2)} nats, which moves the posterior"
         if not self.slope_error <= self.limit:
             return "whether it is the same at all draws, and so cancels, these runs cannot tell"
         seen = "by a line" if not self.varies_error <= self.limit else "from place to place"
@@ -97,7 +105,8 @@ class ErrorInNats:
     @property
     def text(self) -> str:
         """The offset with its standard error."""
-        return f"{self.offset:+.2g} nats (standard error {self.offset_error:.2g})"
+        sign = "+" if self.offset > 0 else ""
+        return f"{sign}{number(self.offset, 2)} nats (standard error {number(self.offset_error, 2)})"
 
 
 def error_in_nats(
