@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from ..distances import Distance
 from ..runtime.compiling import compiled
+from ..runtime.counts import evenly_spaced
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from ..runtime.statistics import mean_and_error
 from ..tasks import Task
@@ -123,7 +124,7 @@ def seed_of(*words: str | int) -> int:
 
 def _spread(theta: np.ndarray, n: int) -> np.ndarray:
     """At most n draws, evenly spread."""
-    return theta[np.unique(np.linspace(0, len(theta) - 1, min(n, len(theta))).round().astype(int))]
+    return theta[evenly_spaced(len(theta), n)]
 
 
 def _measured(values: np.ndarray) -> tuple[float | None, float | None]:

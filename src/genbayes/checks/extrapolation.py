@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.spatial import KDTree
 
 from ..learning.layers import Standardiser
+from ..runtime.counts import evenly_spaced
 from ..simulations.rows import Simulations
 
 NEIGHBOURS = 5
@@ -72,7 +73,7 @@ def extrapolation(
         theta = np.concatenate([np.asarray(theta, np.float32), known], axis=1)
     standardise = jax.vmap(Standardiser.fit(inputs))
     points = np.asarray(standardise(jnp.asarray(inputs)), np.float64)
-    chosen = theta[np.unique(np.linspace(0, len(theta) - 1, min(len(theta), MOST_DRAWS)).astype(int))]
+    chosen = theta[evenly_spaced(len(theta), MOST_DRAWS)]
     draws = np.asarray(standardise(jnp.asarray(chosen, jnp.float32)), np.float64)
     tree = KDTree(points)
     # A simulated parameter is not its own neighbour.

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
+from ..runtime.counts import evenly_spaced
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
 from .predictive import PredictiveCheck
@@ -86,7 +87,7 @@ def mean_errors(posterior: GibbsPosterior, draws: Draws, check: PredictiveCheck 
         >>> print(mean_errors(posterior, draws, check).summary())
     """
     flat = np.asarray(draws.flat, np.float64)
-    rows = np.unique(np.linspace(0, len(flat) - 1, min(len(flat), MOST_DRAWS)).round().astype(int))
+    rows = evenly_spaced(len(flat), MOST_DRAWS)
     members = posterior.cost.members(draws.flat[rows], posterior.x_o, posterior.conditions)
     costs = np.asarray(members, np.float64)
     k = costs.shape[1]

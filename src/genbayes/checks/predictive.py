@@ -9,7 +9,7 @@ from jaxtyping import Float
 from ..costs.failing_runs import labels
 from ..distances import Distance
 from ..distances.batched import distances_to, paired_distances
-from ..runtime.counts import checked_count
+from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.formatting import number
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
@@ -177,7 +177,7 @@ def check_predictive(
     need_own_draws(posterior, draws)
     n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
-    rows = np.unique(np.linspace(0, len(draws) - 1, min(n, len(draws))).round().astype(int))
+    rows = evenly_spaced(len(draws), n)
     runs = run_pairs_at(
         simulator,
         draws.flat[rows],

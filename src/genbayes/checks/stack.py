@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from ..runtime.counts import evenly_spaced
 from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
@@ -144,7 +145,7 @@ def _on_held_out(stack: GibbsPosteriors) -> Finding:
     """What simulations that the cost has not seen say of posteriors at the highest beta."""
     if stack.cost.held_out is None:
         return not_judged("the log density", "the cost holds no simulations that it has not seen", level="note")
-    rows = np.unique(np.linspace(0, len(stack) - 1, min(len(stack), _MOST_JUDGED)).round().astype(int))
+    rows = evenly_spaced(len(stack), _MOST_JUDGED)
     errors = {int(i): stack.posterior(int(i)).log_density_error for i in rows}
     told = {i: error.outcome.messages for i, error in errors.items() if error is not None and not error.outcome.ok}
     of = f"{len(rows)}" + (f" (of {len(stack)})" if len(rows) < len(stack) else "")

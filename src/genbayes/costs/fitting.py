@@ -1,11 +1,9 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ..distances import AdditiveDistance, Distance, HilbertDistance
 from ..distances.additive import CoordinateDistance, one_observation
@@ -13,9 +11,6 @@ from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
 from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
-from ..learning.folds import Folds
-from ..learning.layers import Standardiser
-from ..learning.shared_noise import SharedNoise, grouped
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
 from ..runtime.seeds import check_seed
@@ -29,6 +24,8 @@ from .fit_marginal import MARGINAL_CONFIG, fit_marginal
 from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
+from .settings import fit_settings
+from .training_rows import TrainingRows
 
 Method = Literal["auto", "marginal", "general"]
 # Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
@@ -95,7 +92,7 @@ def fit_cost(
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     distance.check_target(simulations.x_shape, simulations.x_shape)
-    data = _Training.of(simulations, config, seed, share_numbers=kind == "features")
+    data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     frame = _frame(data, distance, reader) if start is None else start.frame
@@ -103,39 +100,8 @@ def fit_cost(
     framed = _in_frame(distance, frame, x_of_prior, x_o)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
-    before = None if start is None else start.form
-    rng, levels = np.random.default_rng(seed), simulations.levels
-    if kind == "features" and isinstance(framed, HilbertDistance):
-        form, fit = fit_features(
-            data.theta, x, framed, data.folds, config, noise=data.noise, rng=rng, progress=progress, levels=levels
-        )
-    elif kind == "marginal" and isinstance(framed, AdditiveDistance) and spread is not None:
-        form, fit = fit_marginal(
-            data.theta,
-            x,
-            framed,
-            data.folds,
-            config,
-            rng=rng,
-            progress=progress,
-            spread=spread.deviation,
-            start=before if isinstance(before, MarginalForm) else None,
-            levels=levels,
-        )
-    else:
-        form, fit = fit_general(
-            data.theta,
-            x,
-            framed,
-            embedding_class(embedding, distance, simulations.x_shape),
-            data.folds,
-            config,
-            rng=rng,
-            progress=progress,
-            noise_id=simulations.noise_id[data.rows],
-            start=before if isinstance(before, NetworkForm) else None,
-            levels=levels,
-        )
+    fitted = _FormFit(data, x, framed, spread, simulations, config, np.random.default_rng(seed), progress, start)
+    form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
     ran = simulations.status != PENDING
@@ -143,13 +109,45 @@ def fit_cost(
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation), failed)
     # Where runs fail, it is known that they do.
     seen = data.theta if success is None else simulations.inputs[ran]
-    settings = _settings_of(simulations, seen, config, seed, form)
+    settings = fit_settings(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
     known, conditions = frame.moved_back(framed), simulations.condition_names
     return Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+
+
+class _FormFit(NamedTuple):
+    """What every kind of form is fitted to."""
+
+    data: TrainingRows
+    x: Float[np.ndarray, "n *x_shape"]
+    distance: Distance
+    spread: OutputSpread | None
+    simulations: Simulations
+    config: FitConfig
+    rng: np.random.Generator
+    progress: bool
+    start: Cost | None
+
+    def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
+        """The form and the records of its fit; `reader` is the general network's embedding."""
+        theta, folds, config = self.data.theta, self.data.folds, self.config
+        before = None if self.start is None else self.start.form
+        shared: dict[str, Any] = {"rng": self.rng, "progress": self.progress, "levels": self.simulations.levels}
+        if kind == "features" and isinstance(self.distance, HilbertDistance):
+            return fit_features(theta, self.x, self.distance, folds, config, noise=self.data.noise, **shared)
+        if kind == "marginal" and isinstance(self.distance, AdditiveDistance) and self.spread is not None:
+            start = before if isinstance(before, MarginalForm) else None
+            deviation = self.spread.deviation
+            return fit_marginal(theta, self.x, self.distance, folds, config, spread=deviation, start=start, **shared)
+        assert reader is not None
+        start = before if isinstance(before, NetworkForm) else None
+        noise_id = self.simulations.noise_id[self.data.rows]
+        return fit_general(
+            theta, self.x, self.distance, reader, folds, config, noise_id=noise_id, start=start, **shared
+        )
 
 
 def _in_frame(
@@ -163,7 +161,7 @@ def _in_frame(
     return framed.fitted(x_of_prior)
 
 
-def _frame(data: "_Training", distance: Distance, reader: type[Embedding] | None) -> Frame:
+def _frame(data: TrainingRows, distance: Distance, reader: type[Embedding] | None) -> Frame:
     """Where outputs are for the networks, as far as the distance allows.
 
     Raises:
@@ -269,84 +267,3 @@ def _check_start(start: Cost | None, distance: Distance) -> None:
             f"start was fitted with transform={start.frame.transform.name!r}, and the distance has transform="
             f"{distance.output_transform.name!r}: give the same one, or leave start out."
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Training:
-    """What the networks are fitted on.
-
-    Attributes:
-        rows: (n,), which simulations these are.
-        theta: (n, dim), parameters, with known conditions behind them.
-        x: (n, *x_shape), outputs, in data units.
-        noise: which rows share random numbers.
-        folds: units of rows of each ensemble member.
-        x_of_prior: outputs of training rows that are draws of the prior.
-    """
-
-    rows: Int[np.ndarray, " n"]
-    theta: Float[np.ndarray, "n dim"]
-    x: Float[np.ndarray, "n *x_shape"]
-    noise: SharedNoise
-    folds: Folds
-    x_of_prior: Float[np.ndarray, "prior_rows *x_shape"]
-
-    @classmethod
-    def of(cls, simulations: Simulations, config: FitConfig, seed: int, *, share_numbers: bool) -> "_Training":
-        """The simulations that succeeded; rows that share random numbers stand together where that is to be used."""
-        rows = np.flatnonzero(simulations.ok)
-        noise = SharedNoise.independent(len(rows))
-        if share_numbers:
-            order, noise = grouped(simulations.round[rows], simulations.noise_block[rows])
-            rows = rows[order]
-        theta = np.asarray(simulations.inputs[rows], np.float32)
-        x = simulations.x[rows]
-        round_of_row = simulations.round[rows]
-        folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
-        # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.
-        used = noise.rows(np.unique(folds.train))
-        return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
-
-
-def _steps_of(form: CostForm, names: tuple[str, ...]) -> dict[str, list[float]]:
-    """Where the outputs jump, by the parameter's name, as any of the cost's regressions has found."""
-    found: dict[str, list[float]] = {}
-    for part in jax.tree.leaves(form, is_leaf=lambda node: isinstance(node, Standardiser)):
-        if isinstance(part, Standardiser):
-            found |= {names[j]: places for j, places in part.steps.items() if j < len(names)}
-    return found
-
-
-def _runs_at_levels(simulations: Simulations) -> dict[str, list[list[int]]]:
-    """Of every integer of few values: each value with the number of runs that succeeded there."""
-    names, inputs = (*simulations.names, *simulations.condition_names), simulations.inputs[simulations.ok]
-    return {
-        names[j]: [[int(value), int(np.sum(inputs[:, j] == value))] for value in values]
-        for j, values in simulations.levels.items()
-    }
-
-
-def _settings_of(
-    simulations: Simulations, inputs: Float[np.ndarray, "n dim"], config: FitConfig, seed: int, form: CostForm
-) -> dict[str, Any]:
-    """How the cost was fitted, as plain values that are stored with it."""
-    dim = len(simulations.names)
-    ranges = [inputs.min(axis=0).tolist(), inputs.max(axis=0).tolist()]
-    return {
-        "seed": seed,
-        "simulations": len(simulations),
-        "simulations_prior": int(np.sum(simulations.round == 0)),
-        "simulations_failed": simulations.n_failed,
-        "rounds": int(simulations.round.max(initial=0)),
-        "simulation_seed": simulations.seed,
-        "simulator": simulations.simulator,
-        "deterministic": simulations.deterministic,
-        "prior": simulations.prior,
-        "theta_range": [limit[:dim] for limit in ranges],
-        "conditions_range": [limit[dim:] for limit in ranges],
-        "conditions_prior": simulations.conditions_prior,
-        "runs_at_levels": _runs_at_levels(simulations),
-        "config": asdict(config),
-        "form": type(form).__name__,
-        "steps": _steps_of(form, (*simulations.names, *simulations.condition_names)),
-    }

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ..runtime.compiling import compiled
+from ..runtime.counts import evenly_spaced
 from .forms import CostForm
 
 # Kept rows, and numbers in them: a cost's file stays small beside a store of simulations.
@@ -56,12 +57,12 @@ class HeldOutRows:
         # One row may be held out by several members: the first of them speaks for it.
         rows, first = np.unique(validation.reshape(-1), return_index=True)
         member = first // validation.shape[1]
-        kept = np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)
+        kept = evenly_spaced(len(rows), most)
         rows, member = rows[kept], member[kept].astype(np.int32)
         inputs_kept, x_kept, ok = inputs[rows], x[rows], np.ones(len(rows), bool)
         if failed is not None and len(failed):
             count = round(len(failed) * len(rows) / len(inputs))
-            some = np.unique(np.linspace(0, len(failed) - 1, count).round().astype(int))
+            some = evenly_spaced(len(failed), count)
             inputs_kept = np.concatenate([inputs_kept, failed[some].astype(inputs.dtype)])
             x_kept = np.concatenate([x_kept, np.full((len(some), *x.shape[1:]), np.nan, x.dtype)])
             member = np.concatenate([member, (np.arange(len(some)) % len(validation)).astype(np.int32)])

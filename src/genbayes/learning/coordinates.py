@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
 from .ridge import NormalEquations, basis_features
@@ -50,8 +51,8 @@ def best_coordinates(
         labels: what is to be predicted.
         levels: values of the coordinates that are integers, by their numbers; every value counts by itself.
     """
-    rows = np.linspace(0, len(theta) - 1, min(len(theta), _MOST_ROWS)).round().astype(int)
-    outputs = np.unique(np.linspace(0, labels.shape[1] - 1, min(labels.shape[1], _MOST_OUTPUTS)).round().astype(int))
+    rows = evenly_spaced(len(theta), _MOST_ROWS)
+    outputs = evenly_spaced(labels.shape[1], _MOST_OUTPUTS)
     some = np.asarray(labels[np.ix_(rows, outputs)], np.float64)
     best = Standardiser.fit(theta, levels=levels, steps=find_steps(theta, labels, levels))
     least = _nats(best, theta[rows], some)

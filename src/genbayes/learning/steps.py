@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
 from .ridge import NormalEquations, basis_features
@@ -52,7 +53,7 @@ def find_steps(
     Returns:
         The places, in ascending order, by the parameter's number.
     """
-    rows = np.linspace(0, len(theta) - 1, min(len(theta), _MOST_ROWS)).round().astype(int)
+    rows = evenly_spaced(len(theta), _MOST_ROWS)
     theta, outputs = np.asarray(theta[rows], np.float64), _combinations(np.asarray(labels[rows], np.float64))
     # Integers have indicators, and what takes few values has its steps between them.
     real = [
@@ -85,7 +86,7 @@ def _combinations(labels: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n few"
     """
     labels = labels[:, labels.max(axis=0) > labels.min(axis=0)]
     if labels.shape[1] > _MOST_SCORED:
-        labels = labels[:, np.linspace(0, labels.shape[1] - 1, _MOST_SCORED).round().astype(int)]
+        labels = labels[:, evenly_spaced(labels.shape[1], _MOST_SCORED)]
     low, median, high = np.quantile(labels, [0.25, 0.5, 0.75], axis=0)
     bent = np.arcsinh((labels - median) / np.maximum((high - low) / 2, 1e-6 * labels.std(axis=0)))
     bent = (bent - bent.mean(axis=0)) / bent.std(axis=0)

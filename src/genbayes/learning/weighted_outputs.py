@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..runtime.counts import evenly_spaced
 from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
@@ -81,7 +82,7 @@ def weighted_outputs(
     if len(uneven) > _MANY:
         sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
     # Degree and variance function are chosen by some rows, coefficients are those of all.
-    some = np.linspace(0, len(labels) - 1, min(len(labels), MOST_ROWS)).round().astype(int)
+    some = evenly_spaced(len(labels), MOST_ROWS)
     fits, members, errors = {}, {}, {}
     for j in map(int, uneven):
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))

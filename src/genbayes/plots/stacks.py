@@ -8,6 +8,7 @@ import numpy as np
 
 from ..checks.stack import StackCheck
 from ..priors.prior import Prior
+from ..runtime.counts import evenly_spaced
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, few_ticks, subplots
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def stack(found: StackCheck, prior: Prior) -> matplotlib.figure.Figure:
         >>> figure = gb.plots.stack(gb.check_stack(stack, draws, simulations), prior)
     """
     draws = found.draws
-    shown = np.unique(np.linspace(0, len(draws) - 1, min(len(draws), MOST_OBSERVATIONS)).round().astype(int))
+    shown = evenly_spaced(len(draws), MOST_OBSERVATIONS)
     names = draws.names[:MOST_PARAMETERS]
     figure, axes = subplots(len(names), 1, (7.5, 0.7 + 1.05 * len(names)), sharex=True)
     flat = draws.theta[shown, -1].reshape(len(shown), -1, len(draws.names))

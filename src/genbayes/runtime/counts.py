@@ -1,8 +1,9 @@
-"""Whole numbers that a caller gives: of draws, of runs, of workers."""
+"""Whole numbers: those that a caller gives (of draws, of runs, of workers), and rows that stand for many."""
 
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 
 def checked_count(name: str, value: Any, *, least: int = 1, remedy: str = "") -> int:
@@ -20,3 +21,8 @@ def checked_count(name: str, value: Any, *, least: int = 1, remedy: str = "") ->
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}{remedy}.")
     return int(value)
+
+
+def evenly_spaced(total: int, most: int) -> Int[np.ndarray, " rows"]:
+    """Numbers of at most `most` of `total` rows, from the first to the last, as far apart as whole numbers can be."""
+    return np.unique(np.linspace(0, total - 1, min(total, most)).round().astype(int))

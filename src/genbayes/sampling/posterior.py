@@ -11,7 +11,7 @@ from ..costs.cost import Conditions, Cost, Numbers
 from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
 from ..priors.prior import Prior
-from ..runtime.counts import checked_count
+from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
@@ -175,7 +175,7 @@ class GibbsPosterior:
         error = self.log_density_error
         contradicted = Outcome() if error is None else error.contradictions
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
-        some = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _MOST_JUDGED)).round().astype(int))]
+        some = flat[evenly_spaced(len(flat), _MOST_JUDGED)]
         open_by = Outcome() if error is None else uncertainty(self.members_error_at(some), self.prior.dim)
         guessed = judge_levels(self.cost, flat)
         return Draws(

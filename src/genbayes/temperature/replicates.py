@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from ..costs.failing_runs import over_all_runs
 from ..distances import Distance
 from ..distances.batched import paired_distances
+from ..runtime.counts import evenly_spaced
 from ..sampling.held_out import held_out_rows
 from ..sampling.new_runs import run_pairs_at
 from ..simulations.executors import Workers
@@ -54,7 +55,7 @@ def simulated_pairs(
 ) -> tuple[Any, Any, Any]:
     """Two runs at `n` draws taken evenly from all betas: parameters, runs, and other runs at them."""
     theta = ladder.draws.theta[0].reshape(-1, ladder.prior.dim)
-    theta = theta[np.unique(np.linspace(0, len(theta) - 1, n).round().astype(int))]
+    theta = theta[evenly_spaced(len(theta), n)]
     runs = run_pairs_at(
         simulator,
         theta,

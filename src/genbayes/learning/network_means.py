@@ -1,0 +1,153 @@
+"""Means as networks around straight lines, for outputs that no polynomial follows."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .last_layer import last_layers_solved
+from .layers import ResidualMLP, stack
+from .polynomial import Polynomial
+from .polynomial_means import Polynomials, RegressionData, coefficients
+from .ridge import RidgeResidual, ridge
+from .shared_noise import SharedNoise
+from .training import FitConfig, FitRecord, train
+from .weighted import fit_weighted, refitted
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Members with networks around a line, the record of their training, and their errors on held-out rows."""
+
+    ensemble: RidgeResidual
+    record: FitRecord
+    errors: Float[np.ndarray, "held_out k"]
+
+
+def networks_fitted(
+    data: RegressionData,
+    polynomials: Polynomials,
+    noise: SharedNoise,
+    config: FitConfig,
+    *,
+    cornered: float,
+    rng: np.random.Generator,
+    name: str,
+    progress: bool,
+) -> tuple[Networks, SharedNoise]:
+    """Trains networks around linear fits, solves their last layers, and re-estimates the shared noise."""
+    lines = _lines(data, polynomials, noise)
+    trained, record = train(
+        _linear_with_networks(data, lines, config, cornered=cornered, rng=rng),
+        _squared_loss,
+        _by_unit(data, polynomials.precision, noise),
+        data.folds.train,
+        data.folds.validation,
+        replace(config, batch_size=max(1, config.batch_size // noise.size)),
+        rng=rng,
+        name=name,
+        loss_name="squared error, in units of the ridge fit's residual variance",
+        progress=progress,
+    )
+    labels = data.labels
+    if trained.log_link is not None:
+        labels = labels + np.asarray(trained.log_link[0]) * data.centre
+    weighted = np.isin(np.arange(labels.shape[1]), list(polynomials.weighted.fits))
+    ensemble, errors = last_layers_solved(trained, data.theta, labels, data.folds, noise, left_alone=weighted)
+    return Networks(ensemble, record, errors), noise.estimated(errors, data.held_out)
+
+
+class _Lines(NamedTuple):
+    """Linear fits of every member, with the residual standard deviations that are the networks' units."""
+
+    intercept: Float[np.ndarray, "members k"]
+    slopes: Float[np.ndarray, "members k dim"]
+    scale: Float[np.ndarray, "members k"]
+    log_link: Float[np.ndarray, "members k"] | None
+
+
+def _lines(data: RegressionData, polynomials: Polynomials, noise: SharedNoise) -> _Lines:
+    ones, straight, outputs = noise.design(data.z, data.labels)
+    train_rows = noise.rows(data.folds.train)
+    fits = [ridge(straight[rows], outputs[rows], ones[rows])[:3] for rows in train_rows]
+    intercept, slopes, scale = (np.stack(parts) for parts in zip(*fits, strict=True))
+    if not polynomials.weighted:
+        return _Lines(intercept, slopes, scale, None)
+    dim, log_link = data.z.shape[1], np.zeros_like(intercept)
+    for j, fit in polynomials.weighted.fits.items():
+        labels = data.labels[:, j] + data.centre[j]
+        line = fit_weighted(polynomials.features, {1: dim}, labels, log_link=fit.log_link)
+        line = line._replace(variance=fit.variance)
+        for member, rows in enumerate(train_rows):
+            own = refitted(line, polynomials.features[rows], labels[rows])
+            intercept[member, j], slopes[member, j] = coefficients(own, data.centre[j], dim)
+            mean = own.mean(polynomials.features[rows])
+            error = np.median(np.abs(labels[rows] - mean))
+            if fit.log_link:
+                # The network's unit is a relative one.
+                error = np.clip(np.median(np.abs(labels[rows] / mean - 1)), 0.05, 2.0)
+            scale[member, j], log_link[member, j] = error, fit.log_link
+    return _Lines(intercept, slopes, np.maximum(scale, 1e-30), log_link)
+
+
+def _linear_with_networks(
+    data: RegressionData,
+    lines: _Lines,
+    config: FitConfig,
+    *,
+    cornered: float,
+    rng: np.random.Generator,
+) -> RidgeResidual:
+    """Members that start as the given linear fits, stacked along a leading axis."""
+    intercept, slopes, scale = (jnp.asarray(part, jnp.float32) for part in lines[:3])
+    log_link = None if lines.log_link is None else jnp.asarray(lines.log_link, jnp.float32)
+    members, outputs = intercept.shape
+    sizes = (data.z.shape[1], outputs, config.width, config.depth)
+    networks = stack([ResidualMLP(*sizes, cornered=cornered, rng=rng) for _ in range(members)])
+    standardise, basis = stack([data.standardise] * members), stack([Polynomial.fit(data.z, 1)] * members)
+    most = None if log_link is None else jnp.tile(jnp.asarray(data.log_most, jnp.float32), (members, 1))
+    return RidgeResidual(standardise, basis, intercept, slopes, scale, networks, log_link, most)
+
+
+class _Rows(NamedTuple):
+    """Rows by unit, with what makes their noise equal; the mean of its squares is `weight`.
+
+    `precision` makes the noise of weighted outputs equal over the parameters; None where there are none.
+    """
+
+    theta: Float[Array, "units size dim"]
+    labels: Float[Array, "units size k"]
+    within: Float[Array, " units"]
+    of_mean: Float[Array, " units"]
+    weight: Float[Array, ""]
+    centre: Float[Array, " k"]
+    precision: Float[Array, "units size k"] | None
+
+
+def _by_unit(data: RegressionData, precision: Float[np.ndarray, "n k"] | None, noise: SharedNoise) -> _Rows:
+    within, of_mean = noise.factors(np.arange(len(noise.shared)))
+    weight = np.mean((noise.size - 1) * within**2 + of_mean**2) / noise.size
+    by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (data.theta, data.labels))
+    parts = [jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, data.centre)]
+    even = None if precision is None else precision.reshape(-1, noise.size, precision.shape[1])
+    return _Rows(*parts, precision=None if even is None else jnp.asarray(even, jnp.float32))
+
+
+def _squared_loss(
+    module: RidgeResidual, units: Int[Array, " units"], data: _Rows, key: PRNGKeyArray
+) -> Float[Array, ""]:
+    del key
+    theta, labels, within, of_mean = (part[units] for part in data[:4])
+    if data.precision is None or module.log_link is None:
+        errors = (jax.vmap(jax.vmap(module))(theta) - labels) / jax.lax.stop_gradient(module.scale)[None, None]
+    else:
+        link, scale = jax.lax.stop_gradient((module.log_link, module.scale))
+        # 1 marks an output of plain least squares, whose unit is its own scale.
+        unit = jnp.where(data.precision[units] == 1.0, 1 / scale[None, None], data.precision[units])
+        errors = unit * (jax.vmap(jax.vmap(module))(theta) - labels - (link * data.centre)[None, None])
+    mean = jnp.mean(errors, axis=1, keepdims=True)
+    equal = within[:, None, None] * (errors - mean) + of_mean[:, None, None] * mean
+    return jnp.mean(equal**2) / data.weight
