@@ -198,7 +198,10 @@ ERRORS = {
         HEAD + PRIOR + CONDITIONS + DISTANCE + "[observation]\nvalues = [1.0]\nconditions = { gian = 2 }\n",
         "[observation.conditions] gian: is not a key here; did you mean gain?",
     ),
-    "discrete": (HEAD + '[prior]\nk = { distribution = "Poisson", rate = 1.0 }\n' + DISTANCE, "discrete"),
+    "infinitely many integers": (
+        HEAD + '[prior]\nk = { distribution = "Poisson", rate = 1.0 }\n' + DISTANCE,
+        "distribution Poisson over infinitely many whole numbers",
+    ),
     "unknown distance": (
         HEAD + PRIOR + '[distance]\nname = "MeanSquareError"',
         "[distance] name: 'MeanSquareError' is unknown; did you mean MeanSquaredError",
