@@ -114,9 +114,13 @@ class Draws:
         SMC leaves copies of a particle side by side, where this counts them as correlated draws of a chain. Of its
         draws it is no larger than `ess_ancestral`. An integer of which all draws have one value counts every draw.
         """
-        size = bulk_size(self.theta)
-        size = np.where(np.isnan(self.ess_ancestral), size, np.minimum(size, self.ess_ancestral))
-        return np.where(certain(self.theta, self.names, self.integer_names), float(len(self)), size)
+        chains, ancestral = self._ess_of_chains, self.ess_ancestral
+        return np.where(np.isnan(ancestral), chains, np.minimum(chains, ancestral))
+
+    @cached_property
+    def _ess_of_chains(self) -> Float[np.ndarray, " dim"]:
+        """Effective sample size by the chains alone."""
+        return np.where(certain(self.theta, self.names, self.integer_names), float(len(self)), bulk_size(self.theta))
 
     def probabilities(self, name: str) -> dict[int, float]:
         """The posterior probability of every value of an integer parameter that was drawn, in ascending order.
@@ -194,8 +198,8 @@ class Draws:
                 f"independent ones. {advice_of(self.sampler).shares_uncertain[:1].upper()}"
                 f"{advice_of(self.sampler).shares_uncertain[1:]}."
             )
-        elif np.nanmin(bulk_size(self.theta), initial=np.inf) < least:
-            fewest = int(np.nanargmin(bulk_size(self.theta)))
+        elif np.nanmin(self._ess_of_chains, initial=np.inf) < least:
+            fewest = int(np.nanargmin(self._ess_of_chains))
             messages.append(
                 f"The {len(self)} draws are worth only {self.ess_bulk[fewest]:.0f} independent ones for "
                 f"{self.names[fewest]}: ask for more draws, or {advice_of(self.sampler).few_independent}."

@@ -109,10 +109,14 @@ class StackedDraws:
     @cached_property
     def ess_bulk(self) -> Float[np.ndarray, "m b dim"]:
         """Bulk effective sample size of each posterior; see `Draws.ess_bulk`."""
-        size, ancestral = self._by_parameter(bulk_size), self.ess_ancestral
-        size = np.where(np.isnan(ancestral), size, np.minimum(size, ancestral))
+        chains, ancestral = self._ess_of_chains, self.ess_ancestral
+        return np.where(np.isnan(ancestral), chains, np.minimum(chains, ancestral))
+
+    @cached_property
+    def _ess_of_chains(self) -> Float[np.ndarray, "m b dim"]:
+        """Effective sample sizes by the chains alone."""
         whole = float(self.theta.shape[2] * self.theta.shape[3])
-        return np.where(certain(self.theta, self.names, self.integer_names), whole, size)
+        return np.where(certain(self.theta, self.names, self.integer_names), whole, self._by_parameter(bulk_size))
 
     @cached_property
     def ess_ancestral(self) -> Float[np.ndarray, "m b dim"]:
@@ -128,7 +132,7 @@ class StackedDraws:
         """Which posteriors have chains that disagree, too few independent draws, or a message of the sampler."""
         least = min(ESS_LIMIT, 0.5 * self.theta.shape[2] * self.theta.shape[3])
         bad = np.any(np.nan_to_num(self.rhat, nan=0.0, posinf=np.inf) > RHAT_LIMIT, axis=2)
-        bad |= np.any(np.nan_to_num(self._by_parameter(bulk_size), nan=np.inf) < least, axis=2)
+        bad |= np.any(np.nan_to_num(self._ess_of_chains, nan=np.inf) < least, axis=2)
         if self.ancestor is not None:
             fewest = np.nan_to_num(self.ess_ancestral, nan=np.inf).min(axis=2)
             factor = [allowance(self.ancestor[i, j], len(self.names)) for i, j in np.ndindex(bad.shape)]
