@@ -117,7 +117,8 @@ def test_observations_of_another_shape_are_refused(name: str) -> None:
 
 
 def broken_framing(distance: Distance, x: np.ndarray) -> list[str]:
-    """What is not so of what a fitted distance says by `framing`."""
+    """What is not so of what a fitted distance says by `framing`: of outputs that have been transformed."""
+    distance = distance.without_transform()
     expected = at(distance, x[0], x[1])
     unit = np.array([4.0, 0.5, 2.0], np.float32)[: x.shape[-1]] if distance.framing == "each" else 4.0
     found = {"place": at(distance, x[0] + 3, x[1] + 3)}

@@ -102,7 +102,7 @@ def fit_general(
     else:
         standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
         members = start.network
-    z = jax.vmap(standardise)(jnp.asarray(theta))
+    z = jnp.asarray(standardise.of_rows(theta), jnp.float32)
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
     trained, record = train(
         members,

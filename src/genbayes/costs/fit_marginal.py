@@ -91,7 +91,7 @@ def _first(
     transformed = np.asarray(jax.vmap(transform)(jnp.asarray(values)), np.float64)
     train_rows = np.unique(folds.train)
     standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+    z = standardise.of_rows(theta)
     noise = SharedNoise.independent(len(z))
     degree_of_each, features = best_degrees(z, transformed, noise, standardise.groups)
     location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, transformed, folds, noise)

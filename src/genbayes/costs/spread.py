@@ -41,14 +41,14 @@ def better_spread(
         noise: which rows share random numbers.
     """
     standardise = jax.tree.map(lambda leaf: leaf[0], spread.standardise)
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+    z = standardise.of_rows(theta)
     sizes = {
         degree: size
         for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
         if degree <= _MOST_DEGREE
     }
     basis = Polynomial.fit(z, max(sizes), standardise.groups)
-    features = np.asarray(jax.vmap(basis)(jnp.asarray(z, jnp.float32)), np.float64)
+    features = basis.of_rows(z)
     members, k = len(folds.train), squares.shape[1]
     intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
     for member, all_rows in enumerate(noise.rows(folds.train)):

@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
-from .ridge import NormalEquations, basis_features
+from .ridge import NormalEquations
 from .steps import find_steps
 from .weighted import fit_weighted, varies
 
@@ -90,13 +88,13 @@ class _Nats(NamedTuple):
 
 
 def _nats(standardise: Standardiser, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]) -> _Nats:
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta, jnp.float32)), np.float64)
+    z = standardise.of_rows(theta)
     sizes = {
         degree: size
         for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
         if degree <= _MOST_DEGREE
     }
-    features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
+    features = Polynomial.fit(z, max(sizes), standardise.groups).of_rows(z)
     straight, linked = np.transpose([_nats_of_output(features, sizes, values) for values in labels.T])
     return _Nats(np.minimum(straight, linked), np.where(np.isfinite(linked), straight - linked, -np.inf))
 

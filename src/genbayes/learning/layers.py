@@ -71,6 +71,12 @@ class Indicators(eqx.Module):
         at = value[np.array(self.column)]
         return (jnp.where((at > low) & (at < high), 1.0, 0.0) - mean) / std
 
+    def of_rows(self, rows: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n indicators"]:
+        """The indicators of many parameters, for the solvers."""
+        low, high, mean, std = (np.asarray(part, np.float64) for part in (self.low, self.high, self.mean, self.std))
+        at = rows[:, np.array(self.column)]
+        return (((at > low) & (at < high)) - mean) / std
+
 
 class Standardiser(eqx.Module):
     """Maps each coordinate to mean 0 and standard deviation 1 over the rows that it was fitted on.
@@ -150,6 +156,15 @@ class Standardiser(eqx.Module):
         logs = jnp.log(jnp.maximum(jnp.where(self.logarithmic > 0, value, 1.0), 1e-37))
         z = (jnp.where(self.logarithmic > 0, logs, value) - mean) / std
         return z if self.indicators is None else jnp.concatenate([z, self.indicators(value)])
+
+    def of_rows(self, rows: np.ndarray) -> Float[np.ndarray, "n width"]:
+        """The same of many values (n, dim) in numpy: solvers work in double precision, and nothing is compiled."""
+        # Indicators and samplers see parameters in single precision.
+        rows = np.asarray(rows, np.float32).astype(np.float64)
+        mean, std, logarithmic = (np.asarray(part, np.float64) for part in (self.mean, self.std, self.logarithmic))
+        logs = np.log(np.maximum(np.where(logarithmic > 0, rows, 1.0), 1e-37))
+        z = (np.where(logarithmic > 0, logs, rows) - mean) / std
+        return z if self.indicators is None else np.concatenate([z, self.indicators.of_rows(rows)], axis=1)
 
 
 class Linear(eqx.Module):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import erf
 
 # Products of Legendre polynomials up to a total degree, as many as least squares can do with: degree 14 in one and two
 # dimensions, 5 in four, 3 in six, 2 in eight and ten.
@@ -60,6 +61,21 @@ class Polynomial(eqx.Module):
             legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
         each = jnp.einsum("jd,jdf->jf", jnp.stack(legendre, axis=1), self.chosen)
         return jnp.concatenate([z, jnp.prod(each, axis=0)])
+
+    def of_rows(self, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n size"]:
+        """The same of many standardised parameters in numpy: solvers work in double precision, nothing is compiled."""
+        centre, half_width, bent, chosen = (
+            np.asarray(part, np.float64) for part in (self.centre, self.half_width, self.bent, self.chosen)
+        )
+        u = np.where(bent > 0, erf(z / np.sqrt(2)), np.clip((z - centre) / half_width, -1.0, 1.0))
+        legendre = [np.ones_like(u), u]
+        for k in range(1, chosen.shape[1] - 1):
+            legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
+        products = np.ones((len(z), chosen.shape[2]))
+        for j, power in enumerate(np.argmax(chosen, axis=1)):
+            for degree in np.unique(power[power > 0]):
+                products[:, power == degree] *= legendre[degree][:, j, None]
+        return np.concatenate([z, products], axis=1)
 
 
 def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:

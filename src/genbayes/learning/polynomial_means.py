@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -40,7 +39,7 @@ class RegressionData:
         standardise: Standardiser,
     ) -> "RegressionData":
         """Standardises parameters and centres labels."""
-        z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+        z = standardise.of_rows(theta)
         centre = labels.mean(axis=0, dtype=np.float64)
         return cls(theta, z, labels - centre, centre, standardise, folds)
 

@@ -6,7 +6,6 @@ takes up that of a few (Izenman 1975).
 """
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -67,7 +66,7 @@ def signal_directions(
     n, k = labels.shape
     if k < _LEAST_OUTPUTS:
         return None
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta)), np.float64)
+    z = standardise.of_rows(theta)
     centre = labels.mean(axis=0)
     away = labels - centre
     degree_of_each, features = best_degrees(z, away, noise, standardise.groups)

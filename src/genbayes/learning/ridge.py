@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..runtime.compiling import compiled
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .polynomial import Groups, Polynomial, degrees
@@ -151,21 +150,11 @@ def best_degrees(
     The features are those of the highest degree that the rows allow, in the order of their degrees.
     """
     sizes = degrees(z.shape[1], len(z), groups)
-    features = basis_features(Polynomial.fit(z, max(sizes), groups), z)
+    features = Polynomial.fit(z, max(sizes), groups).of_rows(z)
     ones, columns, outputs = noise.design(features, labels)
     equations = NormalEquations.of(columns, outputs, ones)
     scores = np.stack([equations.solved(size)[2] for size in sizes.values()])
     return np.array(list(sizes))[np.argmin(scores, axis=0)], features
-
-
-def basis_features(basis: Polynomial, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n size"]:
-    """The features of standardised rows, in double precision for the solvers."""
-    return np.asarray(_features(basis, jnp.asarray(z, jnp.float32)), np.float64)
-
-
-@compiled
-def _features(basis: Polynomial, z: Float[Array, "n dim"]) -> Float[Array, "n size"]:
-    return jax.vmap(basis)(z)
 
 
 def polynomial_ensemble(

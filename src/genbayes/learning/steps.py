@@ -7,15 +7,13 @@ has given. Steps that are found become regressors of their own (`Indicators`), s
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
 from .polynomial import Polynomial, degrees
-from .ridge import NormalEquations, basis_features
+from .ridge import NormalEquations
 
 # Rows on each side of a place that are compared; steps may be close to each other, or small.
 _WINDOWS = (15, 50, 150)
@@ -108,7 +106,7 @@ def _left_over(
     The step of the place `instead` gives way to another function of the parameter.
     """
     standardise = Standardiser.fit(theta, levels=levels, steps=steps)
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(theta, jnp.float32)), np.float64)
+    z = standardise.of_rows(theta)
     if instead is not None:
         place, function = instead
         before = z.shape[1] - sum(map(len, steps.values()))
@@ -116,7 +114,7 @@ def _left_over(
         z[:, before + places.index((place.column, place.edge))] = function(place, theta[:, place.column])
     allowed = degrees(z.shape[1], len(z), standardise.groups)
     sizes = {degree: size for degree, size in allowed.items() if degree <= _MOST_DEGREE}
-    features = basis_features(Polynomial.fit(z, max(sizes), standardise.groups), z)
+    features = Polynomial.fit(z, max(sizes), standardise.groups).of_rows(z)
     left, least = np.zeros_like(labels), np.full(labels.shape[1], np.inf)
     equations = NormalEquations.of(features, labels)
     for size in sizes.values():

@@ -83,7 +83,7 @@ def fit_success(
     """
     folds = Folds.make(np.arange(len(inputs)), config, seed)
     standardise = Standardiser.fit(inputs, levels=levels)
-    z = np.asarray(jax.vmap(standardise)(jnp.asarray(inputs, jnp.float32)), np.float64)
+    z = standardise.of_rows(inputs)
     rarer = int(min(succeeded.sum(), (~succeeded).sum()))
     sizes = {
         degree: size
@@ -91,7 +91,7 @@ def fit_success(
         if size <= max(z.shape[1], rarer // _ROWS_PER_FEATURE)
     }
     whole = Polynomial.fit(z, max(sizes), standardise.groups)
-    features = np.asarray(jax.vmap(whole)(jnp.asarray(z, jnp.float32)), np.float64)
+    features = whole.of_rows(z)
     label = succeeded.astype(np.float64)
     tried = {}
     for degree, size in sizes.items():
