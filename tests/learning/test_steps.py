@@ -105,15 +105,15 @@ def test_the_posterior_of_a_rounded_parameter_is_right(tmp_path):
         k = np.round(theta[0])
         return np.array([k * theta[1], np.sqrt(k) + theta[1]]) + 0.1 * rng.standard_normal(2)
 
-    prior = gb.Prior({"k": dist.Uniform(0.5, 6.5), "g": dist.Uniform(0.5, 1.5)})
+    prior = gb.Prior({"k": dist.Uniform(0.5, 4.5), "g": dist.Uniform(0.5, 1.5)})
     x_o, beta = np.array([3.1, 2.6]), 60.0
-    simulations = gb.simulate(simulator, prior, 3000, seed=0, progress=False)
+    simulations = gb.simulate(simulator, prior, 2000, seed=0, progress=False)
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), progress=False)
-    np.testing.assert_allclose(cost.settings["steps"]["k"], np.arange(1.5, 6.0), atol=0.02)
+    np.testing.assert_allclose(cost.settings["steps"]["k"], np.arange(1.5, 4.0), atol=0.02)
     posterior = gb.GibbsPosterior(prior, cost, x_o, beta)
     assert posterior.outcome.ok
     theta = posterior.sample(4000, seed=1).flat
-    mean, sd, share = exact(np.linspace(0.5, 6.5, 1201)[:-1] + 0.0025, np.linspace(0.5, 1.5, 401), x_o, beta)
+    mean, sd, share = exact(np.linspace(0.5, 4.5, 801)[:-1] + 0.0025, np.linspace(0.5, 1.5, 401), x_o, beta)
     # 0.1 is three standard errors of 1,000 independent draws; the fit has as much again.
     np.testing.assert_allclose((theta.mean(axis=0) - mean) / sd, 0.0, atol=0.2)
     np.testing.assert_allclose(theta.std(axis=0) / sd, 1.0, atol=0.15)
