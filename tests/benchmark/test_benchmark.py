@@ -205,6 +205,7 @@ def no_process(group):
     raise AssertionError("a process was started")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_resume_runs_what_is_missing_and_failed(tmp_path, monkeypatch):
     flag = tmp_path / "sampled"
@@ -236,6 +237,7 @@ def test_resume_runs_what_is_missing_and_failed(tmp_path, monkeypatch):
         run(tmp_path / "out", fine, kinds=["specified"], draws=300)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_failing_groups_are_reported_and_the_rest_goes_on(tmp_path):
     faults = {
@@ -367,6 +369,7 @@ sys.exit(cli.main("benchmark --task two_moons --method ace abc --simulations 30 
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_interrupted_benchmark_keeps_its_rows_and_leaves_no_process(tmp_path):
     flag, out = tmp_path / "fitting", tmp_path / "b"

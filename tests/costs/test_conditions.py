@@ -150,6 +150,7 @@ def test_costs_and_draws_are_saved_with_conditions(cost, tmp_path):
         assert json.loads(tree["posterior"].attrs["conditions"]) == draws.conditions
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_general_and_the_marginal_cost_take_conditions(simulations):
     config = gb.FitConfig(members=1, max_epochs=30, batch_size=128)

@@ -436,6 +436,7 @@ max_epochs = 15
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_command_works_on_the_stored_cost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

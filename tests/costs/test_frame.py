@@ -77,6 +77,8 @@ def test_units_do_not_matter(name: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * expected.std())
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_draws_are_the_same_in_other_units() -> None:
     for name in ("squared", "energy"):
         draws = [posterior(name, units).sample(200, seed=0).flat for units in (1.0, 2.0**-100)]
@@ -131,6 +133,8 @@ def test_an_observation_far_from_zero_is_right_by_every_way_in(tmp_path: Path) -
     np.testing.assert_allclose(stack.draws(0).flat.mean(0), exact[0], atol=0.2 * exact[1].max())
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_parameters_in_other_units_give_the_same_draws() -> None:
     def draws(units: float) -> np.ndarray:
         prior = gb.Prior({"a": dist.Uniform(-2 * units, 2 * units), "b": dist.LogNormal(float(np.log(units)), 0.5)})

@@ -229,6 +229,7 @@ def test_another_distance_needs_a_penalty_of_its_own(marginal) -> None:
         marginal.with_distance(MeanAbsoluteError(), failures=-1.0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sensitivity_keeps_what_a_failure_says(marginal) -> None:
     posterior = gb.GibbsPosterior(PRIOR, marginal, X_O, BETA)

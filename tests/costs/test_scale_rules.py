@@ -120,6 +120,7 @@ def test_the_scale_rule_of_another_distance_is_that_of_the_same_simulations(tmp_
         old.with_distance(gbd.HuberError(1.0, "median"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_sensitivity_analysis_keeps_the_transform() -> None:
     cost = fit(gbd.MeanSquaredError("median", transform="asinh"), method="marginal")

@@ -21,7 +21,7 @@ from genbayes.hodgkin_huxley.results import Row, tables
 from genbayes.tasks import BENCHMARK
 
 # The session that the tests share simulates, fits and samples two neurons.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # The last sample with current is at OFF.
 DT, STEPS, ON, OFF = 0.02, 3000, 10.0, 49.98

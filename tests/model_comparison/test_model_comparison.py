@@ -116,6 +116,7 @@ def test_a_shifted_cost_is_told(fitted):
     assert "refine the costs" in str(found.outcome)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_failures_count(fitted):
     """Half of the runs fail, wherever: the evidence is halved."""

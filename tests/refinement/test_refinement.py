@@ -296,6 +296,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_command_of_files_of_observations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "refined_model.py").write_text(MODULE)

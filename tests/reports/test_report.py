@@ -138,6 +138,7 @@ def test_report_without_check_fit_or_simulations(run, tmp_path):
     assert ["divergences", "3.000"] in parsed(text).rows or ["divergences", "3"] in parsed(text).rows
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_report_of_many_parameters_shows_the_best_determined(tmp_path):
     run = make_run(20, n=400)

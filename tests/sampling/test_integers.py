@@ -191,6 +191,7 @@ def test_draws_at_values_without_runs_are_told(fitted):
     assert "3 (0 runs)" in str(found.outcome)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", "marginal", "general"])
 def test_every_form_of_cost(method):
@@ -201,6 +202,7 @@ def test_every_form_of_cost(method):
     np.testing.assert_allclose(found, exact(), atol=0.05 if method == "auto" else 0.12)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_integers_go_all_the_way(simulations, tmp_path):
     """Refinement, check and report: each takes them."""

@@ -86,6 +86,7 @@ def test_the_closed_form_sees_mixed_up_posteriors(draws, wrong):
     assert np.abs(z).max() > 20
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_observation_does_not_depend_on_its_companions(draws):
     def share_that_differs(others, theta):
