@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .simulators import qualified_name
+
 Deviation = float | np.ndarray | list[float] | tuple[float, ...] | Callable[[Any], Any]
 
 
@@ -46,7 +48,7 @@ def with_measurement_error(simulator: Callable[..., Any], sd: Deviation) -> Call
     wrapped = make(simulator, sd)
     # The wrapper has the signature of the simulator, by which its kind is recognised.
     functools.update_wrapper(wrapped, simulator)
-    wrapped.name_in_stores = f"{_name(simulator)} + error"
+    wrapped.name_in_stores = f"{qualified_name(simulator)} + error"
     return wrapped
 
 
@@ -67,12 +69,6 @@ def _of_jax(simulator: Callable[..., Any], sd: Deviation) -> Any:
         return x + jnp.broadcast_to(deviation, x.shape) * jax.random.normal(of_error, x.shape, x.dtype)
 
     return measured
-
-
-def _name(simulator: Any) -> str:
-    known = getattr(simulator, "name_in_stores", None)
-    named = simulator if hasattr(simulator, "__qualname__") else type(simulator)
-    return str(known) if known is not None else f"{named.__module__}:{named.__qualname__}"
 
 
 def _check_deviation(sd: Any) -> None:

@@ -236,12 +236,11 @@ def _run(
     finally:
         recorder.close(time.perf_counter() - started)
     if repeats is not None:
-        repeats.warn(getattr(simulator, "function", None))
-    if len(job) and (repeats is not None or simulator.vectorised):
         function = getattr(simulator, "function", None)
-        recorder.note_deterministic(
-            simulator.is_deterministic(job) if repeats is None else repeats.is_deterministic(function)
-        )
+        repeats.warn(function)
+        recorder.note_deterministic(repeats.is_deterministic(function))
+    elif len(job) and simulator.vectorised:
+        recorder.note_deterministic(simulator.is_deterministic(job))
     return recorder.result()
 
 

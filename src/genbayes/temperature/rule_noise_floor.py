@@ -88,8 +88,8 @@ def noise_floor(
             pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=workers, progress=progress)
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
-    known = ladder.cost.settings.get("deterministic", False) if simulations is None else simulations.deterministic
-    if known and simulator is None and pairs is None or not np.any(found.distance > _EXACT * np.max(ladder.mean_cost)):
+    exact = not np.any(found.distance > _EXACT * np.max(ladder.mean_cost))
+    if exact or (simulations is not None and simulations.deterministic):
         raise ValueError(NO_NOISE.format(needs="the distance of two runs at one parameter"))
     if len(found.distance) < LEAST_ROWS:
         raise ValueError(
