@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
 from ..learning.layers import stack
-from ..learning.polynomial import Polynomial, degrees
+from ..learning.polynomial import features_to
 from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import fit_variance
@@ -42,13 +42,7 @@ def better_spread(
     """
     standardise = jax.tree.map(lambda leaf: leaf[0], spread.standardise)
     z = standardise.of_rows(theta)
-    sizes = {
-        degree: size
-        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
-        if degree <= _MOST_DEGREE
-    }
-    basis = Polynomial.fit(z, max(sizes), standardise.groups)
-    features = basis.of_rows(z)
+    basis, sizes, features = features_to(z, _MOST_DEGREE, standardise.groups)
     members, k = len(folds.train), squares.shape[1]
     intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
     for member, all_rows in enumerate(noise.rows(folds.train)):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
-from .polynomial import Polynomial, degrees
+from .polynomial import features_to
 from .ridge import NormalEquations
 from .steps import find_steps
 from .weighted import fit_weighted, varies
@@ -89,12 +89,7 @@ class _Nats(NamedTuple):
 
 def _nats(standardise: Standardiser, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]) -> _Nats:
     z = standardise.of_rows(theta)
-    sizes = {
-        degree: size
-        for degree, size in degrees(z.shape[1], len(z), standardise.groups).items()
-        if degree <= _MOST_DEGREE
-    }
-    features = Polynomial.fit(z, max(sizes), standardise.groups).of_rows(z)
+    _, sizes, features = features_to(z, _MOST_DEGREE, standardise.groups)
     straight, linked = np.transpose([_nats_of_output(features, sizes, values) for values in labels.T])
     return _Nats(np.minimum(straight, linked), np.where(np.isfinite(linked), straight - linked, -np.inf))
 

@@ -78,6 +78,15 @@ class Polynomial(eqx.Module):
         return np.concatenate([z, products], axis=1)
 
 
+def features_to(
+    z: Float[np.ndarray, "n dim"], most: int, groups: Groups = ()
+) -> tuple[Polynomial, dict[int, int], Float[np.ndarray, "n size"]]:
+    """The polynomial of the highest degree up to `most` that rows allow, sizes by degree, and the rows' features."""
+    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z), groups).items() if degree <= most}
+    basis = Polynomial.fit(z, max(sizes), groups)
+    return basis, sizes, basis.of_rows(z)
+
+
 def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:
     """The total degrees that `n` rows of `dim` coordinates allow, with the number of features of each."""
     # Number of products of each degree. A coordinate by itself has every power, a group of g columns one of them: the

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
-from .polynomial import Groups, Polynomial, degrees
+from .polynomial import MOST_DEGREE, Groups, Polynomial, degrees, features_to
 from .shared_noise import SharedNoise
 
 # Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
@@ -149,8 +149,7 @@ def best_degrees(
 
     The features are those of the highest degree that the rows allow, in the order of their degrees.
     """
-    sizes = degrees(z.shape[1], len(z), groups)
-    features = Polynomial.fit(z, max(sizes), groups).of_rows(z)
+    _, sizes, features = features_to(z, MOST_DEGREE, groups)
     ones, columns, outputs = noise.design(features, labels)
     equations = NormalEquations.of(columns, outputs, ones)
     scores = np.stack([equations.solved(size)[2] for size in sizes.values()])

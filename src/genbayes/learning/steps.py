@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
-from .polynomial import Polynomial, degrees
+from .polynomial import features_to
 from .ridge import NormalEquations
 
 # Rows on each side of a place that are compared; steps may be close to each other, or small.
@@ -112,9 +112,7 @@ def _left_over(
         before = z.shape[1] - sum(map(len, steps.values()))
         places = [(j, edge) for j, edges in steps.items() for edge in edges]
         z[:, before + places.index((place.column, place.edge))] = function(place, theta[:, place.column])
-    allowed = degrees(z.shape[1], len(z), standardise.groups)
-    sizes = {degree: size for degree, size in allowed.items() if degree <= _MOST_DEGREE}
-    features = Polynomial.fit(z, max(sizes), standardise.groups).of_rows(z)
+    _, sizes, features = features_to(z, _MOST_DEGREE, standardise.groups)
     left, least = np.zeros_like(labels), np.full(labels.shape[1], np.inf)
     equations = NormalEquations.of(features, labels)
     for size in sizes.values():
