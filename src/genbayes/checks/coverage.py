@@ -79,6 +79,7 @@ def coverage(
     rows: int = 200,
     n: int = 400,
     seed: int,
+    x_o: np.ndarray | None = None,
     progress: bool = True,
 ) -> Coverage:
     """Samples the posteriors of held-out outputs, whose parameters are known, and counts.
@@ -92,13 +93,14 @@ def coverage(
         rows: most held-out simulations to use.
         n: draws from each posterior.
         seed: of rows and draws.
+        x_o: an observation whose missing values (NaN) are taken out of the held-out outputs, too.
         progress: show a progress bar.
 
     Raises:
         ValueError: fewer than 20 held-out simulations, or those of another prior; levels that are no probabilities.
     """
     asked = checked_levels(levels)
-    held_out = HeldOut.of(prior, cost, simulations, checked_count("rows", rows), seed)
+    held_out = HeldOut.of(prior, cost, simulations, checked_count("rows", rows), seed, x_o=x_o)
     found = ranks_of_truth(prior, cost, held_out, [beta], n=n, seed=seed, progress=progress)
     joint, single = found.joint[:, 0], found.by_parameter[:, 0]
     m = len(joint)

@@ -84,11 +84,12 @@ class Evidence:
     @cached_property
     def reference(self) -> SupportReference | None:
         """What the observation is compared with."""
-        if self.given_reference is not None:
+        x_o = self.posterior.x_o
+        if self.given_reference is not None and self.given_reference.suits(x_o):
             return self.given_reference
         if self.simulations is None or self.simulated_of_prior < LEAST_SIMULATIONS:
             return None
-        return SupportReference.of(self.posterior.cost, self.simulations, kind=self.output_kind)
+        return SupportReference.of(self.posterior.cost, self.simulations, kind=self.output_kind, x_o=x_o)
 
     @cached_property
     def support(self) -> Support | None:

@@ -75,7 +75,7 @@ def predictive_position(
 
     Args:
         x: outputs at the draws, such as `PredictiveCheck.x`; at least 20.
-        x_o: the observation.
+        x_o: the observation; missing values (NaN) are left out.
         kind: of a "set", statistics of its trials are compared.
         labels: names of coordinates, channels or trial coordinates.
 
@@ -91,7 +91,10 @@ def predictive_position(
         x_o, x = same_trials(x_o, x.shape[1])[0], x[:, : len(x_o)]
     outputs, observed = (as_vectors(part, kind).astype(np.float64) for part in (x, x_o[None]))
     observed = observed[0]
-    n = len(outputs)
+    seen = np.isfinite(observed)
+    names = [name for name, kept in zip(vector_names(x_o.shape, kind, labels), seen, strict=True) if kept]
+    # A missing value has no place among the runs.
+    outputs, observed, n = outputs[:, seen], observed[seen], len(outputs)
     share = (np.sum(outputs < observed, axis=0) + 0.5 * np.sum(outputs == observed, axis=0) + 0.5) / (n + 1)
     tail = np.minimum(1.0, 2 * np.minimum(share, 1 - share))
     # The observation is put among the outputs, so that it is treated like any of them.
@@ -101,7 +104,7 @@ def predictive_position(
     z = 1.645 * np.where(pool < middle, (pool - middle) / down, (pool - middle) / up)
     farthest = np.max(np.abs(z), axis=1)
     return PredictivePosition(
-        names=tuple(vector_names(x_o.shape, kind, labels)),
+        names=tuple(names),
         observed=observed,
         quantiles=np.quantile(outputs, _PROBABILITIES, axis=0),
         below=share,

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from ..costs.failing_runs import labels
 from ..distances import Distance
 from ..distances.batched import distances_to, paired_distances
+from ..distances.gaps import with_gaps
 from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.formatting import number
 from ..runtime.outcome import Outcome
@@ -212,7 +213,8 @@ def _labelled(
 ]:
     """Draws, outputs and replicate distances of a `PredictiveCheck`, and the distances of both runs at each draw."""
     penalty, x_o = posterior.cost.penalty, posterior.x_o
-    between = paired_distances(distance, runs.x, runs.again)
+    # Only what was observed of them is compared, as with the observation.
+    between = paired_distances(distance, runs.x, with_gaps(runs.again, x_o))
     if penalty is None:
         return runs.theta, runs.x, between, np.stack([distances_to(distance, x, x_o) for x in (runs.x, runs.again)])
     every = runs.runs

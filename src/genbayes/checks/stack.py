@@ -19,6 +19,8 @@ from .support import LEAST_SIMULATIONS, LEVEL, SupportReference
 from .verdict import EXIT_CODES
 
 _MOST_NAMED = 8
+# Patterns of missing values among the observations; outputs are read, and least costs found, for each anew.
+_MOST_PATTERNS = 12
 # Observations whose log density is judged; each takes as long as a few thousand values of the cost.
 _MOST_JUDGED = 200
 
@@ -30,7 +32,8 @@ class StackCheck:
     Attributes:
         findings: what needs care, what is fine, what was not judged.
         draws: that were judged.
-        p_value: of each observation's support (m,), see `Support`; NaN where there were too few simulations.
+        p_value: of each observation's support (m,), see `Support`; NaN where there were too few simulations, and of
+            observations with rare patterns of missing values beyond the first dozen.
     """
 
     findings: tuple[Finding, ...]
@@ -123,12 +126,24 @@ def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simula
         level = "note" if simulations is None else "care"
         found.append(not_judged("support", why, f"Give at least {LEAST_SIMULATIONS}.", level=level))
     else:
-        p_value = SupportReference.of(stack.cost, simulations).p_values(stack.x_o, stack.conditions)[:, 0]
+        p_value = _support(stack, simulations)
         found.append(_on_support(p_value))
     found.append(_on_held_out(stack))
     why = "a stack is judged without new runs"
     found.append(not_judged("the cost at the draws", why, "Check some observations by themselves.", level="note"))
     return StackCheck(tuple(ordered(found)), draws, p_value)
+
+
+def _support(stack: GibbsPosteriors, simulations: Simulations) -> Float[np.ndarray, " m"]:
+    """The p-value of every observation, among outputs with the same values missing."""
+    missing = np.isnan(stack.x_o).reshape(len(stack), -1)
+    _, first, pattern, count = np.unique(missing, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    p_value = np.full(len(stack), np.nan)
+    for which in np.argsort(-count, kind="stable")[:_MOST_PATTERNS]:
+        rows = np.flatnonzero(pattern.reshape(-1) == which)
+        reference = SupportReference.of(stack.cost, simulations, x_o=stack.x_o[first[which]])
+        p_value[rows] = reference.p_values(stack.x_o[rows], stack.conditions[rows])[:, 0]
+    return p_value
 
 
 def _on_sampling(draws: StackedDraws) -> Finding:
@@ -169,11 +184,12 @@ def _unusual(p_value: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
 
 
 def _on_support(p_value: Float[np.ndarray, " m"]) -> Finding:
-    m, unusual = len(p_value), np.flatnonzero(_unusual(p_value))
+    judged, unusual = np.isfinite(p_value), np.flatnonzero(_unusual(p_value))
+    m = f"{int(judged.sum())}" + ("" if judged.all() else f" (of {len(p_value)}, those with the commonest gaps)")
     numbers = {"unusual": float(len(unusual)), "below_level": float(np.sum(p_value <= LEVEL))}
     if not len(unusual):
         text = f"Support: none of {m} observations stands out from the outputs of the simulator (least p = "
-        return Finding("ok", f"{text}{p_value.min():.2g}).", check="support", numbers=numbers)
+        return Finding("ok", f"{text}{np.nanmin(p_value):.2g}).", check="support", numbers=numbers)
     first = ", ".join(map(str, unusual[np.argsort(p_value[unusual], kind="stable")][:_MOST_NAMED]))
     more = ", ..." if len(unusual) > _MOST_NAMED else ""
     return Finding(

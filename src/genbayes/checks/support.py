@@ -6,12 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import KDTree
 
 from ..costs.cost import Cost
 from ..costs.fit_general import blurred, contaminated
 from ..costs.forms import CostForm, NetworkForm
+from ..distances.gaps import has_gaps
 from ..learning.embeddings import SetEmbedding
 from ..runtime.compiling import compiled
 from ..simulations.rows import Simulations
@@ -94,6 +95,7 @@ class SupportReference:
         scores: of the held-out outputs (m, 2): isolation and least cost.
         training: how far out a general network's training targets lay; None for other costs.
         conditions_scale: mean and spread of the known conditions.
+        missing: which values of the observations are missing (*x_shape); None for whole ones.
     """
 
     cost: Cost
@@ -106,9 +108,18 @@ class SupportReference:
     scores: Float[np.ndarray, "m 2"]
     training: Float[np.ndarray, " targets"] | None
     conditions_scale: Float[np.ndarray, "2 c"] = field(default_factory=lambda: np.zeros((2, 0)))
+    missing: Bool[np.ndarray, "*x_shape"] | None = None
 
     @classmethod
-    def of(cls, cost: Cost, simulations: Simulations, *, kind: str | None = None, seed: int = 0) -> "SupportReference":
+    def of(
+        cls,
+        cost: Cost,
+        simulations: Simulations,
+        *,
+        kind: str | None = None,
+        seed: int = 0,
+        x_o: np.ndarray | None = None,
+    ) -> "SupportReference":
         """Splits the simulations into those that outputs are compared with and held-out ones.
 
         Args:
@@ -116,6 +127,8 @@ class SupportReference:
             simulations: at draws of the prior; rows that refinement added at posterior draws are left out.
             kind: "coordinates", "series" or "set"; by default as the cost reads outputs.
             seed: of the split.
+            x_o: an observation with missing values (NaN), for all observations with the same gaps: only what they
+                have is compared.
 
         Raises:
             ValueError: fewer than 100 simulations that succeeded, or of other outputs than the cost's.
@@ -127,7 +140,8 @@ class SupportReference:
         read_as = output_kind(cost, kind)
         known = simulations.conditions.astype(np.float64)
         scale = np.stack([known[others].mean(axis=0), known[others].std(axis=0) + 1e-12])
-        vectors = as_vectors(simulations.x[others], read_as)
+        missing = None if x_o is None or read_as == "set" or not has_gaps(x_o) else np.isnan(x_o)
+        vectors = _seen(as_vectors(simulations.x[others], read_as), missing)
         space = OutputSpace.fit(vectors)
         points = np.concatenate([space(vectors), (known[others] - scale[0]) / scale[1]], axis=1)
         tree = KDTree(points)
@@ -143,6 +157,7 @@ class SupportReference:
             scores=np.zeros((0, 2)),
             training=None,
             conditions_scale=scale,
+            missing=missing,
         )
         scores = made._scores(simulations.x[held_out], simulations.conditions[held_out])
         return replace(made, scores=scores, training=made._training(simulations.x[others[:m]], seed))
@@ -154,14 +169,25 @@ class SupportReference:
         unusual one is reported with its p-value times their number.
 
         Raises:
-            ValueError: x_o does not have the form of an output.
+            ValueError: x_o does not have the form of an output, or has other gaps than the reference.
         """
         checked = self.cost.check_observation(x_o)
+        if not self.suits(checked):
+            raise ValueError(
+                "x_o has other missing values than the observation that the reference was made for: make another one, "
+                "SupportReference.of(cost, simulations, x_o=x_o)."
+            )
         known = np.asarray(self.cost.check_conditions(conditions), np.float32).reshape(1, -1)
         parts = same_trials(checked, self.trials) if self.kind == "set" else [checked]
         found = [self._judge_one(part, known) for part in parts]
         worst = min(found, key=lambda one: one.p_value)
         return replace(worst, p_value=min(1.0, len(parts) * worst.p_value))
+
+    def suits(self, x_o: np.ndarray) -> bool:
+        """Whether an observation has the gaps that the reference was made for; sets have no places for any."""
+        if self.missing is None or self.kind == "set":
+            return self.kind == "set" or not has_gaps(x_o)
+        return bool(np.array_equal(np.isnan(x_o), self.missing))
 
     def p_values(self, x: np.ndarray, conditions: Any = None) -> Float[np.ndarray, "n 3"]:
         """p-values of outputs (n, *x_shape): joint, isolation, least cost."""
@@ -174,7 +200,7 @@ class SupportReference:
         costs = np.asarray(self.cost(self.theta, x_o, known[0] if known.size else None))
         training = None
         if self.training is not None:
-            training = float(np.mean(self.training >= self.space.reach(as_vectors(x_o[None], self.kind))[0]))
+            training = float(np.mean(self.training >= self.space.reach(self._vectors(x_o[None]))[0]))
         median, high = np.quantile(self.scores[:, 1], [0.5, 0.95])
         return Support(
             p_value=float(joint),
@@ -207,15 +233,20 @@ class SupportReference:
 
     def _points(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n r"]:
         middle, scale = self.conditions_scale
-        return np.concatenate([self.space(as_vectors(x, self.kind)), (known - middle) / scale], axis=1)
+        return np.concatenate([self.space(self._vectors(x)), (known - middle) / scale], axis=1)
+
+    def _vectors(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
+        return _seen(as_vectors(x, self.kind), self.missing)
 
     def _least_costs(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, " n"]:
-        theta = jnp.asarray(self.theta, jnp.float32)
+        theta, gaps = jnp.asarray(self.theta, jnp.float32), self.missing is not None
+        if self.missing is not None:
+            x = np.where(self.missing[None], np.nan, x)
         found = []
         for start in range(0, len(x), _AT_ONCE):
             rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
             framed, conditions = jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
-            part = _least(self.cost.expectation, theta, framed, conditions)
+            part = _least(self.cost.expectation, theta, framed, conditions, gaps)
             found.append(np.asarray(part)[: len(x) - start])
         costs = np.concatenate(found)
         # What the distance's transform is not defined for (an observation with its sign changed) is infinitely far.
@@ -226,7 +257,7 @@ class SupportReference:
         form = self.cost.form
         if not isinstance(form, NetworkForm):
             return None
-        found = self.space.reach(as_vectors(x, self.kind))
+        found = self.space.reach(self._vectors(x))
         noise = float(self.cost.settings.get("config", {}).get("noise_scale", 0.0))
         if not noise:
             return found
@@ -235,7 +266,14 @@ class SupportReference:
         # Both ways of spoiling are the same whatever constant is taken off.
         middle = np.median(x.astype(np.float64), axis=0 if self.kind != "set" else (0, 1))
         noisy = middle + np.asarray(spoil(jnp.asarray(x - middle, jnp.float32), std, jax.random.key(seed)))
-        return np.concatenate([found, self.space.reach(as_vectors(noisy, self.kind))])
+        return np.concatenate([found, self.space.reach(self._vectors(noisy))])
+
+
+def _seen(
+    vectors: Float[np.ndarray, "n all"], missing: Bool[np.ndarray, "*x_shape"] | None
+) -> Float[np.ndarray, "n k"]:
+    """The numbers of outputs that were observed."""
+    return vectors if missing is None else vectors[:, ~missing.reshape(-1)]
 
 
 def _rows_of_prior(cost: Cost, simulations: Simulations) -> Int[np.ndarray, " rows"]:
@@ -253,10 +291,10 @@ def _rows_of_prior(cost: Cost, simulations: Simulations) -> Int[np.ndarray, " ro
 
 @compiled
 def _least(
-    form: CostForm, theta: Float[Array, "t dim"], x: Float[Array, "n ..."], known: Float[Array, "n c"]
+    form: CostForm, theta: Float[Array, "t dim"], x: Float[Array, "n ..."], known: Float[Array, "n c"], gaps: bool
 ) -> Float[Array, " n"]:
     def one(x_o: Array, conditions: Array) -> Array:
-        embedded = form.embed(x_o)
+        embedded = form.embed(x_o, gaps=gaps)
         shape = (theta.shape[0], conditions.shape[0])
         inputs = jnp.concatenate([theta, jnp.broadcast_to(conditions[None], shape)], axis=1)
         return jnp.min(jax.vmap(lambda row: form.value(row, embedded))(inputs))

@@ -64,8 +64,9 @@ def unit_errors(reference: SupportReference, x_o: np.ndarray, conditions: dict[s
     if reference.kind == "set":
         x_o = same_trials(x_o, reference.trials)[0]
     tried = list(_whole(x_o)) + list(_columns(x_o, reference)) + list(_exchanged(x_o, reference))
-    # NaN of a logarithm compares as False.
-    tried = [one for one in tried if np.all(np.abs(one.undone) < _LARGEST)]
+    # NaN of a logarithm compares as False; what is missing stays missing.
+    missing = np.isnan(x_o)
+    tried = [one for one in tried if np.all(np.where(missing, np.isnan(one.undone), np.abs(one.undone) < _LARGEST))]
     if not tried:
         return []
     found = _p_values(reference, [one.undone for one in tried], conditions)

@@ -209,7 +209,8 @@ def check(
     covered = None
     if held_out is not None:
         prior, cost, beta = posterior.prior, posterior.cost, posterior.beta
-        covered = coverage(prior, cost, held_out, beta, rows=len(held_out), seed=seed, progress=progress)
+        rows, x_o = len(held_out), posterior.x_o
+        covered = coverage(prior, cost, held_out, beta, rows=rows, seed=seed, x_o=x_o, progress=progress)
     evidence = Evidence(posterior, draws, predictive, simulations, kind, labels, covered, reference)
     found = findings(evidence, warnings)
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ..distances import AdditiveDistance, Distance, UserDistance
 from ..distances.additive import CoordinateDistance
 from ..distances.base import class_names
+from ..distances.gaps import has_gaps, without_missing_trials
 from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
@@ -23,7 +24,7 @@ from ..runtime.compiling import compiled
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .failing_runs import failures_told, penalty_by
-from .forms import CostForm, FunctionForm, MarginalForm, PenalisedForm
+from .forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm, PenalisedForm
 from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
 
@@ -126,6 +127,11 @@ class Cost:
     def success_of_prior(self) -> SuccessModel | None:
         """The probability of success by which posteriors multiply their prior; None with a penalty."""
         return self.success if self.penalty is None else None
+
+    @property
+    def reads_gaps(self) -> bool:
+        """Whether an observation may have missing values (NaN): the cost is then that of what was observed."""
+        return self.distance.reads_gaps and self.form.reads_gaps
 
     @property
     def outcome(self) -> Outcome:
@@ -245,14 +251,23 @@ class Cost:
 
     def embed(self, x_o: Numbers) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
-        return _embed(self.expectation, jnp.asarray(self.frame(self.check_observation(x_o))))
+        checked = self.check_observation(x_o)
+        return _embed(self.expectation, jnp.asarray(self.frame(checked)), has_gaps(checked))
 
-    def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"]) -> Any:
-        """The same of many checked observations; every array has them as its leading axis."""
-        return _embed_all(self.expectation, jnp.asarray(self.frame(x_o)))
+    def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"], *, gaps: bool) -> Any:
+        """The same of many checked observations; every array has them as its leading axis.
+
+        Args:
+            x_o: observations.
+            gaps: whether any has missing values, these or others that are to share one program with them.
+        """
+        return _embed_all(self.expectation, jnp.asarray(self.frame(x_o)), gaps)
 
     def check_observation(self, x_o: Numbers) -> Float[np.ndarray, "..."]:
-        """One observation as an array in double precision, or ValueError that says what is wrong with it."""
+        """One observation as an array in double precision, or ValueError that says what is wrong with it.
+
+        NaN is a missing value where the cost reads gaps; missing trials of a set are left out of it.
+        """
         values = np.asarray(x_o)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
@@ -260,15 +275,37 @@ class Cost:
             values = values.reshape(1)
         self.distance.check_target(self.x_shape, values.shape)
         values = values.astype(np.float64)
+        if self.distance.reads_sets and has_gaps(values):
+            values = without_missing_trials(values)
         self.frame.transform.check(values[None], "x_o")
-        bad = np.argwhere(~np.isfinite(self.frame(values)))
+        framed = self.frame(values)
+        missing = np.isnan(values) if self.reads_gaps else np.zeros(values.shape, bool)
+        bad = np.argwhere(~np.isfinite(framed) & ~missing)
         if len(bad):
             where = tuple(int(i) for i in bad[0])
             raise ValueError(
                 f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
-                "Fill the gaps, or leave these coordinates out of the simulator's output, the distance and x_o."
+                f"{self._gaps_remedy if np.isnan(values).any() else 'A distance takes finite numbers.'}"
             )
+        if not values.size or missing.all():
+            raise ValueError("x_o has no value that was observed: all are missing (NaN).")
         return values
+
+    @property
+    def _gaps_remedy(self) -> str:
+        """What to do about missing values that the cost cannot leave out."""
+        if self.distance.reads_gaps and isinstance(self.form, HilbertForm):
+            return "The cost was fitted by an earlier genbayes: fit it again, and NaN is a missing value."
+        if self.distance.reads_gaps and isinstance(self.form, NetworkForm):
+            return (
+                "The general network reads whole observations: fit the cost with method='auto' or 'marginal', where "
+                "NaN is a missing value."
+            )
+        return (
+            f"The distance {self.distance.name} compares whole outputs: take an additive one "
+            f"({class_names(AdditiveDistance)}), of which NaN is a missing value, or leave these coordinates out of "
+            "the simulator's output, the distance and x_o."
+        )
 
     def check_conditions(self, conditions: Conditions) -> Float[Array, "... c"]:
         """Conditions as an array, from a mapping of names to values or from an array (..., c).
@@ -322,6 +359,8 @@ class Cost:
             raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
         batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
         self.distance.check_target(self.x_shape, shape_x)
+        # Of traced values it is not known whether they are NaN.
+        gaps = isinstance(x, np.ndarray) and self.reads_gaps and has_gaps(x)
         if isinstance(x, np.ndarray):
             self.frame.transform.check(x.reshape(-1, *shape_x), "x")
             x = jnp.asarray(self.frame(x))
@@ -334,28 +373,28 @@ class Cost:
         # An observation that all parameters share is embedded once.
         one_observation = all(length == 1 for length in batch_x)
         x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-        values = _values(self.expectation, inputs, x, one_observation, members)
+        values = _values(self.expectation, inputs, x, one_observation, members, gaps)
         return values.reshape(*batch, *values.shape[1:])
 
 
 # This is plain `filter_jit`, because the compiler settings of `compiled` are refused inside a jit of the user's.
 @eqx.filter_jit
-def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool) -> Array:
+def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool, gaps: bool) -> Array:
     function = form.member_values if members else form.value
     if one_observation:
-        embedded = form.embed(x)
+        embedded = form.embed(x, gaps=gaps)
         return jax.vmap(lambda parameter: function(parameter, embedded))(inputs)
-    return jax.vmap(lambda parameter, target: function(parameter, form.embed(target)))(inputs, x)
+    return jax.vmap(lambda parameter, target: function(parameter, form.embed(target, gaps=gaps)))(inputs, x)
 
 
 @compiled
-def _embed(form: CostForm, x_o: Array) -> Any:
-    return form.embed(x_o)
+def _embed(form: CostForm, x_o: Array, gaps: bool) -> Any:
+    return form.embed(x_o, gaps=gaps)
 
 
 @compiled
-def _embed_all(form: CostForm, x_o: Array) -> Any:
-    return jax.vmap(form.embed)(x_o)
+def _embed_all(form: CostForm, x_o: Array, gaps: bool) -> Any:
+    return jax.vmap(lambda one: form.embed(one, gaps=gaps))(x_o)
 
 
 def _no_distance(x: Array, x_target: Array) -> Array:

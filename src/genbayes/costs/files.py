@@ -25,13 +25,13 @@ from ..learning import distributions, embeddings, layers, polynomial, reduced_ra
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
-from . import forms
+from . import forms, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
 
 _FORMAT = "genbayes-cost"
-_VERSION = 9
+_VERSION = 10
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -56,6 +56,7 @@ _PARTS: dict[str, type] = {
         polynomial.Polynomial,
         reduced_rank.Directions,
         ridge.RidgeResidual,
+        spread_shares.SpreadShares,
         success.SuccessModel,
     )
 }
@@ -64,7 +65,7 @@ _RENAMED_CLASSES = {"Bend": "TailTransform"}
 # Fields that earlier versions did not have, with the value that says what they did.
 _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "RidgeResidual": {"log_link": None, "log_most": None},
-    "HilbertForm": {"directions": None},
+    "HilbertForm": {"directions": None, "shares": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
     "Standardiser": {"indicators": None},

@@ -21,6 +21,7 @@ from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm, mean_prediction
 from .spread import better_spread
+from .spread_shares import SpreadShares
 
 
 def fit_features(
@@ -49,6 +50,7 @@ def fit_features(
         levels: values of the parameters that are integers, by their numbers.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
+    each = features
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
     directions = None
@@ -91,8 +93,26 @@ def fit_features(
         squares = (predicted - features) ** 2
         spread = better_spread(spread, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
+    if distance.reads_gaps and not form.reads_gaps:
+        form = replace(form, shares=_shares(form, theta, each, predicted))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), spread_record)
+
+
+def _shares(
+    form: HilbertForm,
+    theta: Float[np.ndarray, "n dim"],
+    features: Float[np.ndarray, "n k"],
+    predicted: Float[np.ndarray, "n r"],
+) -> SpreadShares:
+    """Of each coordinate in the spread, for observations with gaps."""
+    if form.directions is not None:
+        predicted = np.asarray(form.directions.centre) + predicted @ np.asarray(form.directions.axes, np.float64).T
+    spread = np.asarray(_predict(form.spread, jnp.asarray(theta)), np.float64).sum(axis=1)
+    standardise = jax.tree.map(lambda leaf: leaf[0], form.mean.standardise)
+    return SpreadShares.fit(
+        standardise, theta, (features - predicted) ** 2, np.maximum(spread, float(form.least_spread))
+    )
 
 
 @compiled

@@ -24,14 +24,25 @@ from ..learning.layers import Standardiser
 from ..learning.reduced_rank import Directions
 from ..learning.ridge import RidgeResidual
 from ..learning.success import SuccessModel
+from .spread_shares import ObservedShare, SpreadShares
 
 
 class CostForm(eqx.Module):
     """E[d(x, x_o) | theta] of one parameter and one observation, by every member of an ensemble."""
 
+    @property
+    def reads_gaps(self) -> bool:
+        """Whether the cost of an observation with missing values is known, from the same networks."""
+        return False
+
     @abstractmethod
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> PyTree:
-        """What the members need to know of an observation."""
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> PyTree:
+        """What the members need to know of an observation.
+
+        Args:
+            x_o: the observation, in the frame of the cost.
+            gaps: whether values may be missing (NaN), for forms that read gaps: a program of its own.
+        """
 
     @abstractmethod
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
@@ -42,6 +53,27 @@ class CostForm(eqx.Module):
         return jnp.mean(self.member_values(theta, embedded))
 
 
+class Observed(NamedTuple):
+    """An observation with gaps, ready for `HilbertForm`.
+
+    Attributes:
+        onto: what takes mean features to the observed coordinates: a factor of each (k,), or of directions a matrix
+            that keeps lengths (r, r).
+        features: of the observation, there.
+        rest: what does not depend on the parameters.
+        share: of the observed coordinates in the spread.
+        each: 1 for an observed coordinate, where the spread is a sum over them; else None.
+        factor: number of coordinates over that of the observed ones.
+    """
+
+    onto: Float[Array, "..."]
+    features: Float[Array, " r"]
+    rest: Float[Array, ""]
+    share: ObservedShare | None
+    each: Float[Array, " k"] | None
+    factor: Float[Array, ""]
+
+
 class HilbertForm(CostForm):
     """||g(theta) - features(x_o)||^2 + v(theta) + what the distance holds of x_o beyond its features.
 
@@ -49,6 +81,9 @@ class HilbertForm(CostForm):
     outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
     v is one function, or the sum of one for each feature where their spreads vary by decades. Of many features g is
     regressed in a few directions, and constant across them.
+
+    With gaps both sums run over the observed coordinates, and are divided by their number instead of all: exact where
+    v is a sum of its own functions of the coordinates, else by what share of it each has (`SpreadShares`).
     """
 
     distance: HilbertDistance
@@ -56,28 +91,76 @@ class HilbertForm(CostForm):
     spread: RidgeResidual
     least_spread: Float[Array, ""]
     directions: Directions | None = None
+    shares: SpreadShares | None = None
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> tuple[Float[Array, " r"], Float[Array, ""]]:
+    @property
+    def reads_gaps(self) -> bool:
+        """Whether the distance does, and the spread of each coordinate is known."""
+        return self.distance.reads_gaps and (self.shares is not None or self._spread_of_each)
+
+    @property
+    def _spread_of_each(self) -> bool:
+        """Whether the spread is a sum over coordinates."""
+        return self.directions is None and self.spread.intercept.shape[-1] == self.mean.intercept.shape[-1]
+
+    def embed(
+        self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False
+    ) -> tuple[Float[Array, " r"], Float[Array, ""]] | Observed:
         """Features of the observation along the directions, and what does not depend on the parameters."""
+        if gaps:
+            return self._embed_observed(x_o)
         features = self.distance.features(x_o)
         rest = self.distance.self_term(x_o) - jnp.sum(features**2)
         if self.directions is None:
             return features, rest
         return self.directions.along(features), rest + self.directions.across(features)
 
+    def _embed_observed(self, x_o: Float[Array, "*x_shape"]) -> Observed:
+        """||M (g - y)||^2 as ||R u - t||^2 + rest, with M the observed coordinates, g = c + A u and M A = Q R."""
+        seen = ~jnp.isnan(x_o.reshape(-1))
+        factor = seen.shape[0] / jnp.sum(seen)
+        root = jnp.sqrt(factor)
+        y = jnp.where(seen, self.distance.features(x_o), 0.0)
+        each = seen.astype(jnp.float32) if self._spread_of_each else None
+        share = None if self.shares is None or self._spread_of_each else self.shares.of(seen)
+        if self.directions is None:
+            onto = jnp.where(seen, root, 0.0)
+            return Observed(onto, onto * y, jnp.zeros(()), share, each, factor)
+        away = jnp.where(seen, root * (y - self.directions.centre), 0.0)
+        turned, onto = jnp.linalg.qr(jnp.where(seen[:, None], root * self.directions.axes, 0.0))
+        along = away @ turned
+        return Observed(onto, along, jnp.sum((away - turned @ along) ** 2), share, each, factor)
+
+    def _observed_value(
+        self, mean: Float[Array, " r"], spread: Float[Array, " parts"], theta: Float[Array, " dim"], observed: Observed
+    ) -> Float[Array, ""]:
+        """The cost of an observation with gaps, from the mean features and the spread at theta."""
+        at = observed.onto * mean if observed.onto.ndim == 1 else observed.onto @ mean
+        if observed.each is not None:
+            left = jnp.sum(observed.each * spread)
+        else:
+            assert self.shares is not None and observed.share is not None  # as `reads_gaps` says
+            left = jnp.maximum(jnp.sum(spread), self.least_spread) * self.shares(theta, observed.share)
+        return jnp.sum((at - observed.features) ** 2) + observed.factor * left + observed.rest
+
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
-        features, rest = embedded
         means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
-        spread = jnp.sum(eqx.filter_vmap(lambda module: module(theta))(self.spread), axis=1)
+        spreads = eqx.filter_vmap(lambda module: module(theta))(self.spread)
+        if isinstance(embedded, Observed):
+            return jax.vmap(lambda mean, spread: self._observed_value(mean, spread, theta, embedded))(means, spreads)
+        features, rest = embedded
+        spread = jnp.sum(spreads, axis=1)
         return jnp.sum((means - features[None]) ** 2, axis=1) + jnp.maximum(spread, self.least_spread) + rest
 
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
         """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
+        mean, spreads = mean_prediction(self.mean, theta), mean_prediction(self.spread, theta)
+        if isinstance(embedded, Observed):
+            return self._observed_value(mean, spreads, theta, embedded)
         features, rest = embedded
-        mean = mean_prediction(self.mean, theta)
         # No mean lies below the smallest label; a ridge fit may, far out in the prior's tails.
-        spread = jnp.maximum(jnp.sum(mean_prediction(self.spread, theta)), self.least_spread)
+        spread = jnp.maximum(jnp.sum(spreads), self.least_spread)
         return jnp.sum((mean - features) ** 2) + spread + rest
 
 
@@ -111,9 +194,18 @@ class MarginalForm(CostForm):
         """The form of a fitted distance."""
         return cls(distribution, spread, require_fitted(distance.scale, spread), distance.weights, distance.growth)
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> MarginalTarget:
+    @property
+    def reads_gaps(self) -> bool:
+        """Each coordinate has a part of its own, and that of a missing one is left out of the mean."""
+        return True
+
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> MarginalTarget:
         """The coordinates, and where the distance to each has kinks."""
         y, scale, weights = (part.reshape(-1) for part in (x_o, self.scale, self.weights))
+        n: int | Array = len(y)
+        if gaps:
+            seen = ~jnp.isnan(y)
+            y, weights, n = jnp.where(seen, y, 0.0), jnp.where(seen, weights, 0.0), jnp.sum(seen)
         at, slope, curvature = self.growth.kinks()
         parts = (
             y,
@@ -123,7 +215,7 @@ class MarginalForm(CostForm):
             curvature[None] / scale[:, None] / scale[:, None],
         )
         kinks = eqx.filter_vmap(lambda mixture: mixture.transform.kinks(*parts))(self.distribution)
-        return MarginalTarget(y, scale, weights / len(y), self.growth, kinks)
+        return MarginalTarget(y, scale, weights / n, self.growth, kinks)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: MarginalTarget) -> Float[Array, " members"]:
         """Each member's cost."""
@@ -159,8 +251,9 @@ class NetworkForm(CostForm):
     network: PairNetwork
     scale: Float[Array, " members"]
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "members width"]:
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> Float[Array, "members width"]:
         """Each member's embedding of the observation."""
+        del gaps
         return eqx.filter_vmap(lambda network: network.embedding(x_o))(self.network)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
@@ -184,9 +277,14 @@ class PenalisedForm(CostForm):
     success: SuccessModel
     penalty: Float[Array, ""]
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> PyTree:
+    @property
+    def reads_gaps(self) -> bool:
+        """As the form of the runs that succeed."""
+        return self.form.reads_gaps
+
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> PyTree:
         """What the form of the runs that succeed needs to know."""
-        return self.form.embed(x_o)
+        return self.form.embed(x_o, gaps=gaps)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost, by the one probability of success."""
@@ -207,8 +305,9 @@ class FunctionForm(CostForm):
 
     function: Callable[[Array, Array], Array] = eqx.field(static=True)
 
-    def embed(self, x_o: Float[Array, "*x_shape"]) -> Float[Array, "*x_shape"]:
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> Float[Array, "*x_shape"]:
         """The observation itself."""
+        del gaps
         return x_o
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:

@@ -101,7 +101,9 @@ class CoordinateDistance(Distance):
 class AdditiveDistance(CoordinateDistance):
     """d(x, y) = mean over coordinates j of weight_j growth((t(x_j) - t(y_j)) / scale_j), with a transform t or without.
 
-    The weights are taken as they are: weight 0 leaves a coordinate out, and the others count as before. The expectation
+    The weights are taken as they are: weight 0 leaves a coordinate out, and the others count as before. NaN in y is a
+    missing value: the mean is then over the coordinates that were observed, so that beta keeps its meaning for each of
+    them (the ordinary posterior's beta is proportional to their number). The expectation
     given theta is a sum of integrals over the marginal distributions of the coordinates; see `MarginalForm` in
     costs/forms.py.
 
@@ -113,6 +115,7 @@ class AdditiveDistance(CoordinateDistance):
     """
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("marginal", "general")
+    reads_gaps: ClassVar[bool] = True
 
     scale: eqx.AbstractVar[Array | None]
     weights: eqx.AbstractVar[Array]
@@ -122,7 +125,10 @@ class AdditiveDistance(CoordinateDistance):
         """The distance of one output to one target."""
         scale, transform = require_fitted(self.scale, x), self.output_transform.of_jax
         # Scales come before the difference: outputs in units of 1e-12 have differences whose squares vanish in float32.
-        return jnp.mean(self.weights * self.growth(transform(x) / scale - transform(x_target) / scale))
+        missing = jnp.isnan(x_target)
+        residual = transform(x) / scale - transform(x_target) / scale
+        parts = self.weights * self.growth(jnp.where(missing, 0.0, residual))
+        return jnp.sum(jnp.where(missing, 0.0, parts)) / jnp.sum(~missing)
 
     @property
     def needs_observation(self) -> bool:

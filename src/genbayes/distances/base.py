@@ -57,6 +57,8 @@ class Distance(eqx.Module):
             alone, so that a constant may be taken from every coordinate of outputs and observations, and each may be
             measured in units of its own ("each") or all in common ones; `in_units` then says how. "none": neither,
             and what single precision rounds away of outputs is lost.
+        reads_gaps: whether NaN in a target is a missing value, and the distance that of all others, as if outputs had
+            never had this coordinate. A `HilbertDistance` that says so has one feature for each coordinate.
         citations: BibTeX keys of `genbayes.reports.citations`, or whole BibTeX entries, of what a user has to cite.
     """
 
@@ -66,6 +68,7 @@ class Distance(eqx.Module):
     learned_by: ClassVar[tuple[CostKind, ...]] = ("general",)
     reads_sets: ClassVar[bool] = False
     framing: ClassVar[Framing] = "none"
+    reads_gaps: ClassVar[bool] = False
     citations: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **settings: object) -> None:

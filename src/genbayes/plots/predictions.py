@@ -38,7 +38,7 @@ def predictive(
 
     Args:
         check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape).
-        x_o: Observation of shape x_shape.
+        x_o: Observation of shape x_shape; its missing values (NaN) stay open.
         axis: For series: times (T,), or (times, label with units).
         labels: Names with units of the coordinates or channels.
         prior_x: Outputs simulated at prior draws, (k, *x_shape), shown in grey.
@@ -116,14 +116,16 @@ def _coordinates(
     figure, panels = _panels(len(labels), 1.9, 4)
     ranks = rank_of(x, x_o)
     for j, ax in enumerate(panels):
-        limits, bulk = (window(x[:, j], include=x_o[j], level=level) for level in (0.99, 0.9))
+        observed = not np.isnan(x_o[j])
+        near = x_o[j] if observed else np.median(x[:, j])
+        limits, bulk = (window(x[:, j], include=near, level=level) for level in (0.99, 0.9))
         # A few wild runs must not shrink the others to a line.
         limits = bulk if np.ptp(limits) > 8 * np.ptp(bulk) else limits
         if before is not None:
             wide = window(before[:, j], include=limits, level=0.9)
             limits = wide if np.ptp(wide) < 6 * np.ptp(limits) else limits
         # Counts and rates: where nothing is negative, neither is the density.
-        positive = min(part[:, j].min() for part in (x, x_o[None], before) if part is not None) >= 0
+        positive = min(np.min(part) for part in (x[:, j], near, 0 if before is None else before[:, j])) >= 0
         bounds = (0.0, np.inf) if positive else (-np.inf, np.inf)
         grid = np.linspace(max(limits[0], bounds[0]), limits[1], 300)
         if before is not None:
@@ -133,14 +135,16 @@ def _coordinates(
         curve = density(x[:, j], grid, bounds)
         ax.fill_between(grid, curve, color=POSTERIOR, alpha=0.25, linewidth=0)
         ax.plot(grid, curve, color=POSTERIOR, linewidth=1.4, label="re-simulated")
-        ax.axvline(x_o[j], color=OBSERVED, linewidth=1.6, label="observed")
+        if observed:
+            ax.axvline(x_o[j], color=OBSERVED, linewidth=1.6, label="observed")
         ax.set_ylim(0, max(1.08 * curve.max(), 1e-30))
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         few_ticks(ax.xaxis)
         ax.set_xlabel(labels[j])
-        ax.set_title(f"{100 * ranks[j]:.0f} % below observed", fontsize=SMALL)
-    handles, names = panels[0].get_legend_handles_labels()
+        ax.set_title(f"{100 * ranks[j]:.0f} % below observed" if observed else "not observed", fontsize=SMALL)
+    first = int(np.argmax(~np.isnan(x_o)))
+    handles, names = panels[first].get_legend_handles_labels()
     figure.legend(handles, names, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=3)
     return figure
 
@@ -155,7 +159,8 @@ def _series(
     style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if points else {"linewidth": 1.2}
     for c, ax in enumerate(panels):
         q05, q25, q50, q75, q95 = np.quantile(x[:, :, c], [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
-        shown = [q05.min(), q95.max(), x_o[:, c].min(), x_o[:, c].max()]
+        seen = x_o[~np.isnan(x_o[:, c]), c]
+        shown = [q05.min(), q95.max(), *([seen.min(), seen.max()] if len(seen) else [])]
         for i, run in enumerate(x[:5, :, c]):
             label = "single runs" if i == 0 else None
             ax.plot(times, run, color=POSTERIOR, linewidth=0.6, alpha=0.6, label=label)

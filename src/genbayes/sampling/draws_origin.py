@@ -33,8 +33,9 @@ def same_observation(first: Any, second: Any) -> bool:
     """Whether two observations are equal but for rounding."""
     first, second = (np.asarray(x, np.float64) for x in (first, second))
     # One of them may have been in single precision, in a file of an earlier version or in the user's hands.
-    single = any(np.array_equal(x, x.astype(np.float32)) for x in (first, second))
-    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6 if single else 1e-14, atol=0)
+    single = any(np.array_equal(x, x.astype(np.float32), equal_nan=True) for x in (first, second))
+    rtol = 1e-6 if single else 1e-14
+    return first.shape == second.shape and np.allclose(first, second, rtol=rtol, atol=0, equal_nan=True)
 
 
 def shown(x_o: Any) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from ..costs.cost import Conditions, Cost, Numbers
 from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
+from ..distances.gaps import gaps_told
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.notebook import html_properties
@@ -35,12 +36,13 @@ class GibbsPosterior:
     Args:
         prior: over the parameters that the cost knows, in its order.
         cost: from `fit_cost`, `load` or `Cost.exact`.
-        x_o: the observation, in the form of one output of the simulator.
+        x_o: the observation, in the form of one output of the simulator. NaN is a missing value, where the cost reads
+            gaps: the cost is then that of the values that were observed, and needs no new fit.
         beta: inverse temperature, in 1 / units of the distance; there is no right value, and no default.
         conditions: known conditions of the observation (a mapping from name to value), where the simulator takes them.
 
     Raises:
-        ValueError: x_o has another shape or holds NaN or infinities; beta is not a positive number; the prior's
+        ValueError: x_o has another shape, holds infinities, or NaN where the cost reads no gaps; beta is not a positive number; the prior's
             parameters are not the cost's.
 
     Example:
@@ -76,13 +78,13 @@ class GibbsPosterior:
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
-        shape, parameters = self.x_o.shape, ", ".join(self.prior.names)
+        shape, parameters = f"{self.x_o.shape}{gaps_told(self.x_o)}", ", ".join(self.prior.names)
         return f"GibbsPosterior(parameters {parameters}, observation {shape}{known}, beta {self.beta:g})"
 
     def _repr_html_(self) -> str:
         properties = {
             "parameters": ", ".join(self.prior.names),
-            "observation": str(self.x_o.shape),
+            "observation": f"{self.x_o.shape}{gaps_told(self.x_o)}",
             "conditions": ", ".join(f"{name} = {value:g}" for name, value in self.conditions.items()) or "none",
             "beta": f"{self.beta:g}, in 1 / ({self.cost.distance.units})",
             "distance": repr(self.cost.distance),

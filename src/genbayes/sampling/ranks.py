@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.stats import binom
 
 from ..costs.cost import Cost
+from ..distances.gaps import with_gaps
 from ..priors.prior import Prior
 from ..simulations.rows import Simulations
 from .held_out import held_out_rows
@@ -40,8 +41,17 @@ class HeldOut:
     messages: tuple[str, ...]
 
     @classmethod
-    def of(cls, prior: Prior, cost: Cost, simulations: Simulations, most: int, seed: int) -> "HeldOut":
-        """At most `most` rows that the cost was not fitted on.
+    def of(
+        cls,
+        prior: Prior,
+        cost: Cost,
+        simulations: Simulations,
+        most: int,
+        seed: int,
+        *,
+        x_o: np.ndarray | None = None,
+    ) -> "HeldOut":
+        """At most `most` rows that the cost was not fitted on, with the gaps of an observation if one is given.
 
         Raises:
             ValueError: fewer than 20 rows can be used, or they are not of this prior.
@@ -67,6 +77,8 @@ class HeldOut:
             )
         rows = np.sort(np.random.default_rng(seed).permutation(found)[:most])
         theta, x = simulations.theta[rows], simulations.x[rows]
+        if x_o is not None and not cost.distance.reads_sets:
+            x = with_gaps(x, x_o)
         known = simulations.conditions[rows] if simulations.condition_names else None
         return cls(theta, x, known, np.asarray(cost(theta, x, known), np.float64), messages)
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..costs.cost import Conditions, Cost, Numbers
+from ..distances.gaps import has_gaps
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -35,7 +36,7 @@ class GibbsPosteriors:
     Args:
         prior: over the parameters that the cost knows, in its order.
         cost: from `fit_cost`, `load` or `Cost.exact`.
-        x_o: observations (m, *x_shape).
+        x_o: observations (m, *x_shape); NaN is a missing value as in `GibbsPosterior`, and each may have its own gaps.
         beta: one inverse temperature or ascending ones (b,), in 1 / units of the distance; every observation is
             sampled at every one.
         conditions: known conditions (m, c), or a mapping from name to (m,) values, where the simulator takes them.
@@ -76,15 +77,21 @@ class GibbsPosteriors:
             raise ValueError(f"beta must ascend, got {self.betas.tolist()}: write beta=sorted(set(beta)).")
         values = x_o.astype(np.float64)
         cost.frame.transform.check(values, "x_o")
-        bad = np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(1))
-        if len(bad):
-            raise ValueError(
-                f"x_o has NaN or infinite values (in float32) in {len(bad)} of {len(values)} observations, the first "
-                f"is number {bad[0]}. Fill the gaps, or leave these observations out."
-            )
+        # Most have no gaps, and there may be many thousands.
+        for number in np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(axis=1)):
+            try:
+                same = cost.check_observation(values[number]).shape == cost.x_shape
+            except ValueError as error:
+                raise ValueError(f"observation number {number}: {error}") from error
+            if not same:
+                raise ValueError(
+                    f"observation number {number} has missing trials, and the sets of a stack have one size: give it "
+                    "to a GibbsPosterior by itself."
+                )
         self.prior = prior
         self.cost = cost
         self.x_o = values
+        self._gaps = has_gaps(values)
         self.conditions = known
         self.outcome = Outcome.joined(
             [judge_prior(prior, cost), _judge_conditions(cost, known), _judge_scale(cost, values)]
@@ -186,7 +193,7 @@ class GibbsPosteriors:
         return messages
 
     def _targets(self, rows: np.ndarray) -> Targets:
-        embedded = self.cost.embed_all(self.x_o[rows])
+        embedded = self.cost.embed_all(self.x_o[rows], gaps=self._gaps)
         betas = jnp.asarray(self.betas, jnp.float32)
         cost, known = self.cost, jnp.asarray(self.conditions[rows])
         return Targets(cost.expectation, embedded, known, betas, self.prior, cost.success_of_prior)

@@ -5,16 +5,18 @@ sampled, so the answer is not a linearisation.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..costs.cost import Cost
 from ..costs.forms import MarginalForm
 from ..distances import AdditiveDistance, MeanAbsoluteError
+from ..distances.gaps import has_gaps
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
@@ -98,13 +100,16 @@ def sensitivity(
     sampler = SMC(min_particles=250) if sampler is None else sampler
     cost = posterior.cost
     parts = output_groups(cost.x_shape, labels) if groups is None else given_groups(groups, cost.x_shape)
+    # What was not observed is no part of the cost.
+    seen = ~np.isnan(posterior.x_o)
+    parts = [replace(part, members=part.members & seen) for part in parts if np.any(part.members & seen)]
     reference = posterior.sample(n, seed=seed, sampler=sampler)
     conditions = cost.check_conditions(posterior.conditions or None)
     outputs = ReplicateOutputs(cost, some_draws(reference, 64), conditions, seed)
     replicate, between = _replicate_distances(outputs, cost)
     noise = (_TO_STD * replicate).reshape(cost.x_shape)
     others, outcome = _other_distances(posterior, distances, outputs, noise)
-    others += _parts_left_out(given, parts, posterior.beta)
+    others += _parts_left_out(given, parts, posterior.beta, seen)
     made = [Sampled("as given", "given", given, posterior.beta, reference)]
     made += _sampled(posterior, others, n, seed, sampler, progress)
     if simulator is None:
@@ -184,9 +189,11 @@ def _replicate_distances(
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
 
-def _parts_left_out(given: AdditiveDistance, parts: Sequence[Group], beta: float) -> list[Wanted]:
+def _parts_left_out(
+    given: AdditiveDistance, parts: Sequence[Group], beta: float, seen: Bool[np.ndarray, "*x_shape"]
+) -> list[Wanted]:
     """The given distance without each part, where something is left out and something is left."""
-    weights = np.asarray(given.weights)
+    weights = np.where(seen, np.asarray(given.weights), 0.0)
     return [
         Wanted(f"without {part.name}", "left out", without(given, part), beta)
         for part in parts
@@ -218,13 +225,14 @@ def _other_distances(
     """Name, kind, distance and beta of every other distance."""
     cost = posterior.cost
     distances = standard_distances(cost, noise) if distances is None else distances
-    evidence = _evidence(outputs, cost)
+    seen = ~np.isnan(posterior.x_o).reshape(-1)
+    evidence = _evidence(outputs, cost, seen)
     chosen, messages = [], []
     for name, item in distances.items():
         distance, beta = item if isinstance(item, tuple) else (item, None)
         other = _by(cost, distance)
         if beta is None:
-            wanted = _evidence(outputs, other)
+            wanted = _evidence(outputs, other, seen)
             if not (evidence > 0 and wanted > 0):
                 messages.append(
                     f"{name}: no beta can be found that makes it comparable, for the distance does not tell draws of "
@@ -236,9 +244,9 @@ def _other_distances(
     return chosen, Outcome(tuple(messages))
 
 
-def _evidence(outputs: ReplicateOutputs, cost: Cost) -> float:
-    """How much a cost tells draws apart: R of the text of `distances`."""
-    return outputs.compare(cost).evidence(np.asarray(_given_distance(cost).weights).reshape(-1))
+def _evidence(outputs: ReplicateOutputs, cost: Cost, seen: Bool[np.ndarray, " coordinates"]) -> float:
+    """How much a cost of the coordinates that were observed tells draws apart: R of the text of `distances`."""
+    return outputs.compare(cost).evidence(np.where(seen, np.asarray(_given_distance(cost).weights).reshape(-1), 0.0))
 
 
 def _shares(
@@ -246,6 +254,7 @@ def _shares(
 ) -> Float[np.ndarray, " groups"]:
     """The share of every group in the expected cost."""
     parts = np.asarray(_given_distance(cost).weights).reshape(-1) * _predicted(cost, draws, x_o, conditions)
+    parts = np.where(np.isnan(x_o).reshape(-1), 0.0, parts)
     return np.array([parts[group.members.reshape(-1)].sum() for group in groups]) / max(parts.sum(), 1e-300)
 
 
@@ -257,12 +266,14 @@ def _predicted(
     inputs = jnp.concatenate(
         [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))], axis=1
     )
-    return np.asarray(_mean_values(form, inputs, jnp.asarray(cost.frame(x_o))), np.float64)
+    return np.asarray(_mean_values(form, inputs, jnp.asarray(cost.frame(x_o)), has_gaps(x_o)), np.float64)
 
 
 @compiled
-def _mean_values(form: MarginalForm, inputs: Float[Array, "m d"], x_o: Array) -> Float[Array, " coordinates"]:
-    embedded = form.embed(x_o)
+def _mean_values(
+    form: MarginalForm, inputs: Float[Array, "m d"], x_o: Array, gaps: bool
+) -> Float[Array, " coordinates"]:
+    embedded = form.embed(x_o, gaps=gaps)
     return jnp.mean(jax.vmap(lambda one: jnp.mean(form.coordinate_values(one, embedded), axis=0))(inputs), axis=0)
 
 

@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 from ..costs.failing_runs import over_all_runs
 from ..distances import Distance
 from ..distances.batched import paired_distances
+from ..distances.gaps import with_gaps
 from ..runtime.counts import evenly_spaced
 from ..sampling.held_out import held_out_rows
 from ..sampling.new_runs import run_pairs_at
@@ -100,7 +101,8 @@ def of_pairs(
     of one beta needs its cost alone.
     """
     cost = np.asarray(ladder.cost(theta, ladder.x_o, ladder.conditions or None), np.float64)
-    own = np.asarray(ladder.cost(theta, x, ladder.conditions or None), np.float64)
+    again = with_gaps(again, ladder.x_o)
+    own = np.asarray(ladder.cost(theta, with_gaps(x, ladder.x_o), ladder.conditions or None), np.float64)
     weights = np.zeros((len(ladder), len(theta)))
     if at_draws:
         weights = -ladder.betas[:, None] * cost[None] - ladder.log_evidence[:, None]
@@ -115,7 +117,7 @@ def of_rows(ladder: Ladder, simulations: Simulations) -> Replicates:
     rows, fitted = held_out_rows(ladder.cost, simulations, LEAST_ROWS)
     theta, conditions = simulations.theta[rows], simulations.conditions[rows]
     known = conditions if simulations.condition_names else None
-    own = np.asarray(ladder.cost(theta, simulations.x[rows], known), np.float64)
+    own = np.asarray(ladder.cost(theta, with_gaps(simulations.x[rows], ladder.x_o), known), np.float64)
     cost = np.asarray(ladder.cost(theta, ladder.x_o, ladder.conditions or None), np.float64)
     return Replicates(own, cost, own, -ladder.betas[:, None] * cost[None], sparse=True, fitted=fitted)
 

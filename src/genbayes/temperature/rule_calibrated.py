@@ -49,6 +49,7 @@ def calibrated(
     n: int = 400,
     seed: int,
     sampler: SMC | None = None,
+    x_o: np.ndarray | None = None,
     progress: bool = True,
 ) -> Choice:
     """Chooses the largest beta whose credible sets still cover held-out parameters at their nominal rate.
@@ -72,6 +73,8 @@ def calibrated(
         n: draws from each posterior.
         seed: of rows and draws.
         sampler: few particles and moves, if not given, for only ranks among the draws are needed.
+        x_o: an observation with missing values (NaN), which are taken out of the held-out outputs, too; a whole one
+            changes nothing.
         progress: show a progress bar.
 
     Returns:
@@ -90,7 +93,7 @@ def calibrated(
     if simulations.deterministic:
         raise ValueError(NO_NOISE.format(needs="held-out outputs that scatter about their means as observations do"))
     given = None if betas is None else checked_grid(betas)
-    held_out = HeldOut.of(prior, cost, simulations, rows, seed)
+    held_out = HeldOut.of(prior, cost, simulations, rows, seed, x_o=x_o)
     grid = _default_betas(prior, cost, held_out) if given is None else given
     found = ranks_of_truth(prior, cost, held_out, grid, n=n, seed=seed, sampler=sampler, progress=progress)
     return _chosen(grid, found, quantiles, prior.names, cost.distance.units)
@@ -246,6 +249,7 @@ def choose(question: Question) -> Choice:
         levels=tuple(question.options["level"]),
         rows=rows or 200,
         seed=question.seed,
+        x_o=ladder.x_o,
         progress=question.progress,
     )
 
