@@ -299,7 +299,8 @@ def _in_units(value: Array | np.ndarray, unit: float | np.ndarray) -> Array:
 def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:
     # The gradient of a plain norm at 0 is NaN.
     square = jnp.sum(value**2)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    # A norm of NaN is NaN.
+    return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))
 
 
 def _some_trials(x: np.ndarray, most: int = 4000) -> np.ndarray:
