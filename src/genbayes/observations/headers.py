@@ -77,11 +77,16 @@ def _is_header(found: Records, style: NumberStyle, wanted: Collection[str]) -> b
         below = [row.cells for row in found.records[1:] if not row.blank]
         dated = [j for j, cell in enumerate(first.cells) if looks_dated(cell)]
         if len(dated) < len([cell for cell in first.cells if cell]):
-            if not any(_LETTER.search(cell) for cell in first.cells):
+            if not any(letter.isalpha() for cell in first.cells for letter in cell):
                 return False
             # A first row of dates and a bad cell: nothing below a date is a name of that column.
             return not any(looks_dated(row[j]) for j in dated for row in below[:1] if j < len(row))
-        return bool(below) and not any(looks_dated(row[j]) for row in below for j in dated if j < len(row))
+        # Dates above several columns are their names; above a single one a date is a bad cell.
+        return (
+            len(first.cells) > 1
+            and bool(below)
+            and not any(looks_dated(row[j]) for row in below for j in dated if j < len(row))
+        )
     return False
 
 

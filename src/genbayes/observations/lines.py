@@ -134,12 +134,6 @@ def _split(path: Path, lines: list[tuple[int, str]], separator: str) -> list[Rec
         raise ValueError(
             f"{path.name}, line {number}: {error}. Quotes must be closed; a quote inside quotes is written twice."
         ) from None
-    # A line of blanks alone is as blank as an empty one.
-    return [
-        Record(one.number, ()) if one.cells == ("",) and separator != "" and not _has_quotes(lines, one) else one
-        for one in records
-    ]
-
-
-def _has_quotes(lines: list[tuple[int, str]], record: Record) -> bool:
-    return any(number == record.number and '"' in line for number, line in lines)
+    # A line of blanks alone is as blank as an empty one; a quoted blank is a cell.
+    quoted = {number for number, line in lines if '"' in line}
+    return [Record(one.number, ()) if one.cells == ("",) and one.number not in quoted else one for one in records]

@@ -202,7 +202,10 @@ def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], 
                 f"{found.source}: {groups[0]!r} has {counts[0]} rows and {groups[other]!r} {counts[other]}. Name the "
                 'column that tells which of them belong together, by index="...".'
             )
-        places = np.array([(members[:i] == member).sum() for i, member in enumerate(members)])
+        # The rows of a group are numbered in their order.
+        places = np.empty(len(rows), int)
+        for member in range(len(groups)):
+            places[members == member] = np.arange(counts[member])
         index = None
     else:
         entries = flat.index.tolist()
