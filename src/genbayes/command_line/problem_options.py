@@ -44,12 +44,13 @@ def problem_of(options: argparse.Namespace, terminal: Terminal) -> Problem:
     """The problem of a command; says in a line what was read of the file of its observation, or of those in its place.
 
     Raises:
-        FileNotFoundError: there is no such problem, or no such observation.
-        ValueError: one of them cannot be read.
+        FileNotFoundError: there is no such problem, or the file of its observation is not there.
+        ValueError: problem or observation cannot be read.
     """
     problem, other = read_problem(options.problem), getattr(options, "observation", None)
     files = other if isinstance(other, list) else [] if other is None else [other]
-    read = [other_observation(problem, file) for file in files]
+    # What a command says of a file that is not there depends on what it wants of it.
+    read = [other_observation(problem, file) for file in files if file.is_file()]
     if not files and getattr(options, "observations", None) is None and problem.observation is not None:
         read = [problem.observation] if problem.observation_file else []
     for one in read:
