@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
 # From the bottom up: a package may import what stands before it. The face of the whole package is no layer.
 ORDER = """
 runtime
+observations
 distances
 priors
 learning

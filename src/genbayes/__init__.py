@@ -13,6 +13,7 @@ from .costs.fitting import fit_cost
 from .learning.training import FitConfig, FitRecord
 from .model_comparison.comparison import ModelComparison, ModelEvidence
 from .model_comparison.evidences import compare_models
+from .observations import Observation, read_observation
 from .priors.prior import Prior
 from .refinement.agreement import Agreement
 from .refinement.rounds import Refined, refine
@@ -51,6 +52,7 @@ __all__ = [
     "MeanErrors",
     "ModelComparison",
     "ModelEvidence",
+    "Observation",
     "Outcome",
     "PredictiveCheck",
     "Prior",
@@ -77,6 +79,7 @@ __all__ = [
     "load",
     "mean_errors",
     "plots",
+    "read_observation",
     "refine",
     "register_sampler",
     "report",

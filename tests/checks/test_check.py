@@ -685,7 +685,7 @@ def test_command_counts_the_held_out_runs_that_succeed(folder, capsys, monkeypat
     monkeypatch.setattr(fragile, "__module__", "model_for_check")
     monkeypatch.setattr(fragile, "__qualname__", "simulate")
     problem = replace(read_problem("p.toml"), simulator=fragile)
-    monkeypatch.setattr(check_command, "read_problem", lambda path: problem)
+    monkeypatch.setattr(check_command, "problem_of", lambda options, terminal: problem)
     monkeypatch.setattr(check_command, "check", None)
     assert cli.main(["check", "p.toml", "--coverage", "25", "--quiet"]) == 1
     text = capsys.readouterr().err

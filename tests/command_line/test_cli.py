@@ -230,6 +230,54 @@ def test_a_stack_is_checked_and_reported(here, capsys):
     assert "no --beta beside it" in capsys.readouterr().err
 
 
+LONG = "patient,hour,conc\nA,0,-1\nA,1,1\nB,1,0.5\nB,0,0\nC,0,1\nC,1,-1\n"
+
+
+def test_a_group_of_the_table_observation_is_a_stack(here, capsys):
+    (here / "doses.csv").write_text(LONG)
+    edit(here / "p.toml", 'file = "x_o.csv"', 'file = "doses.csv"\ngroup = "patient"\nindex = "hour"\ncolumn = "conc"')
+    assert run("sample p.toml --beta 1 5 -n 400") == 0
+    out = capsys.readouterr().out
+    assert out.count("observation doses.csv: 3 patients, each 2 values of conc\n") == 1
+    assert "3 observations x 2 betas in" in out
+    draws = gb.StackedDraws.load(here / "p" / "doses-stacked-draws.zarr")
+    np.testing.assert_array_equal(draws.x_o, [[-1, 1], [0, 0.5], [1, -1]])
+    assert run("check p.toml") in (0, 3)
+    assert run("report p.toml --quiet") == 0
+    assert (here / "p" / "doses-stacked-report.html").exists()
+    assert "names a group, and so a stack of observations" in fails(capsys, "temperature p.toml")
+    assert "names a group, and so a stack of observations" in fails(capsys, "run p.toml --beta 1")
+    # A file of one patient is one observation; of several it is none.
+    (here / "one.csv").write_text(LONG[: LONG.index("B,1")])
+    assert run("sample p.toml --beta 1 -n 200 --observation one.csv") == 0
+    (here / "two.csv").write_text(LONG)
+    text = fails(capsys, "sample p.toml --beta 1 --observation two.csv")
+    assert "two.csv holds 3 patients, each 2 values of conc: more than one observation" in text
+    assert run("sample p.toml --beta 1 -n 200 --observations two.csv") == 0
+    assert "observations two.csv: 3 patients, each 2 values of conc" in capsys.readouterr().out
+    # A stack of another shape is refused by the first run, before the others are paid for.
+    (here / "doses.csv").write_text(LONG + "A,2,0\nB,2,0\nC,2,0\n")
+    text = (
+        "doses.csv has shape (3, 3), expected a stack of observations (m, 2). What was read: 3 patients, each 3 values"
+    )
+    assert text in fails(capsys, "simulate p.toml -n 300 --out new")
+
+
+def test_another_observation_is_read_as_the_problems_own(here, capsys):
+    (here / "x_o.csv").write_text("date;q;flag\n2021-04-08;0,5;ok\n2021-04-09;-0,5;ok\n")
+    (here / "x2.csv").write_text("date;q;flag\n2021-05-08;1,5;ok\n2021-05-09;-1,5;bad\n")
+    edit(here / "p.toml", 'file = "x_o.csv"', 'file = "x_o.csv"\nindex = "date"\ncolumn = "q"')
+    assert run("report p.toml --beta 5 --resimulate 20") == 0
+    assert capsys.readouterr().out.startswith("observation x_o.csv: 2 dates of q\n")
+    page = (here / "p" / "report-beta-5.html").read_text()
+    assert "x_o.csv: 2 dates of q" in page
+    assert run("sample p.toml --beta 5 -n 200 --observation x2.csv") == 0
+    out = capsys.readouterr().out
+    assert "observation x2.csv: 2 dates of q\n" in out
+    assert "x_o.csv" not in out
+    np.testing.assert_array_equal(gb.Draws.load(here / "p" / "x2-draws-beta-5.zarr").x_o, [1.5, -1.5])
+
+
 def test_run_chains_the_stages_within_80_columns(empty, capsys):
     line = "run p.toml --out made --simulations 300 --beta 5 -n 400 --resimulate 20"
     assert run(line) == 0
@@ -245,7 +293,9 @@ def test_report_at_one_beta_without_new_runs(here, capsys):
     (here / "p" / "report-beta-5.html").unlink()
     (here / "p" / "report-beta-20.html").unlink()
     assert run("report p.toml --beta 5 --resimulate 0") == 0
-    assert capsys.readouterr().out == "written: p/report-beta-5.html\n"
+    assert capsys.readouterr().out == (
+        "observation x_o.csv: 2 values of first, second\nwritten: p/report-beta-5.html\n"
+    )
     assert not (here / "p" / "report-beta-20.html").exists()
 
 
@@ -325,8 +375,10 @@ def test_artefacts_of_another_problem_are_not_overwritten(here, capsys):
 def test_errors_about_the_observation_and_the_draws(here, capsys):
     (here / "x_o.csv").write_text("1,2,3\n")
     assert "x_o has shape (3,), but the simulator's outputs have shape (2,)" in fails(capsys, "sample p.toml --beta 1")
-    (here / "x_o.csv").write_text("1,nan\n")
-    assert "p.toml: [observation] file: x_o.csv: 1 of 2 values are NaN" in fails(capsys, "sample p.toml --beta 1")
+    (here / "x_o.csv").write_text("1,inf\n")
+    assert "p.toml: [observation] file: x_o.csv, line 1: expected a number in column 2, got 'inf'" in fails(
+        capsys, "sample p.toml --beta 1"
+    )
     edit(here / "p.toml", '[observation]\nfile = "x_o.csv"', "")
     assert "p.toml has no observation. Add a table [observation]" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws at beta 7 in p (there are: 5, 20)" in fails(capsys, "report p.toml --beta 7")

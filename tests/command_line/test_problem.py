@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import genbayes as gb
-from genbayes.command_line.observations import as_output, read_observation
 from genbayes.command_line.problem import read_problem
 from genbayes.costs.fitting import default_config
 from genbayes.simulations.simulators import Simulator
@@ -219,9 +218,30 @@ ERRORS = {
         HEAD + PRIOR + DISTANCE + '[observation]\nfile = "gone.csv"',
         "[observation] file: there is no file",
     ),
-    "NaN": (
-        HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [1.0, nan]",
-        "[observation] values: the values: 1 of 2 values are NaN, empty or infinite, the first at index (1,)",
+    "infinite": (
+        HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [1.0, inf]",
+        "[observation] values: the values: 1 of 2 values are infinite, the first at index (1,)",
+    ),
+    "all missing": (HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [nan, nan]", "all 2 values are missing"),
+    "column of values": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nvalues = [1.0]\ncolumn = "q"',
+        "[observation] column: says how a file is read, and there are values. Leave it out.",
+    ),
+    "column type": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "x"\ncolumn = 3',
+        "[observation] column: must be text in quotes or a list [..., ...], got 3",
+    ),
+    "column items": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "x"\ncolumn = [3]',
+        "column: must be a text or a",
+    ),
+    "regular": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "x"\nregular = "yes"',
+        "[observation] regular: must be true or false, got 'yes'",
+    ),
+    "observation key": (
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "x"\ncolum = "q"',
+        "[observation] colum: is not a key here; did you mean column?",
     ),
     "ragged": (HEAD + PRIOR + DISTANCE + "[observation]\nvalues = [[1.0], [1.0, 2.0]]", "different lengths"),
     "words": (HEAD + PRIOR + DISTANCE + '[observation]\nvalues = ["a"]', "must hold numbers"),
@@ -269,59 +289,26 @@ def test_no_file(tmp_path):
         read_problem(tmp_path / "gone.toml")
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "expected"),
-    [
-        ("a.csv", "1,2\n3,4\n", [[1, 2], [3, 4]]),
-        ("a.csv", "\ufeffhare,lynx\n1,2\n\n3,4\n", [[1, 2], [3, 4]]),
-        ("a.csv", "value\n1\n2\n3\n", [1, 2, 3]),
-        ("a.txt", "# comment\n 1.5   2e3\t-1 \n", [1.5, 2000, -1]),
-        ("a.tsv", "a\tb\n1\t2\n3\t4\n", [[1, 2], [3, 4]]),
-    ],
-)
-def test_tables_of_numbers(tmp_path, name, text, expected):
-    (tmp_path / name).write_text(text, "utf-8")
-    np.testing.assert_array_equal(read_observation(tmp_path / name), expected)
+DATED = "date;discharge [m3/s];stage\n2021-04-08;1,5;2\n2021-04-09;;3\n2021-04-10;2,5;4\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,2\n3,x\n", "line 3: expected numbers, got '3,x'"),
-        ("1,2\n3\n", "line 2: 1 numbers, the lines before have 2"),
-        ("1,2\n3,\n", r"1 of 4 values are NaN, empty or infinite, the first at index \(1, 1\)"),
-        ("1e999\n2\n", "1 of 2 values are NaN, empty or infinite"),
-        ("a,b\n", "holds no numbers"),
-    ],
-)
-def test_bad_tables(tmp_path, text, message):
-    (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(ValueError, match=message):
-        read_observation(tmp_path / "a.csv")
+def test_keys_of_the_observation_say_how_its_file_is_read(read, tmp_path):
+    (tmp_path / "river.csv").write_text(DATED)
+    problem = read(
+        HEAD + PRIOR + DISTANCE + '[observation]\nfile = "river.csv"\ncolumn = "discharge"\nindex = "date"\n'
+        'decimal = ","\nmissing = [-9999, "?"]\n'
+    )
+    np.testing.assert_array_equal(problem.x_o, [1.5, np.nan, 2.5])
+    assert problem.observation is not None
+    assert problem.observation.summary == "3 days of discharge, 1 missing: 2021-04-09"
+    assert problem.observation.units == ("m3/s",)
+    assert problem.reading["missing"] == [-9999, "?"]
+    with pytest.raises(ValueError, match=r"predator.toml: \[observation\] file: river.csv has no column 'flow'"):
+        read(HEAD + PRIOR + DISTANCE + '[observation]\nfile = "river.csv"\ncolumn = "flow"\n')
 
 
-def test_numpy_files(tmp_path):
-    x = np.arange(6.0).reshape(3, 2)
-    np.save(tmp_path / "x.npy", x)
-    np.savez(tmp_path / "one.npz", x=x)
-    np.savez(tmp_path / "two.npz", x=x, y=x + 1)
-    np.testing.assert_array_equal(read_observation(tmp_path / "x.npy"), x)
-    np.testing.assert_array_equal(read_observation(tmp_path / "one.npz"), x)
-    np.testing.assert_array_equal(read_observation(tmp_path / "two.npz", "y"), x + 1)
-    with pytest.raises(ValueError, match=r"has several arrays: say which by key = \"...\" \(x, y\)"):
-        read_observation(tmp_path / "two.npz")
-    with pytest.raises(ValueError, match="has no array 'z'"):
-        read_observation(tmp_path / "two.npz", "z")
-    (tmp_path / "x.xlsx").write_text("")
-    with pytest.raises(ValueError, match=r"expected a .csv"):
-        read_observation(tmp_path / "x.xlsx")
-
-
-def test_axes_of_length_one_are_restored():
-    x = np.arange(3.0)
-    assert as_output(x, (3,)).shape == (3,)
-    assert as_output(x, (3, 1)).shape == (3, 1)
-    assert as_output(x, (1, 3)).shape == (1, 3)
-    assert as_output(x, (5, 1)).shape == (3, 1)  # a set of three trials, simulated with five
-    assert as_output(x, (4,)).shape == (3,)  # left for the cost to refuse
-    assert as_output(np.ones((2, 2)), (4,)).shape == (2, 2)
+def test_groups_are_not_for_conditions(read, tmp_path):
+    (tmp_path / "doses.csv").write_text("patient,conc\nA,1\nB,2\n")
+    text = '[observation]\nfile = "doses.csv"\ngroup = "patient"\n'
+    with pytest.raises(ValueError, match=r"\[observation\] group: the simulator takes known conditions"):
+        read(HEAD + PRIOR + CONDITIONS + DISTANCE + text)

@@ -19,8 +19,8 @@ from ..simulations.running import simulate
 from . import stages
 from .argument_types import Several, held_out_runs, positive, runs_at_draws
 from .folder import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
-from .problem import Problem, read_problem
-from .problem_options import add_workers, folder_of
+from .problem import Problem
+from .problem_options import add_workers, folder_of, is_stacked, problem_of
 from .registry import Commands, register
 from .stack_report import judged
 from .staleness import need_draws_of, other_conditions, outdated_draws, stale
@@ -49,8 +49,8 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Judges the stored draws of each beta; returns the exit code of the worst."""
     stages.need_plots()
-    problem, folder = read_problem(options.problem), folder_of(options)
-    if options.observations is not None:
+    problem, folder = problem_of(options, terminal), folder_of(options)
+    if is_stacked(problem, options):
         return judged(problem, folder, options, terminal).exit_code
     betas = drawn_betas(problem, folder) if options.beta is None else sorted(set(options.beta))
     # All draws are read before the first is checked: a missing one must not cost the runs of the others.

@@ -6,8 +6,8 @@ from ..costs.cost import Cost
 from ..simulations.rows import Simulations
 from . import stages
 from .folder import Folder, command_line, stored_simulations
-from .problem import Problem, read_problem
-from .problem_options import add_seed, folder_of
+from .problem import Problem
+from .problem_options import add_seed, folder_of, problem_of
 from .registry import Commands, register
 from .results_shown import seconds_of
 from .terminal import Terminal
@@ -21,7 +21,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Fits the cost on the stored simulations."""
-    problem, folder = read_problem(options.problem), folder_of(options)
+    problem, folder = problem_of(options, terminal), folder_of(options)
     done, stored = folder.stored()
     simulations = stored_simulations(problem, folder)
     if done < stored:

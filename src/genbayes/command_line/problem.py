@@ -19,10 +19,10 @@ from ..costs.fitting import Method, default_config
 from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
+from ..observations import Observation, read_observation
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
 from ..simulations.simulators import AnySimulator, Simulator
-from .observations import read_observation
 from .toml_table import Table, suggestion
 from .user_code import load_object
 
@@ -35,6 +35,18 @@ _PRIORS: dict[str, type] = {
 _PRIORS |= {name: _PRIORS[f"{name}Probs"] for name in ("Bernoulli", "Binomial", "Categorical")}
 # Arguments that are whole numbers, of which lists are arrays of integers.
 _WHOLE = {"DiscreteUniform": ("low", "high"), "Binomial": ("total_count",), "BinomialProbs": ("total_count",)}
+# Keys of [observation] that say how its file, and others beside it, are read.
+_READING: dict[str, Any] = {
+    "column": str | list,
+    "index": str,
+    "group": str,
+    "missing": str | int | float | list,
+    "decimal": str,
+    "date_format": str,
+    "sheet": str,
+    "key": str,
+    "regular": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,9 @@ class Problem:
         distance_settings: the table [distance], which is stored with a cost.
         conditions: distribution of the known conditions, where the simulator takes them; see `simulate`.
         x_o_conditions: those of the observation, by name.
+        observation: what was read, of which `x_o` is the values.
+        observation_file: from which it was read; None where its values stand in the problem.
+        reading: how files of observations are read: options of `read_observation`.
     """
 
     name: str
@@ -93,6 +108,9 @@ class Problem:
     distance_settings: dict[str, Any] = field(default_factory=dict)
     conditions: Prior | None = None
     x_o_conditions: dict[str, float] = field(default_factory=dict)
+    observation: Observation | None = None
+    observation_file: Path | None = None
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
 def read_problem(path: str | Path) -> Problem:
@@ -132,13 +150,19 @@ def read_problem(path: str | Path) -> Problem:
     fit = top.table("fit")
     config, method, embedding = _read_fit(fit, distance)
     conditions = _read_prior(top, "conditions") if "conditions" in content else None
+    reading = _read_reading(top.table("observation"))
+    observation = _read_observation(top.table("observation"), reading) if "observation" in content else None
+    if observation is not None and observation.groups is not None and conditions is not None:
+        raise top.table("observation").error(
+            "group", "the simulator takes known conditions, which differ between groups: give --observations FILE.npz."
+        )
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
         simulator=_simulator(top, "simulator"),
         prior=_read_prior(top, "prior"),
         distance=distance,
-        x_o=_read_observation(top.table("observation")) if "observation" in content else None,
+        x_o=None if observation is None else observation.values,
         fit=config,
         method=method,
         embedding=embedding,
@@ -148,6 +172,11 @@ def read_problem(path: str | Path) -> Problem:
         distance_settings=settings.content,
         conditions=conditions,
         x_o_conditions=_read_x_o_conditions(top.table("observation"), conditions) if "observation" in content else {},
+        observation=observation,
+        observation_file=path.parent / content["observation"]["file"]
+        if "file" in content.get("observation", {})
+        else None,
+        reading=reading,
     )
 
 
@@ -236,15 +265,30 @@ def _value(value: Any, whole: bool) -> Any:
     return np.asarray(value, np.int32 if whole else np.float32) if isinstance(value, list) else value
 
 
-def _read_observation(table: Table) -> np.ndarray:
-    table.check_keys(("file", "key", "values", "conditions"))
+def _read_reading(table: Table) -> dict[str, Any]:
+    """The keys of [observation] that say how files are read, as options of `read_observation`."""
+    table.check_keys(("file", "values", "conditions", *_READING))
+    reading = {name: table.get(name, kind) for name, kind in _READING.items() if name in table.content}
+    for name in ("column", "missing"):
+        value = reading.get(name)
+        for item in value if isinstance(value, list) else ():
+            if isinstance(item, bool) or not isinstance(item, str if name == "column" else str | int | float):
+                raise table.error(name, f"must be a text or a list of texts, got {value!r}.")
+    return reading
+
+
+def _read_observation(table: Table, reading: dict[str, Any]) -> Observation:
     if ("file" in table.content) == ("values" in table.content):
         raise table.error("", 'give either file = "x_o.csv" or values = [1.0, 2.0].')
     try:
         if "file" in table.content:
-            return read_observation(table.path.parent / table.get("file", str), table.get("key", str))
+            return read_observation(table.path.parent / table.get("file", str), **reading)
+        if reading:
+            raise table.error(next(iter(reading)), "says how a file is read, and there are values. Leave it out.")
         return read_observation(table.get("values", list))
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        if str(error).startswith(str(table.path)):
+            raise
         key = "file" if "file" in table.content else "values"
         raise type(error)(str(table.error(key, str(error)))) from error
 

@@ -2,16 +2,19 @@
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..costs.cost import Cost
+from ..observations import Observation, as_output, as_stack, read_observation, read_observations
+from ..observations.reading import options_for
 from ..sampling.posterior import GibbsPosterior
 from .argument_types import Several, count, named_number, natural
 from .folder import Folder, command_line
-from .observations import as_output, read_observation
-from .problem import Problem
+from .problem import Problem, read_problem
+from .terminal import Terminal
 
 NO_BETA = (
     "beta is not given, and it has no default: it says how strongly the cost speaks against the prior, in "
@@ -35,6 +38,64 @@ def add_workers(command: argparse.ArgumentParser) -> None:
 def add_seed(command: argparse.ArgumentParser) -> None:
     """Adds --seed."""
     command.add_argument("--seed", type=natural, default=0)
+
+
+def problem_of(options: argparse.Namespace, terminal: Terminal) -> Problem:
+    """The problem of a command; says in a line what was read of the file of its observation, or of those in its place.
+
+    Raises:
+        FileNotFoundError: there is no such problem, or the file of its observation is not there.
+        ValueError: problem or observation cannot be read.
+    """
+    problem, other = read_problem(options.problem), getattr(options, "observation", None)
+    files = other if isinstance(other, list) else [] if other is None else [other]
+    # What a command says of a file that is not there depends on what it wants of it.
+    read = [other_observation(problem, file) for file in files if file.is_file()]
+    if not files and getattr(options, "observations", None) is None and problem.observation is not None:
+        read = [problem.observation] if problem.observation_file else []
+    for one in read:
+        terminal.say(f"observation {one.source}: {one.summary}")
+    return problem
+
+
+def other_observation(problem: Problem, file: Path) -> Observation:
+    """The observation of a file in place of the problem's, read as the table [observation] says.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or holds several groups.
+    """
+    found = read_observation(file, **options_for(file, problem.reading))
+    if found.groups is None:
+        return found
+    if len(found.groups) > 1:
+        raise ValueError(f"{file} holds {found.summary}: more than one observation. Give it as --observations {file}")
+    return replace(found, values=found.values[0], groups=None, group_name="")
+
+
+def is_stacked(problem: Problem, options: argparse.Namespace) -> bool:
+    """Whether a stack of observations is asked for: by --observations, or by a group in the table [observation]."""
+    if options.observations is not None:
+        return True
+    return options.observation is None and problem.observation is not None and problem.observation.groups is not None
+
+
+def stack_file(problem: Problem, options: argparse.Namespace) -> Path:
+    """The file of the stack that is asked for."""
+    if options.observations is not None:
+        return options.observations
+    assert problem.observation_file is not None
+    return problem.observation_file
+
+
+def stack_of(
+    problem: Problem, options: argparse.Namespace, cost: Cost
+) -> tuple[np.ndarray, dict[str, np.ndarray], Observation]:
+    """The stack that is asked for, (m, *x_shape), its known conditions by name, and what was read."""
+    if options.observations is not None:
+        return read_observations(options.observations, cost.x_shape, cost.condition_names, problem.reading)
+    assert problem.observation is not None
+    return as_stack(problem.observation, cost.x_shape), {}, problem.observation
 
 
 def folder_of(options: argparse.Namespace) -> Folder:
@@ -82,6 +143,12 @@ def need_observation(problem: Problem, x_o: np.ndarray | None, *, option: bool =
     if x_o is None:
         remedy = ", or use --observation." if option else "."
         raise ValueError(f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv"{remedy}')
+    if x_o is problem.x_o and problem.observation is not None and problem.observation.groups is not None:
+        raise ValueError(
+            f"{problem.path}: the table [observation] names a group, and so a stack of observations, of which this "
+            f"command takes one{' (--observation FILE)' if option else ''}. `genbayes simulate`, `fit`, `sample`, "
+            "`check` and `report` work with the stack."
+        )
     return x_o
 
 
@@ -92,7 +159,9 @@ def observation_of(problem: Problem, file: Path | None, *, option: bool = True) 
         FileNotFoundError: there is no such file.
         ValueError: there is no observation, or the file holds none; see `need_observation`.
     """
-    return need_observation(problem, problem.x_o if file is None else read_observation(file), option=option)
+    return need_observation(
+        problem, problem.x_o if file is None else other_observation(problem, file).values, option=option
+    )
 
 
 def conditions_of(problem: Problem, options: argparse.Namespace) -> dict[str, float] | None:

@@ -12,8 +12,7 @@ from ..reports.markup import composed, paragraph, table
 from ..runtime.processes import plain_main
 from .argument_types import Several, count, positive
 from .folder import Folder, command_line, save_section, stored_cost, stored_simulations
-from .observations import read_observation
-from .problem import Problem, read_problem
+from .problem import Problem
 from .problem_options import (
     add_condition,
     add_seed,
@@ -22,7 +21,9 @@ from .problem_options import (
     folder_of,
     need_betas,
     need_observation,
+    other_observation,
     posterior_of,
+    problem_of,
 )
 from .registry import Commands, register
 from .staleness import stale
@@ -54,14 +55,17 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         ValueError: there is no beta or observation.
     """
     # Simulations and cost bear the name of no observation: they serve them all.
-    files, options.observation = options.observation or [], None
-    problem, folder = read_problem(options.problem), folder_of(options)
+    problem, files = problem_of(options, terminal), options.observation or []
+    options.observation = None
+    folder = folder_of(options)
     folders = [replace(folder, observation=file.stem) for file in files] or [folder]
     drawn = {beta for one in (folder, *folders) for beta in one.betas()}
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     given = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
     beta = max(need_betas(given, problem, "refine"))
-    observations = [read_observation(file) for file in files] or [need_observation(problem, problem.x_o)]
+    observations = [other_observation(problem, file).values for file in files] or [
+        need_observation(problem, problem.x_o)
+    ]
     terminal.warn(stale(problem, folder, cost))
     conditions = conditions_of(problem, options)
     posteriors = [posterior_of(problem, cost, x_o, beta, conditions) for x_o in observations]

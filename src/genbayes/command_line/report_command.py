@@ -6,8 +6,7 @@ from pathlib import Path
 from . import stages
 from .argument_types import Several, positive, runs_at_draws
 from .folder import drawn_betas, outdated_sections, stored_cost, stored_draws, stored_sections, stored_simulations
-from .problem import read_problem
-from .problem_options import add_workers, folder_of
+from .problem_options import add_workers, folder_of, is_stacked, other_observation, problem_of
 from .registry import Commands, register
 from .stack_report import judged
 from .staleness import need_draws_of, other_conditions, outdated_draws, stale
@@ -37,13 +36,15 @@ def add_resimulate(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Reports on stored draws."""
     stages.need_plots()
-    problem, folder = read_problem(options.problem), folder_of(options)
-    if options.observations is not None:
+    problem, folder = problem_of(options, terminal), folder_of(options)
+    if is_stacked(problem, options):
         judged(problem, folder, options, terminal)
         return
     betas = drawn_betas(problem, folder) if options.beta is None else options.beta
     chosen = [stored_draws(problem, folder, beta) for beta in betas]
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    other = options.observation
+    observation = problem.observation if other is None else other_observation(problem, other)
     for draws in chosen:
         need_draws_of(problem, folder, draws, options.observation)
     for draws in chosen:
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             resimulate=options.resimulate,
             workers=options.workers,
             warnings=tuple(warnings),
+            observation=observation,
             sections=stored_sections(folder, cost, draws.beta),
             progress=not terminal.quiet,
         )

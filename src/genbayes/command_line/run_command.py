@@ -7,8 +7,8 @@ from . import stages
 from .argument_types import count
 from .fit_command import fit_and_tell
 from .folder import Folder
-from .problem import Problem, read_problem
-from .problem_options import add_seed, add_workers, folder_of, need_betas, need_observation
+from .problem import Problem
+from .problem_options import add_seed, add_workers, folder_of, need_betas, need_observation, problem_of
 from .registry import Commands, register
 from .report_command import add_resimulate
 from .results_shown import print_result
@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Runs all stages of a problem."""
-    problem = read_problem(options.problem)
+    problem = problem_of(options, terminal)
     betas = need_betas(options.beta or problem.sample.beta, problem, "sample")
     need_observation(problem, problem.x_o, option=False)
     folder = folder_of(options)
@@ -60,6 +60,7 @@ def all_stages(
             cost,
             draws,
             simulations,
+            observation=problem.observation,
             resimulate=options.resimulate,
             workers=options.workers,
             progress=not terminal.quiet,

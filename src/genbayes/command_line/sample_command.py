@@ -13,9 +13,18 @@ from ..sampling.stack import GibbsPosteriors
 from . import stages
 from .argument_types import Several, count, positive
 from .folder import Folder, stored_cost
-from .observations import read_observation, read_observations
-from .problem import Problem, read_problem
-from .problem_options import add_condition, add_seed, folder_of, need_betas
+from .problem import Problem
+from .problem_options import (
+    add_condition,
+    add_seed,
+    folder_of,
+    is_stacked,
+    need_betas,
+    other_observation,
+    problem_of,
+    stack_file,
+    stack_of,
+)
 from .registry import Commands, register
 from .results_shown import summary_without_messages
 from .staleness import stale
@@ -45,14 +54,14 @@ def add_sampling(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Samples with the stored cost."""
-    problem, folder = read_problem(options.problem), folder_of(options)
+    problem, folder = problem_of(options, terminal), folder_of(options)
     betas = need_betas(options.beta or problem.sample.beta, problem, "sample")
     cost = stored_cost(problem, folder)
     terminal.warn(stale(problem, folder, cost))
-    if options.observations is not None:
+    if is_stacked(problem, options):
         _sample_stack(problem, folder, cost, betas, options, terminal)
         return
-    x_o = None if options.observation is None else read_observation(options.observation)
+    x_o = None if options.observation is None else other_observation(problem, options.observation).values
     rows = []
     for beta in betas:
         draws = sample_and_store(problem, folder, cost, beta, options, terminal, x_o)
@@ -102,16 +111,21 @@ def _sample_stack(
 ) -> None:
     """Samples all observations of a file at all betas."""
     if options.observation is not None or (options.sampler or problem.sample.sampler) != "smc":
-        raise ValueError("--observations takes SMC, and no --observation beside it: sample that one by itself.")
+        raise ValueError(
+            "--observations (or a group in the table [observation]) takes SMC, and no --observation beside it: sample "
+            "that one by itself."
+        )
     if options.condition:
         raise ValueError(
             "--condition is for one observation, and not for the stack of --observations: where the simulator takes "
             "conditions, those of each observation stand in its .npz file, one array of shape (m,) by the name of each."
         )
-    x_o, conditions = read_observations(options.observations, cost.x_shape, cost.condition_names)
+    x_o, conditions, found = stack_of(problem, options, cost)
+    if options.observations is not None:
+        terminal.say(f"observations {found.source}: {found.summary}")
     stack = GibbsPosteriors(problem.prior, cost, x_o, betas, conditions=conditions or None)
     draws = stack.sample(options.n or problem.sample.n, seed=options.seed, progress=not terminal.quiet)
-    path = folder.stack(options.observations.stem)
+    path = folder.stack(stack_file(problem, options).stem)
     draws.save(path)
     terminal.say(draws.summary())
     terminal.say(f"{len(draws)} observations x {len(betas)} betas in {draws.seconds['run']:.1f} s")

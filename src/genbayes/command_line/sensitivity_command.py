@@ -17,7 +17,7 @@ from ..sensitivity_analysis.wording import variant_rows
 from . import stages
 from .argument_types import Several, count, natural, positive
 from .folder import Folder, command_line, save_section, stored_cost
-from .problem import Problem, read_problem
+from .problem import Problem
 from .problem_options import (
     add_condition,
     add_seed,
@@ -27,6 +27,7 @@ from .problem_options import (
     need_betas,
     observation_of,
     posterior_of,
+    problem_of,
 )
 from .registry import Commands, register
 from .staleness import stale
@@ -94,7 +95,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         ValueError: there is no beta or observation, or the cost is not marginal.
     """
     stages.need_plots()
-    problem, folder = read_problem(options.problem), folder_of(options)
+    problem, folder = problem_of(options, terminal), folder_of(options)
     betas = need_betas(options.beta or problem.sample.beta, problem, "sensitivity")
     cost = stored_cost(problem, folder)
     _need_marginal(problem, cost)

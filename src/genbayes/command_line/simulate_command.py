@@ -6,8 +6,8 @@ from ..simulations.rows import Simulations
 from . import stages
 from .argument_types import count
 from .folder import Folder
-from .problem import Problem, read_problem
-from .problem_options import add_seed, add_workers, folder_of
+from .problem import Problem
+from .problem_options import add_seed, add_workers, folder_of, problem_of
 from .registry import Commands, register
 from .terminal import Terminal
 
@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Simulates into the store of the problem, or continues it."""
     folder = folder_of(options)
-    simulations = simulate_and_tell(read_problem(options.problem), folder, options, terminal)
+    simulations = simulate_and_tell(problem_of(options, terminal), folder, options, terminal)
     terminal.say(simulations.summary().split("\n")[0])
     terminal.path(folder.simulations)
 

@@ -11,8 +11,8 @@ from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 from .folder import Folder, command_line, stored_cost, stored_simulations
-from .observations import read_observations
 from .problem import Problem
+from .problem_options import stack_file, stack_of
 from .terminal import Terminal
 
 _MOST_ROWS = 500
@@ -26,16 +26,19 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
         FileNotFoundError: there are no such draws, simulations or cost.
         ValueError: the file holds other observations than were sampled.
     """
-    file: Path = options.observations
+    file = stack_file(problem, options)
     if options.observation is not None or options.beta is not None:
         raise ValueError("--observations takes all draws of its file: no --observation and no --beta beside it.")
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     stored = folder.stack(file.stem)
-    again = f"{command_line('sample', problem)} --observations {file} --beta ..."
+    named = f" --observations {file}" if options.observations is not None else ""
+    again = f"{command_line('sample', problem)}{named} --beta ..."
     if not stored.exists():
         raise FileNotFoundError(f"there are no draws of the observations {file.name} in {folder.path}. Run: {again}")
     draws = StackedDraws.load(stored)
-    x_o, conditions = read_observations(file, cost.x_shape, cost.condition_names)
+    x_o, conditions, read = stack_of(problem, options, cost)
+    if options.observations is not None:
+        terminal.say(f"observations {read.source}: {read.summary}")
     if not same_observation(x_o, draws.x_o):
         raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")
     posteriors = GibbsPosteriors(problem.prior, cost, draws.x_o, draws.betas, conditions=conditions or None)

@@ -13,6 +13,7 @@ from ..checks.predictive import PredictiveCheck, check_predictive
 from ..costs.cost import Cost
 from ..costs.files import save
 from ..costs.fitting import fit_cost
+from ..observations import Observation, as_output, as_stack
 from ..reports.markup import Section
 from ..reports.page import report
 from ..runtime.processes import plain_main
@@ -23,7 +24,6 @@ from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
 from .folder import Folder, save_draws
-from .observations import as_output
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .staleness import fit_settings
@@ -77,7 +77,11 @@ def run_simulations(
 def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
     """ValueError as soon as one run shows that the observation cannot be compared with outputs."""
     if problem.x_o is not None:
-        problem.distance.check_target(x_shape, as_output(problem.x_o, x_shape).shape)
+        if problem.observation is not None and problem.observation.groups is not None:
+            one = as_stack(problem.observation, x_shape)[0]
+        else:
+            one = as_output(problem.x_o, x_shape)
+        problem.distance.check_target(x_shape, one.shape)
 
 
 def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed: int, progress: bool = True) -> Cost:
@@ -142,6 +146,7 @@ def run_report(
     resimulate: int = 500,
     workers: Workers = 1,
     warnings: tuple[str, ...] = (),
+    observation: Observation | None = None,
     figures: Callable[[PredictiveCheck], Mapping[str, Any]] | None = None,
     extra_settings: Mapping[str, Any] | None = None,
     sections: Sequence[Section] = (),
@@ -149,6 +154,8 @@ def run_report(
 ) -> Reported:
     """Runs the simulator at `resimulate` draws (0: at none) and writes the report.
 
+    `observation` is what was read of the draws' observation: its index is the axis of a series where the problem gives
+    no values for it, and its names are the labels.
     `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table,
     `sections` below its pictures.
     """
@@ -162,12 +169,8 @@ def run_report(
                 problem.simulator, posterior, draws, resimulate, seed=seed, workers=workers, progress=progress
             )
         seconds["check"] = time.perf_counter() - started
-    settings, axis = problem.report, None
-    if settings.axis is not None or settings.axis_values is not None:
-        values = np.arange(draws.x_o.shape[0]) if settings.axis_values is None else np.array(settings.axis_values)
-        # A label of hours below numbers of steps would be a wrong picture.
-        label = settings.axis if settings.axis_values is not None else f"step (no axis_values for {settings.axis})"
-        axis = values if settings.axis is None else (values, label)
+    settings = problem.report
+    read = {} if observation is None else {"observation read": f"{observation.source}: {observation.summary}"}
     started = time.perf_counter()
     written = report(
         path,
@@ -177,15 +180,29 @@ def run_report(
         simulations=simulations,
         title=problem.name,
         figures=figures(check) if figures is not None and check is not None else None,
-        settings={**({"problem": str(problem.path)} if problem.path else {}), **(extra_settings or {})},
+        settings={**({"problem": str(problem.path)} if problem.path else {}), **read, **(extra_settings or {})},
         seconds=dict(seconds),
         warnings=warnings,
-        axis=axis,
+        axis=_axis(problem, draws, observation),
         labels=settings.labels,
         kind=settings.kind,
         sections=sections,
     )
     return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
+
+
+def _axis(problem: Problem, draws: Draws, observation: Observation | None) -> Observation | None:
+    """The observation with the index that the problem gives, if any, or else its own; None where nothing is known."""
+    settings, shown = problem.report, observation or Observation(draws.x_o)
+    if settings.axis_values is not None:
+        return replace(shown, index=np.array(settings.axis_values), index_name=settings.axis or "time")
+    if settings.axis is None:
+        return observation
+    if shown.index is not None:
+        return replace(shown, index_name=settings.axis)
+    # A label of hours below numbers of steps would be a wrong picture.
+    label = f"step (no axis_values for {settings.axis})"
+    return replace(shown, index=np.arange(draws.x_o.shape[0], dtype=float), index_name=label)
 
 
 def resimulation_seed(simulations: Simulations) -> int:

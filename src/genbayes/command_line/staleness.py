@@ -12,8 +12,8 @@ from ..sampling.draws import Draws
 from ..sampling.draws_origin import same_observation, shown
 from ..simulations.simulators import qualified_name
 from .folder import Folder, command_line
-from .observations import read_observation
 from .problem import Problem
+from .problem_options import other_observation
 
 
 def fit_settings(problem: Problem) -> dict[str, Any]:
@@ -50,7 +50,9 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     scaled_by = (
         problem.x_o.reshape(-1).tolist() if problem.distance.needs_observation and problem.x_o is not None else None
     )
-    if scaled_by is not None and settings.get("scale_observation", scaled_by) != scaled_by:
+    if scaled_by is not None and not np.array_equal(
+        settings.get("scale_observation", scaled_by), scaled_by, equal_nan=True
+    ):
         messages.append(f"The cost has the scale of another observation than the problem's: {again}")
     return messages
 
@@ -81,7 +83,7 @@ def need_draws_of(problem: Problem, folder: Folder, draws: Draws, observation: P
         FileNotFoundError: there is no such file.
         ValueError: the draws were made for another observation.
     """
-    x_o = problem.x_o if observation is None else read_observation(observation)
+    x_o = problem.x_o if observation is None else other_observation(problem, observation).values
     if x_o is None or same_observation(np.squeeze(x_o), np.squeeze(draws.x_o)):
         return
     where, other = (problem.path, "") if observation is None else (observation, f" --observation {observation}")

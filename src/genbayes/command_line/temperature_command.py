@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..costs.cost import Cost
+from ..observations import as_output
 from ..plots import temperatures
 from ..reports.markup import composed, paragraph, picture, table
 from ..runtime.processes import plain_main
@@ -17,9 +18,8 @@ from ..temperature.rules import Question, Rule, RuleOption, rule_named, rules
 from . import argument_types, stages
 from .argument_types import Several, count, positive
 from .folder import Folder, save_section, stored_cost, stored_simulations
-from .observations import as_output
-from .problem import Problem, read_problem
-from .problem_options import add_condition, add_seed, add_workers, conditions_of, folder_of, observation_of
+from .problem import Problem
+from .problem_options import add_condition, add_seed, add_workers, conditions_of, folder_of, observation_of, problem_of
 from .registry import Commands, register
 from .staleness import stale
 from .terminal import Terminal
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         others = " ".join(rule for rule in options.rule if rule != "none")
         raise ValueError(f"--rule none stands alone, got --rule {' '.join(options.rule)}: leave out none or {others}.")
     stages.need_plots()
-    problem, folder = read_problem(options.problem), folder_of(options)
+    problem, folder = problem_of(options, terminal), folder_of(options)
     cost = stored_cost(problem, folder)
     simulations = stored_simulations(problem, folder)
     terminal.warn(stale(problem, folder, cost))

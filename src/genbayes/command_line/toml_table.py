@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 
 class Table:
@@ -44,7 +44,9 @@ class Table:
             return float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             words = {str: "text in quotes", int: "a whole number", float: "a number", list: "a list [..., ...]"}
-            raise self.error(key, f"must be {words[kind]}, got {value!r}.")
+            words |= {bool: "true or false"}
+            expected = " or ".join(words[one] for one in get_args(kind) or (kind,))
+            raise self.error(key, f"must be {expected}, got {value!r}.")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...], default: Any) -> Any:

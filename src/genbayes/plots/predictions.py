@@ -9,22 +9,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks.predictive import PredictiveCheck
-from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, window
+from ..observations import Observation
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, time_axis, window
 from ..runtime.formatting import plain
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-# Times of a series, or (times, label).
-Axis = ArrayLike | tuple[ArrayLike, str] | None
+# Times of a series (numbers, datetime64 or texts), (times, label), or an observation with an index.
+Axis = ArrayLike | tuple[ArrayLike, str] | Observation | None
 
 MOST_COORDINATES = 12
 
 
 def predictive(
     check_or_x: PredictiveCheck | ArrayLike,
-    x_o: ArrayLike,
+    x_o: ArrayLike | Observation,
     axis: Axis = None,
     labels: Sequence[str] | None = None,
     prior_x: ArrayLike | None = None,
@@ -38,8 +39,10 @@ def predictive(
 
     Args:
         check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape).
-        x_o: Observation of shape x_shape; its missing values (NaN) stay open.
-        axis: For series: times (T,), or (times, label with units).
+        x_o: Observation of shape x_shape, whose missing values (NaN) stay open; one of `read_observation` brings its
+            index and names.
+        axis: For series: times (T,), (times, label with units), or what `read_observation` returned. Times are numbers,
+            datetime64 or texts.
         labels: Names with units of the coordinates or channels.
         prior_x: Outputs simulated at prior draws, (k, *x_shape), shown in grey.
         kind: "coordinates", "series" or "set" (x_shape (trials,) or (trials, C)); by default chosen from the shape,
@@ -53,6 +56,7 @@ def predictive(
         >>> check = gb.check_predictive(simulator, posterior, draws, seed=3)
         >>> figure = gb.plots.predictive(check, x_o, axis=(years, "year"), labels=["hares", "lynx"])
     """
+    read = axis if isinstance(axis, Observation) else x_o if isinstance(x_o, Observation) else None
     x_o = np.asarray(x_o, float)
     x, n_failed = _finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
     if isinstance(check_or_x, PredictiveCheck):
@@ -70,6 +74,10 @@ def predictive(
     if columns > MOST_COORDINATES:
         raise ValueError(f"{columns} panels are too many (at most {MOST_COORDINATES}); pass a part of x and x_o")
     default = {"coordinates": "output", "series": "channel", "set": "coordinate"}[kind]
+    if read is not None:
+        labels = read.labels(columns) if labels is None else labels
+        own = None if read.index is None else (read.index, read.axis_label)
+        axis = own if axis is None or axis is read else axis
     if labels is None:
         labels = ["output"] if columns == 1 else [f"{default} {i + 1}" for i in range(columns)]
     if len(labels) != columns:
@@ -153,7 +161,7 @@ def _series(
     x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
 ) -> matplotlib.figure.Figure:
     """One panel of bands per channel."""
-    times, time_label = _times(axis, len(x_o))
+    times, time_label, ticks = _times(axis, len(x_o))
     figure, panels = _panels(len(labels), 2.7, 2)
     points = len(x_o) <= 100
     style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if points else {"linewidth": 1.2}
@@ -183,7 +191,7 @@ def _series(
         ax.margins(x=0.02)
         ax.set_ylabel(labels[c])
         ax.set_xlabel(time_label)
-        few_ticks(ax.xaxis, 6)
+        time_axis(ax.xaxis, ticks)
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(
         handles,
@@ -196,15 +204,17 @@ def _series(
     return figure
 
 
-def _times(axis: Axis, length: int) -> tuple[np.ndarray, str]:
-    """Returns the times (T,) and their label."""
+def _times(axis: Axis, length: int) -> tuple[np.ndarray, str, np.ndarray]:
+    """Returns where the times (T,) are drawn, their label, and the times themselves."""
     label = "index"
     if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str):
         axis, label = axis[0], str(axis[1])
-    times = np.arange(length) if axis is None else np.asarray(axis, float)
+    times = np.arange(length) if axis is None else np.asarray(axis)
+    times = times if times.dtype.kind in "MU" else times.astype(float)
     if times.shape != (length,):
         raise ValueError(f"axis has shape {times.shape}; expected one time per step of x_o: ({length},)")
-    return times, plain(label if axis is None or label != "index" else "time")
+    places = np.arange(length) if times.dtype.kind == "U" else times
+    return places, plain(label if axis is None or label != "index" else "time"), times
 
 
 def _sets(

@@ -63,7 +63,8 @@ def report(
         settings: Further settings to record, name -> value.
         seconds: Further stages, name -> seconds.
         warnings: Further points that need care, as plain text.
-        axis: Times of a series, or (times, label), as in `plots.predictive`.
+        axis: Times of a series, or (times, label), or what `read_observation` returned, as in
+            `plots.predictive`.
         labels: Names with units of the output's coordinates or channels, as in `plots.predictive`.
         kind: Kind of output, as in `plots.predictive`.
         sections: Further parts, shown between the pictures and the settings.

@@ -24,7 +24,8 @@ class ReportedRun:
 
     Attributes:
         evidence: what was given, and all that was measured for the verdict.
-        axis: times of a series, or (times, label), as in `plots.predictive`.
+        axis: times of a series, or (times, label), or what `read_observation` returned, as in
+            `plots.predictive`.
         labels: names with units of the output's coordinates or channels.
         kind: of output, as in `plots.predictive`.
     """

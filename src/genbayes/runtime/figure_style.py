@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .formatting import plain
+
 if TYPE_CHECKING:
     import matplotlib.figure
 
@@ -68,6 +70,30 @@ def few_ticks(axis: Any, count: int = 4) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+
+
+def time_axis(axis: Any, times: np.ndarray) -> None:
+    """Puts few ticks on an axis of times: numbers, datetime64, or texts that stand at 0, 1, ...
+
+    Args:
+        axis: x or y axis.
+        times: as they are to be read, (T,).
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    if times.dtype.kind == "M":
+        locator = AutoDateLocator(maxticks=7)
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(ConciseDateFormatter(locator))
+    elif times.dtype.kind == "U":
+        names = [plain(str(name), 12) for name in times]
+        axis.set_major_locator(MaxNLocator(min(len(names), 8), integer=True))
+        axis.set_major_formatter(
+            FuncFormatter(lambda place, _: names[int(place)] if place in range(len(names)) else "")
+        )
+    else:
+        few_ticks(axis, 6)
 
 
 def log_scale(ax: Any) -> None:
