@@ -98,7 +98,7 @@ def test_false_alarms_are_five_percent(reference):
 
 def test_p_values_are_ranks_among_all(reference):
     x = simulated(5, 2).x
-    scores = reference._scores(x, np.zeros((5, 0), np.float32))
+    scores, _ = reference._scores(x, np.zeros((5, 0), np.float32))
     for one, found in zip(scores, reference.p_values(x), strict=True):
         pool = np.concatenate([reference.scores, one[None]])
         ranks = np.array([[np.sum(pool[:, j] >= row[j]) for j in range(2)] for row in pool])
@@ -316,7 +316,8 @@ class Tilted(CostForm):
 
     slopes: Float[Array, "members dim"]
 
-    def embed(self, x_o: Float[Array, " dim"]) -> Float[Array, " dim"]:
+    def embed(self, x_o: Float[Array, " dim"], *, gaps: bool = False) -> Float[Array, " dim"]:
+        del gaps
         """The observation."""
         return x_o
 

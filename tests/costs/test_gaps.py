@@ -41,7 +41,9 @@ def line(size: int, growth: float):
 def patterns(x_o: np.ndarray, seed: int) -> list[np.ndarray]:
     """The observation whole, and with a few or most of its values missing."""
     rng = np.random.default_rng(seed)
-    return [x_o, *(np.where(rng.uniform(size=x_o.shape) < share, NAN, x_o) for share in (0.2, 0.5, 0.7))]
+    # Of a series that ends early the last part is missing, where there is most noise.
+    early = np.where(np.arange(len(x_o)) < len(x_o) // 2, x_o, NAN)
+    return [x_o, early, *(np.where(rng.uniform(size=x_o.shape) < share, NAN, x_o) for share in (0.2, 0.5, 0.7))]
 
 
 # Few outputs are regressed one by one, thirty with equal noise in a few directions, others with log links.
@@ -135,7 +137,8 @@ def test_posteriors_of_a_stack_with_different_gaps_are_in_closed_form(straight):
         alone = gb.GibbsPosterior(PRIOR, cost, x_o, 250.0)
         assert np.isclose(alone.cost_at(place), stack.posterior(i).cost_at(place))
     found = gb.check_stack(stack, draws, simulations)
-    assert np.isfinite(found.p_value).all() and found.p_value.min() > 0.01, found.p_value
+    # None is unusual; of three p-values of the simulator's own outputs one is below .01 in 3 % of all seeds.
+    assert np.min(found.p_value) > 0.01, found.p_value
 
 
 def test_checks_reports_and_pictures_leave_gaps_open(straight, tmp_path):
@@ -148,11 +151,15 @@ def test_checks_reports_and_pictures_leave_gaps_open(straight, tmp_path):
     verdict = gb.check(posterior, again, simulator, simulations, n=200, seed=1, progress=False)
     evidence = verdict.evidence
     assert verdict.level != "bad", verdict.summary()
-    assert evidence.support is not None and evidence.support.inside
-    assert evidence.position is not None and len(evidence.position.names) == 12
+    assert evidence.support is not None
+    assert evidence.support.inside
+    assert evidence.position is not None
+    assert len(evidence.position.names) == 12
+    runs = verdict.predictive
+    assert runs is not None
     # Of the observed coordinates two runs differ by 2 sd^2 in the mean.
-    assert abs(verdict.predictive.replicate.mean() / (2 * 0.2**2) - 1) < 0.1
-    figure = gb.plots.predictive(verdict.predictive, posterior.x_o)
+    assert abs(runs.replicate.mean() / (2 * 0.2**2) - 1) < 0.1
+    figure = gb.plots.predictive(runs, posterior.x_o)
     line_of_observation = next(one for one in figure.axes[0].lines if one.get_label() == "observed")
     assert np.isnan(line_of_observation.get_ydata()).sum() == 8
     plt.close(figure)
@@ -164,7 +171,8 @@ def test_an_observation_far_off_is_told_by_what_was_observed(straight):
     _, simulations, cost, _, observed = straight
     far = observed[1] + 100.0
     reference = SupportReference.of(cost, simulations, x_o=far)
-    assert not reference.judge(far).inside and reference.judge(observed[1]).inside
+    assert not reference.judge(far).inside
+    assert reference.judge(observed[1]).inside
     with pytest.raises(ValueError, match="other missing values"):
         reference.judge(observed[2])
 
@@ -186,7 +194,8 @@ def test_sensitivity_is_of_what_was_observed():
     x_o = np.array([0.3, NAN, 0.2, 0.5, 0.1])
     distances = {"absolute": MeanAbsoluteError()}
     found = gb.sensitivity(gb.GibbsPosterior(PRIOR, cost, x_o, 20.0), distances, n=500, seed=0, progress=False)
-    assert len(found.groups) == 4 and np.isclose(found.share.sum(), 1)
+    assert len(found.groups) == 4
+    assert np.isclose(found.share.sum(), 1)
     assert np.isfinite(found.misfit).all()
 
 
@@ -196,7 +205,8 @@ def test_gaps_are_saved_and_older_files_say_what_to_do(fitted, tmp_path):
     x_o[1] = NAN
     again = gb.load(gb.save(cost, tmp_path / "cost.safetensors"))
     assert float(again([0.1, 0.2], x_o)) == float(cost([0.1, 0.2], x_o))
-    assert isinstance(cost.form, HilbertForm) and isinstance(cost.embed(x_o), Observed)
+    assert isinstance(cost.form, HilbertForm)
+    assert isinstance(cost.embed(x_o), Observed)
     if cost.form.shares is not None:
         old = replace(cost, form=replace(cost.form, shares=None))
         with pytest.raises(ValueError, match="at index \\(1,\\).*fit it again"):
@@ -205,11 +215,10 @@ def test_gaps_are_saved_and_older_files_say_what_to_do(fitted, tmp_path):
 
 def test_what_cannot_leave_values_out_says_so(straight):
     _, simulations, _, _, observed = straight
-    for distance, method, remedy in (
-        (Mahalanobis("prior_predictive"), "auto", "take an additive one"),
-        (MeanSquaredError(), "general", "method='auto' or 'marginal'"),
-    ):
-        cost = gb.fit_cost(simulations, distance, method=method, **{**QUICK, "config": gb.FitConfig(members=2, max_epochs=2)})
+    config = gb.FitConfig(members=2, max_epochs=2)
+    whole = gb.fit_cost(simulations, Mahalanobis("prior_predictive"), config=config, progress=False)
+    general = gb.fit_cost(simulations, MeanSquaredError(), method="general", config=config, progress=False)
+    for cost, remedy in ((whole, "take an additive one"), (general, "method='auto' or 'marginal'")):
         with pytest.raises(ValueError, match=f"8 value\\(s\\) that are NaN.*{remedy}"):
             gb.GibbsPosterior(PRIOR, cost, observed[1], 1.0)
         with pytest.raises(ValueError, match=f"observation number 1: .*{remedy}"):

@@ -24,8 +24,9 @@ NEIGHBOURS = 5
 # Enough held-out rows for a p-value of 0.001, and for one set of them to have a false-alarm rate of 4.3 to 5.7 %.
 MOST_HELD_OUT = 1000
 MOST_REFERENCE = 5000
-# Parameters among which the least cost is sought; they are the same for the observation and the held-out outputs.
-MOST_PARAMETERS = 1000
+# Outputs whose parameters the least cost is sought among: the nearest ones, of the observation as of held-out outputs.
+# All parameters would take minutes where the cost of many coordinates is an integral, and the same one would be least.
+MOST_PARAMETERS = 64
 LEAST_SIMULATIONS = 100
 # Least cost over the 95 % quantile of held-out outputs', from which on nothing is a compromise.
 HOPELESS = 100.0
@@ -91,7 +92,7 @@ class SupportReference:
         space: in which outputs are compared.
         tree: of the simulated outputs in it, with the known conditions as further coordinates.
         usual: distance of each of them to its fifth neighbour.
-        theta: parameters among which the least cost is sought.
+        theta: parameters of the simulated outputs; the least cost is sought among those of the nearest outputs.
         scores: of the held-out outputs (m, 2): isolation and least cost.
         training: how far out a general network's training targets lay; None for other costs.
         conditions_scale: mean and spread of the known conditions.
@@ -153,13 +154,13 @@ class SupportReference:
             tree=tree,
             # The sixth nearest, because a point is its own nearest.
             usual=tree.query(points, k=NEIGHBOURS + 1)[0][:, -1],
-            theta=simulations.theta[others[:MOST_PARAMETERS]],
+            theta=simulations.theta[others],
             scores=np.zeros((0, 2)),
             training=None,
             conditions_scale=scale,
             missing=missing,
         )
-        scores = made._scores(simulations.x[held_out], simulations.conditions[held_out])
+        scores, _ = made._scores(simulations.x[held_out], simulations.conditions[held_out])
         return replace(made, scores=scores, training=made._training(simulations.x[others[:m]], seed))
 
     def judge(self, x_o: Any, conditions: Any = None) -> Support:
@@ -192,12 +193,11 @@ class SupportReference:
     def p_values(self, x: np.ndarray, conditions: Any = None) -> Float[np.ndarray, "n 3"]:
         """p-values of outputs (n, *x_shape): joint, isolation, least cost."""
         known = np.zeros((len(x), 0), np.float32) if conditions is None else np.asarray(conditions, np.float32)
-        return self._p_values(self._scores(x, known))
+        return self._p_values(self._scores(x, known)[0])
 
     def _judge_one(self, x_o: np.ndarray, known: np.ndarray) -> Support:
-        scores = self._scores(x_o[None], known)
+        scores, theta = self._scores(x_o[None], known)
         joint, isolation, least = self._p_values(scores)[0]
-        costs = np.asarray(self.cost(self.theta, x_o, known[0] if known.size else None))
         training = None
         if self.training is not None:
             training = float(np.mean(self.training >= self.space.reach(self._vectors(x_o[None]))[0]))
@@ -208,7 +208,7 @@ class SupportReference:
             least_cost=float(least),
             cost=float(scores[0, 1]),
             usual_cost=(float(median), float(high)),
-            theta=self.theta[int(np.argmin(costs))],
+            theta=theta[0],
             training=training,
             held_out=len(self.scores),
         )
@@ -225,11 +225,17 @@ class SupportReference:
             joint[i] = (1 + np.sum(least <= own[i].min())) / (m + 1)
         return np.column_stack([joint, own / (m + 1)])
 
-    def _scores(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n 2"]:
-        distances, nearest = self.tree.query(self._points(x, known), k=NEIGHBOURS)
+    def _scores(
+        self, x: np.ndarray, known: np.ndarray
+    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n dim"]]:
+        """Isolation and least cost of outputs, and the parameter of least cost."""
+        distances, nearest = self.tree.query(self._points(x, known), k=min(MOST_PARAMETERS, len(self.usual)))
         # Relative distances allow for outputs that are rare, but possible (local outlier factor, Breunig et al. 2000).
-        isolation = distances[:, -1] / (self.usual[nearest].mean(axis=1) + 1e-12)
-        return np.column_stack([isolation, self._least_costs(x, known)])
+        usual = self.usual[nearest[:, :NEIGHBOURS]].mean(axis=1)
+        isolation = distances[:, NEIGHBOURS - 1] / (usual + 1e-12)
+        costs = self._costs(self.theta[nearest], x, known)
+        best = nearest[np.arange(len(x)), np.argmin(costs, axis=1)]
+        return np.column_stack([isolation, costs.min(axis=1)]), self.theta[best]
 
     def _points(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n r"]:
         middle, scale = self.conditions_scale
@@ -238,15 +244,17 @@ class SupportReference:
     def _vectors(self, x: np.ndarray) -> Float[np.ndarray, "n k"]:
         return _seen(as_vectors(x, self.kind), self.missing)
 
-    def _least_costs(self, x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, " n"]:
-        theta, gaps = jnp.asarray(self.theta, jnp.float32), self.missing is not None
+    def _costs(self, theta: Float[np.ndarray, "n t dim"], x: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "n t"]:
+        """The cost of every output at parameters of its own."""
+        gaps = self.missing is not None
         if self.missing is not None:
             x = np.where(self.missing[None], np.nan, x)
         found = []
         for start in range(0, len(x), _AT_ONCE):
             rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
             framed, conditions = jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
-            part = _least(self.cost.expectation, theta, framed, conditions, gaps)
+            tried = jnp.asarray(theta[rows], jnp.float32)
+            part = _costs(self.cost.expectation, tried, framed, conditions, gaps)
             found.append(np.asarray(part)[: len(x) - start])
         costs = np.concatenate(found)
         # What the distance's transform is not defined for (an observation with its sign changed) is infinitely far.
@@ -290,13 +298,13 @@ def _rows_of_prior(cost: Cost, simulations: Simulations) -> Int[np.ndarray, " ro
 
 
 @compiled
-def _least(
-    form: CostForm, theta: Float[Array, "t dim"], x: Float[Array, "n ..."], known: Float[Array, "n c"], gaps: bool
-) -> Float[Array, " n"]:
-    def one(x_o: Array, conditions: Array) -> Array:
+def _costs(
+    form: CostForm, theta: Float[Array, "n t dim"], x: Float[Array, "n ..."], known: Float[Array, "n c"], gaps: bool
+) -> Float[Array, "n t"]:
+    def one(parameters: Array, x_o: Array, conditions: Array) -> Array:
         embedded = form.embed(x_o, gaps=gaps)
-        shape = (theta.shape[0], conditions.shape[0])
-        inputs = jnp.concatenate([theta, jnp.broadcast_to(conditions[None], shape)], axis=1)
-        return jnp.min(jax.vmap(lambda row: form.value(row, embedded))(inputs))
+        shape = (parameters.shape[0], conditions.shape[0])
+        inputs = jnp.concatenate([parameters, jnp.broadcast_to(conditions[None], shape)], axis=1)
+        return jax.vmap(lambda row: form.value(row, embedded))(inputs)
 
-    return jax.vmap(one)(x, known)
+    return jax.vmap(one)(theta, x, known)

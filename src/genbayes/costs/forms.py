@@ -139,8 +139,9 @@ class HilbertForm(CostForm):
         if observed.each is not None:
             left = jnp.sum(observed.each * spread)
         else:
-            assert self.shares is not None and observed.share is not None  # as `reads_gaps` says
-            left = jnp.maximum(jnp.sum(spread), self.least_spread) * self.shares(theta, observed.share)
+            share = None if self.shares is None or observed.share is None else self.shares(theta, observed.share)
+            assert share is not None  # as `reads_gaps` says
+            left = jnp.maximum(jnp.sum(spread), self.least_spread) * share
         return jnp.sum((at - observed.features) ** 2) + observed.factor * left + observed.rest
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:

@@ -27,8 +27,8 @@ def without_missing_trials(x_o: Float[np.ndarray, "trials ..."]) -> Float[np.nda
     if len(partly):
         raise ValueError(
             f"x_o has trials of which some numbers are missing (NaN) and others are not: {len(partly)} of {len(x_o)}, "
-            f"the first is trial {partly[0]}. A set is compared trial by trial: leave these trials out, or mark them as "
-            "missing altogether."
+            f"the first is trial {partly[0]}. A set is compared trial by trial: leave these trials out, or mark them "
+            "as missing altogether."
         )
     return x_o[~missing[:, 0]]
 

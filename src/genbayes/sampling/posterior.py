@@ -42,8 +42,8 @@ class GibbsPosterior:
         conditions: known conditions of the observation (a mapping from name to value), where the simulator takes them.
 
     Raises:
-        ValueError: x_o has another shape, holds infinities, or NaN where the cost reads no gaps; beta is not a positive number; the prior's
-            parameters are not the cost's.
+        ValueError: x_o has another shape, holds infinities, or NaN where the cost reads no gaps; beta is not a positive
+            number; the prior's parameters are not the cost's.
 
     Example:
         >>> posterior = gb.GibbsPosterior(prior, cost, x_o, beta=100.0)
