@@ -1,4 +1,4 @@
-"""Three patients measured at hours of their own: a deterministic model, one fit for all, from a table to the verdict."""
+"""Three patients measured at hours of their own: a deterministic model, one fit for all, a table and a verdict."""
 
 from pathlib import Path
 

@@ -23,7 +23,11 @@ MODULES = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for p
 UNCHECKED = {"genbayes.simulations.worker", "genbayes.__main__", "genbayes.__init__"}
 hook = install_import_hook(sorted(MODULES - UNCHECKED), "beartype.beartype")
 with hook:
-    import genbayes as genbayes
+    import genbayes
+
+    # All that is public now: the package imports a name when it is first used.
+    for name in genbayes.__all__:
+        getattr(genbayes, name)
 
 # Every compiled program keeps pieces of memory mapped, of which Linux allows a process some 65,000.
 _MOST_MAPPED = 12_000

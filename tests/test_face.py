@@ -31,6 +31,14 @@ def test_the_reference_names_what_is_public() -> None:
     assert sorted(re.findall(r"`(\w+)`", "".join(cells))) == sorted(gb.__all__)
 
 
+def test_names_are_imported_when_they_are_used() -> None:
+    code = "import sys, genbayes; print('jax' in sys.modules); genbayes.SMC; print('jax' in sys.modules); print("
+    # What registers itself is there, whatever else was imported.
+    code += "*__import__('genbayes.sampling.sampler', fromlist=['']).samplers())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:3] == ["False", "True", "nuts smc"]
+
+
 def test_applications_are_not_imported_by_the_face() -> None:
     code = "import sys, genbayes; print([n for n in sys.modules if n.startswith('genbayes.hodgkin_huxley')])"
     code += "; import genbayes.hodgkin_huxley; print(genbayes.hodgkin_huxley.HodgkinHuxley.__name__)"

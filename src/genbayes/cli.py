@@ -2,16 +2,14 @@
 
 import argparse
 import importlib
-import pkgutil
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from . import command_line
-from .command_line.problem_options import kept_in_folder
-from .command_line.registry import Commands, registered
+# What the help takes: all else is imported with the command that is typed.
+from .command_line.registry import Commands, command_files, place, registered
 from .command_line.registry import register as register
-from .command_line.terminal import Terminal, paragraph
 from .runtime.release import version
 
 EXAMPLES = """\
@@ -39,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what stands after `genbayes`; of the process if not given.
     """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = _parser().parse_args(arguments)
-        options.command_line = shlex.join(["genbayes", *(sys.argv[1:] if arguments is None else arguments)])
+        options = _parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
+        options.command_line = shlex.join(["genbayes", *given])
     except SystemExit as error:
         return int(error.code or 0)
+    from .command_line.terminal import Terminal, paragraph
+
     try:
         # A command that judges says what it found by its exit code.
         return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
@@ -58,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(typed: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands; where one is typed, or none (""), the others are known by name alone."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--quiet", action="store_true", help="no progress, only paths, warnings and errors")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -71,17 +73,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"genbayes {version('genbayes')}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _import_commands()
-    commands = Commands(subparsers, common, kept_in_folder)
+    commands = Commands(subparsers, common, _kept_in_folder)
+    files = command_files(Path(__file__).parent, APPLICATIONS)
+    for file in files:
+        if typed in (None, file.name):
+            importlib.import_module(file.module)
+    imported = {add_parser.__module__ for add_parser in registered()}
+    others = [file for file in files if file.module not in imported]
     for add_parser in registered():
+        while others and place(others[0].module) < place(add_parser.__module__):
+            subparsers.add_parser(others[0].name, help=others.pop(0).text)
         add_parser(commands)
+    for file in others:
+        subparsers.add_parser(file.name, help=file.text)
     return parser
 
 
-def _import_commands() -> None:
-    """Imports every file of a command, which registers it."""
-    for module in pkgutil.iter_modules(command_line.__path__):
-        if module.name.endswith("_command"):
-            importlib.import_module(f"{command_line.__name__}.{module.name}")
-    for package in APPLICATIONS:
-        importlib.import_module(f"{__package__}.{package}.command")
+def _kept_in_folder(options: argparse.Namespace) -> str:
+    """What an interrupted command leaves in the folder of its problem."""
+    from .command_line.problem_options import kept_in_folder
+
+    return kept_in_folder(options)

@@ -1,6 +1,8 @@
 """The registry of commands, and the laws that hold for every option of every command."""
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,35 @@ def values_of(action: argparse.Action) -> tuple[str, str]:
 def test_the_commands_stand_in_their_order() -> None:
     # A command whose file is not in `registry.ORDER` comes after these.
     assert list(parsers())[: len(COMMANDS)] == COMMANDS
+
+
+def test_the_help_needs_no_command_to_be_imported() -> None:
+    code = """
+import sys
+from genbayes import cli
+assert cli.main(["--help"]) == 0
+assert cli.main(["no-such"]) == 2
+print([name for name in ("jax", "numpy", "rich", "genbayes.costs") if name in sys.modules])
+assert cli.main(["fit", "--help"]) == 0
+assert "genbayes.command_line.check_command" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown, _, rest = done.stdout.partition("[]\n")
+    assert "Fit the cost" in rest
+    places = [shown.index(f"\n    {name} ") if len(name) < 12 else shown.index(f"\n    {name}\n") for name in COMMANDS]
+    assert places == sorted(places)
+
+
+def test_a_file_of_a_command_says_what_it_does_first(tmp_path) -> None:
+    folder = tmp_path / "genbayes" / "command_line"
+    folder.mkdir(parents=True)
+    (folder / "greet_command.py").write_text('"""`genbayes greet`: says hello."""')
+    assert registry.command_files(folder.parent, ()) == [
+        registry.CommandFile("genbayes.command_line.greet_command", "greet", "says hello.")
+    ]
+    (folder / "greet_command.py").write_text('"""Says hello."""')
+    with pytest.raises(ValueError, match="greet_command.py: the docstring must begin"):
+        registry.command_files(folder.parent, ())
 
 
 @pytest.mark.parametrize("name", parsers())

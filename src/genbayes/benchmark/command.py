@@ -1,4 +1,4 @@
-"""`genbayes benchmark`: from what is typed to the runner, and what it prints."""
+"""`genbayes benchmark`: run methods on tasks with known answers: a table, figures and a page; resumable."""
 
 import argparse
 import importlib.util

@@ -225,9 +225,7 @@ class SupportReference:
             joint[i] = (1 + np.sum(least <= own[i].min())) / (m + 1)
         return np.column_stack([joint, own / (m + 1)])
 
-    def _scores(
-        self, x: np.ndarray, known: np.ndarray
-    ) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n dim"]]:
+    def _scores(self, x: np.ndarray, known: np.ndarray) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n dim"]]:
         """Isolation and least cost of outputs, and the parameter of least cost."""
         distances, nearest = self.tree.query(self._points(x, known), k=min(MOST_PARAMETERS, len(self.usual)))
         # Relative distances allow for outputs that are rare, but possible (local outlier factor, Breunig et al. 2000).

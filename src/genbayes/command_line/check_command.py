@@ -1,4 +1,4 @@
-"""`genbayes check`: can a result be relied on, why not, and what to do."""
+"""`genbayes check`: whether the stored draws can be relied on, why not, and what to do."""
 
 import argparse
 from pathlib import Path

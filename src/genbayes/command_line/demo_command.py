@@ -1,4 +1,4 @@
-"""`genbayes demo`: the lynx and hare record, from nothing to a report."""
+"""`genbayes demo`: infer a Lotka-Volterra model from the lynx-hare record, and write a report."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`genbayes fit`: the cost, from the stored simulations."""
+"""`genbayes fit`: fit the cost on the stored simulations."""
 
 import argparse
 

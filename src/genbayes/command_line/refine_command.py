@@ -1,4 +1,4 @@
-"""`genbayes refine`: more simulations at the posteriors of the stored cost, and the cost fitted anew."""
+"""`genbayes refine`: more simulations where the posterior is, and the cost fitted anew on all; resumable."""
 
 import argparse
 import json

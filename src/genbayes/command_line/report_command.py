@@ -1,4 +1,4 @@
-"""`genbayes report`: a page on stored draws, with new runs at them."""
+"""`genbayes report`: write an HTML report on the draws, with new runs at them."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`genbayes run`: all stages of a problem, from the simulations to the report."""
+"""`genbayes run`: all stages: simulate, fit, sample, report."""
 
 import argparse
 from pathlib import Path

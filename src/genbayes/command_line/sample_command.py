@@ -1,4 +1,4 @@
-"""`genbayes sample`: draws of the posterior at one or more inverse temperatures, of one observation or a stack."""
+"""`genbayes sample`: draw from the posterior at one or more inverse temperatures."""
 
 import argparse
 from pathlib import Path

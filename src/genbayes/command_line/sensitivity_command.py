@@ -1,4 +1,4 @@
-"""`genbayes sensitivity`: how the stored cost's posterior hangs on the distance, its scale and its weights."""
+"""`genbayes sensitivity`: how the posterior changes with the distance, and which outputs make the misfit."""
 
 import argparse
 import json

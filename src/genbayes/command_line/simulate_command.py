@@ -1,4 +1,4 @@
-"""`genbayes simulate`: draws of the prior, run and stored."""
+"""`genbayes simulate`: simulate draws of the prior into DIR/simulations.zarr; resumable."""
 
 import argparse
 

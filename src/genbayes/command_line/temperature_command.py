@@ -1,4 +1,4 @@
-"""`genbayes temperature`: the ladder of inverse temperatures, and rules that choose one."""
+"""`genbayes temperature`: posteriors along a ladder of inverse temperatures, and rules that choose one."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`genbayes hodgkin-huxley`: parameters of a neuron model from intracellular recordings, one fit for all of them."""
+"""`genbayes hodgkin-huxley`: infer a neuron model from each recording of a folder, with one fit for all."""
 
 import argparse
 from pathlib import Path

@@ -3,3 +3,7 @@
 In come a prior, a cost, observations and inverse temperatures; out come `Draws` and `StackedDraws`, with the
 diagnostics that say whether they can be believed.
 """
+
+# A sampler registers itself when its file is imported.
+from . import nuts as nuts
+from . import smc as smc
