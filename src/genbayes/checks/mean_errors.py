@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import norm
 
 from ..runtime.counts import evenly_spaced
 from ..sampling.draws import Draws
@@ -49,7 +49,7 @@ class MeanErrors:
     @property
     def significant(self) -> np.ndarray:
         """Which means are moved for certain, at a false-alarm rate of 1 % for all together, (dim,) bool."""
-        limit = norm.isf(FALSE_ALARM / 2 / len(self.names))
+        limit = scipy.stats.norm.isf(FALSE_ALARM / 2 / len(self.names))
         known = np.isfinite(self.shift) & (self.shift_error > 0)
         return known & (np.abs(np.nan_to_num(self.shift)) > limit * np.nan_to_num(self.shift_error, nan=np.inf))
 

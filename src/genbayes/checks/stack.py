@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from ..runtime.counts import evenly_spaced
 from ..sampling.draws_origin import same_observation
@@ -180,7 +180,7 @@ def _unusual(p_value: Float[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
     For p-values against one set of held-out outputs, too (Bates et al. 2023).
     """
     known = np.where(np.isfinite(p_value), p_value, 1.0)
-    return stats.false_discovery_control(known) <= LEVEL
+    return scipy.stats.false_discovery_control(known) <= LEVEL
 
 
 def _on_support(p_value: Float[np.ndarray, " m"]) -> Finding:

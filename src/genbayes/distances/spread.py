@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
 
 from ..runtime.outcome import Outcome
 from .coordinate_names import listed
@@ -142,7 +142,7 @@ def scale_near(
     away = np.abs(x.astype(np.float64) - x_o).reshape(len(x), -1)
     ranks = np.zeros(len(x))
     for j in np.flatnonzero(used):
-        ranks += rankdata(away[:, j])
+        ranks += scipy.stats.rankdata(away[:, j])
     nearest = np.argsort(ranks, kind="stable")[: max(_LEAST_NEAR, int(np.ceil(_NEAR_SHARE * len(x))))]
     return _positive(OutputSpread.of(x[nearest]).robust, "observation", used)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
 
 from ..costs.cost import Cost
 from ..costs.failing_runs import labels
@@ -119,7 +119,7 @@ def trend(
     variance = float(np.sum((labels - fitted) ** 2) / (m - rank))
     if variance == 0:
         return float(np.std(change)), 0.0, float(np.allclose(fitted, 0))
-    p_value = stats.f.sf(np.sum(fitted**2) / rank / variance, rank, m - rank)
+    p_value = scipy.stats.f.sf(np.sum(fitted**2) / rank / variance, rank, m - rank)
     uncertain = variance * np.linalg.pinv(equal.T @ equal, rcond=1e-8)[1:, 1:]
     from_noise = float(np.sum(uncertain * (z.T @ z)) / m)
     return float(np.sqrt(max(np.var(change) - from_noise, 0.0))), float(np.sqrt(from_noise)), float(p_value)

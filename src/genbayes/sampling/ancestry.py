@@ -12,9 +12,9 @@ particles through the whole posterior, descendants of one ancestor are independe
 """
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 # A share of draws is looked at below each of these quantiles of a parameter: a gap between modes is near one of them.
 _QUANTILES = np.arange(1, 10) / 10
@@ -22,7 +22,7 @@ _QUANTILES = np.arange(1, 10) / 10
 
 def normal_scores(flat: Float[np.ndarray, "draws dim"]) -> Float[np.ndarray, "draws dim"]:
     """Normal scores of the ranks, each parameter by itself."""
-    return ndtri((rankdata(flat, axis=0) - 0.375) / (len(flat) + 0.25))
+    return ndtri((scipy.stats.rankdata(flat, axis=0) - 0.375) / (len(flat) + 0.25))
 
 
 def effective_size(

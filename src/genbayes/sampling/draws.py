@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import xarray as xr
 from jaxtyping import Bool, Float
 from numpy.typing import DTypeLike
 from numpyro.diagnostics import effective_sample_size
@@ -20,7 +20,11 @@ from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_pa
 from .sampler import advice_of
 
 if TYPE_CHECKING:
+    import xarray as xr
     from pandas import DataFrame
+else:
+    # Its import, with pandas, takes half a second.
+    xr = lazy_loader.load("xarray")
 
 # Vehtari et al. 2021: beyond 1.01 chains have not mixed; 1.05 leaves room for the noise of short chains.
 RHAT_LIMIT = 1.05
@@ -258,7 +262,7 @@ class Draws:
         with open_tree(path) as tree:
             return cls.from_datatree(tree)
 
-    def to_datatree(self) -> xr.DataTree:
+    def to_datatree(self) -> "xr.DataTree":
         """The draws in the ArviZ schema (posterior, sample_stats, observed_data), and a group sampler_statistics.
 
         A scalar parameter is a variable (chain, draw), an integer one of whole numbers; `arviz.from_...` is not needed,
@@ -305,7 +309,7 @@ class Draws:
         )
 
     @classmethod
-    def from_datatree(cls, tree: xr.DataTree) -> "Draws":
+    def from_datatree(cls, tree: "xr.DataTree") -> "Draws":
         """The draws that `to_datatree` wrote, with their diagnostics.
 
         Args:

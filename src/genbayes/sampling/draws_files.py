@@ -4,15 +4,21 @@ import importlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import xarray as xr
 
 from ..runtime.files import replaced_folder
 
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    # Its import, with pandas, takes half a second.
+    xr = lazy_loader.load("xarray")
 
-def save_tree(tree: xr.DataTree, path: str | Path) -> None:
+
+def save_tree(tree: "xr.DataTree", path: str | Path) -> None:
     """Stores a tree as a Zarr folder, in the place of an earlier one.
 
     Args:
@@ -29,7 +35,7 @@ def save_tree(tree: xr.DataTree, path: str | Path) -> None:
         tree.to_zarr(beside, mode="w", consolidated=False)
 
 
-def open_tree(path: str | Path) -> xr.DataTree:
+def open_tree(path: str | Path) -> "xr.DataTree":
     """The tree of a Zarr folder, to be used as a context.
 
     Raises:
@@ -45,7 +51,7 @@ def whole_numbers(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64) if np.all(np.isfinite(values)) else values
 
 
-def stacked_parameters(tree: xr.DataTree, names: Sequence[str]) -> np.ndarray:
+def stacked_parameters(tree: "xr.DataTree", names: Sequence[str]) -> np.ndarray:
     """All parameters of a tree along a last axis, integers as the floats that they are among the others."""
     columns = [np.asarray(tree["posterior"][name]) for name in names]
     return np.stack([c.astype(np.float32) if c.dtype.kind == "i" else c for c in columns], axis=-1)

@@ -15,9 +15,9 @@ of the whole is larger than their spread by what the delete-d jackknife says (Sh
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float
 from scipy.spatial import KDTree
-from scipy.stats import chi2
 
 from ..runtime.outcome import Outcome
 
@@ -188,7 +188,7 @@ def line_shift(
     covariance = inverse @ (lines * left[:, None]).T @ (lines * left[:, None]) @ inverse
     slope, noise = beta * slopes[1:], beta**2 * covariance[1:, 1:]
     size = np.sqrt(max(slope @ slope - np.trace(noise), 0.0))
-    chance = chi2.sf(slope @ np.linalg.pinv(noise) @ slope, len(slope))
+    chance = scipy.stats.chi2.sf(slope @ np.linalg.pinv(noise) @ slope, len(slope))
     return float(size), float(np.sqrt(np.trace(noise) / len(slope))), bool(chance < _CHANCE)
 
 

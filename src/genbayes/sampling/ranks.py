@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import binom
 
 from ..costs.cost import Cost
 from ..distances.gaps import with_gaps
@@ -179,4 +179,4 @@ def checked_levels(levels: Sequence[float] | np.ndarray) -> Float[np.ndarray, " 
 
 def band(levels: Float[np.ndarray, " levels"], m: int, probability: float = 0.95) -> Float[np.ndarray, "2 levels"]:
     """Where the coverage of m held-out simulations lies with a probability, if each level is right."""
-    return np.stack(binom.interval(probability, m, levels)) / m
+    return np.stack(scipy.stats.binom.interval(probability, m, levels)) / m

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from ..runtime.notebook import html_table
@@ -19,7 +19,11 @@ from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_pa
 from .sampler import advice_of
 
 if TYPE_CHECKING:
+    import xarray as xr
     from pandas import DataFrame
+else:
+    # Its import, with pandas, takes half a second.
+    xr = lazy_loader.load("xarray")
 
 _HEADER = ("observation", "beta", "mean cost", "least ESS", "max R-hat")
 
@@ -219,7 +223,7 @@ class StackedDraws:
         with open_tree(path) as tree:
             return cls.from_datatree(tree)
 
-    def to_datatree(self) -> xr.DataTree:
+    def to_datatree(self) -> "xr.DataTree":
         """Groups posterior, sample_stats and observed_data with the dimensions observation, beta, chain, draw.
 
         `from_datatree` reads it back, also after `to_zarr`.
@@ -261,7 +265,7 @@ class StackedDraws:
         )
 
     @classmethod
-    def from_datatree(cls, tree: xr.DataTree) -> "StackedDraws":
+    def from_datatree(cls, tree: "xr.DataTree") -> "StackedDraws":
         """The draws that `to_datatree` wrote.
 
         Raises:

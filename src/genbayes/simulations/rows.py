@@ -4,16 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import xarray as xr
 
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.formatting import html_table, number
 from .rounding import Rounding, kept
 from .store import ARRAY_NAMES, PENDING, SimulationStore
+
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    # Its import, with pandas, takes half a second.
+    xr = lazy_loader.load("xarray")
 
 OK = 0
 # Beyond it single precision, in which networks compute, has no numbers.
@@ -268,7 +274,7 @@ class Simulations:
             store.append(part.inputs, part.noise_block)
             store.write(np.arange(len(part)), part.x, part.status, self.reasons)
 
-    def to_xarray(self) -> xr.Dataset:
+    def to_xarray(self) -> "xr.Dataset":
         """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
         arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
