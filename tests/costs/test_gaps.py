@@ -187,6 +187,7 @@ def test_rules_for_beta_take_the_gaps_into_account(straight):
         assert found.interval[0] < beta < found.interval[1], (beta, found)
 
 
+@pytest.mark.slow
 def test_sensitivity_is_of_what_was_observed():
     simulator, _ = line(5, 0.3)
     simulations = gb.simulate(simulator, PRIOR, 1000, seed=0, progress=False)

@@ -170,8 +170,9 @@ def test_an_older_format_asks_to_fit_again(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_asks_for_an_upgrade(tmp_path: Path) -> None:
-    path = rewritten(saved(tmp_path), lambda described: None, format_version="10")
-    with pytest.raises(ValueError, match=r"format version 10, .* up to 9: upgrade"):
+    newer = files._VERSION + 1
+    path = rewritten(saved(tmp_path), lambda described: None, format_version=str(newer))
+    with pytest.raises(ValueError, match=rf"format version {newer}, .* up to {files._VERSION}: upgrade"):
         gb.load(path)
 
 

@@ -237,7 +237,7 @@ def test_what_is_badly_sampled_is_said():
         ((X, [5.0, 1.0]), "beta must ascend"),
         ((X, []), "beta is empty"),
         ((X, [0.0, 1.0]), "greater than 0"),
-        ((np.where(np.arange(12)[:, None] == 4, np.nan, X), 1.0), "1 of 12 observations, the first is number 4"),
+        ((np.where(np.arange(12)[:, None] == 4, np.nan, X), 1.0), "observation number 4: x_o has 2 value"),
         ((X[:, :1], 1.0), "shape"),
     ],
 )
