@@ -36,7 +36,7 @@ prior = gb.Prior(
         "uptake": dist.LogNormal(np.log(1.0), 0.5),
     }
 )
-simulations = gb.simulate(simulator, prior, 3_000, seed=0)
+simulations = gb.simulate(simulator, prior, 2_000, seed=0)
 cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(transform="log1p"))
 # The patients' gaps differ; nothing is fitted again for any of them.
 patients = gb.GibbsPosteriors(prior, cost, measured, beta=300.0)
@@ -47,5 +47,5 @@ for name, one in zip(measured.groups or (), draws.theta[:, 0], strict=True):
 print(gb.check_stack(patients, draws, simulations).summary())
 
 first = patients.posterior(0)
-verdict = gb.check(first, draws.draws(0), simulator, simulations, n=200, seed=2)
+verdict = gb.check(first, draws.draws(0), simulator, simulations, n=100, seed=2)
 print(f"\n{(measured.groups or ('',))[0]}: {verdict.summary()}")
