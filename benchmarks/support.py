@@ -116,7 +116,7 @@ def main() -> None:
         "",
         "- isolation: distance to the 5th nearest simulated output in a space with every direction of the simulations",
         "  equal, relative to the same distance of those neighbours.",
-        "- least cost: the least expected distance over 1,000 parameters.",
+        "- least cost: the least expected distance over the parameters of the 64 nearest simulated outputs.",
         "- 5th neighbour: its distance in standardised output space; Mahalanobis: in the space of isolation.",
     ]
     if options.recordings:
