@@ -62,7 +62,14 @@ def objects() -> dict[str, object]:
 HTML = "cost fit distance posterior posteriors draws stacked check coverage ladder choice sensitivity".split()  # noqa: SIM905
 
 
-def test_every_representation_is_short_and_says_what_it_is(objects) -> None:
+def test_every_object_shows_itself(objects) -> None:
+    # One test, because the objects take a minute to make, and each worker would make its own.
+    is_short_and_says_what_it_is(objects)
+    escapes_names(objects)
+    has_the_numbers_of_draws(objects)
+
+
+def is_short_and_says_what_it_is(objects) -> None:
     for name, one in objects.items():
         text = repr(one)
         assert "object at 0x" not in text, name
@@ -72,7 +79,7 @@ def test_every_representation_is_short_and_says_what_it_is(objects) -> None:
         assert "\n" not in text or name == "prior", name
 
 
-def test_html_escapes_names(objects) -> None:
+def escapes_names(objects) -> None:
     named = {"cost", "posterior", "posteriors", "draws", "stacked", "sensitivity"}
     for name in HTML:
         text = objects[name]._repr_html_()
@@ -83,7 +90,7 @@ def test_html_escapes_names(objects) -> None:
     assert "<script>" not in html_table("<script>", ["<script>"], [["<script>"]], ["<script>"])
 
 
-def test_the_draws_table_has_their_numbers(objects) -> None:
+def has_the_numbers_of_draws(objects) -> None:
     draws, text = objects["draws"], objects["draws"]._repr_html_()
     for value in draws.quantiles().reshape(-1):
         assert f">{value:.4g}<" in text

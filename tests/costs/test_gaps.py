@@ -177,6 +177,7 @@ def test_an_observation_far_off_is_told_by_what_was_observed(straight):
         reference.judge(observed[2])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_rules_for_beta_take_the_gaps_into_account(straight):
     simulator, simulations, cost, _, observed = straight
@@ -187,6 +188,7 @@ def test_rules_for_beta_take_the_gaps_into_account(straight):
         assert found.interval[0] < beta < found.interval[1], (beta, found)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sensitivity_is_of_what_was_observed():
     simulator, _ = line(5, 0.3)
