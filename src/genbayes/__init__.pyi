@@ -50,15 +50,9 @@ from .simulations.measurement_error import with_measurement_error as with_measur
 from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate
 from .simulations.running import simulate_at as simulate_at
-from .simulations.simulators import (
-    JaxSimulator as JaxSimulator,
-)
-from .simulations.simulators import (
-    PythonSimulator as PythonSimulator,
-)
-from .simulations.simulators import (
-    Simulator as Simulator,
-)
+from .simulations.simulators import JaxSimulator as JaxSimulator
+from .simulations.simulators import PythonSimulator as PythonSimulator
+from .simulations.simulators import Simulator as Simulator
 
 __version__: str
 __all__: list[str]

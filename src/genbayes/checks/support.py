@@ -186,9 +186,9 @@ class SupportReference:
 
     def suits(self, x_o: np.ndarray) -> bool:
         """Whether an observation has the gaps that the reference was made for; sets have no places for any."""
-        if self.missing is None or self.kind == "set":
-            return self.kind == "set" or not has_gaps(x_o)
-        return bool(np.array_equal(np.isnan(x_o), self.missing))
+        if self.kind == "set":
+            return True
+        return not has_gaps(x_o) if self.missing is None else np.array_equal(np.isnan(x_o), self.missing)
 
     def p_values(self, x: np.ndarray, conditions: Any = None) -> Float[np.ndarray, "n 3"]:
         """p-values of outputs (n, *x_shape): joint, isolation, least cost."""

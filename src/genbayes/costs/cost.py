@@ -285,7 +285,7 @@ class Cost:
             where = tuple(int(i) for i in bad[0])
             raise ValueError(
                 f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
-                f"{self._gaps_remedy if np.isnan(values).any() else 'A distance takes finite numbers.'}"
+                f"{self._gaps_remedy if has_gaps(values) else 'A distance takes finite numbers.'}"
             )
         if not values.size or missing.all():
             raise ValueError("x_o has no value that was observed: all are missing (NaN).")

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ..distances import HilbertDistance
 from ..learning.coordinates import best_coordinates
 from ..learning.folds import Folds
+from ..learning.layers import Standardiser
 from ..learning.means import fit_mean
 from ..learning.reduced_rank import Directions, signal_directions
 from ..learning.ridge import RidgeResidual
@@ -50,7 +51,7 @@ def fit_features(
         levels: values of the parameters that are integers, by their numbers.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
-    each = features
+    coordinates = features
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
     directions = None
@@ -94,13 +95,14 @@ def fit_features(
         spread = better_spread(spread, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=_shares(form, theta, each, predicted))
+        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), spread_record)
 
 
 def _shares(
     form: HilbertForm,
+    standardise: Standardiser,
     theta: Float[np.ndarray, "n dim"],
     features: Float[np.ndarray, "n k"],
     predicted: Float[np.ndarray, "n r"],
@@ -109,10 +111,8 @@ def _shares(
     if form.directions is not None:
         predicted = np.asarray(form.directions.centre) + predicted @ np.asarray(form.directions.axes, np.float64).T
     spread = np.asarray(_predict(form.spread, jnp.asarray(theta)), np.float64).sum(axis=1)
-    standardise = jax.tree.map(lambda leaf: leaf[0], form.mean.standardise)
-    return SpreadShares.fit(
-        standardise, theta, (features - predicted) ** 2, np.maximum(spread, float(form.least_spread))
-    )
+    spread = np.maximum(spread, float(form.least_spread))
+    return SpreadShares.fit(standardise, theta, (features - predicted) ** 2, spread)
 
 
 @compiled

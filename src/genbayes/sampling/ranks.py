@@ -77,8 +77,8 @@ class HeldOut:
             )
         rows = np.sort(np.random.default_rng(seed).permutation(found)[:most])
         theta, x = simulations.theta[rows], simulations.x[rows]
-        if x_o is not None and not cost.distance.reads_sets:
-            x = with_gaps(x, x_o)
+        if x_o is not None:
+            x = with_gaps(x, cost.check_observation(x_o))
         known = simulations.conditions[rows] if simulations.condition_names else None
         return cls(theta, x, known, np.asarray(cost(theta, x, known), np.float64), messages)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ..costs.cost import Cost
 from ..costs.forms import MarginalForm
@@ -109,7 +109,7 @@ def sensitivity(
     replicate, between = _replicate_distances(outputs, cost)
     noise = (_TO_STD * replicate).reshape(cost.x_shape)
     others, outcome = _other_distances(posterior, distances, outputs, noise)
-    others += _parts_left_out(given, parts, posterior.beta, seen)
+    others += _parts_left_out(posterior, parts)
     made = [Sampled("as given", "given", given, posterior.beta, reference)]
     made += _sampled(posterior, others, n, seed, sampler, progress)
     if simulator is None:
@@ -189,13 +189,17 @@ def _replicate_distances(
     return replicate, np.maximum(pairs.same + pairs.excess, replicate)
 
 
-def _parts_left_out(
-    given: AdditiveDistance, parts: Sequence[Group], beta: float, seen: Bool[np.ndarray, "*x_shape"]
-) -> list[Wanted]:
+def _weights(cost: Cost, x_o: np.ndarray) -> Float[np.ndarray, " coordinates"]:
+    """The weight of every coordinate in the given distance; 0 of one that was not observed."""
+    return np.where(np.isnan(x_o), 0.0, np.asarray(_given_distance(cost).weights)).reshape(-1)
+
+
+def _parts_left_out(posterior: GibbsPosterior, parts: Sequence[Group]) -> list[Wanted]:
     """The given distance without each part, where something is left out and something is left."""
-    weights = np.where(seen, np.asarray(given.weights), 0.0)
+    cost, given = posterior.cost, _given_distance(posterior.cost)
+    weights = _weights(cost, posterior.x_o).reshape(cost.x_shape)
     return [
-        Wanted(f"without {part.name}", "left out", without(given, part), beta)
+        Wanted(f"without {part.name}", "left out", without(given, part), posterior.beta)
         for part in parts
         if np.any(weights[~part.members] > 0) and np.any(weights[part.members] > 0)
     ]
@@ -225,14 +229,13 @@ def _other_distances(
     """Name, kind, distance and beta of every other distance."""
     cost = posterior.cost
     distances = standard_distances(cost, noise) if distances is None else distances
-    seen = ~np.isnan(posterior.x_o).reshape(-1)
-    evidence = _evidence(outputs, cost, seen)
+    evidence = _evidence(outputs, cost, posterior.x_o)
     chosen, messages = [], []
     for name, item in distances.items():
         distance, beta = item if isinstance(item, tuple) else (item, None)
         other = _by(cost, distance)
         if beta is None:
-            wanted = _evidence(outputs, other, seen)
+            wanted = _evidence(outputs, other, posterior.x_o)
             if not (evidence > 0 and wanted > 0):
                 messages.append(
                     f"{name}: no beta can be found that makes it comparable, for the distance does not tell draws of "
@@ -244,17 +247,16 @@ def _other_distances(
     return chosen, Outcome(tuple(messages))
 
 
-def _evidence(outputs: ReplicateOutputs, cost: Cost, seen: Bool[np.ndarray, " coordinates"]) -> float:
+def _evidence(outputs: ReplicateOutputs, cost: Cost, x_o: np.ndarray) -> float:
     """How much a cost of the coordinates that were observed tells draws apart: R of the text of `distances`."""
-    return outputs.compare(cost).evidence(np.where(seen, np.asarray(_given_distance(cost).weights).reshape(-1), 0.0))
+    return outputs.compare(cost).evidence(_weights(cost, x_o))
 
 
 def _shares(
     cost: Cost, draws: Draws, x_o: np.ndarray, conditions: Float[Array, " c"], groups: Sequence[Group]
 ) -> Float[np.ndarray, " groups"]:
     """The share of every group in the expected cost."""
-    parts = np.asarray(_given_distance(cost).weights).reshape(-1) * _predicted(cost, draws, x_o, conditions)
-    parts = np.where(np.isnan(x_o).reshape(-1), 0.0, parts)
+    parts = _weights(cost, x_o) * _predicted(cost, draws, x_o, conditions)
     return np.array([parts[group.members.reshape(-1)].sum() for group in groups]) / max(parts.sum(), 1e-300)
 
 
