@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
@@ -20,7 +19,7 @@ from ..distances.gaps import has_gaps, without_missing_trials
 from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, is_traced, over_rows
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .failing_runs import failures_told, penalty_by
@@ -335,10 +334,10 @@ class Cost:
         self._check_whole("conditions", values, names)
         return values
 
-    def _check_whole(self, argument: str, values: Array, names: tuple[str, ...]) -> None:
+    def _check_whole(self, argument: str, values: Array | np.ndarray, names: tuple[str, ...]) -> None:
         """ValueError where an integer is between the values at which the cost was learned, one by one."""
         for name in self.settings.get("runs_at_levels", {}):
-            if name not in names or isinstance(values, Tracer):
+            if name not in names or is_traced(values):
                 continue
             column = np.asarray(values[..., names.index(name)])
             between = column[column != np.round(column)]
@@ -349,7 +348,7 @@ class Cost:
                 )
 
     def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
-        theta = jnp.asarray(theta, jnp.float32)
+        theta = jnp.asarray(theta, jnp.float32) if is_traced(theta) else np.asarray(theta, np.float32)
         x = jnp.asarray(x) if is_of_jax(x) else np.asarray(x, np.float64)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
@@ -363,17 +362,25 @@ class Cost:
         gaps = isinstance(x, np.ndarray) and self.reads_gaps and has_gaps(x)
         if isinstance(x, np.ndarray):
             self.frame.transform.check(x.reshape(-1, *shape_x), "x")
-            x = jnp.asarray(self.frame(x))
+            x = self.frame(x)
         else:
             x = self.frame.of_traced(x.astype(jnp.float32))
         known = self.check_conditions(conditions)
         batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
-        parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
-        inputs = jnp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
+        # In numpy where that can be: every operation of JAX outside a program is a program of its own.
+        xp = jnp if is_traced(theta, known, x) else np
+        parts = [xp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
+        inputs = xp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
         # An observation that all parameters share is embedded once.
         one_observation = all(length == 1 for length in batch_x)
-        x = x.reshape(shape_x) if one_observation else jnp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-        values = _values(self.expectation, inputs, x, one_observation, members, gaps)
+        x = x.reshape(shape_x) if one_observation else xp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
+        if xp is jnp:
+            values = _values(self.expectation, jnp.asarray(inputs), jnp.asarray(x), one_observation, members, gaps)
+        elif one_observation:
+            of_all = jnp.asarray(x)
+            values = over_rows(lambda rows: _values(self.expectation, rows, of_all, True, members, gaps), inputs)
+        else:
+            values = over_rows(lambda rows, own: _values(self.expectation, rows, own, False, members, gaps), inputs, x)
         return values.reshape(*batch, *values.shape[1:])
 
 

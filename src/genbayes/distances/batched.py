@@ -4,6 +4,7 @@ Where a distance depends on differences alone, these are taken in double precisi
 (seconds since an epoch) would be rounded away in the single precision of everything else. So are its transforms.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, over_rows
 from .base import Distance
 
 # Outputs that are compared at once: the kernel matrices of sets of many trials are large.
@@ -31,7 +32,8 @@ def distances_to(
     if distance.framing != "none":
         middle = target.astype(np.float64) if distance.framing == "each" else target.mean(axis=0, dtype=np.float64)
         outputs, target = outputs - middle, target - middle
-    return np.asarray(_distances_to(distance, _single(outputs), _single(target)))
+    to = jnp.asarray(_single(target))
+    return np.asarray(over_rows(lambda rows: _distances_to(distance, rows, to), _single(outputs)))
 
 
 def paired_distances(
@@ -48,7 +50,7 @@ def paired_distances(
         each = distance.framing == "each"
         middle = second.astype(np.float64) if each else second.mean(axis=1, keepdims=True, dtype=np.float64)
         first, second = first - middle, second - middle
-    return np.asarray(_paired_distances(distance, _single(first), _single(second)))
+    return np.asarray(over_rows(functools.partial(_paired_distances, distance), _single(first), _single(second)))
 
 
 def distance_matrix(
@@ -70,9 +72,9 @@ def _paired_distances(
     return _mapped(distance, x, again)
 
 
-def _single(values: np.ndarray) -> Array:
+def _single(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        return jnp.asarray(values.astype(np.float32))
+        return values.astype(np.float32)
 
 
 def _mapped(function: Callable[..., Array], *rows: Array) -> Array:

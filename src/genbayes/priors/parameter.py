@@ -6,24 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
 
 from .integer_parameter import MOST_LEVELS, IntegerParameter
+from .real_density import SIMPLEX, RealDensity
 
 _FLOAT32 = np.finfo(np.float32)
-# Images of the edges of a closed support: the outermost values that numpyro's clipped sigmoid tells apart.
-_LOWEST_EDGE = math.log(float(_FLOAT32.tiny))
-_HIGHEST_EDGE = -math.log(float(_FLOAT32.eps))
-_SIMPLEX = type(constraints.simplex)
 
 
 class Parameter:
-    """A named scalar or vector parameter of real numbers; values have the flat shape (..., dim)."""
+    """A named scalar or vector parameter of real numbers, checked; `density` computes with it."""
 
     integer = False
     has_labels = False
@@ -41,12 +37,9 @@ class Parameter:
         self.distribution = _as_event(name, distribution)
         self.event_shape = self.distribution.event_shape
         self.dim = math.prod(self.event_shape)
-        self._support: Any = self.distribution.support
-        self._bijection = _bijection(name, self.distribution)
-        self._unconstrained_shape = tuple(self._bijection.inverse_shape(self.event_shape))
-        self.unconstrained_dim = math.prod(self._unconstrained_shape)
         self.names = tuple(f"{name}[{i}]" for i in range(self.dim)) if self.event_shape else (name,)
-        low, high = _limits(self._support)
+        _check_bijection(name, self.distribution)
+        low, high = _limits(self.distribution.support)
         self.levels = (None,) * self.dim
         self.bounds = np.empty((self.dim, 2), np.float32)
         self.bounds[:, 0], self.bounds[:, 1] = low, high
@@ -55,55 +48,12 @@ class Parameter:
                 f"Parameter {name!r} has no room between its limits {self.bounds[:, 0].tolist()} and "
                 f"{self.bounds[:, 1].tolist()}. The lower one comes first."
             )
-        _check_precision(name, self.distribution)
+        self.density = RealDensity.of(self.distribution, self.bounds)
+        self.unconstrained_dim = self.density.unconstrained_dim
+        _check_precision(name, self.density)
 
     def __repr__(self) -> str:
         return f"Parameter({self.name!r}, {type(self.distribution).__name__})"
-
-    # The methods below take ONE value; Prior batches them, because numpyro's formulas rely on implicit broadcasting.
-
-    def contains(self, value: Float[Array, " dim"]) -> Bool[Array, ""]:
-        """Tell whether a value is finite and inside the support."""
-        finite = jnp.isfinite(value).all()
-        if isinstance(self._support, _SIMPLEX):
-            # numpyro allows the sum 1e-6 of slack, which float32 rounding alone uses up in high dimension.
-            slack = max(1e-6, 4 * self.dim * float(_FLOAT32.eps))
-            return finite & (value >= 0).all() & (jnp.abs(value.sum() - 1) <= slack)
-        return finite & self._support(jnp.reshape(value, self.event_shape))
-
-    def log_density(self, value: Float[Array, " dim"]) -> Float[Array, ""]:
-        """Log density of a value (dim,), -inf outside the support."""
-        inside = self.contains(value)
-        # An interior stand-in before the formula, not only a `where` after it: otherwise the gradient is NaN.
-        safe = jnp.where(inside, value, self.from_unconstrained(jnp.zeros(self.unconstrained_dim)))
-        density = self.distribution.log_prob(jnp.reshape(safe, self.event_shape))
-        return jnp.where(inside & ~jnp.isnan(density), density, -jnp.inf)
-
-    def to_unconstrained(self, value: Float[Array, " dim"]) -> Float[Array, " free"]:
-        """Map a value (dim,) to (unconstrained_dim,)."""
-        u = jnp.reshape(self._bijection.inv(jnp.reshape(value, self.event_shape)), (self.unconstrained_dim,))
-        edge = jnp.isinf(u) & jnp.isfinite(value).all()
-        return jnp.where(edge, jnp.where(u > 0, _HIGHEST_EDGE, _LOWEST_EDGE), u)
-
-    def from_unconstrained(self, u: Float[Array, " free"]) -> Float[Array, " dim"]:
-        """Map a real vector (unconstrained_dim,) to a value (dim,)."""
-        value = jnp.reshape(self._bijection(jnp.reshape(u, self._unconstrained_shape)), (self.dim,))
-        # low + (high - low) * s can round to just above `high`.
-        return jnp.clip(value, jnp.asarray(self.bounds[:, 0]), jnp.asarray(self.bounds[:, 1]))
-
-    def log_density_unconstrained(self, u: Float[Array, " free"]) -> Float[Array, ""]:
-        """Log density of the unconstrained coordinates, with the Jacobian; -inf where the value overflows."""
-        inside = self.contains(self.from_unconstrained(u))
-        safe = jnp.where(inside, u, jnp.zeros_like(u))
-        value = jnp.reshape(self.from_unconstrained(safe), self.event_shape)
-        volume = self._bijection.log_abs_det_jacobian(jnp.reshape(safe, self._unconstrained_shape), value)
-        density = self.distribution.log_prob(value) + volume
-        return jnp.where(inside & ~jnp.isnan(density), density, -jnp.inf)
-
-    def draw_unconstrained(self, value: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, " free"]:
-        """The unconstrained coordinates of a value; nothing is drawn, for there is one place only."""
-        del key
-        return self.to_unconstrained(value)
 
 
 AnyParameter = Parameter | IntegerParameter
@@ -201,9 +151,9 @@ def _as_event(name: str, distribution: Any) -> dist.Distribution:
     return quiet
 
 
-def _bijection(name: str, distribution: dist.Distribution) -> Transform:
+def _check_bijection(name: str, distribution: dist.Distribution) -> None:
     try:
-        return biject_to(distribution.support)
+        biject_to(distribution.support)
     except NotImplementedError:
         raise ValueError(
             f"Parameter {name!r} ({type(distribution).__name__}) has the support {distribution.support}, for which "
@@ -211,15 +161,19 @@ def _bijection(name: str, distribution: dist.Distribution) -> Transform:
         ) from None
 
 
-def _check_precision(name: str, distribution: dist.Distribution) -> None:
+@jax.jit
+def _some_draws(density: RealDensity) -> Float[Array, "draws dim"]:
+    # One at a time, because numpyro's formulas rely on implicit broadcasting.
+    return jax.vmap(density.sample)(jax.random.split(jax.random.key(0), 256))
+
+
+def _check_precision(name: str, density: RealDensity) -> None:
     """Refuses a parameter that single precision cannot hold, which would be sampled as something else in silence.
 
     Raises:
         ValueError: draws are 0 or infinite in single precision, or so far from 0 that few values are told apart.
     """
-    # One at a time, because numpyro's formulas rely on implicit broadcasting.
-    keys = jax.random.split(jax.random.key(0), 256)
-    draws = np.asarray(jax.vmap(distribution.sample)(keys), np.float64).reshape(256, -1)
+    draws = np.asarray(_some_draws(density), np.float64)
     limits = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
     low, middle, high = np.quantile(np.where(np.isfinite(draws), draws, np.inf), [0.16, 0.5, 0.84], axis=0)
     for j in range(draws.shape[1]):
@@ -242,7 +196,7 @@ def _check_precision(name: str, distribution: dist.Distribution) -> None:
 def _limits(support: Any) -> tuple[Any, Any]:
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
-    if isinstance(support, _SIMPLEX):
+    if isinstance(support, SIMPLEX):
         return 0.0, 1.0
     if isinstance(support, type(constraints.positive_ordered_vector)):
         return 0.0, np.inf

@@ -11,8 +11,10 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Key, Num
 
+from ..runtime.compiling import is_traced, over_rows
 from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
+from .density import PriorDensity
 from .from_torch import convert_torch_prior
 from .parameter import check_name, describe_parameter, make_parameter
 from .table import parameter_table
@@ -53,6 +55,7 @@ class Prior:
         repeated = sorted({name for name in self._names if self._names.count(name) > 1})
         if repeated:
             raise ValueError(f"`distributions` gives two coordinates the same name: {repeated}. Rename a parameter.")
+        self.density = PriorDensity(tuple(parameter.density for parameter in self._parameters))
         self._bounds = np.concatenate([parameter.bounds for parameter in self._parameters])
         self._bounds.setflags(write=False)
         self._description = json.dumps(
@@ -174,29 +177,19 @@ class Prior:
         n = checked_count("`n`", n, least=0, remedy="; write int(n)")
         # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
         length = max(16, 1 << max(n - 1, 0).bit_length())
-        return _sample_rows(self, length, jax.random.key(check_seed(seed)), stream)[:n]
+        rows = _sample_rows(self.density, length, jax.random.key(check_seed(seed)), stream)
+        return jnp.asarray(np.asarray(rows)[:n])
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """Draw one parameter vector (dim,) from a JAX key; traceable."""
-        keys = jax.random.split(key, len(self._parameters))
-        parts = [
-            jnp.reshape(parameter.distribution.sample(keys[i]), (parameter.dim,))
-            for i, parameter in enumerate(self._parameters)
-        ]
-        return jnp.concatenate(parts).astype(float)
+        return self.density.sample_one(key)
 
     def draw_unconstrained(self, key: Key[Array, ""]) -> Float[Array, " unconstrained_dim"]:
         """The unconstrained coordinates of `sample_one(key)`; of an integer a random place on its step; traceable.
 
         Their density is that of `log_density_unconstrained`.
         """
-        theta, place_key = self.sample_one(key), jax.random.fold_in(key, len(self._parameters))
-        stops = np.cumsum([parameter.dim for parameter in self._parameters])[:-1].tolist()
-        parts = [
-            parameter.draw_unconstrained(value, jax.random.fold_in(place_key, i))
-            for i, (parameter, value) in enumerate(zip(self._parameters, jnp.split(theta, stops), strict=True))
-        ]
-        return jnp.concatenate(parts)
+        return self.density.draw_unconstrained(key)
 
     def log_density(self, theta: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Return the log prior density, -inf outside the support and never NaN; traceable.
@@ -210,8 +203,7 @@ class Prior:
         Raises:
             ValueError: the last axis of `theta` is not `dim`.
         """
-        parts = self._over_parameters("log_density", theta, "(d)->()")
-        return functools.reduce(jnp.add, parts)
+        return _apply(self.density, "log_density", self._checked(theta))
 
     def contains(self, theta: Num[Array | np.ndarray, "..."]) -> Bool[Array, "..."]:
         """Tell for each parameter vector (..., dim) whether it lies in the support; shape (...).
@@ -219,8 +211,7 @@ class Prior:
         Raises:
             ValueError: the last axis of `theta` is not `dim`.
         """
-        parts = self._over_parameters("contains", theta, "(d)->()")
-        return functools.reduce(jnp.logical_and, parts)
+        return _apply(self.density, "contains", self._checked(theta))
 
     def check_inside(self, theta: Any) -> None:
         """Raise ValueError naming the first parameter of `theta` (..., dim) that lies outside the prior's support."""
@@ -250,7 +241,7 @@ class Prior:
         Raises:
             ValueError: the last axis of `theta` is not `dim`.
         """
-        return jnp.concatenate(self._over_parameters("to_unconstrained", theta, "(d)->(u)"), axis=-1)
+        return _apply(self.density, "to_unconstrained", self._checked(theta))
 
     def from_unconstrained(self, u: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Map real vectors (..., unconstrained_dim) to parameters (..., dim); traceable.
@@ -260,7 +251,7 @@ class Prior:
         Raises:
             ValueError: the last axis of `u` is not `unconstrained_dim`.
         """
-        return jnp.concatenate(self._over_parameters("from_unconstrained", u, "(u)->(d)"), axis=-1)
+        return _apply(self.density, "from_unconstrained", self._checked_unconstrained(u))
 
     def log_density_unconstrained(self, u: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
         """Return the log density of the unconstrained coordinates, log prior(theta(u)) + log |d theta / d u|.
@@ -274,20 +265,17 @@ class Prior:
         Raises:
             ValueError: the last axis of `u` is not `unconstrained_dim`.
         """
-        return functools.reduce(jnp.add, self._over_parameters("log_density_unconstrained", u, "(u)->()"))
+        return _apply(self.density, "log_density_unconstrained", self._checked_unconstrained(u))
 
     def describe(self) -> list[dict]:
         """Return one JSON-able dictionary per parameter: its name, distribution class and settings as lists."""
         return json.loads(self._description)
 
-    def _over_parameters(self, method: str, value: Any, signature: str) -> list[Array]:
-        if signature.startswith("(u)"):
-            sizes = [parameter.unconstrained_dim for parameter in self._parameters]
-            parts = _split_last_axis("u", value, sizes, "unconstrained coordinates")
-        else:
-            sizes = [parameter.dim for parameter in self._parameters]
-            parts = _split_last_axis("theta", value, sizes, ", ".join(self._names))
-        return _apply(self, method, signature, parts)
+    def _checked(self, theta: Any) -> Array | np.ndarray:
+        return _with_last_axis("theta", theta, self.dim, ", ".join(self._names))
+
+    def _checked_unconstrained(self, u: Any) -> Array | np.ndarray:
+        return _with_last_axis("u", u, self.unconstrained_dim, "unconstrained coordinates")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Prior) and self._description == other._description
@@ -313,21 +301,26 @@ def _check_names(names: Sequence[str]) -> list[str]:
     return checked
 
 
-def _split_last_axis(argument: str, value: Any, sizes: list[int], meaning: str) -> list[Array]:
-    array = jnp.asarray(value, dtype=float)
-    expected = sum(sizes)
+def _with_last_axis(argument: str, value: Any, expected: int, meaning: str) -> Array | np.ndarray:
+    array = jnp.asarray(value, dtype=float) if is_traced(value) else np.asarray(value, jnp.asarray(0.0).dtype)
     if array.ndim == 0 or array.shape[-1] != expected:
         raise ValueError(f"`{argument}` has shape {array.shape}; expected (..., {expected}), that is: {meaning}.")
-    stops = np.cumsum(sizes)[:-1].tolist()
-    return jnp.split(array, stops, axis=-1)
+    return array
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "method", "signature"))
-def _apply(prior: Prior, method: str, signature: str, parts: list[Array]) -> list[Array]:
-    pairs = zip(prior._parameters, parts, strict=True)
-    return [jnp.vectorize(getattr(parameter, method), signature=signature)(part) for parameter, part in pairs]
+def _apply(density: PriorDensity, method: str, values: Array | np.ndarray) -> Array:
+    if is_traced(values):
+        return _apply_to_rows(density, method, values)
+    rows = values.reshape(-1, values.shape[-1])
+    done = over_rows(functools.partial(_apply_to_rows, density, method), rows)
+    return done.reshape(*values.shape[:-1], *done.shape[1:])
 
 
-@functools.partial(jax.jit, static_argnames=("prior", "length", "stream"))
-def _sample_rows(prior: Prior, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
-    return jax.vmap(lambda row: prior.sample_one(row_key(key, row, stream)))(jnp.arange(length))
+@functools.partial(jax.jit, static_argnames="method")
+def _apply_to_rows(density: PriorDensity, method: str, values: Array) -> Array:
+    return getattr(density, method)(values)
+
+
+@functools.partial(jax.jit, static_argnames=("length", "stream"))
+def _sample_rows(density: PriorDensity, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
+    return jax.vmap(lambda row: density.sample_one(row_key(key, row, stream)))(jnp.arange(length))

@@ -1,9 +1,14 @@
-"""`compiled`: equinox's filter_jit with the compiler settings of this library's large programs."""
+"""How programs are compiled: with settings for large ones (`compiled`), and with few lengths of rows (`over_rows`)."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, PyTree, Shaped
 
 F = TypeVar("F", bound=Callable)
 
@@ -16,3 +21,33 @@ def compiled(function: F) -> F:
     """Compiles a function of pytrees; arguments that are not arrays are static."""
     # equinox hands further settings on to jax.jit; its stub does not say so.
     return cast(F, cast(Any, eqx.filter_jit)(function, compiler_options=_OPTIONS))
+
+
+def shared_length(n: int) -> int:
+    """The number of rows, at least n, of the program that runs n rows: few lengths, so that programs are shared.
+
+    Powers of two up to 1024 and four lengths between powers of two above: at most a quarter of many rows is in vain.
+    """
+    least = max(n, 16)
+    power = 1 << (least - 1).bit_length()
+    step = power if power <= 1024 else power // 8
+    return -(-least // step) * step
+
+
+def over_rows(function: Callable[..., Array], *rows: Shaped[Array | np.ndarray, "n ..."]) -> Shaped[Array, "n ..."]:
+    """A compiled function of n rows, called with a length that other calls share: the last row is repeated.
+
+    Args:
+        function: maps arrays of rows to an array of as many rows, each row by itself.
+        rows: known arrays, none that is traced.
+    """
+    n = len(rows[0])
+    missing = shared_length(n) - n if n else 0
+    # In numpy: a concatenation and a slice in JAX would be two more programs for every n.
+    longer = [np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) for values in map(np.asarray, rows)]
+    return jnp.asarray(np.asarray(function(*map(jnp.asarray, longer)))[:n])
+
+
+def is_traced(*values: PyTree) -> bool:
+    """Whether any array is part of a program that is being compiled."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values))

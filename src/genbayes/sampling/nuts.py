@@ -72,7 +72,7 @@ class NUTS:
         starts = self.start.run(target, self.start.populations * self.start.min_particles, key=start_key)
         flat = starts.theta.reshape(-1, starts.theta.shape[-1])
         picked = jax.random.choice(pick_key, jnp.asarray(flat), (chains,), replace=len(flat) < chains)
-        theta, cost, info = _sample(target, target.prior.to_unconstrained(picked), key, per_chain, self)
+        theta, cost, info = _sample(target, picked, key, per_chain, self)
         divergences = int(np.sum(info["diverging"]))
         statistics: dict[str, Any] = {
             "divergences": divergences,
@@ -91,7 +91,7 @@ class NUTS:
 
 @compiled
 def _sample(
-    target: Target, starts: Float[Array, "chain d"], key: PRNGKeyArray, per_chain: int, config: NUTS
+    target: Target, starts: Float[Array, "chain dim"], key: PRNGKeyArray, per_chain: int, config: NUTS
 ) -> tuple[Array, Array, dict[str, Array]]:
     """Adapts and runs all chains side by side; returns parameters, costs and what is told of every step."""
     adaptation = blackjax.window_adaptation(
@@ -127,5 +127,6 @@ def _sample(
         _, (positions, info) = jax.lax.scan(step, state, jax.random.split(run_key, per_chain))
         return positions, {**info, "step_size": tuned["step_size"]}
 
-    positions, info = jax.vmap(chain)(jax.random.split(key, starts.shape[0]), starts)
+    unconstrained = target.prior.to_unconstrained(starts)
+    positions, info = jax.vmap(chain)(jax.random.split(key, starts.shape[0]), unconstrained)
     return *target.parameters_and_cost(positions), info

@@ -74,7 +74,8 @@ class GibbsPosterior:
         self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
-        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior, cost.success_of_prior)
+        success = cost.success_of_prior
+        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior.density, success)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..costs.forms import CostForm
 from ..learning.success import SuccessModel
-from ..priors.prior import Prior
+from ..priors.density import PriorDensity
 
 
 class Target(eqx.Module):
@@ -30,7 +30,7 @@ class Target(eqx.Module):
     embedded: PyTree
     conditions: Float[Array, " c"]
     beta: Float[Array, ""]
-    prior: Prior = eqx.field(static=True)
+    prior: PriorDensity
     success: SuccessModel | None = None
 
     def log_prior(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
@@ -83,7 +83,7 @@ class Targets(eqx.Module):
     embedded: PyTree
     conditions: Float[Array, "m c"]
     betas: Float[Array, " b"]
-    prior: Prior = eqx.field(static=True)
+    prior: PriorDensity
     success: SuccessModel | None = None
 
     def one(self, embedded: PyTree, conditions: Float[Array, " c"]) -> Target:

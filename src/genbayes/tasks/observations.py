@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from ..priors.density import PriorDensity
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
@@ -169,7 +170,7 @@ def _working_runs(prior: Prior, simulator: Callable, n: int, seed: int) -> tuple
     kept_theta, kept_x, kept = [], [], 0
     most = _MOST_FAILURES * n + _BLOCK
     for start in range(0, most, _BLOCK):
-        theta, x = map(np.asarray, _run_block(prior, simulator, key, jnp.arange(start, start + _BLOCK)))
+        theta, x = map(np.asarray, _run_block(prior.density, simulator, key, jnp.arange(start, start + _BLOCK)))
         good = np.isfinite(x.reshape(_BLOCK, -1)).all(axis=1)
         kept_theta.append(theta[good])
         kept_x.append(x[good])
@@ -184,7 +185,7 @@ def _working_runs(prior: Prior, simulator: Callable, n: int, seed: int) -> tuple
 
 @compiled
 def _run_block(
-    prior: Prior, simulator: Callable, key: Key[Array, ""], rows: Int[Array, " n"]
+    prior: PriorDensity, simulator: Callable, key: Key[Array, ""], rows: Int[Array, " n"]
 ) -> tuple[Float[Array, "n dim"], Float[Array, "n ..."]]:
     def one(row: Array) -> tuple[Array, Array]:
         theta = prior.sample_one(row_key(key, row, PARAMETER_STREAM))
