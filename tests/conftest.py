@@ -17,10 +17,11 @@ import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# All modules but the one whose functions are sent to worker processes by value: a checked function cannot be pickled.
+# All modules but those whose functions are sent to worker processes by value: a checked function cannot be pickled.
 SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
 MODULES = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in SOURCE.rglob("*.py")}
-UNCHECKED = {"genbayes.simulations.worker", "genbayes.__main__", "genbayes.__init__"}
+SENT = ("worker", "templates", "program_outputs", "program_processes", "program_runs")
+UNCHECKED = {*(f"genbayes.simulations.{name}" for name in SENT), "genbayes.__main__", "genbayes.__init__"}
 hook = install_import_hook(sorted(MODULES - UNCHECKED), "beartype.beartype")
 with hook:
     import genbayes

@@ -46,6 +46,7 @@ from .sampling.stacked import StackedDraws as StackedDraws
 from .sampling.target import Target as Target
 from .sensitivity_analysis.analysis import Sensitivity as Sensitivity
 from .sensitivity_analysis.analysis import sensitivity as sensitivity
+from .simulations.external_program import ExternalProgram as ExternalProgram
 from .simulations.measurement_error import with_measurement_error as with_measurement_error
 from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate

@@ -1,5 +1,6 @@
 """The laws that hold for every registered kind of simulator."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from genbayes.priors.prior import Prior
 from genbayes.simulations import simulators
 from genbayes.simulations.executors import Job
+from genbayes.simulations.external_program import ExternalProgram
 from genbayes.simulations.rows import Simulations
 from genbayes.simulations.running import simulate, simulate_at
 from genbayes.simulations.simulators import (
@@ -42,12 +44,17 @@ def in_python(theta, rng, conditions=None):
     return np.concatenate([theta, np.zeros(1) if conditions is None else conditions, rng.normal(size=1)])
 
 
+IN_AWK = ExternalProgram(
+    ["awk", "-f", Path(__file__).with_name("by_json.awk")], stdin="json", name="programs:by_json.awk"
+)
+
 # One simulator of every kind: parameters, the condition or 0, and a standard normal number; it fails where theta[0] is
 # below 0.2. With it the reason of the failures, and the name in stores. A kind that cannot return this (a table of
 # finished runs) is left unregistered: instances are taken all the same, and of its rows the first law can be asked.
 EXAMPLES: dict[type[Simulator], tuple[Any, str, str]] = {
     JaxSimulator: (in_jax, "NaN in the output", f"{__name__}:in_jax"),
     PythonSimulator: (in_python, "ValueError: rate too low", f"{__name__}:in_python"),
+    ExternalProgram: (IN_AWK, "exit code 3: rate too low", "programs:by_json.awk"),
 }
 
 
@@ -124,7 +131,7 @@ def test_the_store_knows_the_name_and_goes_on(kind: type[Simulator], tmp_path: P
 
 def _named(simulator: Any, name: str) -> Simulator:
     """The same simulator under another name."""
-    other = as_simulator(simulator, conditional=False)
+    other = copy.copy(as_simulator(simulator, conditional=False))
     kind = type(other)
     renamed = type(kind.__name__, (kind,), {"name": property(lambda self: f"elsewhere:{name}")})
     other.__class__ = renamed

@@ -56,7 +56,7 @@ def runs_at(
         workers: see `simulate`.
         progress: show a progress bar.
     """
-    known = list(conditions.values()) if conditions else None
+    known = dict(conditions) if conditions else None
     return simulate_at(simulator, theta, seed=seed, names=names, conditions=known, workers=workers, progress=progress)
 
 

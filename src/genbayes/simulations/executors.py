@@ -45,6 +45,7 @@ class Job:
         dim: number of parameters.
         batch_size: most runs at a time, None where the kind of simulator chooses.
         workers: who runs the rows, where the kind of simulator leaves that to the caller.
+        names: of the columns of `inputs`; `theta_0`, ..., then `condition_0`, ..., if not given.
     """
 
     seed: int
@@ -54,6 +55,12 @@ class Job:
     dim: int
     batch_size: int | None = None
     workers: Workers = 1
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            conditions = [f"condition_{i}" for i in range(self.inputs.shape[1] - self.dim)]
+            object.__setattr__(self, "names", (*(f"theta_{i}" for i in range(self.dim)), *conditions))
 
     def __len__(self) -> int:
         return len(self.rows)

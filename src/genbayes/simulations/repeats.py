@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from .executors import Job
+from .simulators import Simulator
 from .worker import Result
 
 # Jobs of fewer rows are not worth two runs more.
 LEAST_ROWS = 200
-_REMEDY = "Draw all random numbers from `rng`, the third-party code's too (pass it a seed drawn from `rng`)."
 
 
 class Repeats:
@@ -54,7 +54,7 @@ class Repeats:
             return False
         return _equal(first, other) and not _names_random(function)
 
-    def warn(self, function: object) -> None:
+    def warn(self, simulator: Simulator, function: object) -> None:
         """A UserWarning where random numbers come from elsewhere; asked at the end."""
         first, same, other = (self._seen.get(row) for row in (self._first, self._same, self._other))
         if first is None or same is None or other is None:
@@ -62,15 +62,15 @@ class Repeats:
         if not _equal(first, same):
             warnings.warn(
                 "one row, run twice with the same parameters and random numbers, gave two outputs: the simulator draws "
-                "random numbers from elsewhere than `rng` (numpy.random or random without a generator, a library's own "
-                f"state). Its runs cannot be repeated, and workers may give duplicates of one another. {_REMEDY}",
+                f"random numbers from elsewhere than {simulator.noise_source}. Its runs cannot be repeated, and "
+                f"workers may give duplicates of one another. {simulator.noise_remedy}",
                 stacklevel=4,
             )
         elif _equal(first, other) and isinstance(first, np.ndarray) and _names_random(function):
             warnings.warn(
                 "one row, run with other random numbers, gave the same output, although the simulator names a source "
                 "of random numbers: it seems to seed that itself, so that every run has the same noise, and the answer "
-                f"is that of a simulator without any. {_REMEDY}",
+                f"is that of a simulator without any. {simulator.noise_remedy}",
                 stacklevel=4,
             )
 

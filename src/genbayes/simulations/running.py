@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,9 @@ def simulate(
             cover the conditions of all observations.
         store: path of a Zarr store that is written batch by batch; calling again resumes or extends it.
         batch_size: most runs at a time, per worker for a Python simulator.
-        workers: number of processes for a Python simulator, or any `concurrent.futures.Executor`: threads, loky,
-            Dask's `client.get_executor()`, `mpi4py.futures`, Parsl. It runs the rows and stays open.
+        workers: number of processes for a Python simulator, number of programs at a time for an `ExternalProgram`, or
+            any `concurrent.futures.Executor`: threads, loky, Dask's `client.get_executor()`, `mpi4py.futures`, Parsl.
+            It runs the rows and stays open.
         progress: show progress on stderr.
         retry_failed: run the failed rows of the store again.
         on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
@@ -80,6 +81,7 @@ def simulate(
     if conditions is not None:
         inputs = np.concatenate([inputs, conditions.sample(n, seed=seed, stream=CONDITION_STREAM)], axis=1)
         header |= {"condition_names": list(conditions.names), "conditions_prior": conditions.describe()}
+    simulator.check_names(_names_of(header))
     opened = _open_store(store, header, inputs) if store is not None else None
     recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape)
     return _run(simulator, recorder, batch_size, workers, progress)
@@ -105,7 +107,8 @@ def simulate_at(
         theta: parameters (n, dim), in the simulator's units.
         seed: integer in [0, 2**32).
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
-        conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them.
+        conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them; or name -> a value
+            for all rows or (n,) values. Without names they are `condition_0`, `condition_1`, ...
         batch_size: see `simulate`.
         workers: see `simulate`.
         progress: show progress on stderr.
@@ -126,9 +129,10 @@ def simulate_at(
     simulator = _checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], simulator.name)
     if conditions is not None:
-        given = _checked_conditions(conditions, len(parameters))
+        known, given = _checked_conditions(conditions, len(parameters))
         parameters = np.concatenate([parameters, given], axis=1)
-        header |= {"condition_names": [f"condition_{i}" for i in range(given.shape[1])]}
+        header |= {"condition_names": known}
+    simulator.check_names(_names_of(header))
     recorder = Recorder(header, parameters, None, False)
     return _run(simulator, recorder, batch_size, workers, progress)
 
@@ -168,6 +172,7 @@ def simulate_round(
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
+    simulator.check_names(_names_of(header))
     opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
     if opened is not None and len(opened):
         record = opened.read()
@@ -188,13 +193,23 @@ def _first_of_block(block: np.ndarray) -> np.ndarray:
     return np.where(block > 0, first[which], np.arange(len(block)))
 
 
-def _checked_conditions(conditions: Any, n: int) -> np.ndarray:
+def _checked_conditions(conditions: Any, n: int) -> tuple[list[str], np.ndarray]:
+    """The names of known conditions, and their values (n, c)."""
+    names = None
+    if isinstance(conditions, Mapping):
+        names = list(conditions)
+        try:
+            conditions = np.stack([np.broadcast_to(value, (n,)) for value in conditions.values()], axis=1)
+        except ValueError:
+            shapes = {name: np.shape(value) for name, value in conditions.items()}
+            raise ValueError(f"`conditions` must have one number per name, or ({n},) numbers, got {shapes}.") from None
     values = np.atleast_1d(np.array(conditions, np.float32))
     if values.ndim > 2 or 0 in values.shape or (values.ndim == 2 and len(values) != n):
         raise ValueError(f"`conditions` must have shape (c,) or ({n}, c), one row per parameter, got {values.shape}.")
     if not np.isfinite(values).all():
         raise ValueError("`conditions` has NaN or infinite entries.")
-    return np.broadcast_to(values, (n, values.shape[-1]))
+    names = [f"condition_{i}" for i in range(values.shape[-1])] if names is None else names
+    return names, np.broadcast_to(values, (n, values.shape[-1]))
 
 
 def _checked_call(
@@ -237,7 +252,7 @@ def _run(
         recorder.close(time.perf_counter() - started)
     if repeats is not None:
         function = getattr(simulator, "function", None)
-        repeats.warn(function)
+        repeats.warn(simulator, function)
         recorder.note_deterministic(repeats.is_deterministic(function))
     elif len(job) and simulator.vectorised:
         recorder.note_deterministic(simulator.is_deterministic(job))
@@ -253,7 +268,13 @@ def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, wo
         dim=len(recorder.header["names"]),
         batch_size=batch_size,
         workers=workers,
+        names=_names_of(recorder.header),
     )
+
+
+def _names_of(header: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the parameters and, after them, of the known conditions."""
+    return (*header["names"], *header.get("condition_names", ()))
 
 
 def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:

@@ -35,16 +35,23 @@ class Simulator(ABC):
       reason of a failure as text. The random numbers of a row follow from `job.seed` and its entry of `job.numbers`
       alone. `run_each` does all that for a Python function of one row, in any workers.
     - `output_shape` is left out where it cannot be known before running.
+    - `check_names` is for a kind that knows parameters by their names, `job.names`.
 
     Attributes:
         kind: what errors call this kind.
         usage: how a user writes one, such as "`def simulator(theta, rng)` in Python".
         vectorised: whether runs use all cores by themselves, so that `workers` other than 1 is refused.
+        noise_source: where a run is to draw its random numbers from, in the warning that it does not.
+        noise_remedy: what to do about it.
     """
 
     kind: ClassVar[str]
     usage: ClassVar[str]
     vectorised: ClassVar[bool] = False
+    noise_source: ClassVar[str] = "`rng` (numpy.random or random without a generator, a library's own state)"
+    noise_remedy: ClassVar[str] = (
+        "Draw all random numbers from `rng`, the third-party code's too (pass it a seed drawn from `rng`)."
+    )
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "Simulator | None":
@@ -70,6 +77,18 @@ class Simulator(ABC):
 
         On KeyboardInterrupt the finished rows are yielded before it is raised again.
         """
+
+    def check_names(self, names: tuple[str, ...]) -> None:
+        """Look whether rows can be run, before the first one and before a store is opened.
+
+        Args:
+            names: of the parameters and, after them, of the known conditions.
+
+        Raises:
+            ValueError: not with parameters and conditions of these names.
+            FileNotFoundError: something that every run needs is not there.
+        """
+        return
 
     def output_shape(self, job: Job) -> tuple[int, ...] | None:
         """Return the shape of one output, None where it is known from the first output only.

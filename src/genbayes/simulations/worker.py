@@ -18,6 +18,20 @@ import numpy as np
 Result = tuple[int, np.ndarray | str]
 # A row to be run: where its result belongs, the number of its random numbers, its inputs.
 Task = tuple[int, int, np.ndarray]
+# Modules whose functions are sent whole, beside this one: `sent_by_value`.
+_by_value: list[types.ModuleType] = []
+
+
+class RunFailed(Exception):
+    """Raised in a run, with the reason of its failure in words of its own."""
+
+
+def sent_by_value(*names: str) -> None:
+    """Register imported modules, by name, for what an executor sends to other processes.
+
+    Whatever they import of this package has to be registered too.
+    """
+    _by_value.extend(sys.modules[name] for name in names)
 
 
 def run_row(function: Callable, seed: int, task: Task) -> Result:
@@ -46,8 +60,10 @@ def run_row(function: Callable, seed: int, task: Task) -> Result:
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception as the reason of a failed row: its type and the first line of its message."""
+    """An exception as the reason of a failed row: its type and the first line of its message; RunFailed's as it is."""
     message = str(error).strip().split("\n")[0]
+    if isinstance(error, RunFailed):
+        return message
     return f"{type(error).__name__}: {message}"[:200].removesuffix(": ")
 
 
@@ -129,9 +145,11 @@ def not_sendable(error: Exception, remedy: str) -> TypeError:
 
 
 def _pickled(function: Callable) -> bytes:
-    module = sys.modules[__name__]
-    cloudpickle.register_pickle_by_value(module)
+    modules = [sys.modules[__name__], *_by_value]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
     try:
         return cloudpickle.dumps(function)
     finally:
-        cloudpickle.unregister_pickle_by_value(module)
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
