@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ..costs.cost import Cost
+from ..costs.cost import Cost, Observed
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_table
@@ -79,7 +79,7 @@ def coverage(
     rows: int = 200,
     n: int = 400,
     seed: int,
-    x_o: np.ndarray | None = None,
+    x_o: Observed | None = None,
     progress: bool = True,
 ) -> Coverage:
     """Samples the posteriors of held-out outputs, whose parameters are known, and counts.

@@ -71,6 +71,11 @@ class Evidence:
         """How outputs are read."""
         return output_kind(self.posterior.cost, self.kind)
 
+    @property
+    def output_labels(self) -> Sequence[str] | None:
+        """Names of the output's coordinates or channels: those that were given, else those of the simulator."""
+        return self.posterior.cost.output_names if self.labels is None else self.labels
+
     @cached_property
     def simulated(self) -> int:
         """Number of simulations that succeeded."""
@@ -151,7 +156,7 @@ class Evidence:
         """Of the observation among runs at the draws."""
         if self.predictive is None or len(self.predictive.x) < LEAST_RUNS:
             return None
-        return predictive_position(self.predictive.x, self.posterior.x_o, self.output_kind, self.labels)
+        return predictive_position(self.predictive.x, self.posterior.x_o, self.output_kind, self.output_labels)
 
     @property
     def _conditions(self) -> dict[str, float] | None:

@@ -43,6 +43,7 @@ class PredictiveCheck:
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
         beta: inverse temperature of the draws.
         penalty: the distance that a failing run counts as; None where failing runs are left out.
+        output_names: one name for each number of an output, None where the simulator gave none.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -56,6 +57,7 @@ class PredictiveCheck:
     simulated_again: Float[np.ndarray, " m"] | None = None
     beta: float = field(kw_only=True)
     penalty: float | None = field(default=None, kw_only=True)
+    output_names: tuple[str, ...] | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"PredictiveCheck({self.summary()})"

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import KDTree
 
-from ..costs.cost import Cost
+from ..costs.cost import Cost, Observed
 from ..costs.fit_general import blurred, contaminated
 from ..costs.forms import CostForm, NetworkForm
 from ..distances.gaps import has_gaps
@@ -119,7 +119,7 @@ class SupportReference:
         *,
         kind: str | None = None,
         seed: int = 0,
-        x_o: np.ndarray | None = None,
+        x_o: Observed | None = None,
     ) -> "SupportReference":
         """Splits the simulations into those that outputs are compared with and held-out ones.
 
@@ -141,7 +141,8 @@ class SupportReference:
         read_as = output_kind(cost, kind)
         known = simulations.conditions.astype(np.float64)
         scale = np.stack([known[others].mean(axis=0), known[others].std(axis=0) + 1e-12])
-        missing = None if x_o is None or read_as == "set" or not has_gaps(x_o) else np.isnan(x_o)
+        observed = None if x_o is None or read_as == "set" else cost.check_observation(x_o)
+        missing = None if observed is None or not has_gaps(observed) else np.isnan(observed)
         vectors = _seen(as_vectors(simulations.x[others], read_as), missing)
         space = OutputSpace.fit(vectors)
         points = np.concatenate([space(vectors), (known[others] - scale[0]) / scale[1]], axis=1)

@@ -20,15 +20,19 @@ from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled, is_traced, over_rows
+from ..runtime.named_values import Names, fields_of
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from .failing_runs import failures_told, penalty_by
 from .forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm, PenalisedForm
 from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
+from .named_observations import as_vector
 
 # Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
 Numbers = ArrayLike | float | int
+# An observation: its numbers, or a mapping to them from the names of the simulator's outputs.
+Observed = Numbers | Mapping[str, Any]
 # Known conditions: values by name, or an array (..., c) in the order of `Cost.condition_names`.
 Conditions = Mapping[str, Numbers] | Numbers | None
 
@@ -104,7 +108,7 @@ class Cost:
             "learned as": type(self.form).__name__,
             "parameters": ", ".join(self.names),
             "conditions": ", ".join(self.condition_names) or "none",
-            "output": str(self.x_shape),
+            "output": str(self.x_shape) if self.outputs is None else self.outputs.in_words,
             "failing runs": failures_told(self),
             "simulations": str(self.settings.get("simulations", "none")),
         }
@@ -126,6 +130,16 @@ class Cost:
     def success_of_prior(self) -> SuccessModel | None:
         """The probability of success by which posteriors multiply their prior; None with a penalty."""
         return self.success if self.penalty is None else None
+
+    @property
+    def outputs(self) -> Names | None:
+        """Names of the outputs' values, None where the simulator gave none."""
+        return Names.read(self.settings.get("outputs"))
+
+    @property
+    def output_names(self) -> tuple[str, ...] | None:
+        """One name for each number of an output, None where the simulator gave none."""
+        return None if self.outputs is None else self.outputs.coordinates
 
     @property
     def reads_gaps(self) -> bool:
@@ -156,7 +170,7 @@ class Cost:
             return self.distance.used(self.x_shape)
         return None
 
-    def __call__(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
+    def __call__(self, theta: Numbers, x: Observed, conditions: Conditions = None) -> Float[Array, "..."]:
         """The cost of parameters and observations; differentiable in both.
 
         Args:
@@ -171,7 +185,7 @@ class Cost:
         """
         return self._batched(theta, x, conditions, members=False)
 
-    def members(self, theta: Numbers, x: Numbers, conditions: Conditions = None) -> Float[Array, "... members"]:
+    def members(self, theta: Numbers, x: Observed, conditions: Conditions = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
         return self._batched(theta, x, conditions, members=True)
 
@@ -248,7 +262,7 @@ class Cost:
         known = self.frame.moved_back(framed)
         return replace(self, form=form, distance=known, settings=settings, penalty=penalty)
 
-    def embed(self, x_o: Numbers) -> Any:
+    def embed(self, x_o: Observed) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
         checked = self.check_observation(x_o)
         return _embed(self.expectation, jnp.asarray(self.frame(checked)), has_gaps(checked))
@@ -262,12 +276,12 @@ class Cost:
         """
         return _embed_all(self.expectation, jnp.asarray(self.frame(x_o)), gaps)
 
-    def check_observation(self, x_o: Numbers) -> Float[np.ndarray, "..."]:
+    def check_observation(self, x_o: Observed) -> Float[np.ndarray, "..."]:
         """One observation as an array in double precision, or ValueError that says what is wrong with it.
 
         NaN is a missing value where the cost reads gaps; missing trials of a set are left out of it.
         """
-        values = np.asarray(x_o)
+        values = as_vector(x_o, self.outputs)
         if values.dtype.kind not in "fiub":
             raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
         if values.ndim == 0 and self.x_shape == (1,):
@@ -347,9 +361,10 @@ class Cost:
                     "of it alone, and says nothing between them: round it."
                 )
 
-    def _batched(self, theta: Numbers, x: Numbers, conditions: Conditions, *, members: bool) -> Array:
+    def _batched(self, theta: Numbers, x: Observed, conditions: Conditions, *, members: bool) -> Array:
         theta = jnp.asarray(theta, jnp.float32) if is_traced(theta) else np.asarray(theta, np.float32)
-        x = jnp.asarray(x) if is_of_jax(x) else np.asarray(x, np.float64)
+        named = fields_of(x) is not None
+        x = jnp.asarray(x) if not named and is_of_jax(x) else np.asarray(as_vector(x, self.outputs), np.float64)
         rank = len(self.x_shape)
         if theta.ndim == 0 or theta.shape[-1] != self.dim:
             raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")

@@ -16,7 +16,7 @@ from ..learning.training import FitConfig, FitRecord
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
-from .cost import Cost
+from .cost import Cost, Observed
 from .failing_runs import Failures, checked_failures
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
@@ -24,6 +24,7 @@ from .fit_marginal import MARGINAL_CONFIG, fit_marginal
 from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
+from .named_observations import as_vector
 from .settings import fit_settings
 from .training_rows import TrainingRows
 
@@ -43,7 +44,7 @@ def fit_cost(
     progress: bool = True,
     start: Cost | None = None,
     failures: Failures = "condition",
-    x_o: np.ndarray | None = None,
+    x_o: Observed | None = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -92,6 +93,9 @@ def fit_cost(
     config = default_config(distance, method) if config is None else config
     seed = check_seed(seed)
     distance.check_target(simulations.x_shape, simulations.x_shape)
+    if isinstance(distance, AdditiveDistance):
+        distance = distance.with_outputs(simulations.outputs)
+    x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
     data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
@@ -111,6 +115,8 @@ def fit_cost(
     seen = data.theta if success is None else simulations.inputs[ran]
     settings = fit_settings(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
+    if simulations.outputs is not None:
+        settings["outputs"] = simulations.outputs.stored
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
@@ -238,7 +244,7 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations, distance: Distance, x_o: np.ndarray | None) -> None:
+def _check_arguments(simulations: Simulations, distance: Distance, x_o: Observed | None) -> None:
     if not isinstance(simulations, Simulations):
         raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
     if isinstance(distance, type):

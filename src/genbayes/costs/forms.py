@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..distances import AdditiveDistance, HilbertDistance
-from ..distances.additive import Growth
+from ..distances.additive import Growth, placed
 from ..distances.base import require_fitted
 from ..learning.distributions import Kinks, LogisticMixture
 from ..learning.embeddings import PairNetwork
@@ -193,7 +193,9 @@ class MarginalForm(CostForm):
         cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
     ) -> "MarginalForm":
         """The form of a fitted distance."""
-        return cls(distribution, spread, require_fitted(distance.scale, spread), distance.weights, distance.growth)
+        return cls(
+            distribution, spread, require_fitted(distance.scale, spread), placed(distance.weights), distance.growth
+        )
 
     @property
     def reads_gaps(self) -> bool:

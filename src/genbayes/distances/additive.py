@@ -1,5 +1,6 @@
 """Distances that are a mean over coordinates, with the scale and the weight of each."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..runtime.named_values import Names
 from .base import CostKind, Distance, Framing, replaced, require_fitted
 from .spread import OutputSpread, ScaleRule, scale_near
 from .transforms import Transform, TransformName, transform_of
@@ -20,7 +22,9 @@ Scale = (
     | tuple[float, ...]
     | jax.Array
 )
-Weights = float | np.ndarray | list[float] | tuple[float, ...] | jax.Array
+Weights = float | np.ndarray | list[float] | tuple[float, ...] | jax.Array | Mapping[str, float]
+# As a distance keeps them: by name until the order of the outputs is known.
+WeightArrays = Array | dict[str, Array]
 T = TypeVar("T", bound="AdditiveDistance")
 C = TypeVar("C", bound="CoordinateDistance")
 
@@ -110,7 +114,7 @@ class AdditiveDistance(CoordinateDistance):
     Attributes:
         scale: one number or one per coordinate, of transformed outputs; None until `fitted` has taken it from the
             simulations by `scale_rule`.
-        weights: one number or one per coordinate.
+        weights: one number or one per coordinate; by the names of outputs until `with_outputs` has found their places.
         growth: of the discrepancy with the scaled residual.
     """
 
@@ -118,7 +122,7 @@ class AdditiveDistance(CoordinateDistance):
     reads_gaps: ClassVar[bool] = True
 
     scale: eqx.AbstractVar[Array | None]
-    weights: eqx.AbstractVar[Array]
+    weights: eqx.AbstractVar[WeightArrays]
     growth: eqx.AbstractVar[Growth]
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
@@ -127,7 +131,7 @@ class AdditiveDistance(CoordinateDistance):
         # Scales come before the difference: outputs in units of 1e-12 have differences whose squares vanish in float32.
         missing = jnp.isnan(x_target)
         residual = transform(x) / scale - transform(x_target) / scale
-        parts = self.weights * self.growth(jnp.where(missing, 0.0, residual))
+        parts = placed(self.weights) * self.growth(jnp.where(missing, 0.0, residual))
         return jnp.sum(jnp.where(missing, 0.0, parts)) / jnp.sum(~missing)
 
     @property
@@ -177,6 +181,24 @@ class AdditiveDistance(CoordinateDistance):
         x_shape = spread.deviation.shape
         scale = spread.scale(self.scale_rule, self.used(x_shape)) if self.scale is None else self.scale
         return self._with_scale(scale, x_shape)
+
+    def with_outputs(self: T, outputs: Names | None) -> T:
+        """With the places of weights that were given by the names of outputs; `fit_cost` does it.
+
+        Args:
+            outputs: of the simulations, None where their values have no names.
+
+        Raises:
+            ValueError: weights of names that the outputs do not have.
+        """
+        if not isinstance(self.weights, dict):
+            return self
+        if outputs is None:
+            raise ValueError(
+                f"weights are given by name ({', '.join(self.weights)}), but the values of the simulations' outputs "
+                "have no names: let the simulator return a dictionary, or give weights as a list."
+            )
+        return replaced(self, weights=_by_place(self.weights, outputs))
 
     def _with_scale(self: T, scale: Array | np.ndarray, x_shape: tuple[int, ...]) -> T:
         """With a scale and a weight for every coordinate."""
@@ -228,18 +250,52 @@ def stated_units(transform: TransformName | None, *, squared: bool, scaled: bool
     return f"1 ({'squared ' if squared else ''}differences{of})"
 
 
-def given_weights(weights: Weights) -> Array:
-    """The weights as an array.
+def given_weights(weights: Weights) -> WeightArrays:
+    """The weights as an array, or as numbers by name.
 
     Raises:
         ValueError: a weight is negative or not finite, or all are 0.
     """
+    if isinstance(weights, Mapping):
+        values = np.asarray(list(weights.values()), np.float32)
+        if not len(weights) or values.ndim != 1 or not (np.all(np.isfinite(values)) and np.all(values >= 0)):
+            raise ValueError(
+                f"weights by name must be finite numbers of at least 0, such as {{'peak': 2}}, got {dict(weights)}."
+            )
+        return {str(name): jnp.asarray(value) for name, value in zip(weights, values, strict=True)}
     values = np.asarray(weights, np.float32)
     if not (np.all(np.isfinite(values)) and np.all(values >= 0)):
         raise ValueError(f"weights must be finite numbers of at least 0, got {values}.")
     if not np.any(values > 0):
         raise ValueError(f"weights must be greater than 0 for at least one coordinate, got {values}.")
     return jnp.asarray(values)
+
+
+def placed(weights: WeightArrays) -> Array:
+    """The weights by place, or a ValueError where they still go by name."""
+    if isinstance(weights, dict):
+        raise ValueError(  # noqa: TRY004 (a distance that lacks a step, not one of the wrong type)
+            f"this distance has weights by name ({', '.join(weights)}), whose places in an output it does not know: "
+            "let fit_cost find them in the simulations, or call distance.with_outputs(simulations.outputs)."
+        )
+    return weights
+
+
+def _by_place(weights: Mapping[str, Array], outputs: Names) -> Array:
+    """One weight for each number of an output: that of its own name, else that of the array it is in, else 1."""
+    coordinates, found = outputs.coordinates, np.ones(outputs.size, np.float32)
+    unknown = [name for name in weights if name not in coordinates and name not in dict(outputs.parts)]
+    if unknown:
+        raise ValueError(f"weights has {', '.join(unknown)}, which is no output; they are {outputs.in_words}.")
+    for name, _, place in outputs.slices():
+        if name in weights:
+            found[place] = float(weights[name])
+    for i, name in enumerate(coordinates):
+        if name in weights:
+            found[i] = float(weights[name])
+    if not np.any(found > 0):
+        raise ValueError("weights must be greater than 0 for at least one output, got 0 for all of them.")
+    return jnp.asarray(found)
 
 
 def positive_number(name: str, value: float) -> float:
@@ -255,7 +311,8 @@ def positive_number(name: str, value: float) -> float:
     return float(value)
 
 
-def _per_coordinate(name: str, values: Array, x_shape: tuple[int, ...]) -> Array:
+def _per_coordinate(name: str, values: WeightArrays, x_shape: tuple[int, ...]) -> Array:
+    values = placed(values)
     if values.shape not in ((), x_shape):
         raise ValueError(f"{name} has shape {values.shape}, expected one number or one per coordinate {x_shape}.")
     return jnp.broadcast_to(values, x_shape)

@@ -13,9 +13,11 @@ from .additive import (
     CoordinateDistance,
     Growth,
     Scale,
+    WeightArrays,
     Weights,
     given_scale,
     given_weights,
+    placed,
     positive_number,
     stated_units,
 )
@@ -33,7 +35,8 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
             "median", 1.4826 times the median absolute deviation from the median, which a few runs do not move;
             "observation", the same over the 5 % (at least 50) of the simulations nearest to the observation (see
             `spread.scale_near`), which fit_cost(..., x_o=x_o) then takes.
-        weights: one number per coordinate, 0 to leave it out; taken as they are, not normalised.
+        weights: one number per coordinate, 0 to leave it out; taken as they are, not normalised. Of outputs with names
+            also a mapping, {"peak": 2, "series": 0.1}: an array's weight is that of all its values, others have 1.
         transform: "log1p", "sqrt" or "asinh", applied to every number of x and x_target before all else; scales and
             thresholds are then of transformed outputs.
     """
@@ -42,7 +45,7 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
     framing: ClassVar[Framing] = "each"
 
     scale: Array | None
-    weights: Array
+    weights: WeightArrays
     growth: Growth
     name: str = eqx.field(static=True)
     scale_rule: ScaleRule = eqx.field(static=True)
@@ -62,7 +65,7 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The scaled coordinates times the root of their weights over the root of their number."""
         seen = self.output_transform.of_jax(x)
-        return (jnp.sqrt(self.weights) * (seen / require_fitted(self.scale, x))).reshape(-1) / np.sqrt(x.size)
+        return (jnp.sqrt(placed(self.weights)) * (seen / require_fitted(self.scale, x))).reshape(-1) / np.sqrt(x.size)
 
     def self_term(self, x: Float[Array, "*shape"]) -> Float[Array, ""]:
         """Squared length of the features."""
@@ -152,7 +155,7 @@ class MeanAbsoluteError(AdditiveDistance):
     """
 
     scale: Array | None
-    weights: Array
+    weights: WeightArrays
     growth: Growth
     name: str = eqx.field(static=True)
     scale_rule: ScaleRule = eqx.field(static=True)
@@ -184,7 +187,7 @@ class HuberError(AdditiveDistance):
     """
 
     scale: Array | None
-    weights: Array
+    weights: WeightArrays
     growth: Growth
     name: str = eqx.field(static=True)
     scale_rule: ScaleRule = eqx.field(static=True)
@@ -224,7 +227,7 @@ class CappedError(AdditiveDistance):
     """
 
     scale: Array | None
-    weights: Array
+    weights: WeightArrays
     growth: Growth
     name: str = eqx.field(static=True)
     scale_rule: ScaleRule = eqx.field(static=True)

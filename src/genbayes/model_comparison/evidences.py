@@ -7,7 +7,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from ..costs.cost import Cost, Numbers
+from ..costs.cost import Cost, Observed
 from ..costs.forms import FunctionForm
 from ..distances.batched import distances_to
 from ..priors.prior import Prior
@@ -26,7 +26,7 @@ _SUCCESS_DRAWS = 10_000
 
 def compare_models(
     models: Mapping[str, tuple[Prior, Cost]],
-    x_o: Numbers,
+    x_o: Observed,
     beta: float | int,
     *,
     draws: int = 4000,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..costs.cost import Conditions, Cost, Numbers
+from ..costs.cost import Conditions, Cost, Numbers, Observed
 from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
 from ..distances.gaps import gaps_told
@@ -51,7 +51,7 @@ class GibbsPosterior:
     """
 
     def __init__(
-        self, prior: Prior, cost: Cost, x_o: Numbers, beta: float | None = None, *, conditions: Conditions = None
+        self, prior: Prior, cost: Cost, x_o: Observed, beta: float | None = None, *, conditions: Conditions = None
     ):
         if not isinstance(prior, Prior):
             raise TypeError(f"prior must be a genbayes.Prior, got {type(prior).__name__}.")

@@ -7,7 +7,7 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from ..costs.cost import Cost
+from ..costs.cost import Cost, Observed
 from ..distances.gaps import with_gaps
 from ..priors.prior import Prior
 from ..simulations.rows import Simulations
@@ -49,7 +49,7 @@ class HeldOut:
         most: int,
         seed: int,
         *,
-        x_o: np.ndarray | None = None,
+        x_o: Observed | None = None,
     ) -> "HeldOut":
         """At most `most` rows that the cost was not fitted on, with the gaps of an observation if one is given.
 

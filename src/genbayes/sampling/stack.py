@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..costs.cost import Conditions, Cost, Numbers
+from ..costs.cost import Conditions, Cost, Observed
+from ..costs.named_observations import as_stack
 from ..distances.gaps import has_gaps
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
@@ -55,7 +56,7 @@ class GibbsPosteriors:
         self,
         prior: Prior,
         cost: Cost,
-        x_o: Numbers,
+        x_o: Observed | Sequence[Any],
         beta: float | Sequence[float] | np.ndarray | None = None,
         *,
         conditions: Conditions = None,
@@ -63,7 +64,7 @@ class GibbsPosteriors:
         betas: list[Any] = [beta] if beta is None or np.ndim(beta) == 0 else list(cast(Sequence, beta))
         if not betas:
             raise ValueError("beta is empty: give one inverse temperature, or several in ascending order.")
-        x_o = np.asarray(x_o)
+        x_o = as_stack(x_o, cost.outputs)
         if x_o.ndim != len(cost.x_shape) + 1 or not len(x_o):
             raise ValueError(
                 f"x_o has shape {x_o.shape}, expected a stack of observations (m, "

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.named_values import Names
+from .named_outputs import NamedOutputs
 from .rounding import Rounding, kept
 from .rows import OK, Simulations, from_record, output_problem, reason_code
 from .store import PENDING, SimulationStore
@@ -49,6 +51,7 @@ class Recorder:
         self._reasons: list[str] = list(header["reasons"])
         self._output_shape: tuple[int, ...] | None = None
         self._seconds = 0.0
+        self.named = NamedOutputs()
         if store is not None:
             self._load(store)
         redo = self._status != OK if retry_failed else self._status == PENDING
@@ -72,12 +75,16 @@ class Recorder:
         done = np.flatnonzero(self._status == OK)
         return None if self._x is None or not len(done) else (int(done[0]), self._x[done[0]])
 
-    def expect(self, output_shape: tuple[int, ...]) -> None:
-        """Fix the shape of one output before anything runs.
+    def expect(self, output_shape: tuple[int, ...], names: Names | None = None) -> None:
+        """Fix the shape of one output, and the names of its values, before anything runs.
 
         Raises:
-            ValueError: the store has outputs of another shape.
+            ValueError: the store has outputs of another shape or with other names.
         """
+        if self._output_shape is not None and names != self.named.names:
+            stored, given = ("no names" if one is None else one.in_words for one in (self.named.names, names))
+            raise self._other_names(f"expected {stored}, got {given}")
+        self.named.expect(names, in_order=True)
         if self._output_shape is None:
             self._fix_shape(output_shape)
         elif self._output_shape != output_shape:
@@ -90,6 +97,7 @@ class Recorder:
         Raises:
             ValueError: the store has outputs of another shape.
         """
+        results = self.named.vectors(results)
         for row, outcome in results:
             if row < _ALL_WATCHED or row % _WATCHED_EVERY == 0:
                 self._rounding.add(outcome)
@@ -155,6 +163,8 @@ class Recorder:
         if self._store is not None and self._store.x_dtype is not None:
             x = self._x.astype(self._store.x_dtype)
         record = {"inputs": self.inputs, "x": x, "status": self._status, "reasons": self._reasons}
+        if self.named.names is not None:
+            record["outputs"] = self.named.names.stored
         return from_record({**self.header, **record, "seconds": self._seconds})
 
     def _load(self, store: SimulationStore) -> None:
@@ -174,6 +184,7 @@ class Recorder:
         if store.x_shape is not None:
             self._x = record["x"]
             self._output_shape = tuple(record.get("output_shape", store.x_shape))
+            self.named.expect(Names.read(record.get("outputs")), in_order=False)
             self._tell_shape(self._output_shape)
 
     def _fix_shape(self, output_shape: tuple[int, ...], dtype: Any = np.float32) -> None:
@@ -182,7 +193,7 @@ class Recorder:
         dtype = np.float64 if dtype == np.float64 else np.float32
         self._x = np.full((len(self.inputs), *(output_shape or (1,))), np.nan, dtype)
         if self._store is not None:
-            self._store.create_outputs(output_shape, dtype)
+            self._store.create_outputs(output_shape, dtype, self.named.names)
 
     def _tell_shape(self, output_shape: tuple[int, ...]) -> None:
         if self._on_shape is not None:
@@ -237,6 +248,24 @@ class Recorder:
         if self._output_shape is not None and outcome.shape != self._output_shape:
             return f"wrong output shape {outcome.shape}, expected {self._output_shape}"
         return output_problem(outcome)
+
+    def as_stored(self, output: np.ndarray | str) -> np.ndarray | str:
+        """One output of the simulator in the order of the store's outputs.
+
+        Raises:
+            ValueError: its values have other names than those in the store, or none.
+        """
+        [(_, vector)] = self.named.vectors([(0, output)])
+        if isinstance(vector, str) and not isinstance(output, str):
+            raise self._other_names(vector)
+        return vector
+
+    def _other_names(self, told: str) -> ValueError:
+        path = self._store.path if self._store is not None else ""
+        return ValueError(
+            f"`store`: the outputs in {path} have other names than those of this simulator: {told}. Give another path "
+            "to `store`, or the simulator that the store was made with."
+        )
 
     def _wrong_store(self, output_shape: tuple[int, ...]) -> ValueError:
         path = self._store.path if self._store is not None else ""

@@ -12,6 +12,7 @@ import numpy as np
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.formatting import html_table, number
+from ..runtime.named_values import Names, fields_of
 from .rounding import Rounding, kept
 from .store import ARRAY_NAMES, PENDING, SimulationStore
 
@@ -50,6 +51,7 @@ class Simulations:
         noise_block: (n,) int32, rows of one round and one positive number were run with the same random numbers; 0: a
             row with its own.
         deterministic: whether two runs of one parameter gave the same output, where that was tried.
+        outputs: names of the outputs' values, where the simulator gave them; x is then (n, k), in their order.
     """
 
     theta: np.ndarray
@@ -67,6 +69,7 @@ class Simulations:
     round: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     noise_block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     deterministic: bool = False
+    outputs: Names | None = None
 
     def __post_init__(self) -> None:
         for name in ("round", "noise_block"):
@@ -84,8 +87,10 @@ class Simulations:
         columns = zip((*self.names, *self.condition_names), kinds, self.inputs.T, strict=True)
         rows = [(name, kind, number(values.min()), number(values.max())) for name, kind, values in columns if len(self)]
         good = self.x[self.ok]
-        if good.size:
+        if good.size and self.outputs is None:
             rows.append((f"output, shape {self.x_shape}", "output", number(good.min()), number(good.max())))
+        for name, _, place in self.outputs.slices() if good.size and self.outputs is not None else ():
+            rows.append((name, "output", number(good[:, place].min()), number(good[:, place].max())))
         return html_table(self.summary(), ("name", "what", "lowest", "highest"), rows)
 
     def __len__(self) -> int:
@@ -128,7 +133,7 @@ class Simulations:
         Raises:
             ValueError: other parameters, conditions or outputs.
         """
-        for name in ("names", "condition_names", "x_shape"):
+        for name in ("names", "condition_names", "x_shape", "outputs"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(
                     f"`other` has {name} {getattr(other, name)}, expected {getattr(self, name)}: join runs of one "
@@ -197,9 +202,10 @@ class Simulations:
         """Take over simulations that exist already.
 
         Args:
-            theta: parameters (n, dim).
-            x: outputs (n, ...); (n,) is read as (n, 1). Rows with NaN or infinity are marked as failed.
-            names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
+            theta: parameters (n, dim), or a DataFrame with a column for each.
+            x: outputs (n, ...); (n,) is read as (n, 1). Or outputs by name: a mapping or a DataFrame of (n, ...)
+                values. Rows with NaN or infinity are marked as failed.
+            names: one name per parameter; if not given, the columns of a DataFrame, else `theta_0`, `theta_1`, ...
             conditions: known inputs that are not inferred: name -> (n,) values.
             prior: that the parameters were drawn from. Its integers are learned value by value; without it a parameter
                 is taken as a real number, whatever values it has.
@@ -207,6 +213,10 @@ class Simulations:
         Raises:
             ValueError: shapes that do not fit, parameters that are not finite, or not of the prior.
         """
+        if (columns_of_theta := fields_of(theta)) is not None:
+            names = tuple(columns_of_theta) if names is None and prior is None else names
+            theta = _in_columns(columns_of_theta, prior.names if prior is not None else names)
+        output_names, x = _named_rows(x, len(theta))
         with np.errstate(over="ignore"):
             parameters = np.array(theta, np.float32)
         outputs = np.array(x)
@@ -245,7 +255,8 @@ class Simulations:
                 )
         columns = np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32)
         described = [] if prior is None else prior.describe()
-        return cls(parameters, outputs, status, tuple(reasons), names, -1, described, "", 0.0, columns, tuple(known))
+        whole = cls(parameters, outputs, status, tuple(reasons), names, -1, described, "", 0.0, columns, tuple(known))
+        return replace(whole, outputs=output_names)
 
     @classmethod
     def open(cls, path: str | Path) -> "Simulations":
@@ -265,7 +276,7 @@ class Simulations:
         """
         part = self.of_prior
         store = SimulationStore.create(path, self._header(), part.inputs)
-        store.create_outputs(self.x_shape, self.x.dtype)
+        store.create_outputs(self.x_shape, self.x.dtype, self.outputs)
         store.write(np.arange(len(part)), part.x, part.status, self.reasons)
         store.add_seconds(self.seconds)
         for k in np.unique(self.round[self.round > 0]).tolist():
@@ -281,6 +292,8 @@ class Simulations:
         status = {"status": self.status} | {array: getattr(self, name) for name, array in ARRAY_NAMES.items()}
         status = {name: (("simulation",), values) for name, values in status.items()}
         coordinates = {"parameter": list(self.names)}
+        if self.outputs is not None:
+            coordinates |= {"x_dim_0": list(self.outputs.coordinates)}
         if self.condition_names:
             arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
             coordinates |= {"condition": list(self.condition_names)}
@@ -327,12 +340,36 @@ def from_record(record: dict[str, Any]) -> Simulations:
     dim = len(record["names"])
     prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
     record = {"condition_names": (), "conditions_prior": [], "deterministic": False, **prior_rows, **record}
+    record["outputs"] = Names.read(record.get("outputs"))
     record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
     values = {field.name: record[field.name] for field in fields(Simulations)}
     values["status"] = renumbered[status]
     values["reasons"] = (*INITIAL_REASONS, *(reasons[code] for code in codes))
     values["names"], values["condition_names"] = tuple(values["names"]), tuple(values["condition_names"])
     return Simulations(**values)
+
+
+def _in_columns(fields: Mapping[str, np.ndarray], names: Sequence[str] | None) -> np.ndarray:
+    """Parameters by name as (n, dim), in the order of `names`."""
+    if names is None or set(names) != set(fields):
+        raise ValueError(
+            f"`theta` has the columns {', '.join(fields)}, expected one for each of {', '.join(names or ())}."
+        )
+    return np.stack([fields[name] for name in names], axis=1)
+
+
+def _named_rows(x: Any, n: int) -> tuple[Names | None, Any]:
+    """The names of outputs by name, and their values (n, k); outputs without names as they are."""
+    fields = fields_of(x)
+    if fields is None:
+        return None, x
+    for name, values in fields.items():
+        if values.shape[:1] != (n,):
+            raise ValueError(
+                f"`x`: {name} must have one value or array per row of `theta`: expected ({n}, ...), got {values.shape}."
+            )
+    names = Names(tuple((name, values.shape[1:]) for name, values in fields.items()))
+    return names, names.vector(fields, n)
 
 
 def output_problem(x: np.ndarray) -> str | None:

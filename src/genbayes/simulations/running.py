@@ -235,14 +235,14 @@ def _run(
 ) -> Simulations:
     started = time.perf_counter()
     job = _job(recorder, recorder.rows, batch_size, workers)
+    if len(job) and (output_shape := simulator.output_shape(job)) is not None:
+        recorder.expect(output_shape, simulator.output_names(job))
     if len(job):
         _compare_with_store(simulator, recorder)
     repeats = Repeats(job) if len(job) >= LEAST_ROWS and not simulator.vectorised else None
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
             if len(job):
-                if (output_shape := simulator.output_shape(job)) is not None:
-                    recorder.expect(output_shape)
                 for results in simulator.run(job if repeats is None else repeats.job):
                     results = results if repeats is None else repeats.without(results)
                     recorder.add(results)
@@ -283,7 +283,8 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
     if done is None:
         return
     row, stored = done
-    again = [output for results in simulator.run(_job(recorder, np.array([row]))) for _, output in results][0]
+    outputs = [output for results in simulator.run(_job(recorder, np.array([row]))) for _, output in results]
+    again = recorder.as_stored(outputs[0])
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from .executors import Job, run_each
 from .worker import Result
@@ -97,6 +98,10 @@ class Simulator(ABC):
             TypeError: the simulator returns something else than an array of real numbers.
             ValueError: it cannot run.
         """
+        return None
+
+    def output_names(self, job: Job) -> Names | None:
+        """Return the names of an output's values where they are known with its shape; asked of kinds that know it."""
         return None
 
     def is_deterministic(self, job: Job) -> bool:
@@ -215,7 +220,7 @@ class JaxSimulator(Simulator):
         # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
         size = job.batch_size or min(_JAX_BATCH, max(16, 1 << (len(job) - 1).bit_length()))
         key = jax.random.key(job.seed)
-        simulator = self._of_inputs(job)
+        simulator = self._traced(job).function
 
         @jax.jit
         def run(batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
@@ -234,7 +239,7 @@ class JaxSimulator(Simulator):
 
     def is_deterministic(self, job: Job) -> bool:
         """Return whether the traced function leaves its key unread."""
-        traced = jax.make_jaxpr(self._of_inputs(job))(jax.random.key(0), jnp.zeros(job.inputs.shape[1])).jaxpr
+        traced = jax.make_jaxpr(self._traced(job).function)(jax.random.key(0), jnp.zeros(job.inputs.shape[1])).jaxpr
         key = traced.invars[0]
         return not any(key is read for equation in traced.eqns for read in equation.invars)
 
@@ -245,20 +250,11 @@ class JaxSimulator(Simulator):
             TypeError: the function returns something else than an array of real numbers.
             ValueError: it cannot be traced, or returns an empty array.
         """
-        inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
-        try:
-            output = jax.eval_shape(self._of_inputs(job), jax.random.key(0), inputs)
-        except Exception as error:
-            message = str(error).strip().split("\n")[0]
-            raise ValueError(
-                f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
-                f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
-                f"simulator(theta, rng)."
-            ) from error
+        output = self._traced(job).output
         if not isinstance(output, jax.ShapeDtypeStruct):
             raise TypeError(
-                f"`simulator` must return one array, got {type(output).__name__}: {output}. Concatenate the outputs "
-                f"with jnp.concatenate."
+                f"`simulator` must return one array or a dictionary of arrays, got {type(output).__name__}: {output}. "
+                f"Concatenate the outputs with jnp.concatenate, or name them."
             )
         if not (jnp.issubdtype(output.dtype, jnp.number) or output.dtype == bool) or jnp.iscomplexobj(output):
             raise TypeError(
@@ -270,12 +266,71 @@ class JaxSimulator(Simulator):
             )
         return output.shape
 
-    def _of_inputs(self, job: Job) -> Callable[..., Any]:
-        """The function of a key and of one vector: parameters, then conditions."""
-        function, dim = self._function, job.dim
-        if not job.conditional:
-            return function
-        return lambda key, inputs: function(key, inputs[:dim], inputs[dim:])
+    def output_names(self, job: Job) -> Names | None:
+        """Return the names of the outputs of a function that returns a dictionary, by tracing it."""
+        return self._traced(job).names
+
+    def _traced(self, job: Job) -> "_Traced":
+        """The function as one of a key and of one vector, parameters, then conditions, that returns one array.
+
+        It is given an array, and where it does not take that, the values by their names.
+
+        Raises:
+            ValueError: it takes neither.
+        """
+        inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
+        positions = _Traced(self._function, job, by_name=False)
+        try:
+            return positions.tried(inputs)
+        except Exception as error:
+            # JAX's message about theta["rate"]; NumPy's, where theta has been made one of its arrays.
+            if not any(text in str(error) for text in ("string indexing", "only integers, slices")):
+                raise _untraceable(error) from error
+        try:
+            return _Traced(self._function, job, by_name=True).tried(inputs)
+        except Exception as error:
+            raise _untraceable(error) from error
+
+
+class _Traced:
+    """A function in JAX with its inputs and its output as one vector each.
+
+    Attributes:
+        output: shape and dtype of its output; what it returned where that is no array and has no names.
+        names: of the output, where it returned a dictionary.
+    """
+
+    def __init__(self, function: Callable[..., Any], job: Job, *, by_name: bool):
+        self._function, self._dim, self._conditional, self._by_name = function, job.dim, job.conditional, by_name
+        self._names = [Names.of_coordinates(part) for part in (job.names[: job.dim], job.names[job.dim :])]
+        self.output: Any = None
+        self.names: Names | None = None
+
+    def tried(self, inputs: jax.ShapeDtypeStruct) -> "_Traced":
+        """This function, after it has been traced."""
+        self.output = jax.eval_shape(self.function, jax.random.key(0), inputs)
+        return self
+
+    def function(self, key: Any, inputs: Any) -> Any:
+        """One run."""
+        parts = [inputs[: self._dim], inputs[self._dim :]][: 1 + self._conditional]
+        if self._by_name:
+            parts = [names.fields(part) for names, part in zip(self._names, parts, strict=False)]
+        output = self._function(key, *parts)
+        if not isinstance(output, dict):
+            return output
+        arrays = {str(name): jnp.asarray(value) for name, value in output.items()}
+        self.names = Names(tuple((name, value.shape) for name, value in arrays.items()))
+        return jnp.concatenate([value.reshape(-1) for value in arrays.values()])
+
+
+def _untraceable(error: Exception) -> ValueError:
+    message = str(error).strip().split("\n")[0]
+    return ValueError(
+        f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
+        f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
+        f"simulator(theta, rng)."
+    )
 
 
 @final
@@ -302,7 +357,10 @@ class PythonSimulator(Simulator):
     def run(self, job: Job) -> Iterator[list[Result]]:
         """Yield the results as the workers finish them."""
         # Functions of functions, no methods: workers receive them whole, and need not import this module and JAX.
-        function, dim = self.function, job.dim
+        function, dim, named = self.function, job.dim, NamedVector
+        names, known = (Names.of_coordinates(part) for part in (job.names[:dim], job.names[dim:]))
         if job.conditional:
-            return run_each(lambda inputs, rng, row: function(inputs[:dim], rng, inputs[dim:]), job)
-        return run_each(lambda inputs, rng, row: function(inputs, rng), job)
+            return run_each(
+                lambda inputs, rng, row: function(named(inputs[:dim], names), rng, named(inputs[dim:], known)), job
+            )
+        return run_each(lambda inputs, rng, row: function(named(inputs, names), rng), job)

@@ -10,6 +10,8 @@ import numpy as np
 import zarr
 import zarr.errors
 
+from ..runtime.named_values import Names
+
 FORMAT = "genbayes-simulations"
 # 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers. A store
 # without is written as an earlier version, which earlier releases read.
@@ -167,13 +169,15 @@ class SimulationStore:
         self._array("status").resize((length,))
         self._consolidate()
 
-    def create_outputs(self, output_shape: Sequence[int], dtype: Any = np.float32) -> None:
+    def create_outputs(self, output_shape: Sequence[int], dtype: Any = np.float32, names: Names | None = None) -> None:
         """Make the array of outputs once the shape of one output is known; a scalar output is stored as (1,)."""
         x_shape = tuple(output_shape) or (1,)
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(x_shape))))
         length = self._array("status").shape[0]
         self._create("x", (length, *x_shape), dtype, np.nan, dimensions)
         self._group.attrs["output_shape"] = list(output_shape)
+        if names is not None:
+            self._group.attrs["outputs"] = names.stored
         self._consolidate()
 
     def convert(self, x: np.ndarray, dtype: Any) -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-# What became of one row: its output, or the reason why there is none.
+from ..runtime.named_values import fields_of, structured
+
+# What became of one row: its output, structured where its values have names, or the reason why there is none.
 Result = tuple[int, np.ndarray | str]
 # A row to be run: where its result belongs, the number of its random numbers, its inputs.
 Task = tuple[int, int, np.ndarray]
@@ -35,7 +37,7 @@ def sent_by_value(*names: str) -> None:
 
 
 def run_row(function: Callable, seed: int, task: Task) -> Result:
-    """Run a row and return its output as float64, or the reason of its failure.
+    """Run a row and return its output as float64, named values as a structured array, or the reason of its failure.
 
     Args:
         function: `function(inputs, rng, row)`.
@@ -49,6 +51,11 @@ def run_row(function: Callable, seed: int, task: Task) -> Result:
         output = function(np.array(inputs, np.float64), rng, row)
     except (Exception, SystemExit) as error:
         return row, reason_of(error)
+    try:
+        if (fields := fields_of(output)) is not None:
+            return row, structured(fields)
+    except (TypeError, ValueError) as error:
+        return row, f"the output cannot be read: {error}"
     try:
         array = np.asarray(output)
         if array.dtype.kind not in "biuf":
@@ -153,3 +160,6 @@ def _pickled(function: Callable) -> bytes:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+sent_by_value("genbayes.runtime.named_values")

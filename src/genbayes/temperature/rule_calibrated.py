@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
-from ..costs.cost import Cost
+from ..costs.cost import Cost, Observed
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.figure_style import ACCENT, LEVEL_COLOURS, OBSERVED, POSTERIOR, PRIOR, SMALL, subplots
@@ -49,7 +49,7 @@ def calibrated(
     n: int = 400,
     seed: int,
     sampler: SMC | None = None,
-    x_o: np.ndarray | None = None,
+    x_o: Observed | None = None,
     progress: bool = True,
 ) -> Choice:
     """Chooses the largest beta whose credible sets still cover held-out parameters at their nominal rate.
