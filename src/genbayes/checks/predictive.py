@@ -15,6 +15,7 @@ from ..runtime.formatting import number
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.joint import remedy_for_joint
 from ..sampling.log_density_error import MOST_UNCERTAIN
 from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
@@ -174,7 +175,9 @@ def check_predictive(
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
-        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
+        raise TypeError(
+            f"check_predictive takes (simulator, posterior, draws), got ({got}).{remedy_for_joint(posterior)}"
+        )
     need_own_draws(posterior, draws)
     n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
@@ -183,7 +186,7 @@ def check_predictive(
         simulator,
         draws.flat[rows],
         seed=seed,
-        names=draws.names,
+        cost=posterior.cost,
         conditions=posterior.conditions,
         workers=workers,
         progress=progress,

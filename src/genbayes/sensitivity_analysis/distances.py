@@ -76,9 +76,8 @@ class ReplicateOutputs:
     """Outputs that the networks draw at some parameters of a posterior: the same for every distance to be compared."""
 
     def __init__(self, cost: Cost, rows: Float[np.ndarray, "m dim"], conditions: Float[Array, " c"], seed: int):
-        self.inputs = jnp.concatenate(
-            [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))], axis=1
-        )
+        given = [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))]
+        self.inputs = cost.in_order(jnp.concatenate(given, axis=1))
         self.x = _draw(marginal_form(cost), self.inputs, jax.random.key(seed))
 
     def compare(self, cost: Cost) -> Replicates:
