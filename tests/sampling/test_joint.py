@@ -1,6 +1,6 @@
 """`gb.joint`: several data sets that share parameters.
 
-The law: cost_a = ||A (t0, t1) - x_a||^2 and cost_b = ||B (t2, t1) - x_b||^2 under a normal prior. The Gibbs posterior is
+The law: cost_a = ||A (t0, t1) - x_a||^2, cost_b = ||B (t2, t1) - x_b||^2, and a normal prior. The Gibbs posterior is
 normal with precision P = 1 / s^2 + 2 beta_a A'A + 2 beta_b B'B, each in its own coordinates, and mean P^-1 (2 beta_a
 A'x_a + 2 beta_b B'x_b).
 """
@@ -109,7 +109,7 @@ def test_one_data_set_alone_is_its_gibbs_posterior():
     prior = PRIOR.select(["t2", "t1"])
     joint = gb.joint([(COST_B, X_B, BETA_B)], prior).sample(1000, seed=3)
     alone = gb.GibbsPosterior(prior, COST_B, X_B, BETA_B).sample(1000, seed=3)
-    # Draw by draw, but for rounding; that may turn a decision, after which one of the four populations goes another way.
+    # Draw by draw, but for rounding; that may turn a decision, and then one of four populations goes another way.
     same = np.isclose(joint.theta, alone.theta, rtol=1e-4, atol=1e-4).all(axis=(1, 2))
     assert same.sum() >= 3
     np.testing.assert_allclose(joint.cost[same], BETA_B * alone.cost[same], rtol=1e-3, atol=1e-3)
@@ -163,7 +163,7 @@ def test_what_cannot_be_joined(data, prior, error, message):
 def test_what_looks_at_one_data_set_refuses_the_joint_posterior(draws):
     posterior = gb.joint(DATA, PRIOR)
     with pytest.raises(TypeError, match="JointPosterior"):
-        gb.check(posterior, draws, seed=0)
+        gb.check(posterior, draws, seed=0)  # pyright: ignore
     assert "posterior.parts[name]" in remedy_for_joint(posterior)
     assert not remedy_for_joint(posterior.parts["a"])
     with pytest.raises(AttributeError, match=r"posterior.parts\[name\].cost.*draws_of"):

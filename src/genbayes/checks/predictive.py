@@ -175,9 +175,8 @@ def check_predictive(
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
-        raise TypeError(
-            f"check_predictive takes (simulator, posterior, draws), got ({got}).{remedy_for_joint(posterior)}"
-        )
+        remedy = remedy_for_joint(posterior)
+        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).{remedy}")
     need_own_draws(posterior, draws)
     n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])

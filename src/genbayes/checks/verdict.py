@@ -198,9 +198,8 @@ def check(
     """
     if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
-        raise TypeError(
-            f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).{remedy_for_joint(posterior)}"
-        )
+        remedy = remedy_for_joint(posterior)
+        raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).{remedy}")
     need_own_draws(posterior, draws)
     if reference is not None and reference.cost is not posterior.cost:
         raise ValueError(

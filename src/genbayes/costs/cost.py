@@ -143,9 +143,9 @@ class Cost:
     def _places(self) -> Places:
         return Places(order_of_networks(self), jnp.zeros(0))
 
-    def in_order(self, inputs: Float[Array | np.ndarray, "n own"]) -> Float[Array | np.ndarray, "n own"]:
+    def in_order(self, inputs: Float[Array, "n own"]) -> Float[Array, "n own"]:
         """Rows of parameters and conditions in the order in which `form` and the simulator themselves take them."""
-        return inputs if self.whole is None else inputs[:, np.asarray(order_of_networks(self))]
+        return inputs if self.whole is None else inputs[:, jnp.asarray(order_of_networks(self))]
 
     @property
     def success_of_prior(self) -> SuccessProbability | None:

@@ -1,4 +1,4 @@
-"""The values at which some parameters of a posterior are held: by name in, checked against the prior, as columns out."""
+"""The values at which parameters of a posterior are held: by name in, checked against the prior, as columns out."""
 
 from collections.abc import Mapping
 from typing import Any

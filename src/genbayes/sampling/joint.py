@@ -1,7 +1,7 @@
 """`joint`: several data sets, each with its own simulator and cost, that share some parameters or all.
 
-The posterior is exp(-sum_i beta_i cost_i(theta_i, x_i)) prior(theta), where theta_i are the parameters of theta that the
-i-th cost knows, found by their names. For a sampler that is one more Gibbs posterior: its cost is the sum, its inverse
+The posterior is exp(-sum_i beta_i cost_i(theta_i, x_i)) prior(theta), where theta_i are those parameters that the i-th
+cost knows, found by their names. For a sampler that is one more Gibbs posterior: its cost is the sum, its inverse
 temperature 1. For everything else each data set keeps a posterior of its own.
 """
 
