@@ -22,6 +22,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
 MODULES = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in SOURCE.rglob("*.py")}
 SENT = ("worker", "templates", "program_outputs", "program_processes", "program_runs")
 UNCHECKED = {*(f"genbayes.simulations.{name}" for name in SENT), "genbayes.__main__", "genbayes.__init__"}
+UNCHECKED |= {"genbayes.runtime.named_values"}
 hook = install_import_hook(sorted(MODULES - UNCHECKED), "beartype.beartype")
 with hook:
     import genbayes

@@ -35,6 +35,8 @@ from .reports.citations import bibtex as bibtex
 from .reports.page import report as report
 from .runtime.outcome import Outcome as Outcome
 from .sampling.draws import Draws as Draws
+from .sampling.joint import JointPosterior as JointPosterior
+from .sampling.joint import joint as joint
 from .sampling.nuts import NUTS as NUTS
 from .sampling.posterior import GibbsPosterior as GibbsPosterior
 from .sampling.sampler import Sampled as Sampled

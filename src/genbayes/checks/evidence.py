@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..costs.known_parameters import rows_as_known
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
@@ -125,7 +126,8 @@ class Evidence:
             return None
         known = self._conditions
         values = np.asarray(list(known.values()), np.float32) if known else None
-        return extrapolation(self.simulations, np.asarray(self.draws.flat), values)
+        rows = rows_as_known(self.posterior.cost, self.simulations)
+        return extrapolation(rows, np.asarray(self.draws.flat), values)
 
     @cached_property
     def accuracy(self) -> Accuracy | None:

@@ -12,9 +12,11 @@ from ..distances.batched import distances_to, paired_distances
 from ..distances.gaps import with_gaps
 from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.formatting import number
+from ..runtime.named_values import Names
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.joint import remedy_for_joint
 from ..sampling.log_density_error import MOST_UNCERTAIN
 from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
@@ -43,7 +45,7 @@ class PredictiveCheck:
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
         beta: inverse temperature of the draws.
         penalty: the distance that a failing run counts as; None where failing runs are left out.
-        output_names: one name for each number of an output, None where the simulator gave none.
+        outputs: names of the outputs' values, None where the simulator gave none.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -57,7 +59,7 @@ class PredictiveCheck:
     simulated_again: Float[np.ndarray, " m"] | None = None
     beta: float = field(kw_only=True)
     penalty: float | None = field(default=None, kw_only=True)
-    output_names: tuple[str, ...] | None = field(default=None, kw_only=True)
+    outputs: Names | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"PredictiveCheck({self.summary()})"
@@ -176,7 +178,8 @@ def check_predictive(
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
-        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).")
+        remedy = remedy_for_joint(posterior)
+        raise TypeError(f"check_predictive takes (simulator, posterior, draws), got ({got}).{remedy}")
     need_own_draws(posterior, draws)
     n = checked_count("n", n)
     distance = posterior.cost.distance if distance is None else distance.fitted(posterior.x_o[None])
@@ -185,7 +188,7 @@ def check_predictive(
         simulator,
         draws.flat[rows],
         seed=seed,
-        names=draws.names,
+        cost=posterior.cost,
         conditions=posterior.conditions,
         workers=workers,
         progress=progress,
@@ -205,6 +208,7 @@ def check_predictive(
         simulated_again=both[1],
         beta=posterior.beta,
         penalty=posterior.cost.penalty,
+        outputs=posterior.cost.outputs,
     )
 
 

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from ..costs.cost import Cost, Observed
 from ..costs.fit_general import blurred, contaminated
 from ..costs.forms import CostForm, NetworkForm
+from ..costs.known_parameters import rows_as_known
 from ..distances.gaps import has_gaps
 from ..learning.embeddings import SetEmbedding
 from ..runtime.compiling import compiled
@@ -134,6 +135,7 @@ class SupportReference:
         Raises:
             ValueError: fewer than 100 simulations that succeeded, or of other outputs than the cost's.
         """
+        simulations = rows_as_known(cost, simulations)
         rows = _rows_of_prior(cost, simulations)
         rows = np.random.default_rng(seed).permutation(rows)
         m = min(MOST_HELD_OUT, len(rows) // 3)

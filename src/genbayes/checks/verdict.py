@@ -12,6 +12,7 @@ import numpy as np
 from ..runtime.notebook import html_table
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
@@ -197,7 +198,8 @@ def check(
     """
     if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
-        raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).")
+        remedy = remedy_for_joint(posterior)
+        raise TypeError(f"check takes (posterior, draws, simulator, simulations), got ({got}, ...).{remedy}")
     need_own_draws(posterior, draws)
     if reference is not None and reference.cost is not posterior.cost:
         raise ValueError(

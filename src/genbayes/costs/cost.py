@@ -17,7 +17,7 @@ from ..distances.additive import CoordinateDistance
 from ..distances.base import class_names
 from ..distances.gaps import has_gaps, without_missing_trials
 from ..distances.spread import OutputSpread
-from ..learning.success import SuccessModel
+from ..learning.success import SuccessModel, SuccessProbability
 from ..learning.training import FitRecord
 from ..runtime.compiling import compiled, is_traced, over_rows
 from ..runtime.named_values import Names, fields_of
@@ -27,7 +27,9 @@ from .failing_runs import failures_told, penalty_by
 from .forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm, PenalisedForm
 from .frame import Frame, is_of_jax
 from .held_out import HeldOutRows
+from .known_parameters import held_names, order_of_networks, with_known
 from .named_observations import as_vector
+from .placed import PlacedForm, PlacedSuccess, Places
 
 # Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
 Numbers = ArrayLike | float | int
@@ -59,6 +61,8 @@ class Cost:
         spread: of the outputs of the prior, in the frame, from which scales are taken and judged; None for distances
             that take none, for exact costs, and for those of files of earlier versions.
         penalty: the distance that a failing run counts as; None where the cost is that of runs that succeed.
+        whole: the cost of all parameters, where some of them are held at values and therefore stand among the known
+            conditions (see `known_parameters`); None for most costs.
     """
 
     form: CostForm
@@ -73,6 +77,7 @@ class Cost:
     frame: Frame = field(default_factory=Frame.none)
     spread: OutputSpread | None = None
     penalty: float | None = None
+    whole: "Cost | None" = None
 
     @classmethod
     def exact(
@@ -121,15 +126,34 @@ class Cost:
 
     @cached_property
     def expectation(self) -> CostForm:
-        """What a call and every sampler evaluates: `form`, or with a penalty the expectation over all runs."""
-        if self.penalty is None or self.success is None:
-            return self.form
-        return PenalisedForm(self.form, self.success, jnp.asarray(self.penalty, jnp.float32))
+        """What a call and every sampler evaluates: `of_success`, or with a penalty the expectation over all runs."""
+        success = self.placed_success
+        if self.penalty is None or success is None:
+            return self.of_success
+        return PenalisedForm(self.of_success, success, jnp.asarray(self.penalty, jnp.float32))
 
     @property
-    def success_of_prior(self) -> SuccessModel | None:
+    def of_success(self) -> CostForm:
+        """The cost of runs that succeed: `form`, which takes its inputs in the order of names and conditions."""
+        return self.form if self.whole is None else PlacedForm(self.form, self._places)
+
+    @property
+    def placed_success(self) -> SuccessProbability | None:
+        """`success`, which takes its inputs in the order of names and conditions."""
+        return self.success if self.success is None or self.whole is None else PlacedSuccess(self.success, self._places)
+
+    @property
+    def _places(self) -> Places:
+        return Places(order_of_networks(self), jnp.zeros(0))
+
+    def in_order(self, inputs: Float[Array, "n own"]) -> Float[Array, "n own"]:
+        """Rows of parameters and conditions in the order in which `form` and the simulator themselves take them."""
+        return inputs if self.whole is None else inputs[:, jnp.asarray(order_of_networks(self))]
+
+    @property
+    def success_of_prior(self) -> SuccessProbability | None:
         """The probability of success by which posteriors multiply their prior; None with a penalty."""
-        return self.success if self.penalty is None else None
+        return self.placed_success if self.penalty is None else None
 
     @property
     def outputs(self) -> Names | None:
@@ -155,14 +179,14 @@ class Cost:
     def scale_outcome(self) -> Outcome:
         """Whether a few runs set a scale that the distance took from the simulations."""
         used = self._scaled_by_prior()
-        return Outcome() if used is None or self.spread is None else self.spread.few_runs(used)
+        return Outcome() if used is None or self.spread is None else self.spread.few_runs(used, self.output_names)
 
     def judge_scale(self, x_o: Float[np.ndarray, "*x_shape"]) -> Outcome:
         """Whether such a scale is far above all that matters near an observation (checked, in data units)."""
         used = self._scaled_by_prior()
         if used is None or self.spread is None:
             return Outcome()
-        return self.spread.dwarfs(self.frame(x_o), used)
+        return self.spread.dwarfs(self.frame(x_o), used, self.output_names)
 
     def _scaled_by_prior(self) -> Bool[np.ndarray, "*x_shape"] | None:
         """Coordinates whose scale is their standard deviation over the prior; None where it is another one."""
@@ -197,13 +221,14 @@ class Cost:
             conditions: as for a call.
         """
         theta = jnp.asarray(theta, jnp.float32)
-        if self.success is None:
+        success = self.placed_success
+        if success is None:
             return jnp.zeros(theta.shape[:-1])
         known = self.check_conditions(conditions)
         batch = jnp.broadcast_shapes(theta.shape[:-1], known.shape[:-1])
         parts = [jnp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
         inputs = jnp.concatenate(parts, axis=-1)
-        return jax.vmap(self.success.log_probability)(inputs.reshape(-1, inputs.shape[-1])).reshape(batch)
+        return jax.vmap(success.log_probability)(inputs.reshape(-1, inputs.shape[-1])).reshape(batch)
 
     def log_prior_factor(self, theta: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """Log of the factor by which posteriors multiply their prior: `log_success`, or 0 with a penalty."""
@@ -249,6 +274,8 @@ class Cost:
                 f"{distance.transform!r}: give it transform={fitted!r}, or fit another cost, fit_cost(simulations, "
                 'distance, method="marginal").'
             )
+        if self.whole is not None:
+            return with_known(self.whole.with_distance(distance, failures=failures), held_names(self))
         penalty = penalty_by(self, distance, failures)
         # Files of earlier versions hold the standard deviations alone.
         spread = OutputSpread.of_deviation(np.asarray(self.form.spread)) if self.spread is None else self.spread

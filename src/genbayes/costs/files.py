@@ -29,6 +29,7 @@ from . import forms, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
+from .known_parameters import held_names
 
 _FORMAT = "genbayes-cost"
 _VERSION = 10
@@ -87,9 +88,15 @@ def save(cost: Cost, path: str | Path) -> Path:
 
     Raises:
         TypeError: the cost is `Cost.exact` of a function, which cannot be stored.
+        ValueError: some parameters of the cost are held at values.
     """
     if not isinstance(cost, Cost):
         raise TypeError(f"save stores a genbayes.Cost, got {type(cost).__name__}.")
+    if cost.whole is not None:
+        raise ValueError(
+            f"cost is that of a posterior which holds {', '.join(held_names(cost))} at values: save the cost that was "
+            "fitted (cost.whole), and hold them again by posterior.fix({...})."
+        )
     tensors: dict[str, np.ndarray] = {}
     described = {
         "form": _encode(cost.form, tensors, "form"),

@@ -23,7 +23,7 @@ from ..learning.embeddings import PairNetwork
 from ..learning.layers import Standardiser
 from ..learning.reduced_rank import Directions
 from ..learning.ridge import RidgeResidual
-from ..learning.success import SuccessModel
+from ..learning.success import SuccessProbability
 from .spread_shares import ObservedShare, SpreadShares
 
 
@@ -277,7 +277,7 @@ class PenalisedForm(CostForm):
     """
 
     form: CostForm
-    success: SuccessModel
+    success: SuccessProbability
     penalty: Float[Array, ""]
 
     @property

@@ -1,5 +1,6 @@
 """How widely outputs vary over draws of the prior: the scales that are given as a rule, and what is wrong with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -73,7 +74,7 @@ class OutputSpread:
             )
         return _positive(self.robust if rule == "median" else self.deviation, rule, used)
 
-    def few_runs(self, used: Bool[np.ndarray, "*x_shape"]) -> Outcome:
+    def few_runs(self, used: Bool[np.ndarray, "*x_shape"], names: Sequence[str] | None = None) -> Outcome:
         """Whether a hundredth of the simulations sets the standard deviation of a coordinate that is used."""
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where(self.deviation > 0, self.deviation / self.without_few, 1.0)
@@ -84,13 +85,18 @@ class OutputSpread:
         change = f"up to {worst:.3g} times smaller" if np.isfinite(worst) else "0 for some"
         return Outcome(
             (
-                f"The prior-predictive scale of the {listed(wrong)} is set by a few runs: without the hundredth of the "
-                f"simulations farthest out it would be {change}. Differences between all other runs count for little "
-                f"there: give the distance scale='median' or {_TRANSFORMS}, or compare other summaries.",
+                f"The prior-predictive scale of the {listed(wrong, names)} is set by a few runs: without the hundredth "
+                f"of the simulations farthest out it would be {change}. Differences between all other runs count for "
+                f"little there: give the distance scale='median' or {_TRANSFORMS}, or compare other summaries.",
             )
         )
 
-    def dwarfs(self, x_o: Float[np.ndarray, "*x_shape"], used: Bool[np.ndarray, "*x_shape"]) -> Outcome:
+    def dwarfs(
+        self,
+        x_o: Float[np.ndarray, "*x_shape"],
+        used: Bool[np.ndarray, "*x_shape"],
+        names: Sequence[str] | None = None,
+    ) -> Outcome:
         """Whether the standard deviation of a coordinate that is used is far above all that matters near x_o.
 
         That is both the typical deviation of simulations from their median and the observation's distance from it. A
@@ -99,6 +105,7 @@ class OutputSpread:
         Args:
             x_o: an observation, as the distance compares it.
             used: coordinates that the distance looks at.
+            names: of the coordinates.
         """
         near = np.maximum(self.robust, np.abs(x_o - self.median))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -108,7 +115,7 @@ class OutputSpread:
             return Outcome()
         return Outcome(
             (
-                f"The prior-predictive scale of the {listed(wrong)} dwarfs the observation: it is up to "
+                f"The prior-predictive scale of the {listed(wrong, names)} dwarfs the observation: it is up to "
                 f"{ratio[wrong].max():.3g} times as large as both the typical deviation of simulations from their "
                 "median and the observation's deviation from it, so that nothing near the observation counts there. "
                 f"Give the distance scale='median' or 'observation', or {_TRANSFORMS}, and fit again; no new "

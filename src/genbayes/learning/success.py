@@ -3,6 +3,7 @@
 Where the simulator always fails nothing was learned of the cost, and it extrapolates; this says where that is.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,19 @@ _PENALTIES = np.logspace(-6, 1, 8)
 _ROWS_PER_FEATURE = 5
 
 
-class SuccessModel(eqx.Module):
+class SuccessProbability(eqx.Module):
+    """P(success | theta) of ONE vector of inputs."""
+
+    @abstractmethod
+    def log_probability(self, theta: Float[Array, " inputs"]) -> Float[Array, ""]:
+        """Log of the probability of success."""
+
+    @abstractmethod
+    def probabilities(self, theta: Float[Array, " inputs"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The probabilities of success and of failure, each without rounding the smaller one away."""
+
+
+class SuccessModel(SuccessProbability):
     """P(success | theta) = sigmoid(intercept + slopes . basis(z(theta)) + network(z(theta))), by members' mean odds.
 
     Standardiser and basis are shared by the members; all else has them as its leading axis.

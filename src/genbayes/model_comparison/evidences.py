@@ -122,7 +122,7 @@ def _cost_error(posterior: GibbsPosterior) -> float:
     if rows is None or not len(rows):
         return float("nan")
     distances = distances_to(cost.distance, rows.x, posterior.x_o)
-    predicted, residual, _ = rows.residuals(cost.form, cost.embed(posterior.x_o), distances)
+    predicted, residual, _ = rows.residuals(cost.of_success, cost.embed(posterior.x_o), distances)
     usable = np.isfinite(predicted) & np.isfinite(residual)
     predicted, residual = predicted[usable], residual[usable]
     if len(predicted) < LEAST_ROWS:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks.predictive import PredictiveCheck
+from ..costs.named_observations import as_vector
 from ..observations import Observation
 from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, time_axis, window
 from ..runtime.formatting import plain
@@ -25,7 +26,7 @@ MOST_COORDINATES = 12
 
 def predictive(
     check_or_x: PredictiveCheck | ArrayLike,
-    x_o: ArrayLike | Observation,
+    x_o: ArrayLike | Observation | Mapping[str, Any],
     axis: Axis = None,
     labels: Sequence[str] | None = None,
     prior_x: ArrayLike | None = None,
@@ -39,8 +40,8 @@ def predictive(
 
     Args:
         check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape).
-        x_o: Observation of shape x_shape, whose missing values (NaN) stay open; one of `read_observation` brings its
-            index and names.
+        x_o: Observation of shape x_shape, or by the names of outputs, whose missing values (NaN) stay open; one of
+            `read_observation` brings its index and names.
         axis: For series: times (T,), (times, label with units), or what `read_observation` returned. Times are numbers,
             datetime64 or texts.
         labels: Names with units of the coordinates or channels.
@@ -57,7 +58,8 @@ def predictive(
         >>> figure = gb.plots.predictive(check, x_o, axis=(years, "year"), labels=["hares", "lynx"])
     """
     read = axis if isinstance(axis, Observation) else x_o if isinstance(x_o, Observation) else None
-    x_o = np.asarray(x_o, float)
+    outputs = check_or_x.outputs if isinstance(check_or_x, PredictiveCheck) else None
+    x_o = np.asarray(as_vector(x_o, outputs), float)
     x, n_failed = _finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
     if isinstance(check_or_x, PredictiveCheck):
         n_failed += check_or_x.n_failed
@@ -74,10 +76,15 @@ def predictive(
     if columns > MOST_COORDINATES:
         raise ValueError(f"{columns} panels are too many (at most {MOST_COORDINATES}); pass a part of x and x_o")
     default = {"coordinates": "output", "series": "channel", "set": "coordinate"}[kind]
+    names = () if outputs is None else outputs.coordinates
     if read is not None:
-        labels = read.labels(columns) if labels is None else labels
+        # Columns of a table in another order than the outputs have been found by their names.
+        moved = len(names) == columns and set(read.names) == set(names) and read.names != names
+        labels = read.labels(columns) if labels is None and not moved else labels
         own = None if read.index is None else (read.index, read.axis_label)
         axis = own if axis is None or axis is read else axis
+    if labels is None and len(names) == columns:
+        labels = names
     if labels is None:
         labels = ["output"] if columns == 1 else [f"{default} {i + 1}" for i in range(columns)]
     if len(labels) != columns:

@@ -267,6 +267,28 @@ class Prior:
         """
         return _apply(self.density, "log_density_unconstrained", self._checked_unconstrained(u))
 
+    def select(self, names: Sequence[str]) -> "Prior":
+        """Return the prior of some of the parameters, in the order of `names`; they are independent of the others.
+
+        Args:
+            names: names of coordinates, as in `Prior.names`; of a vector-valued parameter all or none.
+
+        Raises:
+            ValueError: a name that the prior does not have, or a part of a vector-valued parameter.
+        """
+        unknown = [name for name in names if name not in self._names]
+        if unknown:
+            raise ValueError(f"`names` has {', '.join(unknown)}; the parameters are {', '.join(self._names)}.")
+        whose = {name: parameter for parameter in self._parameters for name in parameter.names}
+        chosen = {whose[name].name: whose[name] for name in names}
+        selected = tuple(name for parameter in chosen.values() for name in parameter.names)
+        if selected != tuple(names):
+            raise ValueError(
+                f"`names` is ({', '.join(names)}), but parameters come whole and in their order: "
+                f"({', '.join(selected)}). Make each coordinate a parameter of its own to tell them apart."
+            )
+        return Prior({name: parameter.distribution for name, parameter in chosen.items()})
+
     def describe(self) -> list[dict]:
         """Return one JSON-able dictionary per parameter: its name, distribution class and settings as lists."""
         return json.loads(self._description)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import product
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -36,7 +37,7 @@ def proposals(
         progress: show a progress bar.
 
     Returns:
-        Parameters, then conditions (n, dim + c), float32.
+        All parameters of the simulator, then its conditions (n, dim + c), float32; held ones have their values.
     """
     rng = np.random.default_rng(seed)
     whose, share = shares(n, len(observations))
@@ -59,4 +60,4 @@ def proposals(
             flat = draws[place, j].reshape(-1, prior.dim)
             chosen = flat[rng.choice(len(flat), len(rows), replace=False)]
             inputs[rows] = np.concatenate([chosen, np.broadcast_to(known[place], (len(rows), known.shape[1]))], axis=1)
-    return inputs
+    return np.asarray(cost.in_order(jnp.asarray(inputs)))

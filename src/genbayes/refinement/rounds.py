@@ -19,10 +19,12 @@ from ..costs.cost import Cost
 from ..costs.failing_runs import failures_told
 from ..costs.fitting import Method, fit_cost
 from ..costs.forms import HilbertForm, MarginalForm
+from ..costs.known_parameters import held_names, rows_as_known, with_known
 from ..learning.training import FitConfig
 from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..runtime.seeds import check_seed
+from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.stack import GibbsPosteriors
 from ..simulations.executors import Workers
@@ -155,7 +157,7 @@ def refine(
             workers=workers,
             progress=progress,
         )
-        found = _agreements(observations, cost, new, number)
+        found = _agreements(observations, cost, rows_as_known(cost, new), number)
         history += found
         simulations = simulations.joined(new)
         cost = refit(cost, simulations, seed=seed, progress=progress)
@@ -168,10 +170,11 @@ def _check_simulations(simulations: Simulations, cost: Cost) -> None:
     """Raise TypeError or ValueError unless a cost was fitted on simulations like these."""
     if not isinstance(simulations, Simulations):
         raise TypeError(f"simulations must be genbayes.Simulations, got {type(simulations).__name__}.")
-    if (simulations.names, simulations.x_shape) != (cost.names, cost.x_shape):
+    names = cost.names if cost.whole is None else cost.whole.names
+    if (simulations.names, simulations.x_shape) != (names, cost.x_shape):
         raise ValueError(
             f"simulations have the parameters {simulations.names} and outputs of shape {simulations.x_shape}, the cost "
-            f"those of {cost.names} and {cost.x_shape}: give the simulations that it was fitted on."
+            f"those of {names} and {cost.x_shape}: give the simulations that it was fitted on."
         )
     if cost.settings.get("form") is None:
         raise ValueError("the cost was not fitted (Cost.exact?): there is nothing to refine.")
@@ -205,7 +208,12 @@ def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:
 
 
 def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) -> Cost:
-    """The cost fitted on more simulations, in the same way; networks of marginal and general costs are trained on."""
+    """The cost fitted on more simulations, in the same way; networks of marginal and general costs are trained on.
+
+    Where parameters are held at values, simulations are of all parameters, and so is the fit.
+    """
+    if cost.whole is not None:
+        return with_known(refit(cost.whole, simulations, seed=seed, progress=progress), held_names(cost))
     config = FitConfig(**cost.settings["config"])
     method: Method = "general"
     if isinstance(cost.form, HilbertForm):
@@ -233,7 +241,8 @@ def _listed(posteriors: Any) -> list[GibbsPosterior]:
     listed = list(posteriors) if isinstance(posteriors, Iterable) else [posteriors]
     if not listed or not all(isinstance(posterior, GibbsPosterior) for posterior in listed):
         got = ", ".join(sorted({type(posterior).__name__ for posterior in listed})) or "an empty list"
-        raise TypeError(f"posteriors must be GibbsPosterior, a list of them, or GibbsPosteriors, got {got}.")
+        remedy = "".join(remedy_for_joint(posterior) for posterior in listed[:1])
+        raise TypeError(f"posteriors must be GibbsPosterior, a list of them, or GibbsPosteriors, got {got}.{remedy}")
     first = listed[0]
     if any(other.cost is not first.cost or other.prior is not first.prior for other in listed):
         raise ValueError("posteriors must share one cost and one prior: refine those of each cost by themselves.")

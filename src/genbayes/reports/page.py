@@ -19,6 +19,7 @@ from ..checks.verdict import Check
 from ..runtime.release import version
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
+from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 from .citations import bibtex
@@ -108,7 +109,10 @@ def report(
 def _check_given(posterior: Any, draws: Any, check: Any) -> None:
     if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
-        raise TypeError(f"report takes (path, posterior, draws), a GibbsPosterior and its Draws, got (path, {got}).")
+        remedy = remedy_for_joint(posterior)
+        raise TypeError(
+            f"report takes (path, posterior, draws), a GibbsPosterior and its Draws, got (path, {got}).{remedy}"
+        )
     if check is not None and not isinstance(check, PredictiveCheck | Check):
         raise TypeError(
             "check must be what gb.check or gb.check_predictive returns for these draws, or None, got "

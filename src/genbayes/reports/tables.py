@@ -99,6 +99,7 @@ def settings_table(
     rows = [
         *_simulation_settings(simulations),
         ("observation", f"shape {posterior.x_o.shape}{gaps_told(posterior.x_o)}"),
+        *_known_settings(posterior),
         ("distance", f"{posterior.cost.distance.name} (units: {units_of(posterior.cost) or 'not stated'})"),
         *_distance_settings(posterior.cost.distance),
         ("failing runs", failures_told(posterior.cost)),
@@ -121,6 +122,18 @@ def _simulation_settings(simulations: Simulations | None) -> list[tuple[str, str
         return []
     counts = f"{len(simulations):,} (seed {simulations.seed}), {int(simulations.n_failed):,} failed"
     return [("simulator", simulations.simulator or "not recorded"), ("simulations", counts)]
+
+
+def _known_settings(posterior: GibbsPosterior) -> list[tuple[str, str]]:
+    """The known conditions of the observation, and the parameters that are held at values."""
+    held = posterior.held
+    own = {name: value for name, value in posterior.conditions.items() if name not in held}
+    titles = {"known conditions": own, "parameters held at values": held}
+    return [
+        (title, ", ".join(f"{name} = {value:g}" for name, value in values.items()))
+        for title, values in titles.items()
+        if values
+    ]
 
 
 def _distance_settings(distance: Distance) -> list[tuple[str, str]]:

@@ -38,6 +38,20 @@ def fields_of(values: Any) -> dict[str, np.ndarray] | None:
     return fields
 
 
+def of_each(given: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What is given for named values, by name: of a mapping what it has, 0 for the others; anything else for all.
+
+    Raises:
+        ValueError: a name that is none of these.
+    """
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(names, given)
+    unknown = [str(name) for name in given if name not in names]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is given, which is no output; they are {', '.join(names)}")
+    return {name: given.get(name, 0.0) for name in names}
+
+
 def structured(fields: Mapping[str, np.ndarray]) -> np.ndarray:
     """Named arrays as ONE structured value, which keeps its names on the way from a worker process."""
     kind = np.dtype([(name, np.float64, value.shape) for name, value in fields.items()])
@@ -142,11 +156,13 @@ class Names:
             if fields[name].shape != leading + shape:
                 raise ValueError(f"{name} has shape {fields[name].shape}, expected {leading + shape}")
         parts = [fields[name].reshape(*leading, _size(shape)) for name, shape in self.parts]
-        return np.concatenate(parts, axis=-1).astype(np.float64)
+        return np.concatenate(parts, axis=-1)
 
     def fields(self, vector: Any) -> dict[str, Any]:
         """The parts of a vector (..., size) by their names; also of a traced one."""
-        return {name: vector[..., place].reshape(*vector.shape[:-1], *shape) for name, shape, place in self.slices()}
+        leading = tuple(vector.shape[:-1])
+        # Not by reshape(*shape): of a scalar nothing is left to give it.
+        return {name: vector[..., place].reshape(leading + shape) for name, shape, place in self.slices()}
 
 
 class NamedVector(np.ndarray):
@@ -166,10 +182,13 @@ class NamedVector(np.ndarray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
         plain = [np.asarray(value) if isinstance(value, NamedVector) else value for value in inputs]
-        if "out" in settings:
-            out = settings["out"]
-            settings["out"] = tuple(np.asarray(one) if isinstance(one, NamedVector) else one for one in out)
-        return getattr(ufunc, method)(*plain, **settings)
+        if "out" not in settings:
+            return getattr(ufunc, method)(*plain, **settings)
+        given = settings.pop("out")
+        out = tuple(np.asarray(one) if isinstance(one, NamedVector) else one for one in given)
+        result = getattr(ufunc, method)(*plain, out=out, **settings)
+        # theta += 1 changes theta, which keeps its names.
+        return given[0] if len(given) == 1 else result
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):

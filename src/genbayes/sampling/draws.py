@@ -49,7 +49,7 @@ class Draws:
         statistics: what the sampler reports.
         seconds: "compile" and "run".
         sampler_outcome: what the sampler itself found wrong.
-        conditions: known conditions of the observation, by name.
+        conditions: known conditions of the observation, and parameters that were held at values, by name.
         integer_names: of the parameters that are integers.
     """
 
@@ -68,14 +68,16 @@ class Draws:
 
     def __repr__(self) -> str:
         chains, draws, dim = self.theta.shape
-        return f"Draws({chains} chains x {draws} draws of {dim} parameters by {self.sampler}, beta {self.beta:g})"
+        how = f"by {self.sampler}, beta {self.beta:g}{self._known}"
+        return f"Draws({chains} chains x {draws} draws of {dim} parameters {how})"
 
     def _repr_html_(self) -> str:
         rows = [
             [name, *(f"{value:.4g}" for value in values), f"{rhat:.3f}", f"{size:.0f}"]
             for name, values, rhat, size in zip(self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True)
         ]
-        caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}, mean cost {self.cost.mean():.4g}"
+        caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}{self._known}, mean cost "
+        caption += f"{self.cost.mean():.4g}"
         header = ("parameter", "5 %", "50 %", "95 %", "R-hat", "ESS")
         return html_table(caption, header, rows, (*self.integer_lines, *self.outcome.messages))
 
@@ -93,6 +95,11 @@ class Draws:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """All draws of all chains, (chain x draw, dim)."""
         return np.array(self.flat, dtype=dtype, copy=copy)
+
+    @property
+    def _known(self) -> str:
+        """The known conditions and the parameters that were held, in words."""
+        return "".join(f", {name} = {value:g}" for name, value in self.conditions.items())
 
     @property
     def flat(self) -> Float[np.ndarray, "draws dim"]:
@@ -222,7 +229,8 @@ class Draws:
             self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True
         ):
             lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
-        lines.append(f"mean cost {self.cost.mean():.4g} at beta {self.beta:g}; {len(self)} draws by {self.sampler}")
+        where = f"at beta {self.beta:g}{self._known}"
+        lines.append(f"mean cost {self.cost.mean():.4g} {where}; {len(self)} draws by {self.sampler}")
         return "\n".join([*lines, *self.integer_lines, *self.outcome.messages])
 
     def to_dataframe(self) -> "DataFrame":

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ..costs.cost import Cost
+from ..costs.known_parameters import inputs_of_simulator, rows_as_known
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate_at
@@ -40,24 +42,27 @@ def runs_at(
     theta: Float[np.ndarray, "m dim"],
     *,
     seed: int,
-    names: tuple[str, ...],
+    cost: Cost,
     conditions: Mapping[str, float] | None = None,
     workers: Workers = 1,
     progress: bool = True,
 ) -> Simulations:
-    """One run at each parameter.
+    """One run at each parameter, with the parameters that are held at values in their places.
 
     Args:
         simulator: as given to `simulate`.
         theta: (m, dim), the parameters.
         seed: of the runs; another one than that of the training simulations.
-        names: of the parameters.
-        conditions: known conditions of the observation, name -> value; none if empty.
+        cost: of the posterior whose draws the parameters are.
+        conditions: known conditions of the observation, name -> value, with the values of parameters that are held;
+            none if empty.
         workers: see `simulate`.
         progress: show a progress bar.
     """
-    known = dict(conditions) if conditions else None
-    return simulate_at(simulator, theta, seed=seed, names=names, conditions=known, workers=workers, progress=progress)
+    every, names, own = inputs_of_simulator(cost, theta, conditions)
+    known = own or None
+    runs = simulate_at(simulator, every, seed=seed, names=names, conditions=known, workers=workers, progress=progress)
+    return rows_as_known(cost, runs)
 
 
 def run_pairs_at(
@@ -65,7 +70,7 @@ def run_pairs_at(
     theta: Float[np.ndarray, "m dim"],
     *,
     seed: int,
-    names: tuple[str, ...],
+    cost: Cost,
     conditions: Mapping[str, float] | None = None,
     workers: Workers = 1,
     progress: bool = True,
@@ -78,7 +83,7 @@ def run_pairs_at(
         simulator,
         np.concatenate([theta, theta]),
         seed=seed,
-        names=names,
+        cost=cost,
         conditions=conditions,
         workers=workers,
         progress=progress,

@@ -1,6 +1,8 @@
 """`GibbsPosterior`: prior + cost + observation + beta -> unnormalised log density -> draws."""
 
 import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from jaxtyping import Array, Float
 from ..costs.cost import Conditions, Cost, Numbers, Observed
 from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm
+from ..costs.known_parameters import held_names, with_known
 from ..distances.gaps import gaps_told
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count, evenly_spaced
@@ -17,9 +20,10 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
+from .held_values import held_columns
 from .levels import check_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
-from .sampler import Sampler
+from .sampler import Sampled, Sampler
 from .smc import SMC
 from .target import Target
 
@@ -133,8 +137,38 @@ class GibbsPosterior:
 
     @property
     def conditions(self) -> dict[str, float]:
-        """The known conditions of the observation."""
+        """The known conditions of the observation, and the parameters that are held at values."""
         return dict(zip(self.cost.condition_names, np.asarray(self._conditions).tolist(), strict=True))
+
+    @property
+    def held(self) -> dict[str, float]:
+        """The parameters that are held at values."""
+        conditions = self.conditions
+        return {name: conditions[name] for name in held_names(self.cost)}
+
+    def fix(self, values: Mapping[str, Any]) -> "GibbsPosterior":
+        """The posterior of the other parameters, given that some have known values.
+
+        It is the conditional of this posterior: the cost at these values, and the prior of the rest. Nothing is
+        simulated or fitted. Checks, reports and refinement run the simulator with the held values in their places.
+
+        Args:
+            values: a mapping from a parameter's name to its value; of a vector-valued parameter to all its coordinates.
+
+        Raises:
+            TypeError: values is no mapping to numbers.
+            ValueError: an unknown name, a value outside the prior's support or between those of an integer, a part of a
+                vector-valued parameter, or all parameters.
+
+        Example:
+            >>> known = posterior.fix({"k": 0.3})
+            >>> draws = known.sample(4000, seed=0)  # of the others; draws.conditions["k"] is 0.3
+        """
+        columns = held_columns(self.prior, values, 1, self.conditions)
+        rest = self.prior.select([name for name in self.prior.names if name not in columns])
+        conditions = self.conditions | {name: float(column[0]) for name, column in columns.items()}
+        cost = with_known(self.cost, list(columns))
+        return GibbsPosterior(rest, cost, self.x_o, self.beta, conditions=conditions)
 
     def cost_at(self, theta: Numbers) -> Float[Array, "..."]:
         """The cost of parameters (..., dim) for this observation, in units of the distance.
@@ -147,14 +181,12 @@ class GibbsPosterior:
 
     def log_density(self, theta: Numbers) -> Float[Array, "..."]:
         """Unnormalised log density of parameters (..., dim); -inf outside the prior's support."""
-        theta = jnp.asarray(theta, jnp.float32)
-        prior = self.prior.log_density(theta)
-        # The cost of a parameter without prior mass is never asked for: it may be anything, NaN included.
-        inside = jnp.isfinite(prior)
-        somewhere = self.prior.from_unconstrained(jnp.zeros(self.prior.unconstrained_dim))
-        safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
-        prior = prior + self.cost.log_prior_factor(safe, self._conditions)
-        return jnp.where(inside, prior - self.beta * self.cost(safe, self._x, self._conditions), -jnp.inf)
+        return log_density_given(self.prior, theta, self.log_factor)
+
+    def log_factor(self, theta: Numbers) -> Float[Array, "..."]:
+        """Log of what the prior is multiplied by at parameters (..., dim) inside its support."""
+        success = self.cost.log_prior_factor(theta, self._conditions)
+        return success - self.beta * self.cost(theta, self._x, self._conditions)
 
     def sample(self, n: int, *, seed: int, sampler: Sampler | None = None) -> Draws:
         """Draws from the posterior.
@@ -168,19 +200,9 @@ class GibbsPosterior:
             ValueError: n is not a positive whole number.
             TypeError: sampler is not a sampler.
         """
-        n = checked_count("n", n)
-        sampler = SMC() if sampler is None else sampler
-        if isinstance(sampler, type) or not isinstance(sampler, Sampler):
-            raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
-        with stopwatch() as seconds:
-            sampled = sampler.run(self._target, n, key=jax.random.key(seed))
-        # At the draws it is known better than from simulations near by what the members leave open.
-        error = self.log_density_error
-        contradicted = Outcome() if error is None else error.contradictions
+        sampler, sampled, seconds = run_sampler(self._target, n, seed, sampler)
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
-        some = flat[evenly_spaced(len(flat), _MOST_JUDGED)]
-        open_by = Outcome() if error is None else uncertainty(self.members_error_at(some), self.prior.dim)
-        guessed = judge_levels(self.cost, flat)
+        open_by = uncertainty(self.left_open(flat), self.prior.dim)
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -192,11 +214,50 @@ class GibbsPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined(
-                [self.known_outcome, self.scale_outcome, contradicted, open_by, guessed, sampled.outcome]
-            ),
+            sampler_outcome=Outcome.joined([self.judge_draws(flat), open_by, sampled.outcome]),
             integer_names=self.prior.integer_names,
         )
+
+    def left_open(self, theta: Float[np.ndarray, "m dim"]) -> float:
+        """What the ensemble leaves open of the log density of draws, in nats; 0 for a cost without held-out rows.
+
+        At the draws it is known better than from simulations near by.
+        """
+        if self.log_density_error is None:
+            return 0.0
+        return self.members_error_at(theta[evenly_spaced(len(theta), _MOST_JUDGED)])
+
+    def judge_draws(self, theta: Float[np.ndarray, "m dim"]) -> Outcome:
+        """What speaks against the posterior, and against its cost at the values of its draws' integers."""
+        error = self.log_density_error
+        contradicted = Outcome() if error is None else error.contradictions
+        return Outcome.joined([self.known_outcome, self.scale_outcome, contradicted, judge_levels(self.cost, theta)])
+
+
+def run_sampler(
+    target: Target, n: int, seed: int, sampler: Sampler | None
+) -> tuple[Sampler, Sampled, dict[str, float]]:
+    """The sampler, what it returns for a target, and the seconds that it took; see `GibbsPosterior.sample`."""
+    n = checked_count("n", n)
+    sampler = SMC() if sampler is None else sampler
+    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
+        raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
+    with stopwatch() as seconds:
+        sampled = sampler.run(target, n, key=jax.random.key(seed))
+    return sampler, sampled, seconds
+
+
+def log_density_given(
+    prior: Prior, theta: Numbers, log_factor: Callable[[Float[Array, "..."]], Float[Array, "..."]]
+) -> Float[Array, "..."]:
+    """Log of prior times a factor at parameters (..., dim); -inf outside the support, where the factor is not asked."""
+    theta = jnp.asarray(theta, jnp.float32)
+    density = prior.log_density(theta)
+    # The cost of a parameter without prior mass may be anything, NaN included.
+    inside = jnp.isfinite(density)
+    somewhere = prior.from_unconstrained(jnp.zeros(prior.unconstrained_dim))
+    safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
+    return jnp.where(inside, density + log_factor(safe), -jnp.inf)
 
 
 def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndarray, " c"]) -> Float[np.ndarray, " m"]:

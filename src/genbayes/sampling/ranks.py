@@ -8,6 +8,7 @@ import scipy
 from jaxtyping import Float
 
 from ..costs.cost import Cost, Observed
+from ..costs.known_parameters import rows_as_known
 from ..distances.gaps import with_gaps
 from ..priors.prior import Prior
 from ..simulations.rows import Simulations
@@ -56,6 +57,7 @@ class HeldOut:
         Raises:
             ValueError: fewer than 20 rows can be used, or they are not of this prior.
         """
+        simulations = rows_as_known(cost, simulations)
         if simulations.prior and simulations.prior != prior.describe():
             raise ValueError(
                 "simulations were drawn from another prior: the true parameters must be draws of the prior that the "

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..costs.cost import Conditions, Cost, Observed
+from ..costs.known_parameters import with_known
 from ..costs.named_observations import as_stack
 from ..distances.gaps import has_gaps
 from ..priors.prior import Prior
@@ -17,6 +18,7 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
+from .held_values import held_columns
 from .posterior import GibbsPosterior, judge_prior
 from .sampler import Sampler
 from .smc import SMC, Ladders
@@ -118,6 +120,26 @@ class GibbsPosteriors:
         """The posterior of observation `i` at the `j`-th beta (the highest if not given)."""
         known = _named(self.cost, self.conditions[i])
         return GibbsPosterior(self.prior, self.cost, self.x_o[i], float(self.betas[j]), conditions=known)
+
+    def fix(self, values: Mapping[str, Any]) -> "GibbsPosteriors":
+        """The posteriors of the other parameters, given that some have known values; see `GibbsPosterior.fix`.
+
+        Args:
+            values: a mapping from a parameter's name to its value, one number or one for each observation (m,).
+
+        Raises:
+            TypeError: values is no mapping to numbers.
+            ValueError: what `GibbsPosterior.fix` would not take.
+
+        Example:
+            >>> known = stack.fix({"weight": [71.0, 80.5, 64.2]})
+        """
+        known = dict(zip(self.cost.condition_names, self.conditions.T, strict=True))
+        columns = held_columns(self.prior, values, len(self), known)
+        rest = self.prior.select([name for name in self.prior.names if name not in columns])
+        return GibbsPosteriors(
+            rest, with_known(self.cost, list(columns)), self.x_o, self.betas, conditions=known | columns
+        )
 
     def sample(
         self,

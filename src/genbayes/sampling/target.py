@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..costs.forms import CostForm
-from ..learning.success import SuccessModel
+from ..learning.success import SuccessProbability
 from ..priors.density import PriorDensity
 
 
@@ -31,7 +31,7 @@ class Target(eqx.Module):
     conditions: Float[Array, " c"]
     beta: Float[Array, ""]
     prior: PriorDensity
-    success: SuccessModel | None = None
+    success: SuccessProbability | None = None
 
     def log_prior(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
         """Log prior density of u, Jacobian included, given that the simulator succeeds."""
@@ -84,7 +84,7 @@ class Targets(eqx.Module):
     conditions: Float[Array, "m c"]
     betas: Float[Array, " b"]
     prior: PriorDensity
-    success: SuccessModel | None = None
+    success: SuccessProbability | None = None
 
     def one(self, embedded: PyTree, conditions: Float[Array, " c"]) -> Target:
         """The target of one observation, at the highest beta."""

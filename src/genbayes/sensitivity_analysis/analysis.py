@@ -21,6 +21,7 @@ from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
+from ..sampling.joint import remedy_for_joint
 from ..sampling.new_runs import runs_at
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.sampler import Sampler
@@ -89,7 +90,8 @@ def sensitivity(
         >>> print(found.summary())
     """
     if not isinstance(posterior, GibbsPosterior):
-        raise TypeError(f"sensitivity takes a GibbsPosterior, got {type(posterior).__name__}.")
+        got = type(posterior).__name__
+        raise TypeError(f"sensitivity takes a GibbsPosterior, got {got}.{remedy_for_joint(posterior)}")
     if distances is not None and not isinstance(distances, Mapping):
         raise TypeError(
             "distances must be a mapping from name to distance, such as {'absolute': MeanAbsoluteError()}, got "
@@ -265,9 +267,8 @@ def _predicted(
 ) -> Float[np.ndarray, " coordinates"]:
     """Expected discrepancy of every coordinate, mean over at most 500 draws."""
     form, rows = marginal_form(cost), some_draws(draws, 500)
-    inputs = jnp.concatenate(
-        [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))], axis=1
-    )
+    given = [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))]
+    inputs = cost.in_order(jnp.concatenate(given, axis=1))
     return np.asarray(_mean_values(form, inputs, jnp.asarray(cost.frame(x_o)), has_gaps(x_o)), np.float64)
 
 
@@ -311,7 +312,7 @@ def _resimulated(
         simulator,
         np.concatenate(theta),
         seed=seed,
-        names=posterior.prior.names,
+        cost=posterior.cost,
         conditions=posterior.conditions,
         workers=workers,
         progress=progress,

@@ -30,6 +30,7 @@ from jaxtyping import Array, Bool, Float
 from ..costs.cost import Cost
 from ..costs.forms import MarginalForm
 from ..distances import AdditiveDistance, CappedError, HuberError, MeanAbsoluteError, MeanSquaredError
+from ..distances.additive import placed
 from ..distances.base import replaced
 from ..runtime.compiling import compiled
 
@@ -76,9 +77,8 @@ class ReplicateOutputs:
     """Outputs that the networks draw at some parameters of a posterior: the same for every distance to be compared."""
 
     def __init__(self, cost: Cost, rows: Float[np.ndarray, "m dim"], conditions: Float[Array, " c"], seed: int):
-        self.inputs = jnp.concatenate(
-            [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))], axis=1
-        )
+        given = [jnp.asarray(rows, jnp.float32), jnp.broadcast_to(conditions, (len(rows), len(conditions)))]
+        self.inputs = cost.in_order(jnp.concatenate(given, axis=1))
         self.x = _draw(marginal_form(cost), self.inputs, jax.random.key(seed))
 
     def compare(self, cost: Cost) -> Replicates:
@@ -163,7 +163,7 @@ def standard_distances(cost: Cost, noise: Float[np.ndarray, "*x_shape"]) -> dict
 
 def without(distance: AdditiveDistance, group: Group) -> AdditiveDistance:
     """The distance with the weight of a part of the output set to 0."""
-    return replaced(distance, weights=jnp.where(jnp.asarray(group.members), 0.0, distance.weights))
+    return replaced(distance, weights=jnp.where(jnp.asarray(group.members), 0.0, placed(distance.weights)))
 
 
 def output_groups(x_shape: tuple[int, ...], labels: Sequence[str] | None = None) -> list[Group]:

@@ -2,17 +2,18 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
+from ..runtime.named_values import fields_of, of_each
 from .simulators import qualified_name
 
-Deviation = float | np.ndarray | list[float] | tuple[float, ...] | Callable[[Any], Any]
+Deviation = float | np.ndarray | list[float] | tuple[float, ...] | Mapping[str, Any] | Callable[[Any], Any]
 
 
 def with_measurement_error(simulator: Callable[..., Any], sd: Deviation) -> Callable[..., Any]:
@@ -26,7 +27,7 @@ def with_measurement_error(simulator: Callable[..., Any], sd: Deviation) -> Call
         simulator: `simulator(theta, rng)` or `simulator(key, theta)`, with `conditions` as a third argument or without.
         sd: standard deviation of the errors, in data units: one number, one per coordinate (the shape of an output), or
             a function of the output that returns one of these, such as `lambda x: 0.1 * x` (10 % of the value; of
-            jax.numpy for a JAX simulator).
+            jax.numpy for a JAX simulator). Of outputs with names a mapping, {"peak": 0.1}; others have no error then.
 
     Returns:
         A simulator of the same kind, under the same name in stores with "+ error".
@@ -53,27 +54,40 @@ def with_measurement_error(simulator: Callable[..., Any], sd: Deviation) -> Call
 
 
 def _of_python(simulator: Callable[..., Any], sd: Deviation) -> Any:
-    def measured(theta: np.ndarray, rng: np.random.Generator, *conditions: np.ndarray) -> Float[np.ndarray, "..."]:
-        x = np.asarray(simulator(theta, rng, *conditions), np.float64)
-        deviation = np.asarray(sd(x) if callable(sd) else sd, np.float64)
-        return x + np.broadcast_to(deviation, x.shape) * rng.standard_normal(x.shape)
+    def measured(theta: Any, rng: np.random.Generator, *conditions: Any) -> Any:
+        output = simulator(theta, rng, *conditions)
+        fields = fields_of(output)
+        if fields is None:
+            x = np.asarray(output, np.float64)
+            deviation = np.asarray(sd(x) if callable(sd) else sd, np.float64)
+            return x + np.broadcast_to(deviation, x.shape) * rng.standard_normal(x.shape)
+        each = of_each(sd(fields) if callable(sd) else sd, list(fields))
+        return {name: value + each[name] * rng.standard_normal(value.shape) for name, value in fields.items()}
 
     return measured
 
 
 def _of_jax(simulator: Callable[..., Any], sd: Deviation) -> Any:
-    def measured(key: PRNGKeyArray, theta: Array, *conditions: Array) -> Float[Array, "..."]:
+    def measured(key: PRNGKeyArray, theta: Any, *conditions: Any) -> Any:
         own, of_error = jax.random.split(key)
         x = simulator(own, theta, *conditions)
-        deviation = jnp.asarray(sd(x) if callable(sd) else sd, x.dtype)
-        return x + jnp.broadcast_to(deviation, x.shape) * jax.random.normal(of_error, x.shape, x.dtype)
+        deviation = sd(x) if callable(sd) else sd
+        if not isinstance(x, dict):
+            deviation = jnp.broadcast_to(jnp.asarray(deviation, x.dtype), x.shape)
+            return x + deviation * jax.random.normal(of_error, x.shape, x.dtype)
+        each, keys = of_each(deviation, list(x)), jax.random.split(of_error, len(x))
+        return {
+            name: value + each[name] * jax.random.normal(keys[i], jnp.shape(value))
+            for i, (name, value) in enumerate(x.items())
+        }
 
     return measured
 
 
 def _check_deviation(sd: Any) -> None:
     try:
-        values = np.asarray(sd, np.float64)
+        values = np.concatenate([np.ravel(one) for one in sd.values()]) if isinstance(sd, Mapping) else sd
+        values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"sd must be numbers or a function of the output, got {type(sd).__name__}.") from None
     if not (np.all(np.isfinite(values)) and np.all(values >= 0) and np.any(values > 0)):

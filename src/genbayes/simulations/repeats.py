@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from .executors import Job
+from .named_outputs import NamedOutputs
 from .simulators import Simulator
 from .worker import Result
 
@@ -30,6 +31,7 @@ class Repeats:
         # Rows of these numbers are nobody's.
         self._same, self._other = (int(job.rows.max()) + i for i in (1, 2))
         self._seen: dict[int, np.ndarray | str] = {}
+        self._named = NamedOutputs()
         others = np.delete(np.arange(len(job)), 0)
         order = np.concatenate([[0, 0, 0], others])
         rows, numbers = job.rows[order], job.numbers[order]
@@ -42,7 +44,7 @@ class Repeats:
         kept = []
         for row, output in results:
             if row in (self._first, self._same, self._other):
-                self._seen[row] = output
+                [(_, self._seen[row])] = self._named.vectors([(row, output)])
             if row not in (self._same, self._other):
                 kept.append((row, output))
         return kept

@@ -127,12 +127,28 @@ class Simulations:
         """Some of the rows, by mask or number."""
         return replace(self, **{name: getattr(self, name)[rows] for name in _ROWWISE})
 
+    def in_order(self, outputs: Names | None) -> "Simulations":
+        """With the values of outputs in the order of these names; without names, as they are.
+
+        Raises:
+            ValueError: other names or shapes than those of the outputs.
+        """
+        if outputs is None or self.outputs is None or outputs == self.outputs:
+            return self
+        try:
+            return replace(self, x=outputs.vector(self.outputs.fields(self.x), len(self)), outputs=outputs)
+        except ValueError as error:
+            raise ValueError(
+                f"the simulator's outputs have other names than those of the simulations before: {error}."
+            ) from None
+
     def joined(self, other: "Simulations") -> "Simulations":
         """These rows, then those of another set of runs of the same simulator.
 
         Raises:
             ValueError: other parameters, conditions or outputs.
         """
+        other = other.in_order(self.outputs)
         for name in ("names", "condition_names", "x_shape", "outputs"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(

@@ -283,13 +283,13 @@ class JaxSimulator(Simulator):
         try:
             return positions.tried(inputs)
         except Exception as error:
-            # JAX's message about theta["rate"]; NumPy's, where theta has been made one of its arrays.
-            if not any(text in str(error) for text in ("string indexing", "only integers, slices")):
-                raise _untraceable(error) from error
+            of_positions = error
         try:
             return _Traced(self._function, job, by_name=True).tried(inputs)
         except Exception as error:
-            raise _untraceable(error) from error
+            # JAX's message about theta["rate"]: the function does mean names.
+            told = error if "string indexing" in str(of_positions) else of_positions
+            raise _untraceable(told) from told
 
 
 class _Traced:

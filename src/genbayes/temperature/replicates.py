@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 
 from ..costs.failing_runs import over_all_runs
+from ..costs.known_parameters import rows_as_known
 from ..distances import Distance
 from ..distances.batched import paired_distances
 from ..distances.gaps import with_gaps
@@ -61,7 +62,7 @@ def simulated_pairs(
         simulator,
         theta,
         seed=seed,
-        names=ladder.prior.names,
+        cost=ladder.cost,
         conditions=ladder.conditions,
         workers=workers,
         progress=progress,
@@ -114,6 +115,7 @@ def of_pairs(
 
 def of_rows(ladder: Ladder, simulations: Simulations) -> Replicates:
     """Of simulated rows, each taken as an observation."""
+    simulations = rows_as_known(ladder.cost, simulations)
     rows, fitted = held_out_rows(ladder.cost, simulations, LEAST_ROWS)
     theta, conditions = simulations.theta[rows], simulations.conditions[rows]
     known = conditions if simulations.condition_names else None
