@@ -21,7 +21,7 @@ from ..runtime.outcome import Outcome
 from ..runtime.timing import stopwatch
 from .draws import Draws
 from .held_values import held_columns
-from .levels import check_levels, judge_levels, judge_prior_levels
+from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
 from .sampler import Sampled, Sampler
 from .smc import SMC
@@ -75,7 +75,10 @@ class GibbsPosterior:
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
         self.scale_outcome = cost.judge_scale(self._x)
-        self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        known_levels = judge_known_levels(cost, np.asarray(self._conditions)[None])
+        self.known_outcome = Outcome.joined(
+            [judge_prior(prior, cost), _judge_conditions(cost, self._conditions), known_levels]
+        )
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
         self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior, cost.success_of_prior)
@@ -166,7 +169,7 @@ class GibbsPosterior:
         columns = held_columns(self.prior, values, 1, self.conditions)
         rest = self.prior.select([name for name in self.prior.names if name not in columns])
         conditions = self.conditions | {name: float(column[0]) for name, column in columns.items()}
-        cost = with_known(self.cost, list(columns))
+        cost = with_known(self.cost, tuple(columns))
         return GibbsPosterior(rest, cost, self.x_o, self.beta, conditions=conditions)
 
     def cost_at(self, theta: Numbers) -> Float[Array, "..."]:
