@@ -321,6 +321,15 @@ def test_stored_simulations_are_read_in_the_layout_of_the_cost(fixed, simulation
     assert rows_as_known(fixed.cost.whole, simulations) is simulations
 
 
+def test_held_out_rows_are_judged_by_their_own_values(fixed, cost):
+    rows, own = cost.held_out, fixed.cost.held_out
+    distances = np.zeros(len(rows))
+    expected = rows.residuals(cost.expectation, cost.embed(fixed.x_o), distances)
+    found = own.residuals(fixed.cost.expectation, fixed._target.embedded, distances)
+    for part, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part, same, rtol=1e-5, atol=1e-5)
+
+
 def test_a_value_beyond_the_simulated_ones_is_told(cost):
     wider = gb.Prior({"shift": dist.Uniform(-3.0, 3.0), "rate": dist.Uniform(0.0, 2.0), "idle": dist.Uniform(5.0, 6.0)})
     posterior = gb.GibbsPosterior(wider, cost, np.ones(3), 1.0, conditions={"gain": 1.0})
