@@ -84,7 +84,7 @@ class JointPosterior:
 
     @property
     def outcome(self) -> Outcome:
-        """What speaks against the posterior before it is sampled; each message names its data set."""
+        """What speaks against each data set's posterior by itself before it is sampled; messages name the data set."""
         return Outcome.joined([_told(name, part.outcome) for name, part in self.parts.items()])
 
     @property
