@@ -45,6 +45,7 @@ def objects() -> dict[str, object]:
         "distance": cost.distance,
         "posterior": posterior,
         "posteriors": posteriors,
+        "joint": gb.joint({NAME: (cost, x_o, 5.0)}, prior),
         "draws": draws,
         "stacked": posteriors.sample(64, seed=0, sampler=sampler, progress=False),
         "check": checked,
@@ -59,7 +60,7 @@ def objects() -> dict[str, object]:
     }
 
 
-HTML = "cost fit distance posterior posteriors draws stacked check coverage ladder choice sensitivity".split()  # noqa: SIM905
+HTML = "cost fit distance posterior posteriors joint draws stacked check coverage ladder choice sensitivity".split()  # noqa: SIM905
 
 
 def test_every_object_shows_itself(objects) -> None:
@@ -80,7 +81,7 @@ def is_short_and_says_what_it_is(objects) -> None:
 
 
 def escapes_names(objects) -> None:
-    named = {"cost", "posterior", "posteriors", "draws", "stacked", "sensitivity"}
+    named = {"cost", "posterior", "posteriors", "joint", "draws", "stacked", "sensitivity"}
     for name in HTML:
         text = objects[name]._repr_html_()
         assert NAME not in text, name

@@ -235,7 +235,7 @@ def test_new_runs_are_of_all_parameters_in_their_places(fixed, draws):
 
 
 def test_values_in_other_places_are_told_apart(cost, draws):
-    every, names, own = inputs_of_simulator(with_known(cost, ["shift"]), draws.flat, {"gain": 1.5, "shift": 0.3})
+    every, names, own = inputs_of_simulator(with_known(cost, ("shift",)), draws.flat, {"gain": 1.5, "shift": 0.3})
     assert (names, own) == (TRUTH.names, {"gain": 1.5})
     np.testing.assert_array_equal(every[:, 1:], draws.flat)
     assert set(every[:, 0]) == {np.float32(0.3)}
@@ -270,8 +270,10 @@ def test_the_support_is_judged_at_the_value(fixed, simulations):
 
 
 @pytest.mark.slow
-def test_refinement_runs_and_fits_all_parameters(fixed, simulations):
-    refined = gb.refine(fixed, simulator, simulations, 160, rounds=1, seed=3, progress=False)
+def test_refinement_runs_and_fits_all_parameters(fixed, cost, simulations):
+    # Two posteriors of one cost, each with its value.
+    again = gb.GibbsPosterior(TRUTH, cost, fixed.x_o, 5.0, conditions={"gain": 1.5}).fix({"shift": 0.3})
+    refined = gb.refine([fixed, again], simulator, simulations, 160, rounds=1, seed=3, progress=False)
     new = refined.simulations.selected(refined.simulations.round == 1)
     assert refined.simulations.names == TRUTH.names
     assert set(new.theta[:, 0]) == {np.float32(0.3)}
@@ -279,7 +281,7 @@ def test_refinement_runs_and_fits_all_parameters(fixed, simulations):
     residual = new.x - np.asarray(jax.vmap(mean_output, (0, None))(new.theta, 1.5))
     assert np.std(residual) == pytest.approx(NOISE, rel=5 / np.sqrt(2 * 480))
     assert refined.history[0].agrees
-    (posterior,) = refined.posteriors
+    posterior = refined.posteriors[0]
     assert posterior.held == fixed.held
     assert posterior.cost.whole is not None
     assert posterior.cost.whole.settings["rounds"] == 1
@@ -319,12 +321,39 @@ def test_stored_simulations_are_read_in_the_layout_of_the_cost(fixed, simulation
     assert rows_as_known(fixed.cost.whole, simulations) is simulations
 
 
+def test_held_out_rows_are_judged_by_their_own_values(fixed, cost):
+    rows, own = cost.held_out, fixed.cost.held_out
+    distances = np.zeros(len(rows))
+    expected = rows.residuals(cost.expectation, cost.embed(fixed.x_o), distances)
+    found = own.residuals(fixed.cost.expectation, fixed._target.embedded, distances)
+    for part, same in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part, same, rtol=1e-5, atol=1e-5)
+
+
 def test_a_value_beyond_the_simulated_ones_is_told(cost):
     wider = gb.Prior({"shift": dist.Uniform(-3.0, 3.0), "rate": dist.Uniform(0.0, 2.0), "idle": dist.Uniform(5.0, 6.0)})
     posterior = gb.GibbsPosterior(wider, cost, np.ones(3), 1.0, conditions={"gain": 1.0})
     assert "of the prior lies outside the range" in str(posterior.outcome)
     assert "The condition shift = 2 lies outside the simulated range -0.99" in str(posterior.fix({"shift": 2}).outcome)
     assert "outside" not in str(posterior.fix({"shift": 0.5}).known_outcome)
+
+
+def test_an_integer_held_where_little_was_simulated_is_told():
+    prior = gb.Prior({"k": dist.DiscreteUniform(1, 3), "a": dist.Normal(0.0, 1.0)})
+    theta = np.array(prior.sample(900, seed=0))
+    theta[:, 0] = np.where((theta[:, 0] == 3) & (np.arange(900) > 30), 1, theta[:, 0])
+    x = theta[:, :1] * theta[:, 1:] + 0.1 * np.random.default_rng(0).standard_normal((900, 1))
+    simulations = gb.Simulations.from_arrays(theta, x, prior=prior)
+    quick = gb.FitConfig(members=2, max_epochs=2)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=quick, progress=False)
+    posterior = gb.GibbsPosterior(prior, cost, [1.0], 1.0)
+    few = int(np.sum(theta[:, 0] == 3))
+    assert 0 < few < 20
+    assert f"fewer than 20 runs at k = 3 ({few} runs)" in str(posterior.fix({"k": 3}).outcome)
+    assert "fewer than 20" not in str(posterior.fix({"k": 2}).outcome)
+    np.testing.assert_allclose(
+        posterior.fix({"k": 2}).cost_at(np.array([0.4])), posterior.cost_at(np.array([2.0, 0.4])), rtol=1e-6
+    )
 
 
 def test_the_probability_of_success_and_the_penalty_are_those_at_the_value(simulations):
@@ -349,7 +378,7 @@ def test_the_probability_of_success_and_the_penalty_are_those_at_the_value(simul
 def test_a_cost_with_held_parameters_takes_other_distances(marginal):
     other, x_o = gb.distances.MeanAbsoluteError(), np.array([1.6, 1.2, 1.0])
     theta, known = np.array([[1.0, 5.5]]), {"gain": 1.5, "shift": 0.3}
-    changed = with_known(marginal, ["shift"]).with_distance(other)
+    changed = with_known(marginal, ("shift",)).with_distance(other)
     expected = marginal.with_distance(other)(np.array([[0.3, 1.0, 5.5]]), x_o, {"gain": 1.5})
     np.testing.assert_allclose(changed(theta, x_o, known), expected, rtol=1e-6)
 

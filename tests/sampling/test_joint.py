@@ -172,6 +172,9 @@ def test_what_looks_at_one_data_set_refuses_the_joint_posterior(draws):
         posterior.draws_of("c", draws)
     with pytest.raises(ValueError, match="not this posterior's"):
         posterior.draws_of("a", posterior.draws_of("b", draws))
+    one, other = (posterior.fix({"t1": value}) for value in (0.1, 0.2))
+    with pytest.raises(ValueError, match=r"t1 = 0.1\) of the parameters t0, t2, the posterior is .*t1 = 0.2"):
+        other.draws_of("a", one.sample(100, seed=0))
 
 
 def test_held_parameters_are_held_in_all_data_sets(draws):
@@ -197,15 +200,17 @@ def test_held_parameters_are_held_in_all_data_sets(draws):
 
 
 def test_a_posterior_with_a_held_parameter_is_a_data_set():
-    known = gb.GibbsPosterior(gb.Prior.uniform([-9.0] * 2, [9.0] * 2, ["t2", "k"]), NAMED_C, X_B, BETA_B).fix(
-        {"k": 0.4}
-    )
+    wide = gb.Prior.uniform([-9.0] * 2, [9.0] * 2, ["t2", "k"])
+    known = gb.GibbsPosterior(wide, NAMED_C, X_B, BETA_B).fix({"k": 0.4})
     posterior = gb.joint({"a": (COST_A, X_A, BETA_A), "c": known}, PRIOR)
     held = gb.joint(DATA, PRIOR).fix({"t1": 0.4})
     theta = np.array([[0.3, 0.4, -0.2], [1.0, 0.4, 2.0]])
     np.testing.assert_allclose(posterior.cost_at(theta), held.cost_at(theta[:, [0, 2]]), rtol=1e-5)
+    other = gb.GibbsPosterior(wide, NAMED_C, X_B, BETA_B).fix({"k": 0.5})
+    with pytest.raises(ValueError, match="holds k at 0.5, and another data set at 0.4"):
+        gb.joint({"c": known, "d": other}, PRIOR.select(["t2"]))
     both = gb.Prior({"t0": dist.Normal(), "t1": dist.Normal(), "t2": dist.Normal(), "k": dist.Normal()})
-    with pytest.raises(ValueError, match="c holds k at 0.4, but the prior has it as a parameter"):
+    with pytest.raises(ValueError, match="c knows k = 0.4, but the prior has it as a parameter"):
         gb.joint({"a": (COST_A, X_A, BETA_A), "b": (NAMED_C, X_B, 1.0), "c": known}, both)
 
 

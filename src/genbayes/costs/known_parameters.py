@@ -6,6 +6,7 @@ Simulators and stored simulations know it as a parameter: `inputs_of_simulator` 
 to the other.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,7 +20,9 @@ from .held_out import HeldOutRows
 C = TypeVar("C")
 
 
-def with_known(cost: C, names: Sequence[str]) -> C:
+# The same cost for the same names: posteriors that share it are refined together, and compile nothing anew.
+@functools.lru_cache(maxsize=16)
+def with_known(cost: C, names: tuple[str, ...]) -> C:
     """The cost with some of its parameters among the known conditions, behind those that it has.
 
     Args:

@@ -60,4 +60,4 @@ def proposals(
             flat = draws[place, j].reshape(-1, prior.dim)
             chosen = flat[rng.choice(len(flat), len(rows), replace=False)]
             inputs[rows] = np.concatenate([chosen, np.broadcast_to(known[place], (len(rows), known.shape[1]))], axis=1)
-    return np.asarray(cost.in_order(jnp.asarray(inputs)))
+    return np.array(cost.in_order(jnp.asarray(inputs)))

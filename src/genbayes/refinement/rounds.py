@@ -244,7 +244,7 @@ def _listed(posteriors: Any) -> list[GibbsPosterior]:
         remedy = "".join(remedy_for_joint(posterior) for posterior in listed[:1])
         raise TypeError(f"posteriors must be GibbsPosterior, a list of them, or GibbsPosteriors, got {got}.{remedy}")
     first = listed[0]
-    if any(other.cost is not first.cost or other.prior is not first.prior for other in listed):
+    if any(other.cost is not first.cost or other.prior != first.prior for other in listed):
         raise ValueError("posteriors must share one cost and one prior: refine those of each cost by themselves.")
     return listed
 

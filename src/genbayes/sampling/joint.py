@@ -21,7 +21,8 @@ from .draws import Draws
 from .draws_origin import same_observation
 from .held_values import held_columns
 from .log_density_error import uncertainty
-from .posterior import GibbsPosterior, log_density_given, run_sampler
+from .posterior import GibbsPosterior, log_density_given
+from .running import run_sampler
 from .sampler import Sampler
 from .target import Target
 
@@ -83,7 +84,7 @@ class JointPosterior:
 
     @property
     def outcome(self) -> Outcome:
-        """What speaks against the posterior before it is sampled; each message names its data set."""
+        """What speaks against each data set's posterior by itself before it is sampled; messages name the data set."""
         return Outcome.joined([_told(name, part.outcome) for name, part in self.parts.items()])
 
     @property
@@ -156,10 +157,11 @@ class JointPosterior:
         """
         if name not in self.parts:
             raise KeyError(f"there is no data set {name!r}; the data sets are {', '.join(self.parts)}.")
-        if (draws.names, draws.beta) != (self.prior.names, self.beta) or not same_observation(draws.x_o, self.x_o):
+        own = (draws.names, draws.beta, draws.conditions) == (self.prior.names, self.beta, self.conditions)
+        if not own or not same_observation(draws.x_o, self.x_o):
             raise ValueError(
-                f"the draws are not this posterior's: they are of ({', '.join(draws.names)}) at beta {draws.beta:g} "
-                "and maybe of other observations. Give draws of posterior.sample."
+                f"the draws are not this posterior's: they are {draws!r} of the parameters {', '.join(draws.names)}, "
+                f"the posterior is {self!r}, maybe of other observations. Give draws of posterior.sample."
             )
         part = self.parts[name]
         theta = draws.theta[..., self._columns[name]]
@@ -300,16 +302,17 @@ def _part(name: str, entry: Any, prior: Prior) -> GibbsPosterior:
 
 
 def _check_held(prior: Prior, parts: Mapping[str, GibbsPosterior]) -> None:
-    """Refuses a parameter that one data set holds at a value, and another at another one or not at all."""
+    """Refuses what one data set knows, and another takes as a parameter or holds at another value."""
     held: dict[str, float] = {}
     for name, part in parts.items():
-        for one, value in part.held.items():
+        for one, value in part.conditions.items():
             if one in prior.names:
                 raise ValueError(
-                    f"{name} holds {one} at {value:g}, but the prior has it as a parameter: leave it out of the prior "
-                    "and hold it in every data set, or in none (posterior.fix of the joint posterior holds it in all)."
+                    f"{name} knows {one} = {value:g}, but the prior has it as a parameter. Where they are the same "
+                    "thing, leave it out of the prior and hold it in every data set (posterior.fix of the joint "
+                    "posterior holds a parameter in all); where they are not, give one of them another name."
                 )
-            if held.setdefault(one, value) != value:
+            if one in part.held and held.setdefault(one, value) != value:
                 raise ValueError(f"{name} holds {one} at {value:g}, and another data set at {held[one]:g}.")
 
 

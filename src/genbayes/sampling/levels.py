@@ -45,6 +45,28 @@ def judge_prior_levels(prior: Prior, cost: Cost) -> Outcome:
     )
 
 
+def judge_known_levels(cost: Cost, conditions: Float[np.ndarray, "m c"]) -> Outcome:
+    """Integers that are known, as conditions or because they are held, at values where hardly anything was simulated.
+
+    Args:
+        cost: whose conditions they are.
+        conditions: those of every observation.
+    """
+    messages = []
+    for name, counts in cost.settings.get("runs_at_levels", {}).items():
+        if name not in cost.condition_names:
+            continue
+        known = np.unique(conditions[:, cost.condition_names.index(name)])
+        runs = {level: count for level, count in counts if count < _FEW_RUNS and level in known}
+        if runs:
+            told = ", ".join(f"{name} = {level:g} ({count} runs)" for level, count in runs.items())
+            messages.append(
+                f"There are fewer than {_FEW_RUNS} runs at {told}, where the cost is all but a guess: simulate more "
+                "there."
+            )
+    return Outcome(tuple(messages))
+
+
 def judge_levels(cost: Cost, theta: Float[np.ndarray, "n dim"]) -> Outcome:
     """Draws of an integer at values where hardly anything was simulated."""
     messages = []

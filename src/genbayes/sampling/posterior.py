@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,16 +14,15 @@ from ..costs.forms import HilbertForm
 from ..costs.known_parameters import held_names, with_known
 from ..distances.gaps import gaps_told
 from ..priors.prior import Prior
-from ..runtime.counts import checked_count, evenly_spaced
+from ..runtime.counts import evenly_spaced
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
-from ..runtime.timing import stopwatch
 from .draws import Draws
 from .held_values import held_columns
-from .levels import check_levels, judge_levels, judge_prior_levels
+from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
-from .sampler import Sampled, Sampler
-from .smc import SMC
+from .running import run_sampler
+from .sampler import Sampler
 from .target import Target
 
 # Draws by which it is judged what the members leave open.
@@ -75,7 +73,10 @@ class GibbsPosterior:
         self._x = cost.check_observation(x_o)
         self._conditions = _checked_conditions(cost, conditions)
         self.scale_outcome = cost.judge_scale(self._x)
-        self.known_outcome = Outcome.joined([judge_prior(prior, cost), _judge_conditions(cost, self._conditions)])
+        known_levels = judge_known_levels(cost, np.asarray(self._conditions)[None])
+        self.known_outcome = Outcome.joined(
+            [judge_prior(prior, cost), _judge_conditions(cost, self._conditions), known_levels]
+        )
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
         success = cost.success_of_prior
@@ -167,7 +168,7 @@ class GibbsPosterior:
         columns = held_columns(self.prior, values, 1, self.conditions)
         rest = self.prior.select([name for name in self.prior.names if name not in columns])
         conditions = self.conditions | {name: float(column[0]) for name, column in columns.items()}
-        cost = with_known(self.cost, list(columns))
+        cost = with_known(self.cost, tuple(columns))
         return GibbsPosterior(rest, cost, self.x_o, self.beta, conditions=conditions)
 
     def cost_at(self, theta: Numbers) -> Float[Array, "..."]:
@@ -232,19 +233,6 @@ class GibbsPosterior:
         error = self.log_density_error
         contradicted = Outcome() if error is None else error.contradictions
         return Outcome.joined([self.known_outcome, self.scale_outcome, contradicted, judge_levels(self.cost, theta)])
-
-
-def run_sampler(
-    target: Target, n: int, seed: int, sampler: Sampler | None
-) -> tuple[Sampler, Sampled, dict[str, float]]:
-    """The sampler, what it returns for a target, and the seconds that it took; see `GibbsPosterior.sample`."""
-    n = checked_count("n", n)
-    sampler = SMC() if sampler is None else sampler
-    if isinstance(sampler, type) or not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
-    with stopwatch() as seconds:
-        sampled = sampler.run(target, n, key=jax.random.key(seed))
-    return sampler, sampled, seconds
 
 
 def log_density_given(

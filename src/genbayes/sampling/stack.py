@@ -19,6 +19,7 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 from .held_values import held_columns
+from .levels import judge_known_levels
 from .posterior import GibbsPosterior, judge_prior
 from .sampler import Sampler
 from .smc import SMC, Ladders
@@ -97,7 +98,12 @@ class GibbsPosteriors:
         self._gaps = has_gaps(values)
         self.conditions = known
         self.outcome = Outcome.joined(
-            [judge_prior(prior, cost), _judge_conditions(cost, known), _judge_scale(cost, values)]
+            [
+                judge_prior(prior, cost),
+                _judge_conditions(cost, known),
+                judge_known_levels(cost, known),
+                _judge_scale(cost, values),
+            ]
         )
 
     def __repr__(self) -> str:
@@ -138,7 +144,7 @@ class GibbsPosteriors:
         columns = held_columns(self.prior, values, len(self), known)
         rest = self.prior.select([name for name in self.prior.names if name not in columns])
         return GibbsPosteriors(
-            rest, with_known(self.cost, list(columns)), self.x_o, self.betas, conditions=known | columns
+            rest, with_known(self.cost, tuple(columns)), self.x_o, self.betas, conditions=known | columns
         )
 
     def sample(

@@ -64,6 +64,7 @@ class Recorder:
         self._n_new_failed = 0
         self._rounding = Rounding()
         self._settled = False
+        self._never: np.ndarray | None = None
 
     @property
     def n_failed(self) -> int:
@@ -99,6 +100,7 @@ class Recorder:
         """
         results = self.named.vectors(results)
         for row, outcome in results:
+            self._note_missing(outcome)
             if row < _ALL_WATCHED or row % _WATCHED_EVERY == 0:
                 self._rounding.add(outcome)
         if self._output_shape is not None:
@@ -156,7 +158,7 @@ class Recorder:
             raise RuntimeError(
                 f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
                 f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
-                f"theta to see why."
+                f"theta to see why.{self._missing_told()}"
             )
         assert self._x is not None
         x = kept(self._x, self._rounding)
@@ -265,6 +267,26 @@ class Recorder:
         return ValueError(
             f"`store`: the outputs in {path} have other names than those of this simulator: {told}. Give another path "
             "to `store`, or the simulator that the store was made with."
+        )
+
+    def _note_missing(self, outcome: np.ndarray | str) -> None:
+        """Keeps in mind which coordinates were NaN in every output so far."""
+        if not isinstance(outcome, np.ndarray) or outcome.dtype.kind != "f":
+            return
+        missing = np.isnan(outcome)
+        if self._never is None or self._never.shape == missing.shape:
+            self._never = missing if self._never is None else self._never & missing
+
+    def _missing_told(self) -> str:
+        """What to do where the same coordinates are NaN in every output; empty where there are none, or all are."""
+        if self._never is None or not self._never.any() or self._never.all():
+            return ""
+        places = np.argwhere(self._never)
+        named = ", ".join(str(int(p[0])) if len(p) == 1 else str(tuple(p.tolist())) for p in places[:5])
+        more = ", ..." if len(places) > 5 else ""
+        return (
+            f" {len(places)} of {self._never.size} values (at {named}{more}) were NaN in every output: if they are "
+            "never observed, leave them out by simulator, x_o = genbayes.where_observed(simulator, x_o)."
         )
 
     def _wrong_store(self, output_shape: tuple[int, ...]) -> ValueError:
