@@ -121,6 +121,7 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
     if not folder.cost.exists():
         raise FileNotFoundError(f"there is no fitted cost in {folder.path}. Run first: {command_line('fit', problem)}")
     cost = load(folder.cost, distance=problem.distance if isinstance(problem.distance, UserDistance) else None)
+    check_output_names(problem, cost.outputs)
     wanted = problem.distance_settings
     if problem.method != "marginal" or cost.settings.get("distance_settings") == wanted:
         return cost
@@ -131,6 +132,17 @@ def stored_cost(problem: Problem, folder: Folder) -> Cost:
     penalty = problem.failures if cost.penalty is not None and not isinstance(problem.failures, str) else cost.penalty
     turned = cost.with_distance(problem.distance, failures=penalty)
     return replace(turned, settings={**turned.settings, "distance_settings": wanted})
+
+
+def check_output_names(problem: Problem, outputs: Names | None) -> None:
+    """ValueError where the observation's columns are called as the outputs are, and stand in another order."""
+    read = problem.observation
+    names = () if outputs is None else outputs.coordinates
+    if read is not None and set(read.names) == set(names) and tuple(read.names) != names:
+        raise ValueError(
+            f"{problem.path}: the observation has the columns {', '.join(read.names)}, and the simulator's outputs are "
+            f"in the order {', '.join(names)}: write column = {list(names)} in the table [observation]."
+        )
 
 
 def save_draws(draws: Draws, folder: Folder) -> None:

@@ -23,7 +23,7 @@ from ..sampling.sampler import samplers
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
-from .folder import Folder, save_draws
+from .folder import Folder, check_output_names, save_draws
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .staleness import fit_settings
@@ -86,6 +86,7 @@ def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
 
 def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed: int, progress: bool = True) -> Cost:
     """Fits the cost and saves it."""
+    check_output_names(problem, simulations.outputs)
     cost = fit_cost(
         simulations,
         problem.distance,

@@ -276,6 +276,7 @@ class Cost:
             )
         if self.whole is not None:
             return with_known(self.whole.with_distance(distance, failures=failures), held_names(self))
+        distance = distance.with_outputs(self.outputs)
         penalty = penalty_by(self, distance, failures)
         # Files of earlier versions hold the standard deviations alone.
         spread = OutputSpread.of_deviation(np.asarray(self.form.spread)) if self.spread is None else self.spread
