@@ -103,7 +103,7 @@ class ExternalProgram(Simulator):
         stdin: str | None = None,
         cwd: str | PurePath | None = None,
         environment: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: int | float | None = None,
         memory_limit: int | str | None = None,
         exit_codes: Sequence[int] = (0,),
         keep_failed: str | PurePath | None = None,
