@@ -143,7 +143,7 @@ class ExternalProgram(Simulator):
             FileNotFoundError: there is no such program or working folder.
             PermissionError: the program may not be executed.
         """
-        self._check_templates(names)
+        self.check_templates(names)
         self._found_program()
         folder = self._plan.folder
         if not folder.names and not (place := self._base / folder.filled({})).is_dir():
@@ -154,7 +154,12 @@ class ExternalProgram(Simulator):
         self.check_names(job.names)
         return _run(replace(self._plan, names=job.names, program=self._found_program()), job)
 
-    def _check_templates(self, names: tuple[str, ...]) -> None:
+    def check_templates(self, names: tuple[str, ...]) -> None:
+        """Look whether templates and names match, wherever the program may be.
+
+        Raises:
+            ValueError: a template names something else, or no template uses one of the names.
+        """
         plan = self._plan
         if reserved := [name for name in names if name in _OWN_NAMES]:
             raise ValueError(

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-
 from .program_outputs import Output
 from .program_processes import can_limit_memory
 from .program_runs import JSON
@@ -16,6 +14,8 @@ from .templates import Template
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 # With less a program cannot even load its libraries: the number was meant in other units.
 _LEAST_MEMORY = 2**20
+# The system counts in milliseconds of 32 bits.
+_LONGEST = 2_000_000
 
 
 def checked_command(command: Any) -> list[str]:
@@ -132,14 +132,17 @@ def checked_timeout(timeout: Any) -> float | None:
 
     Raises:
         TypeError: no number.
-        ValueError: not positive or not finite.
+        ValueError: not positive, or too long to be counted.
     """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"`timeout` must be a number of seconds, got {timeout!r}.")
-    if not (np.isfinite(timeout) and timeout > 0):
-        raise ValueError(f"`timeout` must be a positive number of seconds, got {timeout!r}. Leave it out for no limit.")
+    if not 0 < timeout <= _LONGEST:
+        raise ValueError(
+            f"`timeout` must be a number of seconds above 0 and up to {_LONGEST:,} (23 days), got {timeout!r}. Leave "
+            "it out for no limit."
+        )
     return float(timeout)
 
 
