@@ -7,10 +7,10 @@ from genbayes.simulations.program_arguments import checked_output
 from genbayes.simulations.worker import RunFailed
 
 
-def read(tmp_path: Path, content: str | bytes, name: str | None = None, column=None, key=None) -> np.ndarray:
+def read(tmp_path: Path, content: str | bytes, name: str | None = None, column=None, key=None, skip=0) -> np.ndarray:
     path = tmp_path / (name or ".stdout")
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return checked_output(name, column, key).read(path, name or "standard output")
+    return checked_output(name, column, key, skip).read(path, name or "standard output")
 
 
 TABLE = "# made by hand\nyear,hare,lynx,note\n1900,30,4,good\n1901,47.2,6.1,\n"
@@ -36,6 +36,8 @@ TABLE = "# made by hand\nyear,hare,lynx,note\n1900,30,4,good\n1901,47.2,6.1,\n"
         ("a   b\n1   2\n3 4\n", {"name": "x.txt", "column": "b"}, [2, 4]),
         ("1\n2\n3\n", {"name": "x.csv"}, [1, 2, 3]),
         ("a,b\n1,\n,2\n", {"name": "x.csv"}, [[1, np.nan], [np.nan, 2]]),
+        ("made by hand\n1, 2, 3\na,b\n1,2\n", {"name": "x.csv", "column": "b", "skip": 2}, [2]),
+        ("t = 1\n1 2\n", {"skip": 1}, [1, 2]),
         ("[1, 2.5]", {"name": "x.json"}, [1, 2.5]),
         ('{"results": {"series": [[1, 2], [3, 4]]}}', {"name": "x.json", "key": "results.series"}, [[1, 2], [3, 4]]),
         ('{"runs": [{"x": 1}, {"x": 7}]}', {"key": "runs.1.x"}, 7),
@@ -56,6 +58,8 @@ def test_numbers_are_read(tmp_path: Path, content: str, options: dict, expected:
         (b"\xff\xfe\x00", {}, "standard output is no text in UTF-8"),
         ("t,x\n0,1\n1,abc\n", {"name": "x.csv"}, "line 3 of x.csv: 'abc' is no number"),
         ("t,x\n0,1,5\n", {"name": "x.csv"}, "line 2 of x.csv has 3 cells, its first line 2"),
+        ("made by hand\nt,x\n0,b\n", {"name": "x.csv", "skip": 1}, "line 3 of x.csv: 'b' is no number"),
+        ("1 2", {"skip": 1}, "standard output has no numbers below its first line(s)"),
         ("t,x\n", {"name": "x.csv"}, "x.csv has no rows below its header"),
         ("# nothing\n", {"name": "x.csv"}, "x.csv has no rows"),
         ("t,x\n0,1\n", {"name": "x.csv", "column": "y"}, "x.csv has no column 'y': its header is t, x"),

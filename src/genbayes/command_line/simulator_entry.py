@@ -15,6 +15,7 @@ _KEYS: dict[str, Any] = {
     "output": str,
     "column": str | int | list,
     "key": str,
+    "skip_lines": int,
     "files": dict,
     "stdin": str,
     "cwd": str,

@@ -62,6 +62,7 @@ class ExternalProgram(Simulator):
         column: of a table, by its name in the header or its number from 1: its values are a vector (lines,). A list of
             columns, and a table without `column`, give (lines, columns).
         key: of an entry of JSON: "results.series", "runs.0.x".
+        skip_lines: lines before the numbers, or before the header of a table.
         files: input files, path in the scratch folder -> text of a template, a `pathlib.Path` of one, or "json" for
             all parameters with the seed, as one object.
         stdin: text of a template for standard input, or "json".
@@ -99,6 +100,7 @@ class ExternalProgram(Simulator):
         output: str | None = None,
         column: str | int | Sequence[str | int] | None = None,
         key: str | None = None,
+        skip_lines: int = 0,
         files: Mapping[str, str | PurePath] | None = None,
         stdin: str | None = None,
         cwd: str | PurePath | None = None,
@@ -123,7 +125,7 @@ class ExternalProgram(Simulator):
             environment={key: template_of(text, f"`environment`, {key}") for key, text in (environment or {}).items()},
             files={inside(path, "`files`"): input_file(self._base, path, text) for path, text in (files or {}).items()},
             stdin=stdin if stdin is None or stdin == JSON else template_of(stdin, "`stdin`"),
-            output=checked_output(output, column, key),
+            output=checked_output(output, column, key, skip_lines),
             timeout=checked_timeout(timeout),
             memory_limit=checked_memory(memory_limit),
             exit_codes=checked_codes(exit_codes),

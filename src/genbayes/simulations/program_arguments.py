@@ -98,7 +98,7 @@ def inside(path: Any, where: str) -> str:
     return path
 
 
-def checked_output(output: Any, column: Any, key: Any) -> Output:
+def checked_output(output: Any, column: Any, key: Any, skip_lines: Any = 0) -> Output:
     """Where the numbers of a run are.
 
     Raises:
@@ -121,7 +121,9 @@ def checked_output(output: Any, column: Any, key: Any) -> Output:
             raise ValueError(f"`column` is counted from 1, got {item}.")
     if columns == ():
         raise ValueError("`column` must name a column, got an empty list. Leave it out for all columns.")
-    found = Output(None if output is None else Template(output, "`output`"), columns, single, key)
+    if isinstance(skip_lines, bool) or not isinstance(skip_lines, int) or skip_lines < 0:
+        raise ValueError(f"`skip_lines` must be a whole number of at least 0, got {skip_lines!r}.")
+    found = Output(None if output is None else Template(output, "`output`"), columns, single, key, skip_lines)
     if columns is not None and found.kind(output or "") != "table":
         raise ValueError(f"`column` is of a table, and {output!r} is none. Of JSON give `key`.")
     return found
