@@ -198,7 +198,7 @@ class JaxSimulator(Simulator):
     vectorised = True
 
     def __init__(self, function: Callable[..., Any]):
-        self._function = function
+        self.function = function
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "JaxSimulator | None":
@@ -208,7 +208,7 @@ class JaxSimulator(Simulator):
     @property
     def name(self) -> str:
         """`module:name` of the function."""
-        return qualified_name(self._function)
+        return qualified_name(self.function)
 
     def run(self, job: Job) -> Iterator[list[Result]]:
         """Yield the results batch by batch; every batch runs the same compiled program."""
@@ -272,7 +272,7 @@ class JaxSimulator(Simulator):
 
     def _of_inputs(self, job: Job) -> Callable[..., Any]:
         """The function of a key and of one vector: parameters, then conditions."""
-        function, dim = self._function, job.dim
+        function, dim = self.function, job.dim
         if not job.conditional:
             return function
         return lambda key, inputs: function(key, inputs[:dim], inputs[dim:])
