@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from .rounding import Rounding, kept
-from .rows import OK, Simulations, from_record, output_problem, reason_code
+from .rows import Simulations, from_record
+from .status import OK, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
 

@@ -16,9 +16,9 @@ from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .executors import Job, Workers, checked_workers
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
-from .rows import Simulations, make_header
+from .rows import Simulations
 from .simulators import AnySimulator, Simulator, as_simulator
-from .store import SimulationStore
+from .store import SimulationStore, make_header
 
 
 def simulate(
