@@ -43,8 +43,8 @@ def run(program: gb.ExternalProgram, n: int = 4, **options: Any) -> gb.Simulatio
         ("while (1) n++", {"timeout": 0.2}, "no answer within 0.2 s"),
         (
             'print "step 5" > "/dev/stderr"; fflush("/dev/stderr"); while (1) n++',
-            {"timeout": 0.2},
-            "no answer within 0.2 s: step 5",
+            {"timeout": 1},
+            "no answer within 1 s: step 5",
         ),
     ],
 )
@@ -74,7 +74,9 @@ def test_failures_of_one_kind_are_counted_together(tmp_path: Path) -> None:
 def test_memory_is_limited(tmp_path: Path) -> None:
     doubling = 's = "0123456789abcdef"; for (i = 4; i < 28; i++) s = s s; print length(s)'
     assert (run(awk(tmp_path, doubling, "{rate}"), 1).x == 2**28).all()
-    with pytest.raises(RuntimeError, match=r"4 x (exit code|killed by).* under the memory limit of 0.1 GB"):
+    with pytest.raises(
+        RuntimeError, match=r"4 x (exit code|killed by).* under the memory limit of 0.1 GB.* Give keep_failed="
+    ):
         run(awk(tmp_path, doubling, "{rate}", memory_limit="100 MB"))
 
 
@@ -86,10 +88,10 @@ def test_at_the_time_limit_all_that_was_started_ends(tmp_path: Path, trap: str) 
     script.write_text(f"#!/bin/sh\n{trap}sleep 60 &\necho $! > {pid}\nwhile true; do sleep 0.05; done\n")
     script.chmod(0o755)
     started = time.monotonic()
-    with pytest.raises(RuntimeError, match="1 x no answer within 0.5 s"):
-        run(gb.ExternalProgram([script, "{rate}"], timeout=0.5), 1)
+    with pytest.raises(RuntimeError, match="1 x no answer within 1 s"):
+        run(gb.ExternalProgram([script, "{rate}"], timeout=1), 1)
     assert is_gone(int(pid.read_text()))
-    # 0.5 s, and the two seconds of grace where the program does not end by itself.
+    # One second, and the two seconds of grace where the program does not end by itself.
     assert time.monotonic() - started < 10
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import ClassVar, final
+from typing import final
 
 from .executors import Job, run_each
 from .program_arguments import (
@@ -90,8 +90,9 @@ class ExternalProgram(Simulator):
 
     kind = "program"
     usage = '`ExternalProgram(["./sim", "{growth}", "{seed}"])` around a program in any language'
-    noise_source: ClassVar[str] = "`{seed}` (the clock, its process number)"
-    noise_remedy: ClassVar[str] = "Seed its generator with {seed}, or with the `seed` of the JSON that it reads."
+    failure_remedy = 'Give keep_failed="failed", and look at what a run leaves there.'
+    noise_source = "`{seed}` (the clock, its process number)"
+    noise_remedy = "Seed its generator with {seed}, or with the `seed` of the JSON that it reads."
 
     def __init__(
         self,

@@ -75,6 +75,8 @@ class Measured(Simulator):
 
     def __init__(self, simulator: Simulator, sd: Deviation):
         self.simulator, self.sd = simulator, sd
+        self.failure_remedy = simulator.failure_remedy
+        self.noise_source, self.noise_remedy = simulator.noise_source, simulator.noise_remedy
 
     @property
     def name(self) -> str:

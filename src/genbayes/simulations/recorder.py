@@ -136,8 +136,11 @@ class Recorder:
         if self._store is not None:
             self._store.note_deterministic(value)
 
-    def result(self) -> Simulations:
+    def result(self, remedy: str) -> Simulations:
         """Return the simulations.
+
+        Args:
+            remedy: what to do where all of them failed.
 
         Raises:
             RuntimeError: all of them failed.
@@ -148,8 +151,7 @@ class Recorder:
             names = [*self.header["names"], *self.header.get("condition_names", ())]
             raise RuntimeError(
                 f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
-                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
-                f"theta to see why."
+                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. {remedy}"
             )
         assert self._x is not None
         x = kept(self._x, self._rounding)

@@ -256,7 +256,7 @@ def _run(
         recorder.note_deterministic(repeats.is_deterministic(function))
     elif len(job) and simulator.vectorised:
         recorder.note_deterministic(simulator.is_deterministic(job))
-    return recorder.result()
+    return recorder.result(simulator.failure_remedy)
 
 
 def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, workers: Workers = 1) -> Job:

@@ -41,6 +41,7 @@ class Simulator(ABC):
         kind: what errors call this kind.
         usage: how a user writes one, such as "`def simulator(theta, rng)` in Python".
         vectorised: whether runs use all cores by themselves, so that `workers` other than 1 is refused.
+        failure_remedy: what to do where all runs fail.
         noise_source: where a run is to draw its random numbers from, in the warning that it does not.
         noise_remedy: what to do about it.
     """
@@ -48,8 +49,9 @@ class Simulator(ABC):
     kind: ClassVar[str]
     usage: ClassVar[str]
     vectorised: ClassVar[bool] = False
-    noise_source: ClassVar[str] = "`rng` (numpy.random or random without a generator, a library's own state)"
-    noise_remedy: ClassVar[str] = (
+    noise_source: str = "`rng` (numpy.random or random without a generator, a library's own state)"
+    failure_remedy: str = "Call the simulator once with this theta to see why."
+    noise_remedy: str = (
         "Draw all random numbers from `rng`, the third-party code's too (pass it a seed drawn from `rng`)."
     )
 
