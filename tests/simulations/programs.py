@@ -26,3 +26,20 @@ def is_gone(process: int, seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def all_are_gone(variable: str, seconds: float = 8.0) -> bool:
+    """Whether all processes that have inherited a variable, NAME=VALUE, end within some seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not any(_has(path, variable.encode()) for path in Path("/proc").glob("[0-9]*")):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _has(process: Path, variable: bytes) -> bool:
+    try:
+        return variable in (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False

@@ -16,7 +16,7 @@ import pytest
 import genbayes as gb
 
 _programs = runpy.run_path(str(Path(__file__).with_name("programs.py")))
-awk, is_gone = _programs["awk"], _programs["is_gone"]
+awk, is_gone, all_are_gone = (_programs[name] for name in ("awk", "is_gone", "all_are_gone"))
 PRIOR = gb.Prior.uniform(0, 1, names=["rate"])
 # A program that starts another one, writes its number, and goes on.
 WITH_CHILD = 'system("sleep 60 >/dev/null 2>&1 & echo $! > " ARGV[1] ".new; mv " ARGV[1] ".new " ARGV[1]); '
@@ -100,6 +100,20 @@ def test_what_a_program_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+def test_systems_without_file_descriptors_of_processes_do_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    source = f"if (ARGV[2] > 0.5) {{ print 1; exit }} if (ARGV[2] < 0.2) exit 3; {WITH_CHILD} while (1) n++"
+    made = run(awk(tmp_path, source, str(tmp_path / "pid"), "{rate}", timeout=1), 8)
+    rate = made.theta[:, 0]
+    reasons = np.array(made.reasons)[made.status]
+    expected = np.where(rate > 0.5, "ok", np.where(rate < 0.2, "exit code 3", "no answer within 1 s"))
+    np.testing.assert_array_equal(reasons, expected)
+    assert set(expected) == {"ok", "exit code 3", "no answer within 1 s"}
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
 def test_a_failure_that_stops_the_call_leaves_nothing(tmp_path: Path) -> None:
     def too_many(shape: tuple[int, ...]) -> None:
         raise ValueError("not this shape")
@@ -119,7 +133,9 @@ gb.simulate(program, gb.Prior.uniform(0, 1, names=["rate"]), 50, seed=0, workers
 """
 
 
-@pytest.mark.parametrize(("workers", "how"), [(1, signal.SIGINT), (2, signal.SIGINT), (2, signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("workers", "how"), [(1, signal.SIGINT), (2, signal.SIGINT), (1, signal.SIGTERM), (2, signal.SIGKILL)]
+)
 def test_nothing_outlives_its_parent(tmp_path: Path, workers: int, how: signal.Signals) -> None:
     source, pid = tmp_path / "program.awk", tmp_path / "pid"
     source.write_text(f"BEGIN {{ {WITH_CHILD} while (1) n++ }}")
@@ -128,10 +144,11 @@ def test_nothing_outlives_its_parent(tmp_path: Path, workers: int, how: signal.S
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path), "STARTED_BY": str(tmp_path)},
     )
     while not pid.exists():
         assert call.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.01)
     started = time.monotonic()
     os.kill(call.pid, how)
     _, said = call.communicate(timeout=30)
@@ -139,7 +156,8 @@ def test_nothing_outlives_its_parent(tmp_path: Path, workers: int, how: signal.S
     assert call.returncode != 0
     if how == signal.SIGINT:
         assert "KeyboardInterrupt" in said
-    assert is_gone(int(pid.read_text()))
+    # Programs, what they have started, and the process that watches over them.
+    assert all_are_gone(f"STARTED_BY={tmp_path}")
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def simulate_at(
         seed: integer in [0, 2**32).
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
         conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them; or name -> a value
-            for all rows or (n,) values. Without names they are `condition_0`, `condition_1`, ...
+            for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
         batch_size: see `simulate`.
         workers: see `simulate`.
         progress: show progress on stderr.
