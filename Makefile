@@ -37,6 +37,9 @@ examples: $(VENV)/.dev-installed
 	for example in examples/*.py; do echo "== $$example"; $(BIN)/python "$$example" || exit 1; done
 	rm -rf $(VENV)/river
 	$(BIN)/genbayes --quiet run examples/river/problem.toml --simulations 1000 --resimulate 200 --seed 0 --out $(VENV)/river
+	rm -rf $(VENV)/epidemic
+	$(CC) -O2 -o examples/epidemic/epidemic examples/epidemic/epidemic.c -lm
+	$(BIN)/genbayes --quiet simulate examples/epidemic/problem.toml -n 1000 --workers 2 --out $(VENV)/epidemic
 
 benchmark: $(VENV)/.dev-installed
 	$(BIN)/python benchmarks/linear_gaussian.py

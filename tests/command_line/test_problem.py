@@ -140,7 +140,10 @@ def test_another_folder_brings_another_module_of_the_same_name(read, tmp_path):
 
 ERRORS = {
     "not toml": ("name = predator", "not valid TOML"),
-    "no simulator": (PRIOR + DISTANCE, 'simulator: is missing. Add simulator = "module:function"'),
+    "no simulator": (
+        PRIOR + DISTANCE,
+        'simulator: is missing. Add simulator = "module:function", or a table [simulator]',
+    ),
     "no prior": (HEAD + DISTANCE, "prior: is missing"),
     "no distance": (HEAD + PRIOR, "distance: is missing"),
     "unknown table": (HEAD + PRIOR + DISTANCE + "[fits]\nmembers = 1", "fits: is not a key here; did you mean fit?"),

@@ -7,8 +7,9 @@ import xarray as xr
 import zarr
 
 from genbayes.priors.prior import Prior
-from genbayes.simulations.rows import Simulations, reason_code
+from genbayes.simulations.rows import Simulations
 from genbayes.simulations.running import simulate
+from genbayes.simulations.status import reason_code
 
 PRIOR = Prior({"rate": dist.Uniform(0.0, 1.0), "delay": dist.Normal(0.0, 1.0)})
 

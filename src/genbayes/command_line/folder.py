@@ -13,6 +13,7 @@ from ..costs.files import load
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..reports.markup import Section
+from ..runtime.named_values import Names
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from ..simulations.simulators import qualified_name

@@ -5,7 +5,7 @@ Every mistake in the file becomes a ValueError that names the file, the table, t
 
 import inspect
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,9 +22,9 @@ from ..learning.training import FitConfig
 from ..observations import Observation, read_observation
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
-from ..simulations.simulators import AnySimulator, Simulator
+from ..simulations.simulators import AnySimulator
+from .simulator_entry import named_function, named_object, read_simulator
 from .toml_table import Table, suggestion
-from .user_code import load_object
 
 _PRIORS: dict[str, type] = {
     name: cls
@@ -139,7 +139,7 @@ def read_problem(path: str | Path) -> Problem:
     top = Table(path, "", content)
     known = ("name", "simulator", "prior", "conditions", "distance", "observation", "fit", "sample", "report")
     top.check_keys(known)
-    top.need("simulator", 'simulator = "module:function"')
+    top.need("simulator", 'simulator = "module:function", or a table [simulator] with the command of a program')
     top.need("prior", "a table [prior] with one distribution per parameter")
     top.need("distance", 'a table [distance] with name = "MeanSquaredError"')
     settings = top.table("distance")
@@ -156,11 +156,13 @@ def read_problem(path: str | Path) -> Problem:
         raise top.table("observation").error(
             "group", "the simulator takes known conditions, which differ between groups: give --observations FILE.npz."
         )
+    prior = _read_prior(top, "prior")
+    names = (*prior.names, *(() if conditions is None else conditions.names))
     return Problem(
         name=top.get("name", str, path.stem),
         path=path,
-        simulator=_simulator(top, "simulator"),
-        prior=_read_prior(top, "prior"),
+        simulator=read_simulator(top, names),
+        prior=prior,
         distance=distance,
         x_o=None if observation is None else observation.values,
         fit=config,
@@ -180,29 +182,10 @@ def read_problem(path: str | Path) -> Problem:
     )
 
 
-def _simulator(table: Table, key: str) -> AnySimulator:
-    value = _object(table, key)
-    return value if isinstance(value, Simulator) else _callable(table, key)
-
-
-def _callable(table: Table, key: str) -> Callable[..., Any]:
-    value = _object(table, key)
-    if not callable(value):
-        raise table.error(key, f"{table.content[key]!r} is no function but {type(value).__name__}. Name a function.")
-    return value
-
-
-def _object(table: Table, key: str) -> Any:
-    try:
-        return load_object(table.get(key, str), table.path.resolve().parent)
-    except (ValueError, ImportError) as error:
-        raise table.error(key, str(error)) from error
-
-
 def _read_prior(top: Table, key: str) -> Prior:
     """The distribution of the parameters, or of the known conditions: a table, or an object of the module."""
     if isinstance(top.content[key], str):
-        prior = _object(top, key)
+        prior = named_object(top, key)
         if not isinstance(prior, Prior):
             name = top.content[key]
             raise top.error(key, f"{name!r} must be a genbayes.Prior, got {type(prior).__name__}.")
@@ -228,7 +211,7 @@ def _read_prior(top: Table, key: str) -> Prior:
 def _read_distance(table: Table) -> Distance:
     if "function" in table.content:
         table.check_keys(("function", "units"))
-        function = _callable(table, "function")
+        function = named_function(table, "function")
         table.need("units", 'units = "..." of the distance, such as "mV" or "1"')
         return UserDistance(function, name=table.content["function"], units=table.get("units", str))
     table.need("name", 'name = "MeanSquaredError" (or function = "module:function" with units = "...")')

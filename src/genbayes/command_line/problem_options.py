@@ -32,7 +32,13 @@ def add_condition(command: argparse.ArgumentParser, text: str = THIS_CONDITION) 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
     """Adds --workers N."""
-    command.add_argument("--workers", type=count, default=1, metavar="N", help="processes (Python simulators)")
+    command.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        metavar="N",
+        help="processes of a Python simulator, or runs of a program at a time",
+    )
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:

@@ -44,7 +44,7 @@ class Table:
             return float(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             words = {str: "text in quotes", int: "a whole number", float: "a number", list: "a list [..., ...]"}
-            words |= {bool: "true or false"}
+            words |= {bool: "true or false", dict: "a table {name = ...}"}
             expected = " or ".join(words[one] for one in get_args(kind) or (kind,))
             raise self.error(key, f"must be {expected}, got {value!r}.")
         return value

@@ -1,4 +1,4 @@
-"""`cache`: compiled programs are kept on disk, so that the next process reads them where it would compile them again."""
+"""`cache`: compiled programs are kept on disk, and the next process reads them instead of compiling them again."""
 
 import os
 import sys
@@ -23,8 +23,8 @@ def cache(folder: str | Path | None = None, *, max_bytes: int = MOST_BYTES) -> P
     ones are removed beyond `max_bytes`. Processes may share a folder.
 
     Args:
-        folder: of the programs; by default that of the environment variable GENBAYES_CACHE, else one for genbayes in the
-            user's cache folder.
+        folder: of the programs; by default that of the environment variable GENBAYES_CACHE, else one for genbayes in
+            the user's cache folder.
         max_bytes: that they may take.
 
     Returns:

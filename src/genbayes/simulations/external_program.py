@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePath
-from typing import ClassVar, final
+from typing import final
 
 from .executors import Job, run_each
 from .program_arguments import (
@@ -62,6 +62,7 @@ class ExternalProgram(Simulator):
         column: of a table, by its name in the header or its number from 1: its values are a vector (lines,). A list of
             columns, and a table without `column`, give (lines, columns).
         key: of an entry of JSON: "results.series", "runs.0.x".
+        skip_lines: lines before the numbers, or before the header of a table.
         files: input files, path in the scratch folder -> text of a template, a `pathlib.Path` of one, or "json" for
             all parameters with the seed, as one object.
         stdin: text of a template for standard input, or "json".
@@ -89,8 +90,9 @@ class ExternalProgram(Simulator):
 
     kind = "program"
     usage = '`ExternalProgram(["./sim", "{growth}", "{seed}"])` around a program in any language'
-    noise_source: ClassVar[str] = "`{seed}` (the clock, its process number)"
-    noise_remedy: ClassVar[str] = "Seed its generator with {seed}, or with the `seed` of the JSON that it reads."
+    failure_remedy = 'Give keep_failed="failed", and look at what a run leaves there.'
+    noise_source = "`{seed}` (the clock, its process number)"
+    noise_remedy = "Seed its generator with {seed}, or with the `seed` of the JSON that it reads."
 
     def __init__(
         self,
@@ -99,11 +101,12 @@ class ExternalProgram(Simulator):
         output: str | None = None,
         column: str | int | Sequence[str | int] | None = None,
         key: str | None = None,
+        skip_lines: int = 0,
         files: Mapping[str, str | PurePath] | None = None,
         stdin: str | None = None,
         cwd: str | PurePath | None = None,
         environment: Mapping[str, str] | None = None,
-        timeout: float | None = None,
+        timeout: int | float | None = None,
         memory_limit: int | str | None = None,
         exit_codes: Sequence[int] = (0,),
         keep_failed: str | PurePath | None = None,
@@ -123,7 +126,7 @@ class ExternalProgram(Simulator):
             environment={key: template_of(text, f"`environment`, {key}") for key, text in (environment or {}).items()},
             files={inside(path, "`files`"): input_file(self._base, path, text) for path, text in (files or {}).items()},
             stdin=stdin if stdin is None or stdin == JSON else template_of(stdin, "`stdin`"),
-            output=checked_output(output, column, key),
+            output=checked_output(output, column, key, skip_lines),
             timeout=checked_timeout(timeout),
             memory_limit=checked_memory(memory_limit),
             exit_codes=checked_codes(exit_codes),
@@ -143,7 +146,7 @@ class ExternalProgram(Simulator):
             FileNotFoundError: there is no such program or working folder.
             PermissionError: the program may not be executed.
         """
-        self._check_templates(names)
+        self.check_templates(names)
         self._found_program()
         folder = self._plan.folder
         if not folder.names and not (place := self._base / folder.filled({})).is_dir():
@@ -154,7 +157,12 @@ class ExternalProgram(Simulator):
         self.check_names(job.names)
         return _run(replace(self._plan, names=job.names, program=self._found_program()), job)
 
-    def _check_templates(self, names: tuple[str, ...]) -> None:
+    def check_templates(self, names: tuple[str, ...]) -> None:
+        """Look whether templates and names match, wherever the program may be.
+
+        Raises:
+            ValueError: a template names something else, or no template uses one of the names.
+        """
         plan = self._plan
         if reserved := [name for name in names if name in _OWN_NAMES]:
             raise ValueError(

@@ -1,5 +1,8 @@
 """Outputs whose values have names, as vectors in one order."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from ..runtime.named_values import Names, fields_of
@@ -47,3 +50,26 @@ class NamedOutputs:
             return self.names.vector(fields)
         except ValueError as error:
             return f"the output has other names or shapes: {error}"
+
+
+def in_columns(fields: Mapping[str, np.ndarray], names: Sequence[str] | None) -> np.ndarray:
+    """Parameters by name as (n, dim), in the order of `names`."""
+    if names is None or set(names) != set(fields):
+        raise ValueError(
+            f"`theta` has the columns {', '.join(fields)}, expected one for each of {', '.join(names or ())}."
+        )
+    return np.stack([fields[name] for name in names], axis=1)
+
+
+def named_rows(x: Any, n: int) -> tuple[Names | None, Any]:
+    """The names of outputs by name, and their values (n, k); outputs without names as they are."""
+    fields = fields_of(x)
+    if fields is None:
+        return None, x
+    for name, values in fields.items():
+        if values.shape[:1] != (n,):
+            raise ValueError(
+                f"`x`: {name} must have one value or array per row of `theta`: expected ({n}, ...), got {values.shape}."
+            )
+    names = Names(tuple((name, values.shape[1:]) for name, values in fields.items()))
+    return names, names.vector(fields, n)

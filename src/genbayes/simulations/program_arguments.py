@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-
 from .program_outputs import Output
 from .program_processes import can_limit_memory
 from .program_runs import JSON
@@ -16,6 +14,8 @@ from .templates import Template
 _UNITS = {"kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 # With less a program cannot even load its libraries: the number was meant in other units.
 _LEAST_MEMORY = 2**20
+# The system counts in milliseconds of 32 bits.
+_LONGEST = 2_000_000
 
 
 def checked_command(command: Any) -> list[str]:
@@ -98,7 +98,7 @@ def inside(path: Any, where: str) -> str:
     return path
 
 
-def checked_output(output: Any, column: Any, key: Any) -> Output:
+def checked_output(output: Any, column: Any, key: Any, skip_lines: Any = 0) -> Output:
     """Where the numbers of a run are.
 
     Raises:
@@ -121,7 +121,9 @@ def checked_output(output: Any, column: Any, key: Any) -> Output:
             raise ValueError(f"`column` is counted from 1, got {item}.")
     if columns == ():
         raise ValueError("`column` must name a column, got an empty list. Leave it out for all columns.")
-    found = Output(None if output is None else Template(output, "`output`"), columns, single, key)
+    if isinstance(skip_lines, bool) or not isinstance(skip_lines, int) or skip_lines < 0:
+        raise ValueError(f"`skip_lines` must be a whole number of at least 0, got {skip_lines!r}.")
+    found = Output(None if output is None else Template(output, "`output`"), columns, single, key, skip_lines)
     if columns is not None and found.kind(output or "") != "table":
         raise ValueError(f"`column` is of a table, and {output!r} is none. Of JSON give `key`.")
     return found
@@ -132,14 +134,17 @@ def checked_timeout(timeout: Any) -> float | None:
 
     Raises:
         TypeError: no number.
-        ValueError: not positive or not finite.
+        ValueError: not positive, or too long to be counted.
     """
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"`timeout` must be a number of seconds, got {timeout!r}.")
-    if not (np.isfinite(timeout) and timeout > 0):
-        raise ValueError(f"`timeout` must be a positive number of seconds, got {timeout!r}. Leave it out for no limit.")
+    if not 0 < timeout <= _LONGEST:
+        raise ValueError(
+            f"`timeout` must be a number of seconds above 0 and up to {_LONGEST:,} (23 days), got {timeout!r}. Leave "
+            "it out for no limit."
+        )
     return float(timeout)
 
 

@@ -30,12 +30,14 @@ class Output:
         columns: of a table, by name or by number from 1; None for all of them.
         single: whether one column was asked for, whose values are a vector.
         key: of an entry of JSON, with dots between the names.
+        skip_lines: lines of a text before the numbers, or before the header of a table.
     """
 
     file: Template | None = None
     columns: tuple[str | int, ...] | None = None
     single: bool = False
     key: str | None = None
+    skip_lines: int = 0
 
     def kind(self, name: str) -> str:
         """How a file of this name is read: "json", "npy", "table" or "numbers"."""
@@ -73,9 +75,10 @@ class Output:
             raise RunFailed(f"{name} is empty")
         if kind == "json":
             return _json_entry(text, self.key, name)
+        lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if i > self.skip_lines]
         if kind == "numbers":
-            return _numbers(text, name)
-        return _columns(text, self.columns, self.single, name)
+            return _numbers(lines, name)
+        return _columns(lines, self.columns, self.single, name)
 
 
 def number_of(cell: str) -> float | None:
@@ -100,21 +103,25 @@ def _checked(cell: str, line: int, name: str) -> float:
     return value
 
 
-def _numbers(text: str, name: str) -> np.ndarray:
-    """All numbers of a text, with white space or commas between them, as a vector."""
+def _numbers(lines: list[tuple[int, str]], name: str) -> np.ndarray:
+    """All numbers of lines, with white space or commas between them, as a vector."""
     values = []
-    for i, line in enumerate(text.splitlines(), 1):
+    for i, line in lines:
         line = line.strip().removesuffix(",")
         cells = line.split(",") if "," in line else line.split()
         for cell in cells:
             # "1 2, 3 4": both separators in one line.
             values += [_checked(part, i, name) for part in (cell.split() or [cell])]
+    if not values:
+        raise RunFailed(f"{name} has no numbers below its first line(s)")
     return np.array(values)
 
 
-def _columns(text: str, columns: tuple[str | int, ...] | None, single: bool, name: str) -> np.ndarray:
+def _columns(
+    lines: list[tuple[int, str]], columns: tuple[str | int, ...] | None, single: bool, name: str
+) -> np.ndarray:
     """Columns of a table, (lines,) of one and (lines, columns) of several."""
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
+    lines = [(i, line) for i, line in lines if line.strip() and not line.startswith("#")]
     if not lines:
         raise RunFailed(f"{name} has no rows")
     separator = next((mark for mark in "\t;," if mark in lines[0][1]), None)

@@ -16,17 +16,33 @@ from typing import IO
 
 # Between the request to end and the end, for a program that has run out of time.
 _GRACE_SECONDS = 2.0
-# A process of its own that reads which groups run, and kills them when it reads the end: its parent is gone.
+# A variable that every program inherits, by which it is found.
+_MARK = "GENBAYES_PROGRAMS"
+# A process of its own that reads which groups run, and kills them when it reads the end: its parent is gone. A program
+# that had been started and not yet told of is found by its mark, where there is /proc; it may still have to appear.
 _WATCHDOG = """
-import os, sys
-groups = set()
+import os, sys, time
+groups, mark = set(), sys.argv[1].encode()
 for line in iter(sys.stdin.readline, ""):
     (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-for group in groups:
+
+def kill(end, number):
     try:
-        os.killpg(group, 9)
+        end(number, 9)
     except OSError:
         pass
+
+for group in groups:
+    kill(os.killpg, group)
+for seconds in (0, 0.2, 1):
+    time.sleep(seconds)
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if mark in file.read().split(b"\\0"):
+                    kill(os.kill, int(name))
+        except OSError:
+            pass
 """
 
 
@@ -38,6 +54,7 @@ class Processes:
         self._running: set[int] = set()
         self._stopped = False
         self._watchdog: subprocess.Popen | None = None
+        self._mark = os.urandom(12).hex()
 
     def __reduce__(self) -> tuple:
         return _of_this_process, ()
@@ -71,6 +88,8 @@ class Processes:
         """
         if self._stopped:
             raise KeyboardInterrupt
+        self._watch()
+        environment = {**environment, _MARK: self._mark}
         stdin, stdout, stderr = streams
         # A session is a group of processes, which Ctrl-C in the terminal does not reach: `stop` ends it.
         process = subprocess.Popen(
@@ -106,20 +125,27 @@ class Processes:
                 watchdog.kill()
                 watchdog.communicate()
 
+    def _watch(self) -> None:
+        """Start the watchdog, before the first program."""
+        with self._lock:
+            if self._watchdog is not None or self._stopped or not sys.executable:
+                return
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _WATCHDOG, f"{_MARK}={self._mark}"],
+                # Without the mark of a program that this process may be itself.
+                env={name: value for name, value in os.environ.items() if name != _MARK},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
     def _note(self, group: int, *, running: bool) -> None:
         with self._lock:
             (self._running.add if running else self._running.discard)(group)
             if running and self._stopped:
                 _signal_group(group, signal.SIGKILL)
                 return
-            if running and self._watchdog is None and sys.executable:
-                self._watchdog = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", _WATCHDOG],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
             if self._watchdog is not None and self._watchdog.stdin is not None:
                 # Whoever has killed the watchdog does without it.
                 with suppress(OSError):

@@ -9,7 +9,8 @@ import numpy as np
 from ..runtime.named_values import Names
 from .named_outputs import NamedOutputs
 from .rounding import Rounding, kept
-from .rows import OK, Simulations, from_record, output_problem, reason_code
+from .rows import Simulations, from_record
+from .status import OK, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
 
@@ -145,8 +146,11 @@ class Recorder:
         if self._store is not None:
             self._store.note_deterministic(value)
 
-    def result(self) -> Simulations:
+    def result(self, remedy: str) -> Simulations:
         """Return the simulations.
+
+        Args:
+            remedy: what to do where all of them failed.
 
         Raises:
             RuntimeError: all of them failed.
@@ -157,8 +161,7 @@ class Recorder:
             names = [*self.header["names"], *self.header.get("condition_names", ())]
             raise RuntimeError(
                 f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
-                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. Call the simulator once with this "
-                f"theta to see why.{self._missing_told()}"
+                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. {remedy}{self._missing_told()}"
             )
         assert self._x is not None
         x = kept(self._x, self._rounding)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,11 @@ from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.formatting import html_table, number
 from ..runtime.named_values import Names, fields_of
+from .named_outputs import in_columns, named_rows
 from .rounding import Rounding, kept
-from .store import ARRAY_NAMES, PENDING, SimulationStore
+from .runs_elsewhere import Columns, plain_array, read_run_netcdf, read_run_table
+from .status import INITIAL_REASONS, OK, output_problem, reason_code
+from .store import ARRAY_NAMES, PENDING, SimulationStore, make_header
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,10 +24,6 @@ else:
     # Its import, with pandas, takes half a second.
     xr = lazy_loader.load("xarray")
 
-OK = 0
-# Beyond it single precision, in which networks compute, has no numbers.
-_LARGEST = float(np.finfo(np.float32).max)
-INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
 _ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block")
 
 
@@ -218,9 +216,9 @@ class Simulations:
         """Take over simulations that exist already.
 
         Args:
-            theta: parameters (n, dim), or a DataFrame with a column for each.
-            x: outputs (n, ...); (n,) is read as (n, 1). Or outputs by name: a mapping or a DataFrame of (n, ...)
-                values. Rows with NaN or infinity are marked as failed.
+            theta: parameters (n, dim), an array or a torch tensor, or a DataFrame with a column for each.
+            x: outputs (n, ...), likewise; (n,) is read as (n, 1). Or outputs by name: a mapping or a DataFrame of
+                (n, ...) values. Rows with NaN or infinity are marked as failed.
             names: one name per parameter; if not given, the columns of a DataFrame, else `theta_0`, `theta_1`, ...
             conditions: known inputs that are not inferred: name -> (n,) values.
             prior: that the parameters were drawn from. Its integers are learned value by value; without it a parameter
@@ -231,11 +229,11 @@ class Simulations:
         """
         if (columns_of_theta := fields_of(theta)) is not None:
             names = tuple(columns_of_theta) if names is None and prior is None else names
-            theta = _in_columns(columns_of_theta, prior.names if prior is not None else names)
-        output_names, x = _named_rows(x, len(theta))
+            theta = in_columns(columns_of_theta, prior.names if prior is not None else names)
+        output_names, x = named_rows(x, len(theta))
         with np.errstate(over="ignore"):
-            parameters = np.array(theta, np.float32)
-        outputs = np.array(x)
+            parameters = plain_array(theta, np.float32)
+        outputs = plain_array(x)
         outputs = outputs if outputs.dtype == np.float32 else outputs.astype(np.float64)
         if parameters.ndim != 2 or 0 in parameters.shape:
             raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
@@ -262,7 +260,7 @@ class Simulations:
         for output in outputs:
             rounding.add(output)
         outputs = kept(outputs, rounding)
-        known = {name: np.array(values, np.float32) for name, values in (conditions or {}).items()}
+        known = {name: plain_array(values, np.float32) for name, values in (conditions or {}).items()}
         for name, values in known.items():
             if values.shape != (len(parameters),) or not np.isfinite(values).all():
                 raise ValueError(
@@ -273,6 +271,71 @@ class Simulations:
         described = [] if prior is None else prior.describe()
         whole = cls(parameters, outputs, status, tuple(reasons), names, -1, described, "", 0.0, columns, tuple(known))
         return replace(whole, outputs=output_names)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        parameters: Columns | None = None,
+        outputs: Columns | None = None,
+        *,
+        conditions: Columns = (),
+        prior: Prior | None = None,
+        missing: str | int | float | Sequence[str | int | float] | None = None,
+        decimal: str | None = None,
+    ) -> "Simulations":
+        """Take over simulations from a table with a header and a row for each run.
+
+        Args:
+            path: of a text file; its cells are read as those of an observation (`read_observation`).
+            parameters: names of their columns, in order; those of the prior if not given.
+            outputs: names of their columns, or a range "x1:x70"; all that remain if not given. A run with a missing or
+                infinite output has failed.
+            conditions: names of columns of known inputs that are not inferred.
+            prior: see `from_arrays`.
+            missing: further texts or numbers for a missing value, such as -9999.
+            decimal: "." or ","; found out if not given, and not doubtful.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a column is not there or named twice, or a cell is no number; see `from_arrays` for the rest.
+
+        Example:
+            >>> simulations = gb.Simulations.from_csv("runs.csv", ["growth", "capacity"], "day1:day70", prior=prior)
+        """
+        runs = read_run_table(path, _parameters(parameters, prior), outputs, conditions, missing, decimal)
+        names = None if prior is not None else runs.names
+        return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
+
+    @classmethod
+    def from_netcdf(
+        cls,
+        source: "str | Path | xr.Dataset",
+        parameters: Columns | None = None,
+        output: str = "x",
+        *,
+        conditions: Columns = (),
+        prior: Prior | None = None,
+        dimension: str | None = None,
+    ) -> "Simulations":
+        """Take over simulations from a NetCDF file, or an xarray.Dataset.
+
+        Args:
+            source: path of the file, or what was read of it.
+            parameters: names of the variables, (n,) each, or of one with all parameters (n, dim), such as "theta"; the
+                names of the prior if not given.
+            output: name of the variable of outputs (n, ...).
+            conditions: names of variables of known inputs that are not inferred, (n,) each.
+            prior: see `from_arrays`.
+            dimension: along which the runs are; the first one of the first parameter if not given.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: no NetCDF, or a variable or the dimension is not there; see `from_arrays` for the rest.
+        """
+        runs = read_run_netcdf(source, _parameters(parameters, prior), output, conditions, dimension)
+        names = None if prior is not None else runs.names
+        return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
 
     @classmethod
     def open(cls, path: str | Path) -> "Simulations":
@@ -322,6 +385,15 @@ class Simulations:
         return {**header, "reasons": list(self.reasons)}
 
 
+def _parameters(parameters: Columns | None, prior: Prior | None) -> Columns:
+    """What a file is asked for."""
+    if parameters is None and isinstance(prior, Prior):
+        return prior.names
+    if parameters is None or not len(parameters):
+        raise ValueError('`parameters` must name the parameters in the file, such as ["growth", "capacity"], got none.')
+    return parameters
+
+
 def _check_prior(prior: Any, theta: np.ndarray, names: Sequence[str] | None) -> None:
     if not isinstance(prior, Prior):
         raise TypeError(f"`prior` must be a genbayes.Prior, got {type(prior).__name__}.")
@@ -331,16 +403,6 @@ def _check_prior(prior: Any, theta: np.ndarray, names: Sequence[str] | None) -> 
             f"{'' if names is None else f' with the names {tuple(names)}'}: give the prior that it was drawn from."
         )
     prior.check_inside(theta)
-
-
-def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
-    """Return the attributes that every store carries."""
-    try:
-        release = version("genbayes")
-    except PackageNotFoundError:
-        release = "unknown"
-    header = {"names": list(names), "seed": seed, "prior": prior, "simulator": simulator}
-    return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
 
 
 def from_record(record: dict[str, Any]) -> Simulations:
@@ -363,48 +425,3 @@ def from_record(record: dict[str, Any]) -> Simulations:
     values["reasons"] = (*INITIAL_REASONS, *(reasons[code] for code in codes))
     values["names"], values["condition_names"] = tuple(values["names"]), tuple(values["condition_names"])
     return Simulations(**values)
-
-
-def _in_columns(fields: Mapping[str, np.ndarray], names: Sequence[str] | None) -> np.ndarray:
-    """Parameters by name as (n, dim), in the order of `names`."""
-    if names is None or set(names) != set(fields):
-        raise ValueError(
-            f"`theta` has the columns {', '.join(fields)}, expected one for each of {', '.join(names or ())}."
-        )
-    return np.stack([fields[name] for name in names], axis=1)
-
-
-def _named_rows(x: Any, n: int) -> tuple[Names | None, Any]:
-    """The names of outputs by name, and their values (n, k); outputs without names as they are."""
-    fields = fields_of(x)
-    if fields is None:
-        return None, x
-    for name, values in fields.items():
-        if values.shape[:1] != (n,):
-            raise ValueError(
-                f"`x`: {name} must have one value or array per row of `theta`: expected ({n}, ...), got {values.shape}."
-            )
-    names = Names(tuple((name, values.shape[1:]) for name, values in fields.items()))
-    return names, names.vector(fields, n)
-
-
-def output_problem(x: np.ndarray) -> str | None:
-    """Return why an output cannot be used, None if it can."""
-    if np.isnan(x).any():
-        return "NaN in the output"
-    return None if np.all(np.abs(x) <= _LARGEST) else "infinity in the output (float32)"
-
-
-_MOST_REASONS = 100
-_POOLED = f"another exception (over {_MOST_REASONS} different messages)"
-
-
-def reason_code(problem: str | None, reasons: list[str]) -> int:
-    """Return the status of a problem, adding it to `reasons` if new; over 100 different ones are pooled."""
-    if problem is None:
-        return OK
-    if problem not in reasons and len(reasons) >= _MOST_REASONS + len(INITIAL_REASONS):
-        problem = _POOLED
-    if problem not in reasons:
-        reasons.append(problem)
-    return reasons.index(problem)

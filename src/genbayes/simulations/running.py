@@ -16,9 +16,9 @@ from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .executors import Job, Workers, checked_workers
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
-from .rows import Simulations, make_header
+from .rows import Simulations
 from .simulators import AnySimulator, Simulator, as_simulator
-from .store import SimulationStore
+from .store import SimulationStore, make_header
 
 
 def simulate(
@@ -108,7 +108,7 @@ def simulate_at(
         seed: integer in [0, 2**32).
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
         conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them; or name -> a value
-            for all rows or (n,) values. Without names they are `condition_0`, `condition_1`, ...
+            for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
         batch_size: see `simulate`.
         workers: see `simulate`.
         progress: show progress on stderr.
@@ -256,7 +256,7 @@ def _run(
         recorder.note_deterministic(repeats.is_deterministic(function))
     elif len(job) and simulator.vectorised:
         recorder.note_deterministic(simulator.is_deterministic(job))
-    return recorder.result()
+    return recorder.result(simulator.failure_remedy)
 
 
 def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, workers: Workers = 1) -> Job:

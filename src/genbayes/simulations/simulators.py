@@ -17,6 +17,7 @@ import numpy as np
 from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from .executors import Job, run_each
+from .traced_simulator import TracedSimulator, untraceable
 from .worker import Result
 
 _JAX_BATCH = 1024
@@ -42,6 +43,7 @@ class Simulator(ABC):
         kind: what errors call this kind.
         usage: how a user writes one, such as "`def simulator(theta, rng)` in Python".
         vectorised: whether runs use all cores by themselves, so that `workers` other than 1 is refused.
+        failure_remedy: what to do where all runs fail.
         noise_source: where a run is to draw its random numbers from, in the warning that it does not.
         noise_remedy: what to do about it.
     """
@@ -49,8 +51,9 @@ class Simulator(ABC):
     kind: ClassVar[str]
     usage: ClassVar[str]
     vectorised: ClassVar[bool] = False
-    noise_source: ClassVar[str] = "`rng` (numpy.random or random without a generator, a library's own state)"
-    noise_remedy: ClassVar[str] = (
+    noise_source: str = "`rng` (numpy.random or random without a generator, a library's own state)"
+    failure_remedy: str = "Call the simulator once with this theta to see why."
+    noise_remedy: str = (
         "Draw all random numbers from `rng`, the third-party code's too (pass it a seed drawn from `rng`)."
     )
 
@@ -203,7 +206,7 @@ class JaxSimulator(Simulator):
     vectorised = True
 
     def __init__(self, function: Callable[..., Any]):
-        self._function = function
+        self.function = function
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "JaxSimulator | None":
@@ -213,7 +216,7 @@ class JaxSimulator(Simulator):
     @property
     def name(self) -> str:
         """`module:name` of the function."""
-        return qualified_name(self._function)
+        return qualified_name(self.function)
 
     def run(self, job: Job) -> Iterator[list[Result]]:
         """Yield the results batch by batch; every batch runs the same compiled program."""
@@ -270,7 +273,7 @@ class JaxSimulator(Simulator):
         """Return the names of the outputs of a function that returns a dictionary, by tracing it."""
         return self._traced(job).names
 
-    def _traced(self, job: Job) -> "_Traced":
+    def _traced(self, job: Job) -> TracedSimulator:
         """The function as one of a key and of one vector, parameters, then conditions, that returns one array.
 
         It is given an array, and where it does not take that, the values by their names.
@@ -279,58 +282,17 @@ class JaxSimulator(Simulator):
             ValueError: it takes neither.
         """
         inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
-        positions = _Traced(self._function, job, by_name=False)
+        positions = TracedSimulator(self.function, job, by_name=False)
         try:
             return positions.tried(inputs)
         except Exception as error:
             of_positions = error
         try:
-            return _Traced(self._function, job, by_name=True).tried(inputs)
+            return TracedSimulator(self.function, job, by_name=True).tried(inputs)
         except Exception as error:
             # JAX's message about theta["rate"]: the function does mean names.
             told = error if "string indexing" in str(of_positions) else of_positions
-            raise _untraceable(told) from told
-
-
-class _Traced:
-    """A function in JAX with its inputs and its output as one vector each.
-
-    Attributes:
-        output: shape and dtype of its output; what it returned where that is no array and has no names.
-        names: of the output, where it returned a dictionary.
-    """
-
-    def __init__(self, function: Callable[..., Any], job: Job, *, by_name: bool):
-        self._function, self._dim, self._conditional, self._by_name = function, job.dim, job.conditional, by_name
-        self._names = [Names.of_coordinates(part) for part in (job.names[: job.dim], job.names[job.dim :])]
-        self.output: Any = None
-        self.names: Names | None = None
-
-    def tried(self, inputs: jax.ShapeDtypeStruct) -> "_Traced":
-        """This function, after it has been traced."""
-        self.output = jax.eval_shape(self.function, jax.random.key(0), inputs)
-        return self
-
-    def function(self, key: Any, inputs: Any) -> Any:
-        """One run."""
-        parts = [inputs[: self._dim], inputs[self._dim :]][: 1 + self._conditional]
-        if self._by_name:
-            parts = [names.fields(part) for names, part in zip(self._names, parts, strict=False)]
-        output = self._function(key, *parts)
-        if not isinstance(output, dict):
-            return output
-        arrays = {str(name): jnp.asarray(value) for name, value in output.items()}
-        self.names = Names(tuple((name, value.shape) for name, value in arrays.items()))
-        return jnp.concatenate([value.reshape(-1) for value in arrays.values()])
-
-
-def _untraceable(error: Exception) -> ValueError:
-    message = str(error).strip().split("\n")[0]
-    return ValueError(
-        f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
-        f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
-        f"simulator(theta, rng)."
-    )
+            raise untraceable(told) from told
 
 
 @final

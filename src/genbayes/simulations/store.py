@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import zarr
 import zarr.errors
 
 from ..runtime.named_values import Names
+from .status import INITIAL_REASONS
 
 FORMAT = "genbayes-simulations"
 # 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers. A store
@@ -26,6 +28,16 @@ _NEW, _OLD = "x_new", "x_old"
 
 # What rows are numbered by, and the arrays that older stores have for it.
 ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
+
+
+def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
+    """Return the attributes that every store carries."""
+    try:
+        release = metadata.version("genbayes")
+    except metadata.PackageNotFoundError:
+        release = "unknown"
+    header = {"names": list(names), "seed": seed, "prior": prior, "simulator": simulator}
+    return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
 
 
 class SimulationStore:

@@ -1,0 +1,95 @@
+"""The simulator of a problem file: a function of the user's module, or a table [simulator] with a program's command."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..simulations.external_program import ExternalProgram
+from ..simulations.simulators import AnySimulator, Simulator
+from .toml_table import Table
+from .user_code import load_object
+
+# Keys of [simulator], which are the arguments of ExternalProgram, and what stands there.
+_KEYS: dict[str, Any] = {
+    "command": list,
+    "output": str,
+    "column": str | int | list,
+    "key": str,
+    "skip_lines": int,
+    "files": dict,
+    "stdin": str,
+    "cwd": str,
+    "environment": dict,
+    "timeout": int | float,
+    "memory_limit": str | int,
+    "exit_codes": list,
+    "keep_failed": str,
+    "name": str,
+}
+
+
+def named_object(table: Table, key: str) -> Any:
+    """What "module:object" stands for.
+
+    Raises:
+        ValueError: nothing, or the module cannot be imported; with file, table and key.
+    """
+    try:
+        return load_object(table.get(key, str), table.path.resolve().parent)
+    except (ValueError, ImportError) as error:
+        raise table.error(key, str(error)) from error
+
+
+def named_function(table: Table, key: str) -> Callable[..., Any]:
+    """The function that "module:function" stands for.
+
+    Raises:
+        ValueError: no function; with file, table and key.
+    """
+    value = named_object(table, key)
+    if not callable(value):
+        raise table.error(key, f"{table.content[key]!r} is no function but {type(value).__name__}. Name a function.")
+    return value
+
+
+def read_simulator(top: Table, names: tuple[str, ...]) -> AnySimulator:
+    """The entry or the table `simulator`.
+
+    Args:
+        top: the problem.
+        names: of the parameters and, after them, of the known conditions.
+
+    Raises:
+        ValueError: neither a function nor a program; with file, table and key.
+    """
+    if isinstance(top.content["simulator"], dict):
+        return _read_program(top.table("simulator"), names)
+    value = named_object(top, "simulator")
+    return value if isinstance(value, Simulator) else named_function(top, "simulator")
+
+
+def _read_program(table: Table, names: tuple[str, ...]) -> ExternalProgram:
+    table.check_keys(tuple(_KEYS))
+    table.need("command", 'command = ["./sim", "{growth}", "{seed}"]')
+    given = {key: table.get(key, kind) for key, kind in _KEYS.items() if key in table.content}
+    for word in given["command"]:
+        if not isinstance(word, str):
+            raise table.error("command", f"must be a list of texts, got {word!r} in it. Put it in quotes.")
+    if "files" in given:
+        given["files"] = {name: _input_file(table, name, value) for name, value in given["files"].items()}
+    try:
+        program = ExternalProgram(**given, base=table.path.resolve().parent)
+        program.check_templates(names)
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        raise table.error("", str(error)) from error
+    return program
+
+
+def _input_file(table: Table, name: str, value: Any) -> str | Path:
+    """Text of a template, "json", or the path of a template file."""
+    if isinstance(value, dict) and list(value) == ["template"] and isinstance(value["template"], str):
+        return Path(value["template"])
+    if not isinstance(value, str):
+        expected = f'"{name}" = "growth = {{growth}}" or "{name}" = {{ template = "FILE" }}'
+        raise table.error("files", f"{name!r} must be a text or name a template file, got {value!r}. Write {expected}.")
+    return value

@@ -1,0 +1,28 @@
+"""What became of a run: the codes of the array `status`, their reasons, and why an output cannot be used."""
+
+import numpy as np
+
+OK = 0
+# Beyond it single precision, in which networks compute, has no numbers.
+_LARGEST = float(np.finfo(np.float32).max)
+INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
+_MOST_REASONS = 100
+_POOLED = f"another exception (over {_MOST_REASONS} different messages)"
+
+
+def output_problem(x: np.ndarray) -> str | None:
+    """Return why an output cannot be used, None if it can."""
+    if np.isnan(x).any():
+        return "NaN in the output"
+    return None if np.all(np.abs(x) <= _LARGEST) else "infinity in the output (float32)"
+
+
+def reason_code(problem: str | None, reasons: list[str]) -> int:
+    """Return the status of a problem, adding it to `reasons` if new; over 100 different ones are pooled."""
+    if problem is None:
+        return OK
+    if problem not in reasons and len(reasons) >= _MOST_REASONS + len(INITIAL_REASONS):
+        problem = _POOLED
+    if problem not in reasons:
+        reasons.append(problem)
+    return reasons.index(problem)

@@ -1,0 +1,52 @@
+"""A function in JAX as one of a key and of one vector that returns one vector, with the names on both sides."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..runtime.named_values import Names
+from .executors import Job
+
+
+class TracedSimulator:
+    """A function in JAX with its inputs and its output as one vector each.
+
+    Attributes:
+        output: shape and dtype of its output; what it returned where that is no array and has no names.
+        names: of the output, where it returned a dictionary.
+    """
+
+    def __init__(self, function: Callable[..., Any], job: Job, *, by_name: bool):
+        self._function, self._dim, self._conditional, self._by_name = function, job.dim, job.conditional, by_name
+        self._names = [Names.of_coordinates(part) for part in (job.names[: job.dim], job.names[job.dim :])]
+        self.output: Any = None
+        self.names: Names | None = None
+
+    def tried(self, inputs: jax.ShapeDtypeStruct) -> "TracedSimulator":
+        """This function, after it has been traced."""
+        self.output = jax.eval_shape(self.function, jax.random.key(0), inputs)
+        return self
+
+    def function(self, key: Any, inputs: Any) -> Any:
+        """One run."""
+        parts = [inputs[: self._dim], inputs[self._dim :]][: 1 + self._conditional]
+        if self._by_name:
+            parts = [names.fields(part) for names, part in zip(self._names, parts, strict=False)]
+        output = self._function(key, *parts)
+        if not isinstance(output, dict):
+            return output
+        arrays = {str(name): jnp.asarray(value) for name, value in output.items()}
+        self.names = Names(tuple((name, value.shape) for name, value in arrays.items()))
+        return jnp.concatenate([value.reshape(-1) for value in arrays.values()])
+
+
+def untraceable(error: Exception) -> ValueError:
+    """The error of a function that cannot be traced."""
+    message = str(error).strip().split("\n")[0]
+    return ValueError(
+        f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
+        f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
+        f"simulator(theta, rng)."
+    )
