@@ -232,7 +232,7 @@ def test_other_signatures_are_refused(wrong):
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (lambda key, theta: {"a": theta}, TypeError, "must return one array, got dict"),
+        (lambda key, theta: (theta, theta), TypeError, "must return one array or a dictionary of arrays, got tuple"),
         (lambda key, theta: float(theta[0]), ValueError, "could not be traced: ConcretizationTypeError"),
         (lambda key, theta: theta[:0], ValueError, r"empty array of shape \(0,\)"),
         (lambda key, theta: theta + 1j, TypeError, "real numbers, got dtype complex64"),

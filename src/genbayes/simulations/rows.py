@@ -230,9 +230,9 @@ class Simulations:
         if (columns_of_theta := fields_of(theta)) is not None:
             names = tuple(columns_of_theta) if names is None and prior is None else names
             theta = in_columns(columns_of_theta, prior.names if prior is not None else names)
-        output_names, x = named_rows(x, len(theta))
         with np.errstate(over="ignore"):
             parameters = plain_array(theta, np.float32)
+        output_names, x = named_rows(x, len(parameters))
         outputs = plain_array(x)
         outputs = outputs if outputs.dtype == np.float32 else outputs.astype(np.float64)
         if parameters.ndim != 2 or 0 in parameters.shape:

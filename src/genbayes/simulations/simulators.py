@@ -17,7 +17,7 @@ import numpy as np
 from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from .executors import Job, run_each
-from .traced_simulator import TracedSimulator, untraceable
+from .traced_simulator import TracedSimulator, traced
 from .worker import Result
 
 _JAX_BATCH = 1024
@@ -207,6 +207,7 @@ class JaxSimulator(Simulator):
 
     def __init__(self, function: Callable[..., Any]):
         self.function = function
+        self._found: dict[tuple[tuple[str, ...], int], TracedSimulator] = {}
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "JaxSimulator | None":
@@ -276,23 +277,15 @@ class JaxSimulator(Simulator):
     def _traced(self, job: Job) -> TracedSimulator:
         """The function as one of a key and of one vector, parameters, then conditions, that returns one array.
 
-        It is given an array, and where it does not take that, the values by their names.
+        It is given an array, and where it does not take that, the values by their names; which, is found out once.
 
         Raises:
             ValueError: it takes neither.
         """
-        inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
-        positions = TracedSimulator(self.function, job, by_name=False)
-        try:
-            return positions.tried(inputs)
-        except Exception as error:
-            of_positions = error
-        try:
-            return TracedSimulator(self.function, job, by_name=True).tried(inputs)
-        except Exception as error:
-            # JAX's message about theta["rate"]: the function does mean names.
-            told = error if "string indexing" in str(of_positions) else of_positions
-            raise untraceable(told) from told
+        layout = (job.names, job.dim)
+        if layout not in self._found:
+            self._found[layout] = traced(self.function, job)
+        return self._found[layout]
 
 
 @final

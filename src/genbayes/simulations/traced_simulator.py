@@ -14,13 +14,15 @@ class TracedSimulator:
     """A function in JAX with its inputs and its output as one vector each.
 
     Attributes:
+        function: of a key and of the vector of inputs; one object, by which JAX finds what it has traced.
         output: shape and dtype of its output; what it returned where that is no array and has no names.
         names: of the output, where it returned a dictionary.
     """
 
     def __init__(self, function: Callable[..., Any], job: Job, *, by_name: bool):
-        self._function, self._dim, self._conditional, self._by_name = function, job.dim, job.conditional, by_name
+        self._given, self._dim, self._conditional, self._by_name = function, job.dim, job.conditional, by_name
         self._names = [Names.of_coordinates(part) for part in (job.names[: job.dim], job.names[job.dim :])]
+        self.function = self._run
         self.output: Any = None
         self.names: Names | None = None
 
@@ -29,12 +31,12 @@ class TracedSimulator:
         self.output = jax.eval_shape(self.function, jax.random.key(0), inputs)
         return self
 
-    def function(self, key: Any, inputs: Any) -> Any:
+    def _run(self, key: Any, inputs: Any) -> Any:
         """One run."""
         parts = [inputs[: self._dim], inputs[self._dim :]][: 1 + self._conditional]
         if self._by_name:
             parts = [names.fields(part) for names, part in zip(self._names, parts, strict=False)]
-        output = self._function(key, *parts)
+        output = self._given(key, *parts)
         if not isinstance(output, dict):
             return output
         arrays = {str(name): jnp.asarray(value) for name, value in output.items()}
@@ -42,11 +44,24 @@ class TracedSimulator:
         return jnp.concatenate([value.reshape(-1) for value in arrays.values()])
 
 
-def untraceable(error: Exception) -> ValueError:
-    """The error of a function that cannot be traced."""
-    message = str(error).strip().split("\n")[0]
-    return ValueError(
+def traced(function: Callable[..., Any], job: Job) -> TracedSimulator:
+    """The function, tried with an array of parameters, and then with parameters by name.
+
+    Raises:
+        ValueError: it can be traced with neither.
+    """
+    inputs = jax.ShapeDtypeStruct((job.inputs.shape[1],), jnp.float32)
+    try:
+        return TracedSimulator(function, job, by_name=False).tried(inputs)
+    except Exception as error:
+        of_positions = error
+    try:
+        return TracedSimulator(function, job, by_name=True).tried(inputs)
+    except Exception as error:
+        # JAX's message about theta["rate"]: the function does mean names.
+        told = error if "string indexing" in str(of_positions) else of_positions
+    message = str(told).strip().split("\n")[0]
+    raise ValueError(
         f"`simulator` was read as a JAX simulator (its first parameter is `key`) but could not be traced: "
-        f"{type(error).__name__}: {message} Use jax.numpy and jax.lax only, or write it as "
-        f"simulator(theta, rng)."
-    )
+        f"{type(told).__name__}: {message} Use jax.numpy and jax.lax only, or write it as simulator(theta, rng)."
+    ) from told
