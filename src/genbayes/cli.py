@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 # What the help takes: all else is imported with the command that is typed.
 from .command_line.registry import Commands, command_files, place, registered
 from .command_line.registry import register as register
+from .runtime.compile_cache import cache_in_environment
 from .runtime.release import version
 
 EXAMPLES = """\
@@ -39,7 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        options = _parser(next((word for word in given if not word.startswith("-")), "")).parse_args(given)
+        typed = next((word for word in given if not word.startswith("-")), "")
+        if typed:
+            # Before the command's file imports JAX.
+            cache_in_environment(os.environ)
+        options = _parser(typed).parse_args(given)
         options.command_line = shlex.join(["genbayes", *given])
     except SystemExit as error:
         return int(error.code or 0)

@@ -6,8 +6,6 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
-from .counts import checked_count
-
 # Names a folder, or says "off".
 VARIABLE = "GENBAYES_CACHE"
 _OFF = ("off", "0", "no", "false")
@@ -37,6 +35,9 @@ def cache(folder: str | Path | None = None, *, max_bytes: int = MOST_BYTES) -> P
     Example:
         >>> gb.cache()
     """
+    # Imported here: `genbayes --help` reads this file, and needs no numpy.
+    from .counts import checked_count
+
     checked_count("max_bytes", max_bytes)
     path = _folder(os.environ) if folder is None else Path(folder).expanduser()
     if path is None:
