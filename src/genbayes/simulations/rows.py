@@ -11,11 +11,10 @@ import numpy as np
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.formatting import html_table, number
-from ..runtime.named_values import Names, fields_of
-from .named_outputs import in_columns, named_rows
-from .rounding import Rounding, kept
-from .runs_elsewhere import Columns, plain_array, read_run_netcdf, read_run_table
-from .status import INITIAL_REASONS, OK, output_problem, reason_code
+from ..runtime.named_values import Names
+from .given_arrays import checked_runs
+from .runs_elsewhere import Columns, read_run_netcdf, read_run_table
+from .status import INITIAL_REASONS, OK
 from .store import ARRAY_NAMES, PENDING, SimulationStore, make_header
 
 if TYPE_CHECKING:
@@ -126,13 +125,15 @@ class Simulations:
         return replace(self, **{name: getattr(self, name)[rows] for name in _ROWWISE})
 
     def in_order(self, outputs: Names | None) -> "Simulations":
-        """With the values of outputs in the order of these names; without names, as they are.
+        """With the values of outputs in the order of these names; values without names are taken to be in it.
 
         Raises:
             ValueError: other names or shapes than those of the outputs.
         """
-        if outputs is None or self.outputs is None or outputs == self.outputs:
+        if outputs is None or outputs == self.outputs:
             return self
+        if self.outputs is None:
+            return replace(self, outputs=outputs) if self.x_shape == (outputs.size,) else self
         try:
             return replace(self, x=outputs.vector(self.outputs.fields(self.x), len(self)), outputs=outputs)
         except ValueError as error:
@@ -147,7 +148,7 @@ class Simulations:
             ValueError: other parameters, conditions or outputs.
         """
         other = other.in_order(self.outputs)
-        for name in ("names", "condition_names", "x_shape", "outputs"):
+        for name in ("names", "condition_names", "x_shape"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(
                     f"`other` has {name} {getattr(other, name)}, expected {getattr(self, name)}: join runs of one "
@@ -227,50 +228,7 @@ class Simulations:
         Raises:
             ValueError: shapes that do not fit, parameters that are not finite, or not of the prior.
         """
-        if (columns_of_theta := fields_of(theta)) is not None:
-            names = tuple(columns_of_theta) if names is None and prior is None else names
-            theta = in_columns(columns_of_theta, prior.names if prior is not None else names)
-        with np.errstate(over="ignore"):
-            parameters = plain_array(theta, np.float32)
-        output_names, x = named_rows(x, len(parameters))
-        outputs = plain_array(x)
-        outputs = outputs if outputs.dtype == np.float32 else outputs.astype(np.float64)
-        if parameters.ndim != 2 or 0 in parameters.shape:
-            raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
-        if outputs.ndim == 0 or len(outputs) != len(parameters) or outputs.size == 0:
-            raise ValueError(
-                f"`x` must have one output per row of `theta`: expected ({len(parameters)}, ...), got {outputs.shape}."
-            )
-        if not np.isfinite(parameters).all():
-            bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
-            raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
-        if prior is not None:
-            _check_prior(prior, parameters, names)
-            names = prior.names
-        names = tuple(names) if names is not None else tuple(f"theta_{i}" for i in range(parameters.shape[1]))
-        if len(names) != parameters.shape[1]:
-            raise ValueError(
-                f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}."
-            )
-        outputs = outputs[:, None] if outputs.ndim == 1 else outputs
-        reasons = list(INITIAL_REASONS)
-        status = np.array([reason_code(output_problem(row), reasons) for row in outputs], np.int32)
-        outputs[status != OK] = np.nan
-        rounding = Rounding()
-        for output in outputs:
-            rounding.add(output)
-        outputs = kept(outputs, rounding)
-        known = {name: plain_array(values, np.float32) for name, values in (conditions or {}).items()}
-        for name, values in known.items():
-            if values.shape != (len(parameters),) or not np.isfinite(values).all():
-                raise ValueError(
-                    f"`conditions`: {name!r} must have one finite number per row of `theta`, shape "
-                    f"({len(parameters)},), got shape {values.shape}."
-                )
-        columns = np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32)
-        described = [] if prior is None else prior.describe()
-        whole = cls(parameters, outputs, status, tuple(reasons), names, -1, described, "", 0.0, columns, tuple(known))
-        return replace(whole, outputs=output_names)
+        return cls(**checked_runs(theta, x, names, conditions, prior), seed=-1, simulator="", seconds=0.0)
 
     @classmethod
     def from_csv(
@@ -305,7 +263,8 @@ class Simulations:
         """
         runs = read_run_table(path, _parameters(parameters, prior), outputs, conditions, missing, decimal)
         names = None if prior is not None else runs.names
-        return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
+        outputs_by_name = dict(zip(runs.outputs, runs.x.T, strict=True))
+        return cls.from_arrays(runs.theta, outputs_by_name, names, conditions=runs.conditions, prior=prior)
 
     @classmethod
     def from_netcdf(
@@ -392,17 +351,6 @@ def _parameters(parameters: Columns | None, prior: Prior | None) -> Columns:
     if parameters is None or not len(parameters):
         raise ValueError('`parameters` must name the parameters in the file, such as ["growth", "capacity"], got none.')
     return parameters
-
-
-def _check_prior(prior: Any, theta: np.ndarray, names: Sequence[str] | None) -> None:
-    if not isinstance(prior, Prior):
-        raise TypeError(f"`prior` must be a genbayes.Prior, got {type(prior).__name__}.")
-    if theta.shape[1] != prior.dim or (names is not None and tuple(names) != prior.names):
-        raise ValueError(
-            f"`prior` has the parameters ({', '.join(prior.names)}), but `theta` has {theta.shape[1]} columns"
-            f"{'' if names is None else f' with the names {tuple(names)}'}: give the prior that it was drawn from."
-        )
-    prior.check_inside(theta)
 
 
 def from_record(record: dict[str, Any]) -> Simulations:

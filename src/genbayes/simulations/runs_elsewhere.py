@@ -29,6 +29,7 @@ class RunsElsewhere:
     Attributes:
         theta: parameters (n, dim).
         x: outputs (n, ...), NaN or infinite where a run failed.
+        outputs: names of the columns of x, of a table.
         names: of the parameters.
         conditions: known conditions, name -> (n,) values.
     """
@@ -37,6 +38,7 @@ class RunsElsewhere:
     x: np.ndarray
     names: tuple[str, ...]
     conditions: dict[str, np.ndarray]
+    outputs: tuple[str, ...] = ()
 
 
 def plain_array(values: Any, dtype: Any = None) -> np.ndarray:
@@ -91,6 +93,7 @@ def read_run_table(
         x=values[:, known:],
         names=tuple(head.names[j] for j in taken["p"]),
         conditions={head.names[j]: values[:, dim + i] for i, j in enumerate(taken["c"])},
+        outputs=tuple(head.names[j] for j in places),
     )
 
 
