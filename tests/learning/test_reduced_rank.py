@@ -54,6 +54,7 @@ def test_few_outputs_and_outputs_that_all_differ_are_left_as_they_are() -> None:
     assert found(theta @ rng.standard_normal((12, 12)) + 0.01 * rng.standard_normal((600, 12)), theta) is None
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_cost_of_many_outputs_is_that_of_few_regressions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decay at the ordinary posterior's beta, 200 / (2 0.1^2): its mean in posterior standard deviations.

@@ -24,6 +24,8 @@ def test_a_table_of_runs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.conditions, [[2], [3], [4], [5]])
     assert (made.names, made.condition_names) == (("growth",), ("dose",))
     np.testing.assert_array_equal(made.x, [[1, 2, 3], [np.nan] * 3, [np.nan] * 3, [10, 11, 12]])
+    assert made.outputs is not None
+    assert made.outputs.coordinates == ("x1", "x2", "x3")
     assert [made.reasons[code] for code in made.status] == [
         "ok",
         "NaN in the output",

@@ -98,6 +98,7 @@ def test_reference_draws_are_those_of_rejection(name: str, kind: str) -> None:
         assert c2st(independent, task.reference(x_o, beta / 3, 2000, 0)) > 0.53
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_linear_gaussian_reference_draws_are_those_of_smc() -> None:
     task = gb.tasks.linear_gaussian()
