@@ -119,6 +119,22 @@ def test_an_interrupted_share_goes_on(tmp_path):
     assert_same(gb.merge_simulations(store), run(interrupted, tmp_path / "whole.zarr"))
 
 
+def test_a_share_that_was_killed_at_its_beginning_goes_on(tmp_path, monkeypatch):
+    def killed(self):
+        raise KeyboardInterrupt
+
+    store = tmp_path / "runs.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulationStore, "_consolidate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(fragile, store, (1, 1))
+    assert [path.name for path in tmp_path.iterdir()] == ["runs-shard-1-of-1.zarr.part"]
+    with pytest.raises(FileNotFoundError, match="there is no share"):
+        gb.merge_simulations(store)
+    run(fragile, store, (1, 1))
+    assert_same(gb.merge_simulations(store), run(fragile, tmp_path / "whole.zarr"))
+
+
 def test_missing_shares_are_named_and_can_be_left_pending(tmp_path):
     store = tmp_path / "runs.zarr"
     for number in (1, 2, 4):
@@ -147,7 +163,7 @@ def test_more_rows_after_a_merge(tmp_path):
     # What is there stays, although the shares have fewer rows.
     assert len(gb.merge_simulations(store)) == N + 20
     run(far_from_zero, store, (2, 3), n=N + 60)
-    with pytest.raises(ValueError, match=r"share 1 of 3 has 13 of 54 rows to run.*share 3 of 3 has 13 of 53 rows"):
+    with pytest.raises(ValueError, match=r"share 1 of 3 has 14 of 54 rows to run.*share 3 of 3 has 13 of 53 rows"):
         gb.merge_simulations(store)
     run_shares(far_from_zero, store, 3, n=N + 60)
     assert_same(gb.merge_simulations(store), whole)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.files import replaced_folder
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .executors import Job, Workers, checked_workers
@@ -325,7 +326,9 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
 
 def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
     if not Path(path).exists():
-        return SimulationStore.create(path, header, inputs)
+        # Whole or not at all: a job that is killed in its first second can be run again.
+        with replaced_folder(Path(path)) as beside:
+            SimulationStore.create(beside, header, inputs)
     # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
     opened = SimulationStore.open(path, writable=True, round=0)
     opened.check_header(header)
