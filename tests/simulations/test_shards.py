@@ -1,5 +1,6 @@
 """Shares of the rows, run apart and put together: the same as one run of all."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import zarr
 
 import genbayes as gb
 from genbayes.simulations import merging
+from genbayes.simulations.rounding import Rounding
 from genbayes.simulations.running import simulate_round
 from genbayes.simulations.store import SimulationStore
 
 PRIOR = gb.Prior.uniform([0, -1], [1, 1], names=["rate", "delay"])
+PAGE = Path(__file__).parents[2] / "docs" / "clusters.md"
 CONDITIONS = gb.Prior.uniform(10, 30, names=["temperature"])
 N = 100
 
@@ -75,6 +78,27 @@ def test_shares_are_one_run(simulator, count, tmp_path):
     # Nothing is left beside, and the shares are as they were.
     assert len(list(tmp_path.iterdir())) == count + 2
     assert merged.deterministic == whole.deterministic or simulator is far_from_zero
+
+
+@pytest.mark.parametrize(("spread", "kept"), [(10.0, np.float64), (11.6, np.float32)])
+def test_the_precision_is_that_of_all_rows_together(spread, kept, tmp_path):
+    # Single precision rounds a million by up to 1/32, which is a hundredth of a standard deviation of 3.1; that of the
+    # outputs is the spread times 0.29.
+    def near_a_million(theta, rng):
+        return 1e6 + spread * theta[:1]
+
+    run_shares(near_a_million, tmp_path / "runs.zarr", 7)
+    whole = run(near_a_million, tmp_path / "whole.zarr")
+    assert whole.x.dtype == kept
+    assert_same(gb.merge_simulations(tmp_path / "runs.zarr"), whole)
+    # Taken by themselves, the shares would not agree.
+    alone = set()
+    for number in range(1, 8):
+        rounding = Rounding()
+        for theta in whole.theta[number - 1 :: 7].astype(np.float64):
+            rounding.add(near_a_million(theta, None))
+        alone.add(rounding.worst() is None)
+    assert alone == {True, False}
 
 
 def test_known_conditions_and_a_scalar_output(tmp_path):
@@ -344,3 +368,11 @@ def test_an_interrupted_merge_leaves_no_half_store(fresh, tmp_path, monkeypatch)
         assert (half.status == 1).sum() == 30
         np.testing.assert_array_equal(half.x.astype(np.float32)[half.ok], whole.x[half.ok])
     assert_same(gb.merge_simulations(store), whole)
+
+
+def test_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    [section] = re.findall(r"(?s)\n## A job array from Python\n(.*?)\n## ", PAGE.read_text())
+    [code] = re.findall(r"(?s)```python\n(.*?)```", section)
+    exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
+    assert len(gb.Simulations.open(tmp_path / "runs.zarr")) == 200

@@ -24,8 +24,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         simulations = merge_simulations(folder.simulations, partial=options.partial)
     except RowsMissing as error:
         raise ValueError(
-            f"{error} On the command line: genbayes simulate {options.problem} -n {error.n} --shard i/{error.of} for each "
-            "of them, or genbayes merge --partial."
+            f"{error} On the command line: genbayes simulate {options.problem} -n {error.n} --shard i/{error.of} for "
+            "each of them, or genbayes merge --partial."
         ) from error
     except FileNotFoundError as error:
         raise FileNotFoundError(

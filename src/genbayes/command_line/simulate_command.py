@@ -15,7 +15,9 @@ from .terminal import Terminal
 @register
 def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes simulate`."""
-    command = commands.add("simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.", kept=kept)
+    command = commands.add(
+        "simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.", kept=kept
+    )
     argument = command.add_argument
     argument("-n", type=count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
     argument("--batch-size", type=count, metavar="N", help="most runs at a time")

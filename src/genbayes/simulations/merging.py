@@ -33,8 +33,8 @@ class RowsMissing(ValueError):
     def __init__(self, missing: Sequence[str], n: int, of: int):
         self.n, self.of = n, of
         super().__init__(
-            f"`shards`: {'; '.join(missing)}. Run these shares of {n} simulations (again), or give `partial=True` to put "
-            "together what is there."
+            f"`shards`: {'; '.join(missing)}. Run these shares of {n} simulations (again), or give `partial=True` to "
+            "put together what is there."
         )
 
 
@@ -107,8 +107,7 @@ class _Union:
     def take(self, store: SimulationStore, rows: np.ndarray) -> np.ndarray:
         """Takes in what a store has of these rows (m,), where more became of them there; returns which rows."""
         record = store.read(chosen=rows)
-        status = record["status"]
-        standing = np.where(status == OK, _SUCCEEDED, np.where(status == PENDING, _TO_RUN, _FAILED))
+        status, standing = record["status"], _standing(record["status"])
         better = standing > self.standing[rows]
         taken = rows[better]
         self.standing[taken] = standing[better]
@@ -143,8 +142,8 @@ def _opened_shares(store: Path, given: Sequence[str | Path] | None) -> dict[Shar
     counts = sorted({share.of for share in found})
     if len(counts) > 1:
         raise ValueError(
-            f"`shards`: there are shares of {' and of '.join(map(str, counts))}: give the paths of one kind, or move the "
-            "others to another folder."
+            f"`shards`: there are shares of {' and of '.join(map(str, counts))}: give the paths of one kind, or move "
+            "the others to another folder."
         )
     return dict(sorted(found.items()))
 
@@ -168,8 +167,8 @@ def _check_same_runs(shares: dict[Shard, SimulationStore], store: Path, before: 
         # Not bit by bit: another device or JAX version may round differently.
         if not (np.abs(inputs - expected) <= 1e-5 * np.abs(expected).max(axis=0)).all():
             raise ValueError(
-                f"`shards`: the parameters in {told} differ from those in {first}, although prior and seed are the same, "
-                "perhaps because of another JAX or numpyro version. Run one of them again with the version of the other."
+                f"`shards`: the parameters in {told} differ from those in {first}, although prior and seed are the "
+                "same, perhaps because of another JAX or numpyro version. Run one of them again with that of the other."
             )
     with_outputs = [(told, one) for told, one in [(first, reference), *others] if one.x_shape is not None]
     for told, one in with_outputs[1:]:
@@ -195,9 +194,9 @@ def _united(shares: dict[Shard, SimulationStore], before: SimulationStore | None
     stores = [*shares.values(), *([] if before is None else [before])]
     longest = max(stores, key=len)
     n, inputs = len(longest), longest.inputs()
-    # Where there is a store already, its outputs keep their order.
-    kinds = [one for one in reversed(stores) if one.x_shape is not None]
-    kind = None if not kinds else kinds[0] if before is kinds[0] else kinds[-1]
+    # The first one gives named outputs their order; a store that is there already keeps its own.
+    kinds = [one for one in [*stores[len(shares) :], *shares.values()] if one.x_shape is not None]
+    kind = kinds[0] if kinds else None
     double = any(one.x_dtype == np.float64 for one in kinds)
     union = _Union(
         inputs=inputs,
@@ -212,13 +211,16 @@ def _united(shares: dict[Shard, SimulationStore], before: SimulationStore | None
         rows = np.arange(len(one))
         union.new[union.take(one, rows[share.owns(rows)])] = True
     if before is not None:
-        # Shares come first, for they keep outputs in full precision; what they lack may be in the store.
-        standing, rows = union.standing.copy(), np.arange(len(before))
+        # Shares came first, for they keep outputs in full precision; what they lack may be in the store.
+        rows = np.arange(len(before))
+        union.new[rows] &= union.standing[rows] > _standing(before.read()["status"])
         union.take(before, rows)
-        status = before.read(chosen=rows)["status"]
-        known = np.where(status == OK, _SUCCEEDED, np.where(status == PENDING, _TO_RUN, _FAILED))
-        union.new[rows] = standing[rows] > known
     return union
+
+
+def _standing(status: np.ndarray) -> np.ndarray:
+    """What became of rows, from their status in a store."""
+    return np.where(status == OK, _SUCCEEDED, np.where(status == PENDING, _TO_RUN, _FAILED))
 
 
 def _what_is_missing(shares: dict[Shard, SimulationStore], union: _Union, store: Path) -> list[str]:
@@ -260,17 +262,15 @@ def _fill(store: SimulationStore, union: _Union, shares: dict[Shard, SimulationS
     counted = dict(attributes.get("shard_seconds", {}))
     own = attributes["seconds"] - sum(counted.values())
     counted |= {f"{share.number}/{share.of}": one.attributes["seconds"] for share, one in shares.items()}
-    looked = [one["deterministic"] for one in _attributes(shares, attributes) if "deterministic" in one]
+    # Where any of them saw noise, there is noise.
+    all_attributes = [attributes, *(one.attributes for one in shares.values())]
+    looked = [one["deterministic"] for one in all_attributes if "deterministic" in one]
     known = {"deterministic": all(looked)} if looked else {}
     store.set_attributes(seconds=own + sum(counted.values()), shard_seconds=counted, **known)
 
 
-def _attributes(shares: dict[Shard, SimulationStore], further: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*(one.attributes for one in shares.values()), further]
-
-
 def _precision(x: np.ndarray, standing: np.ndarray) -> Any:
-    """The precision that the outputs need, by the rule of `simulate`; as long as some are missing, the one they have."""
+    """The precision that the outputs need, by the rule of `simulate`; while some are missing, that which they have."""
     rounding = Rounding()
     for row in np.flatnonzero(standing == _SUCCEEDED):
         if is_watched(int(row)):

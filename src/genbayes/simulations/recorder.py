@@ -163,9 +163,10 @@ class Recorder:
             counts = Counter(self._reasons[code] for code in self._status[rows])
             listed = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
             names = [*self.header["names"], *self.header.get("condition_names", ())]
+            of_share = "" if self._shard is None else f" of {self._shard}"
             raise RuntimeError(
-                f"All {len(rows)} simulations{'' if self._shard is None else f' of {self._shard}'} failed: {listed}. The "
-                f"first: {self._reasons[self._status[rows[0]]]}, at theta = "
+                f"All {len(rows)} simulations{of_share} failed: {listed}. The first: "
+                f"{self._reasons[self._status[rows[0]]]}, at theta = "
                 f"{dict(zip(names, self.inputs[rows[0]].tolist(), strict=True))}. {remedy}{self._missing_told()}"
             )
         assert self._x is not None

@@ -43,9 +43,7 @@ def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: s
     return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
 
 
-def different_runs(
-    first: dict[str, Any], second: dict[str, Any], *further: str
-) -> tuple[str, Any, Any] | None:
+def different_runs(first: dict[str, Any], second: dict[str, Any], *further: str) -> tuple[str, Any, Any] | None:
     """In what two headers differ that makes their rows other runs, with both values; None where they agree.
 
     Args:
