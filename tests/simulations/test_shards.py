@@ -80,10 +80,10 @@ def test_shares_are_one_run(simulator, count, tmp_path):
     assert merged.deterministic == whole.deterministic or simulator is far_from_zero
 
 
-@pytest.mark.parametrize(("spread", "kept"), [(10.0, np.float64), (11.6, np.float32)])
+@pytest.mark.parametrize(("spread", "kept"), [(11.0, np.float64), (13.0, np.float32)])
 def test_the_precision_is_that_of_all_rows_together(spread, kept, tmp_path):
     # Single precision rounds a million by up to 1/32, which is a hundredth of a standard deviation of 3.1; that of the
-    # outputs is the spread times 0.29.
+    # outputs is the spread times 0.27 (of these 100 draws).
     def near_a_million(theta, rng):
         return 1e6 + spread * theta[:1]
 
