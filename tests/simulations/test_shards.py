@@ -272,6 +272,8 @@ def test_shares_of_other_runs_are_refused(tmp_path):
         gb.merge_simulations(tmp_path / "b.zarr")
     with pytest.raises(FileNotFoundError, match="there is no share of"):
         gb.merge_simulations(tmp_path / "c.zarr")
+    with pytest.raises(TypeError, match=r"a list of paths.*runs-shard-1"):
+        gb.merge_simulations(tmp_path / "c.zarr", str(pair[0]))
 
 
 def test_other_outputs_are_refused(tmp_path):

@@ -42,7 +42,8 @@ def kept(options: argparse.Namespace) -> str:
         return kept_in_folder(options)
     folder = folder_of(options)
     done, rows = folder.stored(options.shard)
-    return f"kept in {folder.path}: {done} of {rows} simulations of {options.shard}"
+    text = f"kept in {folder.path}: {done} of {rows} simulations of {options.shard}"
+    return text if rows else "nothing had been stored yet"
 
 
 def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namespace, terminal: Terminal) -> Simulations:

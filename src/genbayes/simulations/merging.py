@@ -52,9 +52,11 @@ def merge_simulations(
         partial: whether rows may be missing; they stay pending, and `simulate` without `shard` runs them.
 
     Returns:
-        Simulations (n rows), n being the largest number for which one of the shares was started.
+        Simulations (n rows) of the store at `store`; n is the largest that one of the shares, or the store, was
+        started with.
 
     Raises:
+        TypeError: `shards` is one path.
         FileNotFoundError: there are no shares, or one of `shards` is not there.
         ValueError: a share is missing or has rows to run (without `partial`), or they are not shares of one set of
             simulations, or what is at `store` has other runs.
@@ -124,6 +126,8 @@ class _Union:
 
 def _opened_shares(store: Path, given: Sequence[str | Path] | None) -> dict[Shard, SimulationStore]:
     """The stores of shares, in the order of their numbers."""
+    if isinstance(given, str | Path):
+        raise TypeError(f"`shards` must be a list of paths, one for each share, got {given!r}.")
     paths = shard_paths(store) if given is None else given
     if not len(paths):
         raise FileNotFoundError(
