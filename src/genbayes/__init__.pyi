@@ -51,6 +51,7 @@ from .sensitivity_analysis.analysis import Sensitivity as Sensitivity
 from .sensitivity_analysis.analysis import sensitivity as sensitivity
 from .simulations.external_program import ExternalProgram as ExternalProgram
 from .simulations.measurement_error import with_measurement_error as with_measurement_error
+from .simulations.merging import merge_simulations as merge_simulations
 from .simulations.observed_part import where_observed as where_observed
 from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate

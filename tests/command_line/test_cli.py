@@ -401,6 +401,10 @@ def test_debug_raises(empty):
         ("temperature p.toml --level 90", "expected a number between 0 and 1, such as 0.9 for 90 %, got '90'"),
         ("simulate p.toml -n 0", "expected a whole number of at least 1, got '0'"),
         ("simulate p.toml --seed -1", "argument"),
+        ("simulate p.toml --shard 9/8", "expected i/N with i from 1 to N, such as 3/8, got '9/8'"),
+        ("simulate p.toml --shard 0/8", "got '0/8'"),
+        ("simulate p.toml --shard 3", "got '3'"),
+        ("simulate p.toml --shard /8", "got '/8'"),
         ("simulate p.toml --out p.toml", "p.toml is a file; name a folder"),
     ],
 )
@@ -434,6 +438,36 @@ def test_interruption_says_what_was_kept(here, capsys, monkeypatch):
     )
     assert cli.main(["simulate", "p.toml", "--out", "fresh"]) == 130
     assert "nothing had been stored yet" in capsys.readouterr().err
+
+
+def test_the_jobs_of_an_array_are_put_together(here, capsys, monkeypatch):
+    for number in (1, 3):
+        assert run(f"simulate p.toml -n 300 --shard {number}/3 --out array") == 0
+        out = capsys.readouterr().out.splitlines()
+        assert out[-2].startswith("100 simulations of model_for_cli:simulate: 100 ok, 0 failed, 0 pending")
+        assert out[-1] == f"written: array/simulations-shard-{number}-of-3.zarr"
+    text = fails(capsys, "merge p.toml --out array")
+    assert "share 2 of 3 is not there yet: array/simulations-shard-2-of-3.zarr" in text
+    assert "genbayes simulate p.toml -n 300 --shard i/3 for each of them, or genbayes merge --partial" in text
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["genbayes.simulations.executors"], "run_serially", _interrupt)
+        assert run("simulate p.toml -n 300 --shard 2/3 --out array") == 130
+    assert "kept in array: 0 of 100 simulations of share 2 of 3" in capsys.readouterr().err
+    assert "share 2 of 3 has 100 of 100 rows to run" in fails(capsys, "merge p.toml --out array")
+    assert run("merge p.toml --out array --partial") == 0
+    out = capsys.readouterr().out
+    assert "200 ok, 0 failed, 100 pending" in out
+    assert out.splitlines()[-1] == "written: array/simulations.zarr"
+    assert run("simulate p.toml -n 300 --shard 2/3 --out array --quiet") == 0
+    assert run("simulate p.toml -n 300 --shard 2/3 --out array") == 0
+    assert "resuming: 100 simulations are in array/simulations-shard-2-of-3.zarr" in capsys.readouterr().out
+    assert run("merge p.toml --out array") == 0
+    merged, whole = (gb.Simulations.open(f"{name}/simulations.zarr") for name in ("array", "p"))
+    np.testing.assert_array_equal(merged.x, whole.x)
+    np.testing.assert_array_equal(merged.status, whole.status)
+    assert merged.x.dtype == whole.x.dtype
+    assert "Run first, for i from 1 to 8: genbayes simulate p.toml --shard i/8" in fails(capsys, "merge p.toml")
+    assert "2 simulations cannot be shared out among 3" in fails(capsys, "simulate p.toml -n 2 --shard 1/3")
 
 
 def test_workers_find_the_problems_module_and_do_not_load_jax(empty):

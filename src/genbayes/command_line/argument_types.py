@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..sampling.ranks import LEAST_ROWS
+from ..simulations.shards import Shard
 
 
 class Several(argparse.Action):
@@ -93,6 +94,14 @@ def count_or_file(text: str) -> int | Path:
     if not text.isdecimal() and not Path(text).is_file():
         raise argparse.ArgumentTypeError(f"expected a whole number or a file; there is no file {text}")
     return count(text) if text.isdecimal() else Path(text)
+
+
+def shard(text: str) -> Shard:
+    """A share of several, as 3/8."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected i/N with i from 1 to N, such as 3/8, got {text!r}")
+    return Shard(int(number), int(of))
 
 
 def named_number(text: str) -> tuple[str, float]:

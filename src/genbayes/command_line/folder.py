@@ -16,6 +16,7 @@ from ..reports.markup import Section
 from ..runtime.named_values import Names
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
+from ..simulations.shards import Shard
 from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
 from .problem import Problem
@@ -78,11 +79,13 @@ class Folder:
         names = [path.name for path in self.path.glob("*.zarr") if path.name.startswith(start)]
         return sorted(float(name.removeprefix(start).removesuffix(".zarr")) for name in names)
 
-    def stored(self) -> tuple[int, int]:
-        """Number of draws of the prior that have been simulated (also those that failed), and of all."""
-        if not (self.simulations / "status").exists():
+    def stored(self, shard: Shard | None = None) -> tuple[int, int]:
+        """Number of draws of the prior that have been simulated (also those that failed), and of all, or of a share."""
+        path = self.simulations if shard is None else shard.path(self.simulations)
+        if not (path / "status").exists():
             return 0, 0
-        status = SimulationStore.open(self.simulations, round=0).read()["status"]
+        status = SimulationStore.open(path, round=0).read()["status"]
+        status = status if shard is None else status[shard.owns(np.arange(len(status)))]
         return int(np.sum(status != PENDING)), len(status)
 
 

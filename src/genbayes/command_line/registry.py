@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ORDER = (
     "demo_command",
     "simulate_command",
+    "merge_command",
     "fit_command",
     "sample_command",
     "report_command",

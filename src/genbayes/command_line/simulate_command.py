@@ -4,10 +4,10 @@ import argparse
 
 from ..simulations.rows import Simulations
 from . import stages
-from .argument_types import count
+from .argument_types import count, shard
 from .folder import Folder
 from .problem import Problem
-from .problem_options import add_seed, add_workers, folder_of, problem_of
+from .problem_options import add_seed, add_workers, folder_of, kept_in_folder, problem_of
 from .registry import Commands, register
 from .terminal import Terminal
 
@@ -15,11 +15,15 @@ from .terminal import Terminal
 @register
 def add_parser(commands: Commands) -> None:
     """What can be typed after `genbayes simulate`."""
-    command = commands.add("simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.")
+    command = commands.add(
+        "simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.", kept=kept
+    )
     argument = command.add_argument
     argument("-n", type=count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
     argument("--batch-size", type=count, metavar="N", help="most runs at a time")
     argument("--retry-failed", action="store_true", help="run failed rows again")
+    text = "run the i-th of N shares alone, into a store of its own: one job of an array; `genbayes merge` joins them"
+    argument("--shard", type=shard, metavar="i/N", help=text)
     add_workers(command)
     add_seed(command)
 
@@ -29,14 +33,26 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     folder = folder_of(options)
     simulations = simulate_and_tell(problem_of(options, terminal), folder, options, terminal)
     terminal.say(simulations.summary().split("\n")[0])
-    terminal.path(folder.simulations)
+    terminal.path(folder.simulations if options.shard is None else options.shard.path(folder.simulations))
+
+
+def kept(options: argparse.Namespace) -> str:
+    """What an interrupted command leaves."""
+    if options.shard is None:
+        return kept_in_folder(options)
+    folder = folder_of(options)
+    done, rows = folder.stored(options.shard)
+    text = f"kept in {folder.path}: {done} of {rows} simulations of {options.shard}"
+    return text if rows else "nothing had been stored yet"
 
 
 def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namespace, terminal: Terminal) -> Simulations:
     """Simulates, and says what was there before and what failed."""
-    done, _ = folder.stored()
+    share = getattr(options, "shard", None)
+    done, _ = folder.stored(share)
     if done:
-        terminal.say(f"resuming: {done} simulations are in {folder.simulations} already")
+        path = folder.simulations if share is None else share.path(folder.simulations)
+        terminal.say(f"resuming: {done} simulations are in {path} already")
     simulations = stages.run_simulations(
         problem,
         folder,
@@ -46,6 +62,7 @@ def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namesp
         batch_size=getattr(options, "batch_size", None),
         retry_failed=getattr(options, "retry_failed", False),
         progress=not terminal.quiet,
+        shard=share,
     )
     if simulations.n_failed:
         reasons = simulations.summary().split("\n")[1]

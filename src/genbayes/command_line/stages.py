@@ -23,6 +23,7 @@ from ..sampling.sampler import samplers
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.running import simulate
+from ..simulations.shards import Shard
 from .folder import Folder, check_output_names, save_draws
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
@@ -48,8 +49,9 @@ def run_simulations(
     batch_size: int | None = None,
     retry_failed: bool = False,
     progress: bool = True,
+    shard: Shard | None = None,
 ) -> Simulations:
-    """Simulates into the folder's store, or continues it; see `simulate`."""
+    """Simulates into the folder's store, or that of a share, or continues it; see `simulate`."""
     folder.path.mkdir(parents=True, exist_ok=True)
     try:
         with plain_main():
@@ -65,12 +67,14 @@ def run_simulations(
                 progress=progress,
                 retry_failed=retry_failed,
                 on_shape=lambda shape: _check_observation(problem, shape),
+                shard=shard,
             )
     except ValueError as error:
         if not str(error).startswith("`store`"):
             raise
+        path = folder.simulations if shard is None else shard.path(folder.simulations)
         raise ValueError(
-            f"{error} On the command line: name another folder by --out, or remove {folder.simulations} to start anew."
+            f"{error} On the command line: name another folder by --out, or remove {path} to start anew."
         ) from error
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..runtime.named_values import Names
 from .named_outputs import NamedOutputs
-from .rounding import Rounding, kept
+from .rounding import Rounding, is_watched, kept
 from .rows import Simulations, from_record
+from .shards import Shard
 from .status import OK, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
@@ -18,8 +19,6 @@ from .worker import Result
 _MISFITS = 10
 # Outputs by which it is decided whether single precision is enough for the store; it begins in that of the first one.
 _ENOUGH = 64
-# Rows that are watched for it: all of the first, then every so many; the choice does not depend on who is faster.
-_ALL_WATCHED, _WATCHED_EVERY = 4096, 32
 
 
 class Recorder:
@@ -30,6 +29,7 @@ class Recorder:
         inputs: parameters and, after them, known conditions (n, dim + c) of the job.
         rows: rows that are to be run (m,).
         numbers: those of every row's random numbers (n,), its own if not given.
+        of_share: which rows are this job's (n,) bool: those of the share `shard`, all if there is none.
     """
 
     def __init__(
@@ -41,10 +41,13 @@ class Recorder:
         *,
         numbers: np.ndarray | None = None,
         on_shape: Callable[[tuple[int, ...]], None] | None = None,
+        shard: Shard | None = None,
     ):
         self.header = header
         self.inputs = inputs
         self.numbers = np.arange(len(inputs)) if numbers is None else numbers
+        self.of_share = np.full(len(inputs), True) if shard is None else shard.owns(np.arange(len(inputs)))
+        self._shard = shard
         self._on_shape = on_shape
         self._store = store
         self._status = np.full(len(inputs), PENDING, np.int32)
@@ -56,7 +59,7 @@ class Recorder:
         if store is not None:
             self._load(store)
         redo = self._status != OK if retry_failed else self._status == PENDING
-        self.rows = np.flatnonzero(redo)
+        self.rows = np.flatnonzero(redo & self.of_share)
         self._order = iter(self.rows.tolist())
         self._next = next(self._order, None)
         self._waiting: dict[int, np.ndarray | str] = {}
@@ -102,7 +105,7 @@ class Recorder:
         results = self.named.vectors(results)
         for row, outcome in results:
             self._note_missing(outcome)
-            if row < _ALL_WATCHED or row % _WATCHED_EVERY == 0:
+            if is_watched(row):
                 self._rounding.add(outcome)
         if self._output_shape is not None:
             self._commit(results)
@@ -156,12 +159,15 @@ class Recorder:
             RuntimeError: all of them failed.
         """
         if not (self._status == OK).any():
-            counts = Counter(self._reasons[code] for code in self._status)
+            rows = np.flatnonzero(self.of_share)
+            counts = Counter(self._reasons[code] for code in self._status[rows])
             listed = "; ".join(f"{count} x {reason}" for reason, count in counts.most_common(5))
             names = [*self.header["names"], *self.header.get("condition_names", ())]
+            of_share = "" if self._shard is None else f" of {self._shard}"
             raise RuntimeError(
-                f"All {len(self.inputs)} simulations failed: {listed}. The first: {self._reasons[self._status[0]]}, at "
-                f"theta = {dict(zip(names, self.inputs[0].tolist(), strict=True))}. {remedy}{self._missing_told()}"
+                f"All {len(rows)} simulations{of_share} failed: {listed}. The first: "
+                f"{self._reasons[self._status[rows[0]]]}, at theta = "
+                f"{dict(zip(names, self.inputs[rows[0]].tolist(), strict=True))}. {remedy}{self._missing_told()}"
             )
         assert self._x is not None
         x = kept(self._x, self._rounding)
@@ -231,14 +237,25 @@ class Recorder:
             for (row, outcome), problem in zip(results, problems, strict=True):
                 self._x[row] = np.nan if problem is not None else outcome
         if self._store is not None:
+            if self._shard is not None:
+                self._settle_precision()
             x = None if self._x is None else self._x[rows]
             self._store.write(rows, x, self._status[rows], self._reasons)
             if self._rounding.count >= _ENOUGH:
                 self._settle_precision()
 
     def _settle_precision(self) -> None:
-        """Brings the store into the precision that its outputs need; once they had a single one, only into a double."""
-        if self._store is None or self._x is None or self._x.dtype != np.float64 or self._rounding.count < 2:
+        """Brings the store into the precision that its outputs need; once they had a single one, only into a double.
+
+        The precision of a share is chosen when all shares are put together: until then it keeps all that came in.
+        """
+        if self._store is None or self._x is None or self._x.dtype != np.float64:
+            return
+        if self._shard is not None:
+            if self._store.x_dtype != np.float64:
+                self._store.convert(self._x, np.float64)
+            return
+        if self._rounding.count < 2:
             return
         wanted = np.dtype(np.float32 if self._rounding.worst() is None else np.float64)
         if wanted != self._store.x_dtype and (wanted == np.float64 or not self._settled):

@@ -6,6 +6,13 @@ import numpy as np
 
 # Share of a coordinate's standard deviation that rounding may take.
 _MOST_LOST = 0.01
+# Rows that are watched for it: all of the first, then every so many; the choice does not depend on who is faster.
+_ALL_WATCHED, _WATCHED_EVERY = 4096, 32
+
+
+def is_watched(row: int) -> bool:
+    """Whether the output of this row is one of those by which the precision is chosen."""
+    return row < _ALL_WATCHED or row % _WATCHED_EVERY == 0
 
 
 class Rounding:

@@ -11,12 +11,14 @@ import numpy as np
 
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.files import replaced_folder
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .executors import Job, Workers, checked_workers
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
 from .rows import Simulations
+from .shards import Shard, checked_shard
 from .simulators import AnySimulator, Simulator, as_simulator
 from .store import SimulationStore, make_header
 
@@ -34,6 +36,7 @@ def simulate(
     progress: bool = True,
     retry_failed: bool = False,
     on_shape: Callable[[tuple[int, ...]], None] | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Simulations:
     """Simulate n draws of the prior; every row depends on (seed, row) alone.
 
@@ -56,9 +59,12 @@ def simulate(
         retry_failed: run the failed rows of the store again.
         on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
             the simulations. To compare it with an observation's before all runs are paid for.
+        shard: (i, N): run the i-th of N shares alone, rows i - 1, i - 1 + N, ..., from i = 1; for the jobs of an array,
+            which know nothing of each other. Each has a store of its own beside `store`, such as
+            "runs-shard-3-of-8.zarr"; `merge_simulations(store)` puts them together.
 
     Returns:
-        Simulations (n rows); failed runs are kept, with the reason.
+        Simulations (n rows, or those of the share); failed runs are kept, with the reason.
 
     Raises:
         TypeError: an argument of the wrong type, or a simulator of no known kind or without an array as output.
@@ -76,15 +82,19 @@ def simulate(
         )
     simulator = _checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
+    share = None if shard is None else _checked_share(shard, n, store)
     inputs = np.asarray(prior.sample(n, seed=seed))
     header = make_header(prior.names, seed, prior.describe(), simulator.name)
     if conditions is not None:
         inputs = np.concatenate([inputs, conditions.sample(n, seed=seed, stream=CONDITION_STREAM)], axis=1)
         header |= {"condition_names": list(conditions.names), "conditions_prior": conditions.describe()}
     simulator.check_names(_names_of(header))
+    if share is not None and store is not None:
+        store, header = share.path(store), header | {"shard": list(share)}
     opened = _open_store(store, header, inputs) if store is not None else None
-    recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape)
-    return _run(simulator, recorder, batch_size, workers, progress)
+    recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape, shard=share)
+    simulations = _run(simulator, recorder, batch_size, workers, progress)
+    return simulations if share is None else simulations.selected(recorder.of_share)
 
 
 def simulate_at(
@@ -174,6 +184,11 @@ def simulate_round(
         header |= given
     simulator.check_names(_names_of(header))
     opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
+    if opened is not None and "shard" in opened.attributes:
+        raise ValueError(
+            f"`store`: {store} holds one share of the simulations, and a refinement goes on from all of them. Put the "
+            "shares together first (merge_simulations), and give the store that comes of it."
+        )
     if opened is not None and len(opened):
         record = opened.read()
         inputs, shared = record["inputs"], record["noise_block"]
@@ -191,6 +206,18 @@ def _first_of_block(block: np.ndarray) -> np.ndarray:
     """The number of every row's random numbers: that of the first row of its block."""
     _, first, which = np.unique(block, return_index=True, return_inverse=True)
     return np.where(block > 0, first[which], np.arange(len(block)))
+
+
+def _checked_share(shard: tuple[int, int], n: int, store: str | Path | None) -> Shard:
+    """The share that is asked for, which has rows and a place where it is kept."""
+    share = checked_shard(shard)
+    if share.of > n:
+        raise ValueError(f"`shard`: {n} simulations cannot be shared out among {share.of}. Give a larger `n`.")
+    if store is None:
+        raise ValueError(
+            f"`shard`: {share} is put together with the others from stores. Give the path of the whole as `store`."
+        )
+    return share
 
 
 def _checked_conditions(conditions: Any, n: int) -> tuple[list[str], np.ndarray]:
@@ -299,7 +326,9 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
 
 def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
     if not Path(path).exists():
-        return SimulationStore.create(path, header, inputs)
+        # Whole or not at all: a job that is killed in its first second can be run again.
+        with replaced_folder(Path(path)) as beside:
+            SimulationStore.create(beside, header, inputs)
     # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
     opened = SimulationStore.open(path, writable=True, round=0)
     opened.check_header(header)

@@ -26,6 +26,9 @@ _REMEDY = "Give another path to `store`, or the arguments that the store was mad
 # Outputs in another precision while they are written, and the old ones until these have their place.
 _NEW, _OLD = "x_new", "x_old"
 
+# By which it is known whether two stores hold runs of one set: the same rows would come out of both.
+_SAME_RUNS = ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior")
+
 # What rows are numbered by, and the arrays that older stores have for it.
 ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
 
@@ -38,6 +41,20 @@ def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: s
         release = "unknown"
     header = {"names": list(names), "seed": seed, "prior": prior, "simulator": simulator}
     return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
+
+
+def different_runs(first: dict[str, Any], second: dict[str, Any], *further: str) -> tuple[str, Any, Any] | None:
+    """In what two headers differ that makes their rows other runs, with both values; None where they agree.
+
+    Args:
+        first: attributes of a store, or a header.
+        second: the same of another.
+        further: keys that have to be equal too.
+    """
+    for key in (*_SAME_RUNS, *further):
+        if first.get(key) != second.get(key):
+            return key, first.get(key), second.get(key)
+    return None
 
 
 class SimulationStore:
@@ -149,12 +166,12 @@ class SimulationStore:
         Raises:
             ValueError: naming what differs, with both values.
         """
-        for key in ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior"):
-            stored, given = self._group.attrs.get(key), header.get(key)
-            if stored != given:
-                raise ValueError(
-                    f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
-                )
+        difference = different_runs(self.attributes, header, "shard")
+        if difference is not None:
+            key, stored, given = difference
+            raise ValueError(
+                f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
+            )
 
     def append(self, inputs: np.ndarray, noise_block: np.ndarray | None = None) -> None:
         """Add parameters and conditions (m, dim + c) as pending rows.
@@ -231,28 +248,40 @@ class SimulationStore:
 
     def note_deterministic(self, value: bool) -> None:
         """Note whether runs of one parameter are all the same."""
-        if self.attributes.get("deterministic", False) != value:
-            self._group.attrs["deterministic"] = value
-            self._consolidate()
+        if self.attributes.get("deterministic") != value:
+            self.set_attributes(deterministic=value)
+
+    def set_attributes(self, **values: Any) -> None:
+        """Set attributes of the group."""
+        self._group.attrs.update(values)
+        self._consolidate()
 
     def add_seconds(self, seconds: float) -> None:
         """Add to the seconds spent on simulating."""
-        self._group.attrs["seconds"] = self.attributes["seconds"] + seconds
-        self._consolidate()
+        self.set_attributes(seconds=self.attributes["seconds"] + seconds)
 
-    def read(self, n: int | None = None) -> dict[str, Any]:
-        """Return inputs (theta, conditions), x and status of the first n rows (all if None), and the attributes."""
-        rows = self._rows[:n]
+    def read(self, n: int | None = None, *, chosen: np.ndarray | None = None) -> dict[str, Any]:
+        """Return inputs (theta, conditions), x and status of the first n rows (all if None), and the attributes.
 
-        def chosen(name: str) -> np.ndarray:
+        Args:
+            n: number of rows.
+            chosen: numbers of rows in ascending order (m,), in place of `n`.
+        """
+        rows = self._rows[:n] if chosen is None else self._rows[chosen]
+
+        def values(name: str) -> np.ndarray:
             return np.asarray(self._array(name).get_orthogonal_selection((rows,)))
 
-        inputs = chosen("theta")
-        if "conditions" in self._group:
-            inputs = np.concatenate([inputs, chosen("conditions")], axis=1)
-        x = chosen("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
-        read = {"inputs": inputs, "x": x, "status": chosen("status")}
+        inputs = self.inputs(n, chosen=chosen)
+        x = values("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
+        read = {"inputs": inputs, "x": x, "status": values("status")}
         return {**read, **{name: self._numbers(array)[rows] for name, array in ARRAY_NAMES.items()}, **self.attributes}
+
+    def inputs(self, n: int | None = None, *, chosen: np.ndarray | None = None) -> np.ndarray:
+        """Return the inputs alone, (m, dim + c); see `read`."""
+        rows = self._rows[:n] if chosen is None else self._rows[chosen]
+        names = [name for name in ("theta", "conditions") if name in self._group]
+        return np.concatenate([self._array(name).get_orthogonal_selection((rows,)) for name in names], axis=1)
 
     def _array(self, name: str) -> zarr.Array:
         array = self._group[name]
