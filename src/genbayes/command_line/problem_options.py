@@ -1,6 +1,7 @@
 """What commands on a problem share: options of one meaning and one text, and what follows from them."""
 
 import argparse
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,8 @@ from .terminal import Terminal
 
 NO_BETA = (
     "beta is not given, and it has no default: it says how strongly the cost speaks against the prior, in "
-    "1 / ({units}). Try a ladder, {command} --beta 1 10 100, and compare in the reports the cost of the draws with the "
-    "replicate distance (of two runs at one parameter): beyond the smallest beta whose expected cost comes near it, a "
-    "larger one gains little. Or set beta in the table [sample]."
+    "1 / ({units}). The last line of `{proposes}` says which to take{first}. Then: {command} --beta B, or a ladder, "
+    "{command} --beta 1 10 100, to compare in the reports; or set beta in the table [sample]."
 )
 THIS_CONDITION = "known conditions of that observation, where the simulator takes them"
 
@@ -121,21 +121,38 @@ def kept_in_folder(options: argparse.Namespace) -> str:
     return f"kept in {folder.path}: {', '.join(kept)}" if kept else "nothing had been stored yet"
 
 
-def need_betas(betas: Iterable[float], problem: Problem, command: str) -> tuple[float, ...]:
+def need_betas(
+    betas: Iterable[float], problem: Problem, command: str, options: argparse.Namespace | None = None
+) -> tuple[float, ...]:
     """Inverse temperatures in ascending order, each once.
 
     Args:
         betas: that were given, or that the problem names.
         problem: whose distance has the units that the error tells.
         command: that the error proposes.
+        options: of the command, whose folder the proposed commands are to work on.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none; with the commands that propose one.
     """
     found = tuple(sorted(set(betas)))
-    if not found:
-        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line(command, problem)))
-    return found
+    if found:
+        return found
+    out = getattr(options, "out", None)
+    where = "" if out is None else f" --out {shlex.quote(str(out))}"
+    missing = []
+    if options is not None and not folder_of(options).cost.exists():
+        runs = getattr(options, "n_simulations", None)
+        size = f" -n {runs}" if runs else ""
+        missing = [f"{command_line('simulate', problem)}{size}{where}", f"{command_line('fit', problem)}{where}"]
+    raise ValueError(
+        NO_BETA.format(
+            units=problem.distance.units,
+            proposes=f"{command_line('temperature', problem)}{where}",
+            first=f", after {' and '.join(f'`{step}`' for step in missing)}" if missing else "",
+            command=f"{command_line(command, problem)}{where}",
+        )
+    )
 
 
 def need_observation(problem: Problem, x_o: np.ndarray | None, *, option: bool = True) -> np.ndarray:

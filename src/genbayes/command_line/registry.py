@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # stand; others come after these, in the order in which they were registered.
 ORDER = (
     "demo_command",
+    "init_command",
     "simulate_command",
     "fit_command",
     "sample_command",
@@ -39,6 +40,7 @@ ORDER = (
     "temperature_command",
     "benchmark",
     "hodgkin_huxley",
+    "completion_command",
 )
 
 # run(options, terminal) -> exit code; None is 0.
