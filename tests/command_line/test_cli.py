@@ -331,7 +331,11 @@ def test_errors_before_the_first_stage(empty, capsys):
     assert "there are no simulations in p. Run first: genbayes simulate p.toml" in fails(capsys, "fit p.toml")
     assert "there is no fitted cost in p. Run first: genbayes fit p.toml" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws in p. Run first: genbayes sample p.toml --beta 10" in fails(capsys, "report p.toml")
-    assert "beta is not given" in fails(capsys, "run p.toml")
+    text = fails(capsys, "run p.toml --simulations 3e2 --out 'a b'")
+    assert "beta is not given" in text
+    first, second = "`genbayes simulate p.toml -n 300 --out 'a b'`", "`genbayes fit p.toml --out 'a b'`"
+    assert f"of `genbayes temperature p.toml --out 'a b'` says which to take, after {first} and {second}." in text
+    assert "Then: genbayes run p.toml --out 'a b' --beta B" in text
     text = fails(capsys, "sample p.toml")
     assert "beta is not given, and it has no default" in text
     assert "1 / (squared data units)" in text
@@ -400,6 +404,9 @@ def test_debug_raises(empty):
         ("sample p.toml --beta x", "expected a number greater than 0, got 'x'"),
         ("temperature p.toml --level 90", "expected a number between 0 and 1, such as 0.9 for 90 %, got '90'"),
         ("simulate p.toml -n 0", "expected a whole number of at least 1, got '0'"),
+        ("simulate p.toml -n 1.5", "expected a whole number of at least 1, got '1.5'"),
+        ("run p.toml --simulations 1e-4", "expected a whole number of at least 1, got '1e-4'"),
+        ("check p.toml --held-out 1e0", "expected a whole number of at least"),
         ("simulate p.toml --seed -1", "argument"),
         ("simulate p.toml --out p.toml", "p.toml is a file; name a folder"),
     ],

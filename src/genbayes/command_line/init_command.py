@@ -17,15 +17,22 @@ examples:
 
 
 class Language(NamedTuple):
-    """A language that the simulator may be written in: its file, and what makes a program of it."""
+    """A language that the simulator may be written in.
+
+    Attributes:
+        simulator: its file.
+        runs: simulations to begin with, as typed; a program is slower, for it is started for each of them.
+        build: command that makes a program of the file, if one is needed.
+    """
 
     simulator: str
+    runs: str
     build: str = ""
 
 
 LANGUAGES = {
-    "python": Language("simulator.py"),
-    "c": Language("simulator.c", "gcc -O2 -o simulator simulator.c -lm"),
+    "python": Language("simulator.py", "5e3"),
+    "c": Language("simulator.c", "2e3", "gcc -O2 -o simulator simulator.c -lm"),
 }
 
 
@@ -61,7 +68,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         terminal.path(folder / name)
     steps = [f"cd {shlex.quote(str(folder))}"] if folder != Path() else []
     steps += [language.build] if language.build else []
-    steps += ["genbayes run problem.toml --simulations 2e3", "genbayes check problem.toml"]
+    steps += [f"genbayes run problem.toml --simulations {language.runs}", "genbayes check problem.toml"]
     terminal.say("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
     terminal.say(f"\nThen put your own in their place: {', '.join(files)}. Each says what it is for.")
 
