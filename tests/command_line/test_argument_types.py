@@ -49,9 +49,7 @@ def test_the_least_of_each_kind() -> None:
     assert runs_at_draws("2e2") == 200
     with pytest.raises(argparse.ArgumentTypeError, match="of at least 1, got '0'"):
         count("0")
-    with pytest.raises(
-        argparse.ArgumentTypeError, match=r"expected 0 \(no runs\) or a whole number of at least 2, got '1e0'"
-    ):
+    with pytest.raises(argparse.ArgumentTypeError, match="a whole number of at least 2, got '1e0'"):
         runs_at_draws("1e0")
 
 

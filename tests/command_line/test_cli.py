@@ -331,11 +331,11 @@ def test_errors_before_the_first_stage(empty, capsys):
     assert "there are no simulations in p. Run first: genbayes simulate p.toml" in fails(capsys, "fit p.toml")
     assert "there is no fitted cost in p. Run first: genbayes fit p.toml" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws in p. Run first: genbayes sample p.toml --beta 10" in fails(capsys, "report p.toml")
-    text = fails(capsys, "run p.toml --simulations 3e2 --out 'a b'")
+    text = fails(capsys, "run p.toml --simulations 3e2 --out made")
     assert "beta is not given" in text
-    first, second = "`genbayes simulate p.toml -n 300 --out 'a b'`", "`genbayes fit p.toml --out 'a b'`"
-    assert f"of `genbayes temperature p.toml --out 'a b'` says which to take, after {first} and {second}." in text
-    assert "Then: genbayes run p.toml --out 'a b' --beta B" in text
+    first, second = "`genbayes simulate p.toml -n 300 --out made`", "`genbayes fit p.toml --out made`"
+    assert f"of `genbayes temperature p.toml --out made` says which to take, after {first} and {second}." in text
+    assert "Then: genbayes run p.toml --out made --beta B" in text
     text = fails(capsys, "sample p.toml")
     assert "beta is not given, and it has no default" in text
     assert "1 / (squared data units)" in text

@@ -17,7 +17,7 @@ class Option(NamedTuple):
 
     Attributes:
         flags: as typed, such as ("-h", "--help").
-        value: what follows: its choices, or `FILES`, `FOLDERS`, "" (something that cannot be completed), None (nothing).
+        value: what follows: its choices, or `FILES`, `FOLDERS`, "" (what cannot be completed), None (nothing).
         several: whether several values may follow.
         help: in a few words.
     """

@@ -109,9 +109,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     _store(found, choices, failed, advice, folder, cost, terminal)
     if failed and not choices:
         raise ValueError(
-            f"none of the rules could choose a beta, for the reasons above; the ladder is stored in {folder.path}. Until "
-            "one can, sample at two or three betas between which its expected cost falls, and compare their reports: "
-            f"{_sampling(options)} --beta B1 B2"
+            f"none of the rules could choose a beta, for the reasons above; the ladder is stored in {folder.path}. "
+            "Until one can, sample at two or three betas between which its expected cost falls, and compare their "
+            f"reports: {_sampling(options)} --beta B1 B2"
         )
     if choices:
         terminal.say(wrapped(advice.reason) if advice.reason else "")

@@ -84,7 +84,5 @@ def _each(ranked: list[Choice], reason: str) -> Recommendation:
 
 def _caution(choice: Choice) -> str:
     if choice.misspecified:
-        return (
-            f"{choice.rule} finds that the simulator looks misspecified: its beta is a convention, no width is right."
-        )
+        return f"{choice.rule} finds that the simulator looks misspecified: no beta makes a width right."
     return "" if choice.outcome.ok else f"Mind the warning of {choice.rule} above before you rely on its beta."
