@@ -336,6 +336,10 @@ def test_errors_before_the_first_stage(empty, capsys):
     first, second = "`genbayes simulate p.toml -n 300 --out made`", "`genbayes fit p.toml --out made`"
     assert f"of `genbayes temperature p.toml --out made` says which to take, after {first} and {second}." in text
     assert "Then: genbayes run p.toml --out made --beta B" in text
+    text = fails(capsys, "sample p.toml --observation x_o.csv")
+    assert "of `genbayes temperature p.toml --observation x_o.csv` says which to take" in text
+    text = fails(capsys, "sample p.toml --observations x_o.csv")
+    assert "of `genbayes temperature p.toml --observation FILE` says which to take" in text
     text = fails(capsys, "sample p.toml")
     assert "beta is not given, and it has no default" in text
     assert "1 / (squared data units)" in text

@@ -138,8 +138,13 @@ def need_betas(
     found = tuple(sorted(set(betas)))
     if found:
         return found
-    out = getattr(options, "out", None)
+    out, observation = getattr(options, "out", None), getattr(options, "observation", None)
     where = "" if out is None else f" --out {shlex.quote(str(out))}"
+    which = "" if observation is None else f" --observation {shlex.quote(str(observation))}"
+    grouped = problem.observation is not None and problem.observation.groups is not None
+    if observation is None and (grouped or getattr(options, "observations", None) is not None):
+        # Of a stack, one has to be named.
+        which = " --observation FILE"
     missing = []
     if options is not None and not folder_of(options).cost.exists():
         runs = getattr(options, "n_simulations", None)
@@ -148,7 +153,7 @@ def need_betas(
     raise ValueError(
         NO_BETA.format(
             units=problem.distance.units,
-            proposes=f"{command_line('temperature', problem)}{where}",
+            proposes=f"{command_line('temperature', problem)}{which}{where}",
             first=f", after {' and '.join(f'`{step}`' for step in missing)}" if missing else "",
             command=f"{command_line(command, problem)}{where}",
         )
