@@ -113,8 +113,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             "Until one can, sample at two or three betas between which its expected cost falls, and compare their "
             f"reports: {_sampling(options)} --beta B1 B2"
         )
+    terminal.say(f"\n{wrapped(advice.reason)}" if advice.reason else "")
     if choices:
-        terminal.say(wrapped(advice.reason) if advice.reason else "")
         betas = " ".join(f"{beta:.4g}" for beta in advice.betas)
         terminal.say(f"{advice.take()}: {_sampling(options)} --beta {betas}")
 
