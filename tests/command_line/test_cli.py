@@ -410,7 +410,7 @@ def test_debug_raises(empty):
         ("simulate p.toml -n 0", "expected a whole number of at least 1, got '0'"),
         ("simulate p.toml -n 1.5", "expected a whole number of at least 1, got '1.5'"),
         ("run p.toml --simulations 1e-4", "expected a whole number of at least 1, got '1e-4'"),
-        ("check p.toml --held-out 1e0", "expected a whole number of at least"),
+        ("check p.toml --resimulate 1e0", "expected 0 (no runs) or a whole number of at least 2, got '1e0'"),
         ("simulate p.toml --seed -1", "argument"),
         ("simulate p.toml --out p.toml", "p.toml is a file; name a folder"),
     ],
