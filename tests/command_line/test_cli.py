@@ -331,15 +331,17 @@ def test_errors_before_the_first_stage(empty, capsys):
     assert "there are no simulations in p. Run first: genbayes simulate p.toml" in fails(capsys, "fit p.toml")
     assert "there is no fitted cost in p. Run first: genbayes fit p.toml" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws in p. Run first: genbayes sample p.toml --beta 10" in fails(capsys, "report p.toml")
-    text = fails(capsys, "run p.toml --simulations 3e2 --out made")
+    text = fails(capsys, "run p.toml --simulations 3e2 --out made --seed 7")
     assert "beta is not given" in text
-    first, second = "`genbayes simulate p.toml -n 300 --out made`", "`genbayes fit p.toml --out made`"
-    assert f"of `genbayes temperature p.toml --out made` says which to take, after {first} and {second}." in text
-    assert "Then: genbayes run p.toml --out made --beta B" in text
+    where = "--out made --seed 7"
+    first, second = f"`genbayes simulate p.toml -n 300 {where}`", f"`genbayes fit p.toml {where}`"
+    assert f"of `genbayes temperature p.toml {where}` says which to take, after {first} and {second}." in text
+    assert f"Then: genbayes run p.toml --simulations 300 {where} --beta B, or a ladder" in text
     text = fails(capsys, "sample p.toml --observation x_o.csv")
     assert "of `genbayes temperature p.toml --observation x_o.csv` says which to take" in text
     text = fails(capsys, "sample p.toml --observations x_o.csv")
     assert "of `genbayes temperature p.toml --observation FILE` says which to take" in text
+    assert "genbayes sample p.toml --observations x_o.csv --beta 1 10 100" in text
     text = fails(capsys, "sample p.toml")
     assert "beta is not given, and it has no default" in text
     assert "1 / (squared data units)" in text

@@ -138,25 +138,32 @@ def need_betas(
     found = tuple(sorted(set(betas)))
     if found:
         return found
-    out, observation = getattr(options, "out", None), getattr(options, "observation", None)
-    where = "" if out is None else f" --out {shlex.quote(str(out))}"
-    which = "" if observation is None else f" --observation {shlex.quote(str(observation))}"
-    grouped = problem.observation is not None and problem.observation.groups is not None
-    if observation is None and (grouped or getattr(options, "observations", None) is not None):
-        # Of a stack, one has to be named.
-        which = " --observation FILE"
+    raise ValueError(_no_beta(problem, command, options or argparse.Namespace()))
+
+
+def _no_beta(problem: Problem, command: str, options: argparse.Namespace) -> str:
+    """What to type for a beta, with the problem, folder, seed and observation that a command was given."""
+
+    def given(name: str) -> str:
+        value = getattr(options, name, None)
+        return f" --{name} {shlex.quote(str(value))}" if value else ""
+
+    # Simulations are those of a seed and a number: with others the next command would refuse them, or make more.
+    where, runs = given("out") + given("seed"), getattr(options, "n_simulations", None)
     missing = []
-    if options is not None and not folder_of(options).cost.exists():
-        runs = getattr(options, "n_simulations", None)
-        size = f" -n {runs}" if runs else ""
-        missing = [f"{command_line('simulate', problem)}{size}{where}", f"{command_line('fit', problem)}{where}"]
-    raise ValueError(
-        NO_BETA.format(
-            units=problem.distance.units,
-            proposes=f"{command_line('temperature', problem)}{which}{where}",
-            first=f", after {' and '.join(f'`{step}`' for step in missing)}" if missing else "",
-            command=f"{command_line(command, problem)}{where}",
-        )
+    if hasattr(options, "problem") and not folder_of(options).cost.exists():
+        missing = [command_line("simulate", problem) + (f" -n {runs}" if runs else ""), command_line("fit", problem)]
+    first = " and ".join(f"`{step}{where}`" for step in missing)
+    # Of a stack, one observation has to be named.
+    grouped = problem.observation is not None and problem.observation.groups is not None
+    stacked = not given("observation") and (grouped or given("observations"))
+    one = " --observation FILE" if stacked else given("observation")
+    again = command_line(command, problem) + (f" --simulations {runs}" if runs else "")
+    return NO_BETA.format(
+        units=problem.distance.units,
+        proposes=f"{command_line('temperature', problem)}{one}{where}",
+        first=f", after {first}" if first else "",
+        command=f"{again}{given('observation')}{given('observations')}{where}",
     )
 
 
