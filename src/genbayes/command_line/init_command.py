@@ -70,7 +70,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     steps += [language.build] if language.build else []
     steps += [f"genbayes run problem.toml --simulations {language.runs}", "genbayes check problem.toml"]
     terminal.say("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
-    terminal.say(f"\nThen put your own in their place: {', '.join(files)}. Each says what it is for.")
+    terminal.say(f"\nThen put your own in their place: {', '.join(files)}.")
 
 
 def starter(language: str) -> dict[str, str]:
