@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 import genbayes as gb
+from genbayes import cli
 
 assert "site-packages" in gb.__file__, f"this is not the wheel: {gb.__file__}"
 prior = gb.Prior.uniform([-1.0, -1.0], [1.0, 1.0], ["a", "b"])
@@ -19,6 +20,7 @@ with tempfile.TemporaryDirectory() as folder:
     gb.save(cost, Path(folder) / "cost.safetensors")
     page = gb.report(Path(folder) / "report.html", posterior, draws, simulations=simulations)
     assert page.stat().st_size > 50_000
+    assert cli.main(["init", f"{folder}/new", "--language", "c"]) == 0  # its files travel with the wheel
 assert gb.tasks.lynx_hare().x_o is not None  # the data file travels with the wheel
 assert abs(draws.flat.mean(axis=0) - simulations.x[0]).max() < 0.3
 print(f"the wheel works: genbayes {gb.__version__}")

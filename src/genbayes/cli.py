@@ -17,6 +17,7 @@ from .runtime.release import version
 EXAMPLES = """\
 examples:
   genbayes demo                                  lynx and hare, all stages
+  genbayes init growth                           a problem that runs, to change
   genbayes simulate predator.toml -n 10000       resumable
   genbayes fit predator.toml
   genbayes sample predator.toml --beta 1 10 100  a ladder of betas
@@ -25,6 +26,7 @@ examples:
   genbayes check predator.toml                   can the draws be relied on?
   genbayes refine predator.toml --beta 10        more runs where they count
   genbayes sensitivity predator.toml --beta 10   does the distance matter?
+  genbayes temperature predator.toml             which beta to take
   genbayes benchmark                             tasks with known answers
   genbayes hodgkin-huxley --recordings DIR       a model of each neuron
 """
@@ -47,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cache_in_environment(os.environ)
         options = _parser(typed).parse_args(given)
         options.command_line = shlex.join(["genbayes", *given])
+        # A command that tells of all others has them imported only when it asks.
+        options.parser_of_all = _parser
     except SystemExit as error:
         return int(error.code or 0)
     from .command_line.terminal import Terminal, paragraph

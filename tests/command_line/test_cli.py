@@ -331,7 +331,17 @@ def test_errors_before_the_first_stage(empty, capsys):
     assert "there are no simulations in p. Run first: genbayes simulate p.toml" in fails(capsys, "fit p.toml")
     assert "there is no fitted cost in p. Run first: genbayes fit p.toml" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws in p. Run first: genbayes sample p.toml --beta 10" in fails(capsys, "report p.toml")
-    assert "beta is not given" in fails(capsys, "run p.toml")
+    text = fails(capsys, "run p.toml --simulations 3e2 --out made --seed 7")
+    assert "beta is not given" in text
+    where = "--out made --seed 7"
+    first, second = f"`genbayes simulate p.toml -n 300 {where}`", f"`genbayes fit p.toml {where}`"
+    assert f"of `genbayes temperature p.toml {where}` says which to take, after {first} and {second}." in text
+    assert f"Then: genbayes run p.toml --simulations 300 {where} --beta B, or a ladder" in text
+    text = fails(capsys, "sample p.toml --observation x_o.csv")
+    assert "of `genbayes temperature p.toml --observation x_o.csv` says which to take" in text
+    text = fails(capsys, "sample p.toml --observations x_o.csv")
+    assert "of `genbayes temperature p.toml --observation FILE` says which to take" in text
+    assert "genbayes sample p.toml --observations x_o.csv --beta 1 10 100" in text
     text = fails(capsys, "sample p.toml")
     assert "beta is not given, and it has no default" in text
     assert "1 / (squared data units)" in text
@@ -400,6 +410,9 @@ def test_debug_raises(empty):
         ("sample p.toml --beta x", "expected a number greater than 0, got 'x'"),
         ("temperature p.toml --level 90", "expected a number between 0 and 1, such as 0.9 for 90 %, got '90'"),
         ("simulate p.toml -n 0", "expected a whole number of at least 1, got '0'"),
+        ("simulate p.toml -n 1.5", "expected a whole number of at least 1, got '1.5'"),
+        ("run p.toml --simulations 1e-4", "expected a whole number of at least 1, got '1e-4'"),
+        ("check p.toml --resimulate 1e0", "expected 0 (no runs) or a whole number of at least 2, got '1e0'"),
         ("simulate p.toml --seed -1", "argument"),
         ("simulate p.toml --shard 9/8", "expected i/N with i from 1 to N, such as 3/8, got '9/8'"),
         ("simulate p.toml --shard 0/8", "got '0/8'"),

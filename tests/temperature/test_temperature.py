@@ -470,6 +470,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert max(map(len, printed.out.split("\n"))) <= 80
     assert " ".join(printed.out.split()).count(ALL) == 1
+    last = printed.out.splitlines()[-1]
     # A vector is no set of trials: that rule says so, and the others stand.
     assert "warning: bootstrap: x_o has shape (8,)" in printed.err
     stored = json.loads(Path("p/temperature.json").read_text())
@@ -477,12 +478,20 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert [one["rule"] for one in stored["choices"]] == ["noise_floor", "calibrated"]
     assert all(f"{one['rule']}: beta {one['beta']:.4g}" in printed.out for one in stored["choices"])
     assert stored["not_chosen"][0].startswith("bootstrap")
+    taken = stored["recommended"]["beta"]
+    assert taken
+    assert set(taken) <= {one["beta"] for one in stored["choices"]}
+    words = " ".join(f"{beta:.4g}" for beta in taken)
+    assert last.startswith(f"Take --beta {words} (")
+    assert last.endswith(f"): genbayes sample p.toml --beta {words}")
     section = json.loads(Path("p/section-temperature.json").read_text())
     assert section["title"] == "Inverse temperature"
     assert section["body"].count("image/png") == 3
     assert ALL in section["body"]
     assert cli.main(["temperature", "p.toml", "--rule", "bootstrap", "--quiet"]) == 1
-    assert "none of the rules could choose" in capsys.readouterr().err
+    failed = capsys.readouterr().err
+    assert "none of the rules could choose" in failed
+    assert "genbayes sample p.toml --beta B1 B2" in failed
     assert cli.main(["temperature", "p.toml", "--rule", "calibrated", "none"]) == 1
     assert "--rule none stands alone, got --rule calibrated none" in capsys.readouterr().err
     Path("p.toml").write_text(TOML.replace('[observation]\nfile = "x_o.csv"\n', ""))

@@ -1,7 +1,9 @@
 """What a word on the command line may be: each function reads one, or says what was expected."""
 
 import argparse
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +32,42 @@ class Several(argparse.Action):
         setattr(namespace, self.dest, [*typed, *(values or ())])
 
 
+def whole(text: str) -> int | None:
+    """The whole number of at least 0 that a text stands for, such as 10000 or 1e4; None where it is no such number."""
+    if text.isdecimal():
+        return int(text)
+    if not re.fullmatch(r"\d+(\.\d*)?([eE]\+?\d{1,2})?", text, re.ASCII):
+        return None
+    # Exact, where float would make a whole number of 1.00000000000000001.
+    value = Decimal(text)
+    return int(value) if value == value.to_integral_value() else None
+
+
 def natural(text: str) -> int:
     """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text!r}")
-    return int(text)
+    return _whole_number(text, 0, "a whole number of at least 0")
 
 
 def count(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
+    return _whole_number(text, 1, "a whole number of at least 1")
 
 
 def runs_at_draws(text: str) -> int:
     """A whole number, 0 or at least 2: a mean of one run has no standard error."""
-    if not text.isdecimal() or int(text) == 1:
-        raise argparse.ArgumentTypeError(f"expected 0 (no runs) or a whole number of at least 2, got {text!r}")
-    return int(text)
+    return 0 if whole(text) == 0 else _whole_number(text, 2, "0 (no runs) or a whole number of at least 2")
 
 
 def held_out_runs(text: str) -> int:
     """A whole number of simulations of which coverage can be counted."""
-    if not text.isdecimal() or int(text) < LEAST_ROWS:
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number of at least {LEAST_ROWS} (200 tell enough), got {text!r}"
-        )
-    return int(text)
+    return _whole_number(text, LEAST_ROWS, f"a whole number of at least {LEAST_ROWS} (200 tell enough)")
+
+
+def _whole_number(text: str, least: int, expected: str) -> int:
+    value = whole(text)
+    if value is None or value < least:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
 
 
 def positive(text: str) -> float:
@@ -91,9 +101,11 @@ def path(text: str) -> Path:
 
 def count_or_file(text: str) -> int | Path:
     """A whole number of at least 1, or the path of a file that exists."""
-    if not text.isdecimal() and not Path(text).is_file():
+    if not text.isdecimal() and Path(text).is_file():
+        return Path(text)
+    if whole(text) is None:
         raise argparse.ArgumentTypeError(f"expected a whole number or a file; there is no file {text}")
-    return count(text) if text.isdecimal() else Path(text)
+    return count(text)
 
 
 def shard(text: str) -> Shard:

@@ -1,6 +1,7 @@
 """What commands on a problem share: options of one meaning and one text, and what follows from them."""
 
 import argparse
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,8 @@ from .terminal import Terminal
 
 NO_BETA = (
     "beta is not given, and it has no default: it says how strongly the cost speaks against the prior, in "
-    "1 / ({units}). Try a ladder, {command} --beta 1 10 100, and compare in the reports the cost of the draws with the "
-    "replicate distance (of two runs at one parameter): beyond the smallest beta whose expected cost comes near it, a "
-    "larger one gains little. Or set beta in the table [sample]."
+    "1 / ({units}). The last line of `{proposes}` says which to take{first}. Then: {command} --beta B, or a ladder, "
+    "{command} --beta 1 10 100, to compare in the reports; or set beta in the table [sample]."
 )
 THIS_CONDITION = "known conditions of that observation, where the simulator takes them"
 
@@ -121,21 +121,50 @@ def kept_in_folder(options: argparse.Namespace) -> str:
     return f"kept in {folder.path}: {', '.join(kept)}" if kept else "nothing had been stored yet"
 
 
-def need_betas(betas: Iterable[float], problem: Problem, command: str) -> tuple[float, ...]:
+def need_betas(
+    betas: Iterable[float], problem: Problem, command: str, options: argparse.Namespace | None = None
+) -> tuple[float, ...]:
     """Inverse temperatures in ascending order, each once.
 
     Args:
         betas: that were given, or that the problem names.
         problem: whose distance has the units that the error tells.
         command: that the error proposes.
+        options: of the command, whose folder the proposed commands are to work on.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there are none; with the commands that propose one.
     """
     found = tuple(sorted(set(betas)))
-    if not found:
-        raise ValueError(NO_BETA.format(units=problem.distance.units, command=command_line(command, problem)))
-    return found
+    if found:
+        return found
+    raise ValueError(_no_beta(problem, command, options or argparse.Namespace()))
+
+
+def _no_beta(problem: Problem, command: str, options: argparse.Namespace) -> str:
+    """What to type for a beta, with the problem, folder, seed and observation that a command was given."""
+
+    def given(name: str) -> str:
+        value = getattr(options, name, None)
+        return f" --{name} {shlex.quote(str(value))}" if value else ""
+
+    # Simulations are those of a seed and a number: with others the next command would refuse them, or make more.
+    where, runs = given("out") + given("seed"), getattr(options, "n_simulations", None)
+    missing = []
+    if hasattr(options, "problem") and not folder_of(options).cost.exists():
+        missing = [command_line("simulate", problem) + (f" -n {runs}" if runs else ""), command_line("fit", problem)]
+    first = " and ".join(f"`{step}{where}`" for step in missing)
+    # Of a stack, one observation has to be named.
+    grouped = problem.observation is not None and problem.observation.groups is not None
+    stacked = not given("observation") and (grouped or given("observations"))
+    one = " --observation FILE" if stacked else given("observation")
+    again = command_line(command, problem) + (f" --simulations {runs}" if runs else "")
+    return NO_BETA.format(
+        units=problem.distance.units,
+        proposes=f"{command_line('temperature', problem)}{one}{where}",
+        first=f", after {first}" if first else "",
+        command=f"{again}{given('observation')}{given('observations')}{where}",
+    )
 
 
 def need_observation(problem: Problem, x_o: np.ndarray | None, *, option: bool = True) -> np.ndarray:

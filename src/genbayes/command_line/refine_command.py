@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     drawn = {beta for one in (folder, *folders) for beta in one.betas()}
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     given = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
-    beta = max(need_betas(given, problem, "refine"))
+    beta = max(need_betas(given, problem, "refine", options))
     observations = [other_observation(problem, file).values for file in files] or [
         need_observation(problem, problem.x_o)
     ]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # stand; others come after these, in the order in which they were registered.
 ORDER = (
     "demo_command",
+    "init_command",
     "simulate_command",
     "merge_command",
     "fit_command",
@@ -40,6 +41,7 @@ ORDER = (
     "temperature_command",
     "benchmark",
     "hodgkin_huxley",
+    "completion_command",
 )
 
 # run(options, terminal) -> exit code; None is 0.

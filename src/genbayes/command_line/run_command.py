@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Runs all stages of a problem."""
     problem = problem_of(options, terminal)
-    betas = need_betas(options.beta or problem.sample.beta, problem, "sample")
+    betas = need_betas(options.beta or problem.sample.beta, problem, "run", options)
     need_observation(problem, problem.x_o, option=False)
     folder = folder_of(options)
     all_stages(problem, folder, {beta: folder.report(beta) for beta in betas}, options, terminal)

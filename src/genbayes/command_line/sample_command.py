@@ -55,7 +55,7 @@ def add_sampling(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Samples with the stored cost."""
     problem, folder = problem_of(options, terminal), folder_of(options)
-    betas = need_betas(options.beta or problem.sample.beta, problem, "sample")
+    betas = need_betas(options.beta or problem.sample.beta, problem, "sample", options)
     cost = stored_cost(problem, folder)
     terminal.warn(stale(problem, folder, cost))
     if is_stacked(problem, options):

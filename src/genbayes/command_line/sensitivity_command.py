@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """
     stages.need_plots()
     problem, folder = problem_of(options, terminal), folder_of(options)
-    betas = need_betas(options.beta or problem.sample.beta, problem, "sensitivity")
+    betas = need_betas(options.beta or problem.sample.beta, problem, "sensitivity", options)
     cost = stored_cost(problem, folder)
     _need_marginal(problem, cost)
     terminal.warn(stale(problem, folder, cost))

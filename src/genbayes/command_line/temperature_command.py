@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..runtime.processes import plain_main
 from ..simulations.rows import Simulations
 from ..temperature import NO_RESCUE, Choice, Ladder, ladder
 from ..temperature.choice import wrapped
+from ..temperature.recommendation import Recommendation, recommend
 from ..temperature.rules import Question, Rule, RuleOption, rule_named, rules
 from . import argument_types, stages
 from .argument_types import Several, count, positive
@@ -103,9 +105,27 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     if choices:
         terminal.say(f"{wrapped(NO_RESCUE)}\n")
     terminal.warn(failed)
-    _store(found, choices, failed, folder, cost, terminal)
+    advice = recommend(choices)
+    _store(found, choices, failed, advice, folder, cost, terminal)
     if failed and not choices:
-        raise ValueError(f"none of the rules could choose a beta; the ladder is stored in {folder.path}.")
+        raise ValueError(
+            f"none of the rules could choose a beta, for the reasons above; the ladder is stored in {folder.path}. "
+            "Until one can, sample at two or three betas between which its expected cost falls, and compare their "
+            f"reports: {_sampling(options)} --beta B1 B2"
+        )
+    terminal.say(f"\n{wrapped(advice.reason)}" if advice.reason else "")
+    if choices:
+        betas = " ".join(f"{beta:.4g}" for beta in advice.betas)
+        terminal.say(f"{advice.take()}: {_sampling(options)} --beta {betas}")
+
+
+def _sampling(options: argparse.Namespace) -> str:
+    """What to type for draws with the same problem, folder and observation, up to --beta."""
+    words = ["genbayes", "sample", str(options.problem)]
+    words += [] if options.out is None else ["--out", str(options.out)]
+    words += [] if options.observation is None else ["--observation", str(options.observation)]
+    conditions = [f"{name}={value!r}" for name, value in options.condition or ()]
+    return shlex.join([*words, *(["--condition", *conditions] if conditions else [])])
 
 
 def _add_option(command: argparse.ArgumentParser, rule: Rule, option: RuleOption) -> None:
@@ -162,7 +182,13 @@ def _told(chosen: Choice) -> str:
 
 
 def _store(
-    found: Ladder, choices: list[Choice], failed: list[str], folder: Folder, cost: Cost, terminal: Terminal
+    found: Ladder,
+    choices: list[Choice],
+    failed: list[str],
+    advice: Recommendation,
+    folder: Folder,
+    cost: Cost,
+    terminal: Terminal,
 ) -> None:
     caption = (
         "Along the ladder of inverse temperatures: expected cost of the draws, effective number of parameters, width "
@@ -175,9 +201,11 @@ def _store(
         parts.append(picture(rule_named(chosen.rule).caption, temperatures.choice(chosen)))
     parts += [paragraph(f"Not chosen by {text}") for text in failed]
     parts += [paragraph(f"Warning: {text}") for text in found.outcome.messages]
+    parts += [paragraph(f"{advice.reason} {advice.take()}.".strip())] if choices else []
     parts += [paragraph(NO_RESCUE), table(HEADER, found.rows())]
     save_section(folder, "temperature", composed("Inverse temperature", parts), cost)
     path = folder.result("temperature")
     content = {**found.numbers(), "choices": [chosen.numbers() for chosen in choices], "not_chosen": failed}
+    content["recommended"] = {"beta": advice.betas, "reason": advice.reason}
     path.write_text(json.dumps(content, indent=1), "utf-8")
     terminal.path(path)

@@ -43,6 +43,7 @@ class Choice:
         evidence: the arrays behind it, by name; `plots.choice` draws them.
         names: of the parameters.
         outcome: what speaks against the choice: the rule could not be met, or only just.
+        misspecified: whether the rule found that the simulator does not reproduce the observation at any beta.
     """
 
     rule: str
@@ -54,6 +55,7 @@ class Choice:
     names: tuple[str, ...]
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
+    misspecified: bool = False
 
     def __repr__(self) -> str:
         return f"Choice({self.line()})"
@@ -92,6 +94,7 @@ class Choice:
             "finding": self.finding,
             "assumes": self.assumes,
             "warnings": list(self.outcome.messages),
+            "misspecified": self.misspecified,
             "evidence": {name: np.asarray(value, float).tolist() for name, value in short.items()},
         }
 

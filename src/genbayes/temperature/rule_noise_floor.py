@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 NAME = "noise_floor"
 # Share of the expected cost below which the distance of two runs is a rounding error.
 _EXACT = 1e-12
+# Share of the simulator's own outputs as far as the observation, below which it looks misspecified.
+_RARE = 0.05
 ASSUMES = (
     "Assumes that an observation can at best be as near to runs of the simulator as these are to one another, and that "
     "nearer than that is noise."
@@ -120,6 +122,7 @@ def _chosen(ladder: Ladder, found: Replicates) -> Choice:
     floor = _floor_of(found)
     beta, soonest, latest = _crossings(ladder, floor)
     messages = list(ladder.outcome.messages)
+    misspecified = False
     if beta is None and soonest is not None:
         beta = soonest
         messages.append(
@@ -128,7 +131,9 @@ def _chosen(ladder: Ladder, found: Replicates) -> Choice:
         )
     if beta is None:
         beta, place = _knee(ladder, float(floor.distance[-1])), len(ladder) - 1
-        messages += _judge_miss(ladder, float(floor.as_far[-1]), float(floor.distance[-1]))
+        as_far = float(floor.as_far[-1])
+        misspecified = as_far < _RARE
+        messages += _judge_miss(ladder, as_far, float(floor.distance[-1]))
         finding = _told_missed(ladder, floor, beta)
     else:
         place = int(np.argmin(np.abs(np.log(ladder.betas / beta))))
@@ -151,6 +156,7 @@ def _chosen(ladder: Ladder, found: Replicates) -> Choice:
         names=ladder.prior.names,
         evidence=_evidence(ladder, floor),
         outcome=Outcome((*messages, *_judge_source(ladder, found, floor, place))),
+        misspecified=misspecified,
     )
 
 
@@ -221,7 +227,7 @@ def _judge_miss(ladder: Ladder, as_far: float, floor: float) -> list[str]:
             f"The expected cost still falls at the top of the ladder, beta {ladder.betas[-1]:.4g}: make one with a "
             "larger top before reading anything into the floor."
         )
-    if as_far < 0.05:
+    if as_far < _RARE:
         messages.append(
             f"The simulator looks misspecified: {as_far:.1%} of its own outputs at these parameters would cost as much "
             "as the observation. The posterior is that of the best compromise, and no beta makes it fit: look at the "
