@@ -38,13 +38,13 @@ def session(folder: str, high: float) -> dict[str, float]:
     seconds = {"tracing": 0.0, "compiling": 0.0, "programs": 0.0}
     kinds = {"jaxpr_trace_duration": "tracing", "jaxpr_to_mlir_module_duration": "tracing"}
 
-    def on_event(event: str, duration: float, **_: object) -> None:
+    def on_event(event: str, duration_secs: float, **_: object) -> None:
         kind = event.rsplit("/", 1)[-1]
         if kind in kinds:
-            seconds[kinds[kind]] += duration
+            seconds[kinds[kind]] += duration_secs
         if kind == "backend_compile_duration":
             # With a cache this is the time in which a program is read from it.
-            seconds["compiling"] += duration
+            seconds["compiling"] += duration_secs
             seconds["programs"] += 1
 
     jax.monitoring.register_event_duration_secs_listener(on_event)
