@@ -127,7 +127,9 @@ def test_a_failure_that_stops_the_call_leaves_nothing(tmp_path: Path) -> None:
 
 
 CALL = """
-import sys, genbayes as gb
+import signal, sys, genbayes as gb
+# A shell that starts the tests in the background lets its children ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 program = gb.ExternalProgram(["awk", "-f", sys.argv[1], "--", sys.argv[2], "{rate}"])
 gb.simulate(program, gb.Prior.uniform(0, 1, names=["rate"]), 50, seed=0, workers=int(sys.argv[3]), progress=False)
 """
