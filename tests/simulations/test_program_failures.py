@@ -153,7 +153,10 @@ def test_nothing_outlives_its_parent(tmp_path: Path, workers: int, how: signal.S
         time.sleep(0.01)
     started = time.monotonic()
     os.kill(call.pid, how)
-    _, said = call.communicate(timeout=30)
+    try:
+        _, said = call.communicate(timeout=30)
+    finally:
+        call.kill()
     assert time.monotonic() - started < 10
     assert call.returncode != 0
     if how == signal.SIGINT:

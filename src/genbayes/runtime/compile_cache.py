@@ -1,8 +1,11 @@
 """`cache`: compiled programs are kept on disk, and the next process reads them instead of compiling them again."""
 
+import hashlib
 import os
+import platform
 import sys
 from collections.abc import MutableMapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,17 @@ MOST_BYTES = 2**30
 def cache(folder: str | Path | None = None, *, max_bytes: int = MOST_BYTES) -> Path | None:
     """Keeps compiled programs in a folder from now on, and reads them from there; the command line does it by itself.
 
-    Call it before anything is computed: programs that are compiled already stay where they are. Entries are found by
-    program, JAX version and processor, so that a new version or another machine compiles anew; the least recently used
-    ones are removed beyond `max_bytes`. Processes may share a folder.
+    Call it before anything is computed: programs that are compiled already stay where they are. Each kind of processor
+    and each version of jaxlib has a folder of its own in it, so that machines may share it; the least recently used
+    programs are removed from that beyond `max_bytes`. Processes may share a folder.
 
     Args:
         folder: of the programs; by default that of the environment variable GENBAYES_CACHE, else one for genbayes in
             the user's cache folder.
-        max_bytes: that they may take.
+        max_bytes: that those of one processor and version may take.
 
     Returns:
-        The folder; None where the environment variable GENBAYES_CACHE is "off".
+        The folder of this processor and version; None where the environment variable GENBAYES_CACHE is "off".
 
     Raises:
         ValueError: max_bytes is not positive.
@@ -42,6 +45,7 @@ def cache(folder: str | Path | None = None, *, max_bytes: int = MOST_BYTES) -> P
     path = _folder(os.environ) if folder is None else Path(folder).expanduser()
     if path is None:
         return None
+    path = path / _machine()
     path.mkdir(parents=True, exist_ok=True)
     import jax
     from jax.experimental.compilation_cache import compilation_cache
@@ -61,12 +65,19 @@ def cache_in_environment(environment: MutableMapping[str, str]) -> None:
     path = _folder(environment)
     if path is None or "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in environment:
         return
+    if sys.platform == "darwin" and VARIABLE not in environment:
+        # Reading a large program from disk has crashed there (jaxlib 0.9).
+        return
+    path = path / _machine()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
     for name, value in _settings(path, MOST_BYTES).items():
         environment.setdefault(name, str(value))
+    # On some Intel processors XLA takes back its own programs for those of another machine, compiles them again, and
+    # says so in a line for each. What is wrong with a program is raised as an exception.
+    environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _folder(environment: MutableMapping[str, str]) -> Path | None:
@@ -78,6 +89,25 @@ def _folder(environment: MutableMapping[str, str]) -> Path | None:
     from platformdirs import user_cache_path
 
     return user_cache_path("genbayes", appauthor=False) / "compiled"
+
+
+def _machine() -> str:
+    """A name for the instructions of this processor and the version of its compiler.
+
+    A program with instructions that a processor does not have would end the process.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        text = platform.processor()
+    # On x86 `flags`, on ARM `Features`: those of the first core are those of all.
+    features = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), text)
+    try:
+        compiler = version("jaxlib")
+    except PackageNotFoundError:
+        compiler = "unknown"
+    described = f"{platform.system()} {platform.machine()} {sorted(features.split())}"
+    return f"{platform.machine()}-{hashlib.sha256(described.encode()).hexdigest()[:12]}-jaxlib-{compiler}"
 
 
 def _settings(path: Path, max_bytes: int) -> dict[str, Any]:
