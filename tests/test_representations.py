@@ -63,6 +63,7 @@ def objects() -> dict[str, object]:
 HTML = "cost fit distance posterior posteriors joint draws stacked check coverage ladder choice sensitivity".split()  # noqa: SIM905
 
 
+@pytest.mark.long
 def test_every_object_shows_itself(objects) -> None:
     # One test, because the objects take a minute to make, and each worker would make its own.
     is_short_and_says_what_it_is(objects)

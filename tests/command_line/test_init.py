@@ -103,6 +103,7 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "p/simulator.py is a file. Name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", "p"]) == 0
@@ -113,6 +114,7 @@ def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert gb.Draws.load("problem/draws-beta-1000.zarr")["growth"].size == 100
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_answer_is_a_sensible_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -97,6 +97,7 @@ def exact(k, g, x_o, beta):
     return mean, np.sqrt((values - mean[:, None]) ** 2 @ weight.ravel()), weight[whole == 3].sum()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_posterior_of_a_rounded_parameter_is_right(tmp_path):
     """Plateaus of one value each; without steps the mean of k is off by 0.7 of its standard deviation."""

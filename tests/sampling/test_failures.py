@@ -38,7 +38,11 @@ def exact() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "nuts" else ()) for name in sorted(samplers())]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.long] if name == "nuts" else [])
+        for name in sorted(samplers())
+    ],
 )
 def test_the_posterior_is_that_given_success(cost, name: str) -> None:
     draws = gb.GibbsPosterior(PRIOR, cost, X_O, BETA).sample(3000, seed=1, sampler=samplers()[name])

@@ -207,6 +207,7 @@ def draws(fixed):
     return fixed.sample(1000, seed=0)
 
 
+@pytest.mark.slow
 def test_a_fitted_cost_given_a_value(fixed, draws):
     assert draws.outcome.ok
     assert fixed.conditions == {"gain": 1.5, "shift": np.float32(0.3)}
@@ -269,6 +270,7 @@ def test_the_support_is_judged_at_the_value(fixed, simulations):
     assert reference.judge(x_o, {"gain": 1.5, "shift": 1.0}).inside
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_refinement_runs_and_fits_all_parameters(fixed, cost, simulations):
     # Two posteriors of one cost, each with its value.
@@ -287,6 +289,7 @@ def test_refinement_runs_and_fits_all_parameters(fixed, cost, simulations):
     assert posterior.cost.whole.settings["rounds"] == 1
 
 
+@pytest.mark.slow
 def test_rules_for_beta_take_the_value(fixed, simulations):
     ladder = gb.temperature.ladder(
         fixed.prior, fixed.cost, fixed.x_o, [1.0, 10.0, 100.0], n=200, seed=0, conditions=fixed.conditions
@@ -298,6 +301,7 @@ def test_rules_for_beta_take_the_value(fixed, simulations):
     assert by_rows.evidence["replicate"].mean() == pytest.approx(2 * NOISE**2, rel=0.15)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sensitivity_is_that_of_the_conditional(marginal, fixed):
     posterior = gb.GibbsPosterior(TRUTH, marginal, fixed.x_o, fixed.beta, conditions={"gain": 1.5}).fix({"shift": 0.3})
@@ -338,6 +342,8 @@ def test_a_value_beyond_the_simulated_ones_is_told(cost):
     assert "outside" not in str(posterior.fix({"shift": 0.5}).known_outcome)
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_an_integer_held_where_little_was_simulated_is_told():
     prior = gb.Prior({"k": dist.DiscreteUniform(1, 3), "a": dist.Normal(0.0, 1.0)})
     theta = np.array(prior.sample(900, seed=0))
@@ -356,6 +362,7 @@ def test_an_integer_held_where_little_was_simulated_is_told():
     )
 
 
+@pytest.mark.slow
 def test_the_probability_of_success_and_the_penalty_are_those_at_the_value(simulations):
     keep = np.random.default_rng(0).uniform(size=2000) > 0.6 * (simulations.theta[:, 0] > 0)
     status, x = np.where(keep, 0, 2).astype(np.int32), np.where(keep[:, None], simulations.x, np.nan)

@@ -76,6 +76,8 @@ def test_the_comparison_tells_wrong_laws_apart(draws, wrong):
     assert not agrees(draws, *answer(**wrong))
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_nuts_samples_the_same(draws):
     nuts = gb.joint(DATA, PRIOR).sample(3000, seed=1, sampler=gb.NUTS())
     assert agrees(nuts, *answer())
@@ -238,6 +240,7 @@ def fitted():
     return gb.fit_cost(first, error, progress=False), gb.fit_cost(second, error, progress=False)
 
 
+@pytest.mark.slow
 def test_fitted_costs_with_conditions_gaps_and_failures(fitted):
     levels, line = fitted
     x_a, x_b = np.array([1.5, np.nan, 1.7]), np.array([1.0, 1.2])

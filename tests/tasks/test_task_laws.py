@@ -88,9 +88,11 @@ def wrong_reference(task: Task, x_o: np.ndarray) -> bool:
 
 # Tasks that integrate differential equations, or take more than ten seconds for another reason.
 SLOW = {"lotka_volterra", "lynx_hare", "sir"}
+LONG = {"sir"}
+MARKS = {name: [pytest.mark.slow] * (name in SLOW) + [pytest.mark.long] * (name in LONG) for name in TASKS}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in sorted(TASKS)])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS[name]) for name in sorted(TASKS)])
 def test_every_task_keeps_the_laws(name: str) -> None:
     task = TASKS[name]()
     assert task.name == name
