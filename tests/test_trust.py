@@ -17,7 +17,9 @@ _SPEC.loader.exec_module(trust)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gamma noise beta 400", "growth beside a prior predictive scale"])
+@pytest.mark.parametrize(
+    "name", ["gamma noise beta 400", pytest.param("growth beside a prior predictive scale", marks=pytest.mark.long)]
+)
 def test_an_answer_that_was_wrong_in_silence_is_right(name: str) -> None:
     """Seeds 0 to 2 gave shifts up to .25 where outputs grow, .05 of the other."""
     found = trust.solve(trust.PROBLEMS[name](), 0, check=False)

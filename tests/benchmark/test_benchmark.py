@@ -300,6 +300,7 @@ def test_agreement_leaves_out_what_is_not_finite():
     assert agreement(exact * np.nan, exact) == {"cost_correlation": None, "cost_mse": None}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_c2st_does_not_depend_on_workers():
     one, two = np.random.default_rng(0).normal(size=(2, 300, 4))

@@ -103,6 +103,7 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "p/simulator.py is a file. Name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.chdir(tmp_path)

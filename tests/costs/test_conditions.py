@@ -198,6 +198,7 @@ def test_a_simulator_with_optional_conditions_runs_without(simulations):
     assert jnp.shape(runs.inputs) == (5, 1)
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_conditions(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
     lines = [

@@ -182,6 +182,7 @@ def test_refinement_counts_failures(cost, draws) -> None:
     assert found.simulated == pytest.approx(exact(theta.astype(float)).mean(), abs=5 * found.error)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_coverage_is_that_of_the_posterior_with_the_penalty(cost) -> None:
     held_out = HeldOut.of(PRIOR, cost, gb.simulate(simulator, PRIOR, 200, seed=77, progress=False), 60, 0)

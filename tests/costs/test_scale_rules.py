@@ -140,6 +140,7 @@ def told(posterior: gb.GibbsPosterior) -> list[str]:
     return [one.text for one in found if one.check == "scale"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_scale_that_leaves_a_coordinate_without_a_say_is_told(tmp_path: Path) -> None:
     x = np.stack([X[:, 0], np.exp(2.5 * RNG.standard_normal(600) + THETA[:, 0])], axis=1)

@@ -92,6 +92,7 @@ def test_probabilities_and_factors():
         found["crooked"]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_fitted_costs_know_their_error(fitted):
     found = compare(fitted)

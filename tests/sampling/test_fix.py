@@ -362,6 +362,7 @@ def test_an_integer_held_where_little_was_simulated_is_told():
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_probability_of_success_and_the_penalty_are_those_at_the_value(simulations):
     keep = np.random.default_rng(0).uniform(size=2000) > 0.6 * (simulations.theta[:, 0] > 0)

@@ -114,6 +114,7 @@ def test_what_needs_derivatives_is_refused():
         gb.temperature.bootstrap(PRIOR, COST, np.zeros((10, 2)), seed=0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ranks_of_integers_are_uniform():
     """Posteriors at the likelihood's beta are calibrated; ties without randomisation would pile up ranks."""

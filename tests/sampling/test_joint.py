@@ -240,6 +240,7 @@ def fitted():
     return gb.fit_cost(first, error, progress=False), gb.fit_cost(second, error, progress=False)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_fitted_costs_with_conditions_gaps_and_failures(fitted):
     levels, line = fitted

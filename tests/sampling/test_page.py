@@ -3,10 +3,13 @@
 import re
 from pathlib import Path
 
+import pytest
+
 PAGE = Path(__file__).parents[2] / "docs" / "many_observations.md"
 SECTIONS = ("Several data sets that share parameters", "Hold a parameter at a value")
 
 
+@pytest.mark.slow
 def test_the_sections_run_one_after_the_other() -> None:
     sections = dict(one.split("\n", 1) for one in re.split(r"(?m)^## ", PAGE.read_text())[1:])
     code = "\n".join(block for name in SECTIONS for block in re.findall(r"(?s)```python\n(.*?)```", sections[name]))

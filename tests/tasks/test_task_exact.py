@@ -83,6 +83,7 @@ def rejection(task: Task, x_o: np.ndarray, beta: float, n: int) -> np.ndarray:
     return np.concatenate(kept)[:n]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["specified", "misspecified"])
 @pytest.mark.parametrize("name", ["uniform_1d", "two_moons", "gaussian_mixture"])
