@@ -1,4 +1,4 @@
-"""The density of a prior as a function of traced numbers: what compiled programs hold of a prior."""
+"""The density of a prior as a function of its numbers, which compiled programs take as data or hold as constants."""
 
 import functools
 from typing import Any
@@ -18,8 +18,8 @@ AnyDensity = RealDensity | IntegerDensity
 class PriorDensity(eqx.Module):
     """Densities, draws and unconstrained coordinates of a prior's parameters, side by side.
 
-    A pytree of the numbers of all distributions: other bounds, other means compile nothing. Its methods are those of
-    `Prior`, which names the parameters and checks what it is given.
+    A pytree of the numbers of all distributions: where they are data, other bounds and other means compile nothing. Its
+    methods are those of `Prior`, which names the parameters and checks what it is given.
     """
 
     parameters: tuple[AnyDensity, ...]
@@ -28,11 +28,6 @@ class PriorDensity(eqx.Module):
     def unconstrained_dim(self) -> int:
         """Number of unconstrained coordinates."""
         return sum(parameter.unconstrained_dim for parameter in self.parameters)
-
-    @property
-    def integer_names(self) -> tuple[str, ...]:
-        """Names of the coordinates that are integers."""
-        return tuple(name for p in self.parameters if isinstance(p, IntegerDensity) for name in p.names)
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """One draw (dim,)."""

@@ -34,7 +34,6 @@ class IntegerDensity(eqx.Module):
         below: P(K < k) of every value, and 1.
         above: P(K >= k) of every value, and 0.
         bounds: least and greatest value of every coordinate.
-        names: of the coordinates, for samplers that have to refuse them.
     """
 
     numbers: PyTree
@@ -46,12 +45,10 @@ class IntegerDensity(eqx.Module):
     below: Float[Array, "dim tails"]
     above: Float[Array, "dim tails"]
     bounds: Float[Array, "dim 2"]
-    names: tuple[str, ...] = eqx.field(static=True)
 
     @classmethod
     def of(
         cls,
-        names: tuple[str, ...],
         distribution: dist.Distribution,
         low: int,
         mass: Float[np.ndarray, "dim values"],
@@ -69,7 +66,7 @@ class IntegerDensity(eqx.Module):
         # What has no probability has a step of no width; its middle is never asked for.
         middles = np.where(np.isfinite(middle), middle, 0.0)
         tables = (jnp.asarray(table, jnp.float32) for table in (low, log_mass, edges, middles, below, above, bounds))
-        return cls(numbers, structure, *tables, names=names)
+        return cls(numbers, structure, *tables)
 
     @property
     def dim(self) -> int:
@@ -96,7 +93,7 @@ class IntegerDensity(eqx.Module):
     def to_unconstrained(self, value: Float[Array, " dim"]) -> Float[Array, " dim"]:
         """Map a value (dim,) to the middles of its steps, by probability; NaN outside the support."""
         place, inside = self._place(value)
-        return jnp.where(inside, _each(self.middles, place), jnp.nan)
+        return jnp.where(inside, _each(jnp.asarray(self.middles), place), jnp.nan)
 
     def from_unconstrained(self, u: Float[Array, " dim"]) -> Float[Array, " dim"]:
         """Map a real vector (dim,) to the values of the steps that it stands on."""
@@ -116,12 +113,12 @@ class IntegerDensity(eqx.Module):
         """A draw of u given that its value is the given one (dim,): normal, between the edges of the step."""
         place, _ = self._place(value)
         share = jax.random.uniform(key, (self.dim,))
-        below, above = self.below, self.above
+        below, above = jnp.asarray(self.below), jnp.asarray(self.above)
         low = _each(below[:, :-1], place) * (1 - share) + _each(below[:, 1:], place) * share
         high = _each(above[:, :-1], place) * (1 - share) + _each(above[:, 1:], place) * share
         tiny = float(np.finfo(np.float32).tiny)
         u = jnp.where(low < high, jax.scipy.special.ndtri(low + tiny), -jax.scipy.special.ndtri(high + tiny))
-        middle = _each(self.middles, place)
+        middle = _each(jnp.asarray(self.middles), place)
         # Rounding may carry a draw over the edge of its step.
         return jnp.where(self.from_unconstrained(u) == value, u, middle)
 
@@ -132,11 +129,11 @@ class IntegerDensity(eqx.Module):
         place = jnp.where(jnp.isfinite(value), whole - self.low, -1.0)
         inside = (place >= 0) & (place < size) & (whole == value)
         place = jnp.clip(place, 0, size - 1).astype(int)
-        return place, inside & (_each(self.log_mass, place) > -jnp.inf)
+        return place, inside & (_each(jnp.asarray(self.log_mass), place) > -jnp.inf)
 
     def _log_mass_of(self, value: Float[Array, " dim"]) -> Float[Array, " dim"]:
         place, inside = self._place(value)
-        return jnp.where(inside, _each(self.log_mass, place), -jnp.inf)
+        return jnp.where(inside, _each(jnp.asarray(self.log_mass), place), -jnp.inf)
 
 
 def _each(table: Float[Array, "dim values"], place: Array) -> Float[Array, " dim"]:

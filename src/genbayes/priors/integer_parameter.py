@@ -50,7 +50,7 @@ class IntegerParameter:
         # Values without probability are outside the support.
         self.levels = tuple(low + np.flatnonzero(row > 0) for row in mass)
         self.bounds = np.array([(values[0], values[-1]) for values in self.levels], np.float32)
-        self.density = IntegerDensity.of(self.names, distribution, low, mass, self.bounds)
+        self.density = IntegerDensity.of(distribution, low, mass, self.bounds)
 
     def __repr__(self) -> str:
         return f"IntegerParameter({self.name!r}, {type(self.distribution).__name__})"

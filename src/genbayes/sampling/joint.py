@@ -218,7 +218,7 @@ class JointPosterior:
         betas = jnp.asarray([part.beta for part in self.parts.values()], jnp.float32)
         success = ProductOfSuccesses(tuple(successes)) if successes else None
         cost = WeightedSum(tuple(forms), betas)
-        return Target(cost, tuple(embedded), jnp.zeros(0), jnp.ones(()), self.prior.density, success)
+        return Target(cost, tuple(embedded), jnp.zeros(0), jnp.ones(()), self.prior, success)
 
 
 def joint(data_sets: Sequence[Any] | Mapping[str, Any], prior: Prior) -> JointPosterior:

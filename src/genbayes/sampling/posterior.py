@@ -80,7 +80,7 @@ class GibbsPosterior:
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
         success = cost.success_of_prior
-        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior.density, success)
+        self._target = Target(cost.expectation, embedded, self._conditions, beta_now, prior, success)
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())

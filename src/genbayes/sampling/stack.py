@@ -225,7 +225,7 @@ class GibbsPosteriors:
         embedded = self.cost.embed_all(self.x_o[rows], gaps=self._gaps)
         betas = jnp.asarray(self.betas, jnp.float32)
         cost, known = self.cost, jnp.asarray(self.conditions[rows])
-        return Targets(cost.expectation, embedded, known, betas, self.prior.density, cost.success_of_prior)
+        return Targets(cost.expectation, embedded, known, betas, self.prior, cost.success_of_prior)
 
 
 def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.ndarray, "m c"]:

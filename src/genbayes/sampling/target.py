@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from ..costs.forms import CostForm
 from ..learning.success import SuccessProbability
-from ..priors.density import PriorDensity
+from ..priors.prior import Prior
 
 
 class Target(eqx.Module):
@@ -30,7 +30,7 @@ class Target(eqx.Module):
     embedded: PyTree
     conditions: Float[Array, " c"]
     beta: Float[Array, ""]
-    prior: PriorDensity
+    prior: Prior = eqx.field(static=True)
     success: SuccessProbability | None = None
 
     def log_prior(self, u: Float[Array, " unconstrained_dim"]) -> Float[Array, ""]:
@@ -83,7 +83,7 @@ class Targets(eqx.Module):
     embedded: PyTree
     conditions: Float[Array, "m c"]
     betas: Float[Array, " b"]
-    prior: PriorDensity
+    prior: Prior = eqx.field(static=True)
     success: SuccessProbability | None = None
 
     def one(self, embedded: PyTree, conditions: Float[Array, " c"]) -> Target:

@@ -45,7 +45,7 @@ def minimisers(
     """Minimises the cost of every resampled set, from the best of the candidates."""
     cost, prior = posterior.cost, posterior.prior
     known = np.asarray(list(posterior.conditions.values()), np.float32)
-    target = Target(cost.expectation, cost.embed(posterior.x_o), jnp.asarray(known), jnp.ones(()), prior.density)
+    target = Target(cost.expectation, cost.embed(posterior.x_o), jnp.asarray(known), jnp.ones(()), prior)
     parts = _minimise(target, jnp.asarray(cost.frame(sets)), prior.to_unconstrained(candidates))
     return Minimisers(*(np.asarray(part, np.float64) for part in parts))
 
