@@ -80,7 +80,7 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             parts = " | ".join(f"{found[kind]:.1f}" for kind in ("processor", "compiling", "tracing"))
             lines.append(f"| {name} | {parts} | {found['programs']:.0f} |")
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     command = "python benchmarks/compiling.py --out benchmarks/compiling.md"
     told = f"By `{command}`; the programs of all processes take {size / 2**20:.1f} MiB on disk. With a cache "
     told += "`compiling` is the time in which programs are read from it."
