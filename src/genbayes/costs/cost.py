@@ -155,12 +155,12 @@ class Cost:
         """The probability of success by which posteriors multiply their prior; None with a penalty."""
         return self.placed_success if self.penalty is None else None
 
-    @property
+    @cached_property
     def outputs(self) -> Names | None:
         """Names of the outputs' values, None where the simulator gave none."""
         return Names.read(self.settings.get("outputs"))
 
-    @property
+    @cached_property
     def output_names(self) -> tuple[str, ...] | None:
         """One name for each number of an output, None where the simulator gave none."""
         return None if self.outputs is None else self.outputs.coordinates

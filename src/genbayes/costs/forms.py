@@ -270,24 +270,29 @@ class NetworkForm(CostForm):
         return self.scale * eqx.filter_vmap(of_member)(self.standardise, self.network, embedded)
 
 
-class PenalisedForm(CostForm):
+class FormAroundForm(CostForm):
+    """A form that asks another one, which knows the observation."""
+
+    form: CostForm
+
+    @property
+    def reads_gaps(self) -> bool:
+        """As the inner form."""
+        return self.form.reads_gaps
+
+    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> PyTree:
+        """What the inner form needs to know of the observation."""
+        return self.form.embed(x_o, gaps=gaps)
+
+
+class PenalisedForm(FormAroundForm):
     """P(success | theta) E[d | theta, success] + (1 - P(success | theta)) penalty: a failing run is a run far away.
 
     The penalty is a traced array: another one compiles nothing.
     """
 
-    form: CostForm
     success: SuccessProbability
     penalty: Float[Array, ""]
-
-    @property
-    def reads_gaps(self) -> bool:
-        """As the form of the runs that succeed."""
-        return self.form.reads_gaps
-
-    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> PyTree:
-        """What the form of the runs that succeed needs to know."""
-        return self.form.embed(x_o, gaps=gaps)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost, by the one probability of success."""

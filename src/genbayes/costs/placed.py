@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..learning.success import SuccessProbability
-from .forms import CostForm
+from .forms import CostForm, FormAroundForm
 
 
 class Places(eqx.Module):
@@ -28,20 +28,10 @@ class Places(eqx.Module):
         return jnp.concatenate([inputs, self.known])[jnp.asarray(self.order)]
 
 
-class PlacedForm(CostForm):
+class PlacedForm(FormAroundForm):
     """A form whose inputs stand in other places."""
 
-    form: CostForm
     places: Places
-
-    @property
-    def reads_gaps(self) -> bool:
-        """As the form."""
-        return self.form.reads_gaps
-
-    def embed(self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False) -> PyTree:
-        """What the form needs to know of the observation."""
-        return self.form.embed(x_o, gaps=gaps)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
