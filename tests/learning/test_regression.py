@@ -7,7 +7,6 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
-from genbayes.costs.forms import mean_prediction
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
@@ -66,7 +65,7 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
     config = gb.FitConfig(members=2)
     folds = Folds.make(np.arange(len(theta)), config, 0)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
-    ensemble, _ = fit_mean(
+    ensemble = fit_mean(
         theta,
         labels,
         folds,
@@ -76,9 +75,9 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
         rng=np.random.default_rng(0),
         name="test",
         progress=False,
-    )
+    ).ensemble
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (2000, theta.shape[1])), jnp.float32)
-    return ensemble.network, np.asarray(grid), np.asarray(jax.vmap(lambda one: mean_prediction(ensemble, one))(grid))
+    return ensemble.network, np.asarray(grid), np.asarray(jax.vmap(lambda one: ensemble.mean_of_members(one))(grid))
 
 
 def test_a_smooth_truth_gets_least_squares_and_no_network() -> None:

@@ -11,7 +11,6 @@ import pytest
 
 import genbayes as gb
 from genbayes.costs.fit_general import _PairLoss
-from genbayes.costs.forms import mean_prediction
 from genbayes.learning.embeddings import PairNetwork, VectorEmbedding
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
@@ -110,8 +109,8 @@ def test_a_regression_finds_and_uses_what_rows_share() -> None:
 
     def error(noise: SharedNoise, folds: Folds) -> float:
         options = {"standardise": Standardiser.fit(theta), "rng": np.random.default_rng(0), "name": "test"}
-        ensemble, _ = fit_mean(theta, labels, folds, config, noise=noise, progress=False, **options)
-        found = np.asarray(jax.vmap(lambda one: mean_prediction(ensemble, one))(grid))[:, 0]
+        ensemble = fit_mean(theta, labels, folds, config, noise=noise, progress=False, **options).ensemble
+        found = np.asarray(jax.vmap(lambda one: ensemble.mean_of_members(one))(grid))[:, 0]
         return float(np.std(found - np.asarray(grid) @ [1.0, -2.0]))
 
     # Slopes of the 300 differences within blocks: 0.01 / sqrt(300 / 3) each, times sqrt(2 / 3); three times that. The

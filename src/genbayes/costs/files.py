@@ -21,7 +21,17 @@ from ..distances.additive import Growth
 from ..distances.base import Distance, distance_classes
 from ..distances.spread import OutputSpread
 from ..distances.transforms import transform_of
-from ..learning import distributions, embeddings, layers, polynomial, reduced_rank, ridge, success
+from ..learning import (
+    distributions,
+    embeddings,
+    layers,
+    polynomial,
+    process_means,
+    reduced_rank,
+    ridge,
+    success,
+    warps,
+)
 from ..learning.training import FitRecord
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
@@ -54,6 +64,8 @@ _PARTS: dict[str, type] = {
         layers.Linear,
         layers.ResidualMLP,
         layers.Standardiser,
+        process_means.ProcessMean,
+        warps.Warps,
         polynomial.Polynomial,
         reduced_rank.Directions,
         ridge.RidgeResidual,

@@ -12,15 +12,15 @@ from ..distances import HilbertDistance
 from ..learning.coordinates import best_coordinates
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser
+from ..learning.mean_model import MeanModel
 from ..learning.means import fit_mean
 from ..learning.reduced_rank import Directions, signal_directions
-from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord
 from ..learning.weighted_outputs import MOST_WEIGHTED
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
-from .forms import HilbertForm, mean_prediction
+from .forms import HilbertForm
 from .spread import better_spread
 from .spread_shares import SpreadShares
 
@@ -61,7 +61,7 @@ def fit_features(
     if directions is not None:
         along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
         features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
-    mean, mean_record = fit_mean(
+    fitted = fit_mean(
         theta,
         features.astype(np.float32),
         folds,
@@ -72,13 +72,19 @@ def fit_features(
         name="mean features",
         progress=progress,
         weighted=not distance.reads_sets,
+        processes=True,
     )
+    mean, mean_record = fitted.ensemble, fitted.record
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    # A process follows its own rows: it leaves less of them than the noise, and of rows left out more. Their product
+    # has the noise variance as its mean.
+    left_out = predicted if fitted.left_out is None else fitted.left_out
+    squares = np.maximum((features - predicted) * (features - left_out), 0.0)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
-    labels = rests + np.sum((predicted - features) ** 2, axis=1)
+    labels = rests + np.sum(squares, axis=1)
     # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less by it.
     small = replace(config, width=max(8, config.width // 2), depth=1)
-    spread, spread_record = fit_mean(
+    spread_fit = fit_mean(
         theta,
         labels[:, None].astype(np.float32),
         folds,
@@ -90,12 +96,12 @@ def fit_features(
         progress=progress,
         weighted=not distance.reads_sets,
     )
-    if mean.log_link is not None:
-        squares = (predicted - features) ** 2
+    spread, spread_record = spread_fit.ensemble, spread_fit.record
+    if mean.is_multiplicative:
         spread = better_spread(spread, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted))
+        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted, left_out))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), spread_record)
 
@@ -106,13 +112,16 @@ def _shares(
     theta: Float[np.ndarray, "n dim"],
     features: Float[np.ndarray, "n k"],
     predicted: Float[np.ndarray, "n r"],
+    left_out: Float[np.ndarray, "n r"],
 ) -> SpreadShares:
     """Of each coordinate in the spread, for observations with gaps."""
-    if form.directions is not None:
-        predicted = np.asarray(form.directions.centre) + predicted @ np.asarray(form.directions.axes, np.float64).T
     spread = np.asarray(_predict(form.spread, jnp.asarray(theta)), np.float64).sum(axis=1)
+    if form.directions is not None:
+        centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
+        predicted, left_out = (centre + part @ axes.T for part in (predicted, left_out))
+    squares = np.maximum((features - predicted) * (features - left_out), 0.0)
     spread = np.maximum(spread, float(form.least_spread))
-    return SpreadShares.fit(standardise, theta, (features - predicted) ** 2, spread)
+    return SpreadShares.fit(standardise, theta, squares, spread)
 
 
 @compiled
@@ -133,5 +142,5 @@ def _along_and_across(directions: Directions, features: Float[Array, "n k"]) -> 
 
 
 @compiled
-def _predict(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, "n k"]:
-    return jax.vmap(lambda parameter: mean_prediction(ensemble, parameter))(theta)
+def _predict(ensemble: MeanModel, theta: Float[Array, "n dim"]) -> Float[Array, "n k"]:
+    return jax.vmap(lambda parameter: ensemble.mean_of_members(parameter))(theta)

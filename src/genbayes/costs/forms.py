@@ -7,7 +7,6 @@ Array leaves of the trained parts have the ensemble members as their leading axi
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -21,8 +20,8 @@ from ..distances.base import require_fitted
 from ..learning.distributions import Kinks, LogisticMixture
 from ..learning.embeddings import PairNetwork
 from ..learning.layers import Standardiser
+from ..learning.mean_model import MeanModel
 from ..learning.reduced_rank import Directions
-from ..learning.ridge import RidgeResidual
 from ..learning.success import SuccessProbability
 from .spread_shares import ObservedShare, SpreadShares
 
@@ -87,8 +86,8 @@ class HilbertForm(CostForm):
     """
 
     distance: HilbertDistance
-    mean: RidgeResidual
-    spread: RidgeResidual
+    mean: MeanModel
+    spread: MeanModel
     least_spread: Float[Array, ""]
     directions: Directions | None = None
     shares: SpreadShares | None = None
@@ -101,7 +100,7 @@ class HilbertForm(CostForm):
     @property
     def _spread_of_each(self) -> bool:
         """Whether the spread is a sum over coordinates."""
-        return self.directions is None and self.spread.intercept.shape[-1] == self.mean.intercept.shape[-1]
+        return self.directions is None and self.spread.outputs == self.mean.outputs
 
     def embed(
         self, x_o: Float[Array, "*x_shape"], *, gaps: bool = False
@@ -156,7 +155,7 @@ class HilbertForm(CostForm):
 
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
         """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
-        mean, spreads = mean_prediction(self.mean, theta), mean_prediction(self.spread, theta)
+        mean, spreads = self.mean.mean_of_members(theta), self.spread.mean_of_members(theta)
         if isinstance(embedded, Observed):
             return self._observed_value(mean, spreads, theta, embedded)
         features, rest = embedded
@@ -321,17 +320,3 @@ class FunctionForm(CostForm):
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """The function's value."""
         return self.function(theta, embedded)[None]
-
-
-def mean_prediction(ensemble: RidgeResidual, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
-    """The members' mean prediction at one parameter.
-
-    Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
-    """
-    merged = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), replace(ensemble, network=None))
-    z = merged.standardise(theta)
-    ridge = merged.ridge(z)
-    if ensemble.network is None:
-        return merged.linked(ridge)
-    networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(ensemble.network, ensemble.scale)
-    return merged.linked(ridge + jnp.mean(networks, axis=0))

@@ -7,26 +7,26 @@ from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
 from ..learning.layers import stack
+from ..learning.mean_model import MeanModel
 from ..learning.polynomial import features_to
 from ..learning.ridge import RidgeResidual
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import fit_variance
 from ..learning.weighted_outputs import MOST_ROWS
 from ..runtime.compiling import compiled
-from .forms import mean_prediction
 
 # Variances are smooth; of higher degrees their logarithm would follow single rows.
 _MOST_DEGREE = 4
 
 
 def better_spread(
-    spread: RidgeResidual,
+    spread: MeanModel,
     theta: Float[np.ndarray, "n dim"],
     squares: Float[np.ndarray, "n k"],
     total: Float[np.ndarray, " n"],
     folds: Folds,
     noise: SharedNoise,
-) -> RidgeResidual:
+) -> MeanModel:
     """A spread that is a sum over features, or the given one where held-out rows surely prefer it (gamma deviance).
 
     The total is ruled by its largest part, which may be the spread of a feature that says nothing where a small
@@ -72,5 +72,5 @@ def better_spread(
 
 
 @compiled
-def _total(ensemble: RidgeResidual, theta: Float[Array, "n dim"]) -> Float[Array, " n"]:
-    return jax.vmap(lambda parameter: jnp.sum(mean_prediction(ensemble, parameter)))(theta)
+def _total(ensemble: MeanModel, theta: Float[Array, "n dim"]) -> Float[Array, " n"]:
+    return jax.vmap(lambda parameter: jnp.sum(ensemble.mean_of_members(parameter)))(theta)

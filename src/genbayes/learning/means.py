@@ -1,10 +1,12 @@
 """Regression of labels on parameters: a polynomial ridge fit plus a network residual that starts at zero.
 
 Where the truth is smooth, least squares has the smaller error and a network would only add noise; where it is not, the
-network learns what a line leaves over. Held-out rows decide, for each output.
+network learns what a line leaves over. Held-out rows decide, for each output. Of few rows a Gaussian process makes more
+than either: it is tried, too.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,9 +15,11 @@ from jaxtyping import Array, Bool, Float
 
 from .folds import Folds
 from .layers import Standardiser, stack
+from .mean_model import MeanModel
 from .network_means import Networks, networks_fitted
-from .polynomial import Polynomial
+from .polynomial import Polynomial, degrees
 from .polynomial_means import Polynomials, RegressionData, polynomials_fitted
+from .process_means import processes_fitted
 from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
 from .training import FitConfig, FitRecord
@@ -24,6 +28,25 @@ from .training import FitConfig, FitRecord
 # threshold, a rate that cannot be negative. An x_o out of reach may have its posterior in such a corner, narrower than
 # SiLU can bend. On smooth simulators the error's variance would grow by two fifths.
 _CORNERED = 0.5
+# Standard errors by which a Gaussian process has to predict held-out rows better than all else.
+_PROCESS_GAIN = 2.0
+# Share of the median squared error below which an error is a coincidence, and all are equally good.
+_COINCIDENCE = 0.01
+
+
+class FittedMean(NamedTuple):
+    """An ensemble that predicts means.
+
+    Attributes:
+        ensemble: the members, stacked along the leading axis of every array.
+        record: of the networks' fit.
+        left_out: predictions of every row by a fit that has not seen it, where the ensemble follows its own rows so
+            closely that what it leaves of them is less than the noise; else None.
+    """
+
+    ensemble: MeanModel
+    record: FitRecord
+    left_out: Float[np.ndarray, "n k"] | None = None
 
 
 def fit_mean(
@@ -38,7 +61,8 @@ def fit_mean(
     name: str,
     progress: bool,
     weighted: bool = True,
-) -> tuple[RidgeResidual, FitRecord]:
+    processes: bool = False,
+) -> FittedMean:
     """Regresses E[labels | theta] by squared loss, all outputs in the units of their own ridge residual.
 
     A polynomial is fitted to every output, then a network around a line. An output takes the network where held-out
@@ -56,9 +80,7 @@ def fit_mean(
         name: what is fitted, for messages.
         progress: show a progress bar.
         weighted: whether outputs may be fitted with weights; bounded ones, such as kernels, have nothing to gain.
-
-    Returns:
-        The members, stacked along the leading axis of every array, and the record of the fit.
+        processes: whether Gaussian processes are tried where rows are few.
     """
     data = RegressionData.of(theta, labels, folds, standardise)
     polynomials, noise = polynomials_fitted(data, noise, weighted=weighted)
@@ -71,6 +93,13 @@ def fit_mean(
         if _is_better(other, curved, polynomials, worth, data, noise):
             curved, worth = other, _worth_a_network(polynomials, other, data, noise)
         curved = replace(curved, record=replace(curved.record, seconds=seconds))
+    errors = np.where(worth, curved.errors, polynomials.errors)
+    # A polynomial of less than the highest degree that the rows allow, and no network: nothing is left to be found.
+    most = max(degrees(data.z.shape[1], len(data.z), standardise.groups))
+    enough = not np.any(worth) and bool(np.all(polynomials.degree_of_each < most))
+    process = processes_fitted(data, noise) if processes and not enough else None
+    if process is not None and _is_process_better(process.errors, errors, data, noise):
+        return FittedMean(process.ensemble, curved.record, process.left_out)
     ensemble = polynomials.ensemble
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.
@@ -80,7 +109,24 @@ def fit_mean(
     # What a log link predicts is not centred.
     linear = 1.0 if ensemble.log_link is None else 1.0 - ensemble.log_link
     intercept = ensemble.intercept + linear * jnp.asarray(data.centre, jnp.float32)[None]
-    return eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record
+    return FittedMean(eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record)
+
+
+def _is_process_better(
+    errors: Float[np.ndarray, "held_out k"],
+    others: Float[np.ndarray, "held_out k"],
+    data: RegressionData,
+    noise: SharedNoise,
+) -> bool:
+    """Whether a Gaussian process predicts held-out rows better than all else, beyond doubt.
+
+    A row counts by the logarithm of its squared error, all outputs together: so rows of small outputs count as much as
+    those of large ones, among which the posterior of some observation lies just the same.
+    """
+    squares, of_others = (np.sum(noise.whitened(part, data.held_out) ** 2, axis=1) for part in (errors, others))
+    floor = _COINCIDENCE * np.median(of_others)
+    gain = np.log((of_others + floor) / (squares + floor))
+    return bool(np.mean(gain) > _PROCESS_GAIN * np.std(gain) / np.sqrt(len(gain)))
 
 
 def _worth_a_network(

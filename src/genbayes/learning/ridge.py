@@ -1,5 +1,6 @@
 """Polynomial ridge regression: one penalty and one degree per output, in closed form."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
+from .mean_model import MeanModel
 from .polynomial import MOST_DEGREE, Groups, Polynomial, degrees, features_to
 from .shared_noise import SharedNoise
 
@@ -17,7 +19,7 @@ from .shared_noise import SharedNoise
 _INFLATION = 1.4
 
 
-class RidgeResidual(eqx.Module):
+class RidgeResidual(MeanModel):
     """intercept + slopes . basis(z(theta)) + scale * network(z(theta)); z standardises. Only the network is trained.
 
     There is no network where no output is worth one; an output that is not has scale 0. Of an output with a log link
@@ -34,7 +36,6 @@ class RidgeResidual(eqx.Module):
         log_most: logarithm of the largest value that an output with a log link was fitted to, and may predict.
     """
 
-    standardise: Standardiser
     basis: Polynomial
     intercept: Float[Array, "*members k"]
     slopes: Float[Array, "*members k size"]
@@ -42,6 +43,34 @@ class RidgeResidual(eqx.Module):
     network: ResidualMLP | None
     log_link: Float[Array, "*members k"] | None = None
     log_most: Float[Array, "*members k"] | None = None
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.intercept.shape[-1]
+
+    @property
+    def network_share(self) -> float:
+        """Share of the outputs that a network predicts."""
+        return 0.0 if self.network is None else float(np.mean(np.asarray(self.scale) > 0))
+
+    @property
+    def is_multiplicative(self) -> bool:
+        """Whether outputs may have a log link."""
+        return self.log_link is not None
+
+    def mean_of_members(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The members' mean prediction at one parameter.
+
+        Their ridge fits are merged: members share a basis, and the mean of linear functions costs as much as one.
+        """
+        merged = replace(self, network=None).merged()
+        z = merged.standardise(theta)
+        ridge = merged.ridge(z)
+        if self.network is None:
+            return merged.linked(ridge)
+        networks = eqx.filter_vmap(lambda network, scale: scale * network(z))(self.network, self.scale)
+        return merged.linked(ridge + jnp.mean(networks, axis=0))
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction at one parameter."""

@@ -63,6 +63,17 @@ class SharedNoise:
         mean = by_unit.mean(axis=1, keepdims=True)
         return (within * (by_unit - mean) + of_mean * mean).reshape(values.shape)
 
+    def unwhitened(
+        self, values: Float[np.ndarray, "rows k"], units: Int[np.ndarray, " m"]
+    ) -> Float[np.ndarray, "rows k"]:
+        """The inverse of `whitened`."""
+        if self.own == 1.0:
+            return values
+        within, of_mean = (1 / factor[:, None, None] for factor in self.factors(units))
+        by_unit = values.reshape(len(units), self.size, -1)
+        mean = by_unit.mean(axis=1, keepdims=True)
+        return (within * (by_unit - mean) + of_mean * mean).reshape(values.shape)
+
     def constant(self, units: Int[np.ndarray, " m"]) -> Float[np.ndarray, " rows"]:
         """The constant 1 as a feature of the rows, changed like `whitened` changes them."""
         return np.repeat(self.factors(units)[1], self.size)

@@ -264,8 +264,7 @@ def _jackknife(cost: Cost, members: int) -> float:
     held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
     networks = 1.0
     if isinstance(cost.form, HilbertForm):
-        mean = cost.form.mean
-        networks = 0.0 if mean.network is None else float(np.mean(np.asarray(mean.scale[0]) > 0))
+        networks = cost.form.mean.network_share
     return (1 - networks) * (1 - held_out) / held_out + networks / members
 
 

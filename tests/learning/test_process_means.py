@@ -1,0 +1,102 @@
+"""Gaussian processes in `fit_mean`: where rows are few they are taken, and only where they predict better."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import genbayes as gb
+from genbayes.learning.coordinates import best_coordinates
+from genbayes.learning.folds import Folds
+from genbayes.learning.means import FittedMean, fit_mean
+from genbayes.learning.process_means import ProcessMean
+from genbayes.learning.ridge import RidgeResidual
+from genbayes.learning.shared_noise import SharedNoise
+
+TIMES = np.linspace(0, 6, 25)
+
+
+def oscillation(theta: np.ndarray) -> np.ndarray:
+    """A damped oscillation of unknown frequency: no polynomial of a degree that 200 rows allow."""
+    frequency, damping = theta[:, 0, None], theta[:, 1, None]
+    return 2 * np.exp(-damping * TIMES) * np.cos(frequency * TIMES)
+
+
+def fitted(theta: np.ndarray, labels: np.ndarray, **settings: bool) -> FittedMean:
+    config = gb.FitConfig(max_epochs=20)
+    theta, labels = theta.astype(np.float32), labels.astype(np.float32)
+    return fit_mean(
+        theta,
+        labels,
+        Folds.make(np.arange(len(theta)), config, 0),
+        config,
+        standardise=best_coordinates(theta, labels).standardise,
+        noise=SharedNoise.independent(len(theta)),
+        rng=np.random.default_rng(0),
+        name="test",
+        progress=False,
+        **settings,
+    )
+
+
+def error(fit: FittedMean, low: list[float], high: list[float], truth) -> float:
+    grid = np.random.default_rng(9).uniform(low, high, (1000, len(low)))
+    predicted = jax.jit(jax.vmap(fit.ensemble.mean_of_members))(jnp.asarray(grid, jnp.float32))
+    return float(np.sqrt(np.mean((np.asarray(predicted) - truth(grid)) ** 2)))
+
+
+def test_an_oscillation_of_unknown_frequency_is_learned_from_200_runs() -> None:
+    low, high = [0.5, 0.05], [3.0, 1.0]
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(low, high, (200, 2))
+    labels = oscillation(theta) + 0.1 * rng.standard_normal((200, 25))
+    with_process, without = fitted(theta, labels, processes=True), fitted(theta, labels)
+    assert isinstance(with_process.ensemble, ProcessMean)
+    assert isinstance(without.ensemble, RidgeResidual)
+    # Noise of 0.1 in 200 rows of some 40 effective parameters leaves 0.1 sqrt(40 / 200) = 0.045; twice that.
+    assert error(with_process, low, high, oscillation) < 0.09
+    assert error(without, low, high, oscillation) > 1.5 * error(with_process, low, high, oscillation)
+    # Rows left out show the noise and no less, where the process itself follows its rows.
+    assert with_process.left_out is not None
+    deviation = np.std(labels - with_process.left_out)
+    assert 0.1 < deviation < 0.17
+
+
+def test_a_straight_line_needs_no_process() -> None:
+    rng = np.random.default_rng(1)
+    theta = rng.uniform(-1, 1, (300, 3))
+    labels = theta @ rng.standard_normal((3, 5)) + 0.3 * rng.standard_normal((300, 5))
+    fit = fitted(theta, labels, processes=True)
+    assert isinstance(fit.ensemble, RidgeResidual)
+    assert fit.left_out is None
+
+
+def test_members_do_not_see_the_rows_that_they_hold_out() -> None:
+    rng = np.random.default_rng(2)
+    theta = rng.uniform([0.5, 0.05], [3.0, 1.0], (150, 2))
+    labels = oscillation(theta) + 0.1 * rng.standard_normal((150, 25))
+    ensemble = fitted(theta, labels, processes=True).ensemble
+    squares: dict[str, list[float]] = {"seen": [], "held out": []}
+    for member, held_out in enumerate(Folds.make(np.arange(150), gb.FitConfig(), 0).validation):
+        module = jax.tree.map(lambda leaf, member=member: leaf[member], ensemble)
+        left = labels - np.asarray(jax.vmap(module)(jnp.asarray(theta, jnp.float32)))
+        squares["held out"].append(np.mean(left[held_out] ** 2))
+        squares["seen"].append(np.mean(np.delete(left, held_out, axis=0) ** 2))
+    # Some 20 effective parameters in 135 rows: 1 - 20 / 135 of the noise is left of rows seen, 1 + 20 / 135 of others.
+    assert np.mean(squares["held out"]) > 1.1 * np.mean(squares["seen"])
+
+
+def test_counts_of_an_epidemic_are_regressed_where_their_noise_is_even() -> None:
+    rng = np.random.default_rng(3)
+    low, high = [0.5, 20.0], [3.0, 200.0]
+    theta = rng.uniform(low, high, (200, 2))
+
+    def wave(values: np.ndarray) -> np.ndarray:
+        return values[:, 1, None] * np.exp(-((TIMES - values[:, 0, None] * 2) ** 2))
+
+    labels = rng.poisson(wave(theta)).astype(float)
+    fit = fitted(theta, labels, processes=True)
+    assert isinstance(fit.ensemble, ProcessMean)
+    assert fit.ensemble.is_multiplicative
+    # The noise of a count of up to 200 is up to 14, on average over rows and times 4.5.
+    assert error(fit, low, high, wave) < 4.5
+    assert error(fitted(theta, labels), low, high, wave) > 6.0
