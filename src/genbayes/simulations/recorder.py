@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.named_values import Names
+from .damage import warn_of
 from .named_outputs import NamedOutputs
 from .rounding import Rounding, is_watched, kept
 from .rows import Simulations, from_record
@@ -180,15 +181,20 @@ class Recorder:
 
     def _load(self, store: SimulationStore) -> None:
         record = store.read(len(self.inputs))
+        # Parameters that were lost are those of this call.
+        stored = np.where(np.isfinite(record["inputs"]), record["inputs"], self.inputs)
         # Not bit by bit: another device or JAX version may round differently.
         size = np.abs(self.inputs).max(axis=0)
-        if not (np.abs(record["inputs"] - self.inputs) <= 1e-5 * size).all():
+        if not (np.abs(stored - self.inputs) <= 1e-5 * size).all():
             raise ValueError(
                 f"`store`: the parameters in {store.path} differ from those that this prior and seed give now, perhaps "
                 f"because of another JAX or numpyro version. Give another path to `store`, or read it with "
                 f"Simulations.open."
             )
-        self.inputs = record["inputs"]
+        self.inputs = stored
+        if record["damage"]:
+            warn_of(record["damage"], store.path, "they are run again.")
+            store.repair(record["damage"], stored)
         self._status = record["status"]
         self._reasons = list(record["reasons"])
         self._seconds = record["seconds"]

@@ -11,16 +11,18 @@ import numpy as np
 
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
-from ..runtime.files import replaced_folder
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
+from .damage import not_finite
 from .executors import Job, Workers, checked_workers
+from .opening import opened_store
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
 from .rows import Simulations
 from .shards import Shard, checked_shard
 from .simulators import AnySimulator, Simulator, as_simulator
 from .store import SimulationStore, make_header
+from .writer_lock import only_writer
 
 
 def simulate(
@@ -91,9 +93,10 @@ def simulate(
     simulator.check_names(_names_of(header))
     if share is not None and store is not None:
         store, header = share.path(store), header | {"shard": list(share)}
-    opened = _open_store(store, header, inputs) if store is not None else None
-    recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape, shard=share)
-    simulations = _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = opened_store(store, header, inputs) if store is not None else None
+        recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape, shard=share)
+        simulations = _run(simulator, recorder, batch_size, workers, progress)
     return simulations if share is None else simulations.selected(recorder.of_share)
 
 
@@ -183,22 +186,26 @@ def simulate_round(
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
     simulator.check_names(_names_of(header))
-    opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
-    if opened is not None and "shard" in opened.attributes:
-        raise ValueError(
-            f"`store`: {store} holds one share of the simulations, and a refinement goes on from all of them. Put the "
-            "shares together first (merge_simulations), and give the store that comes of it."
-        )
-    if opened is not None and len(opened):
-        record = opened.read()
-        inputs, shared = record["inputs"], record["noise_block"]
-    else:
-        inputs = propose()
-        shared = np.zeros(len(inputs), np.int32) if noise_block is None else np.asarray(noise_block, np.int32)
-        if opened is not None:
-            opened.append(inputs, shared)
-    recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
-    rows = _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
+        if opened is not None and "shard" in opened.attributes:
+            raise ValueError(
+                f"`store`: {store} holds one share of the simulations, and a refinement goes on from all of them. Put "
+                "the shares together first (merge_simulations), and give the store that comes of it."
+            )
+        if opened is not None and len(opened):
+            record = opened.read()
+            inputs, shared = record["inputs"], record["noise_block"]
+            if (lost := not_finite(inputs)).any():
+                # A damaged store: the same parameters again, as long as cost and seed are the same.
+                inputs[lost] = propose()[lost]
+        else:
+            inputs = propose()
+            shared = np.zeros(len(inputs), np.int32) if noise_block is None else np.asarray(noise_block, np.int32)
+            if opened is not None:
+                opened.append(inputs, shared)
+        recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
+        rows = _run(simulator, recorder, batch_size, workers, progress)
     return replace(rows, round=np.full(len(rows), number, np.int32), noise_block=shared)
 
 
@@ -322,16 +329,3 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
             "mixes two simulators: delete it and simulate anew.",
             stacklevel=4,
         )
-
-
-def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
-    if not Path(path).exists():
-        # Whole or not at all: a job that is killed in its first second can be run again.
-        with replaced_folder(Path(path)) as beside:
-            SimulationStore.create(beside, header, inputs)
-    # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
-    opened = SimulationStore.open(path, writable=True, round=0)
-    opened.check_header(header)
-    if len(inputs) > len(opened):
-        opened.append(inputs[len(opened) :])
-    return opened
