@@ -22,6 +22,7 @@ from .rows import Simulations
 from .shards import Shard, checked_shard
 from .simulators import AnySimulator, Simulator, as_simulator
 from .store import SimulationStore, make_header
+from .time_limits import bounded, unbounded
 from .writer_lock import only_writer
 
 
@@ -35,6 +36,7 @@ def simulate(
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
     retry_failed: bool = False,
     on_shape: Callable[[tuple[int, ...]], None] | None = None,
@@ -57,6 +59,8 @@ def simulate(
         workers: number of processes for a Python simulator, number of programs at a time for an `ExternalProgram`, or
             any `concurrent.futures.Executor`: threads, loky, Dask's `client.get_executor()`, `mpi4py.futures`, Parsl.
             It runs the rows and stays open.
+        timeout: seconds that one run may take: it is ended then, and has failed ("no answer within 60 s"). A Python
+            simulator runs in processes of its own for it, with workers=1 in one. A simulator in JAX has no such limit.
         progress: show progress on stderr.
         retry_failed: run the failed rows of the store again.
         on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
@@ -82,6 +86,7 @@ def simulate(
         raise TypeError(
             f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
         )
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
     share = None if shard is None else _checked_share(shard, n, store)
@@ -109,6 +114,7 @@ def simulate_at(
     conditions: Any = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate given parameters, such as draws of a posterior.
@@ -124,6 +130,7 @@ def simulate_at(
             for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
         batch_size: see `simulate`.
         workers: see `simulate`.
+        timeout: see `simulate`.
         progress: show progress on stderr.
 
     Raises:
@@ -139,6 +146,7 @@ def simulate_at(
     names = [f"theta_{i}" for i in range(parameters.shape[1])] if names is None else list(names)
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], simulator.name)
     if conditions is not None:
@@ -161,6 +169,7 @@ def simulate_round(
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate a round of refinement; an interrupted one in the store goes on with the parameters that it had.
@@ -175,11 +184,13 @@ def simulate_round(
         store: path of the store of `simulations`, which gets the rows.
         batch_size: see `simulate`.
         workers: see `simulate`.
+        timeout: see `simulate`.
         progress: show progress on stderr.
 
     Returns:
         The round's rows alone.
     """
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
     header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
     if simulations.condition_names:
@@ -255,8 +266,14 @@ def _checked_call(
         checked_count("`batch_size`", batch_size)
     checked_workers(workers)
     found = as_simulator(simulator, conditional=conditional)
-    if found.vectorised and workers != 1:
-        given = workers if isinstance(workers, int) else type(workers).__name__
+    who, limit = unbounded(workers)
+    if found.vectorised and limit is not None:
+        raise ValueError(
+            f"`timeout` must be None for a {found.kind} simulator, got {limit:g}: its runs are one compiled program, "
+            "in which no single run can be ended. Bound its loops, such as the steps of a solver, inside it."
+        )
+    if found.vectorised and who != 1:
+        given = who if isinstance(who, int) else type(who).__name__
         raise ValueError(
             f"`workers` must be 1 for a {found.kind} simulator, got {given}: its runs are vectorised and use all "
             f"cores already. Raise `batch_size` instead."
@@ -272,7 +289,7 @@ def _run(
     if len(job) and (output_shape := simulator.output_shape(job)) is not None:
         recorder.expect(output_shape, simulator.output_names(job))
     if len(job):
-        _compare_with_store(simulator, recorder)
+        _compare_with_store(simulator, recorder, bounded(1, unbounded(workers)[1]))
     repeats = Repeats(job) if len(job) >= LEAST_ROWS and not simulator.vectorised else None
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
@@ -294,6 +311,7 @@ def _run(
 
 
 def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, workers: Workers = 1) -> Job:
+    who, timeout = unbounded(workers)
     return Job(
         seed=recorder.header["seed"],
         rows=rows,
@@ -301,7 +319,8 @@ def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, wo
         inputs=recorder.inputs[rows],
         dim=len(recorder.header["names"]),
         batch_size=batch_size,
-        workers=workers,
+        workers=who,
+        timeout=timeout,
         names=_names_of(recorder.header),
     )
 
@@ -311,13 +330,15 @@ def _names_of(header: dict[str, Any]) -> tuple[str, ...]:
     return (*header["names"], *header.get("condition_names", ()))
 
 
-def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
+def _compare_with_store(simulator: Simulator, recorder: Recorder, workers: Workers) -> None:
     """Runs one stored row again: a store knows its simulator by name only, and the function may have been edited."""
     done = recorder.one_done()
     if done is None:
         return
     row, stored = done
-    outputs = [output for results in simulator.run(_job(recorder, np.array([row]))) for _, output in results]
+    outputs = [
+        output for results in simulator.run(_job(recorder, np.array([row]), None, workers)) for _, output in results
+    ]
     again = recorder.as_stored(outputs[0])
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
