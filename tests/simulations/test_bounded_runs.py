@@ -129,13 +129,13 @@ def test_a_leaking_worker_is_renewed(monkeypatch):
 
     def simulator(theta, rng):
         import os
+        import sys
 
         import numpy
 
-        if not hasattr(numpy, "leaked"):
-            numpy.leaked = []
-        numpy.leaked.append(numpy.ones(2_000_000))
-        return [len(numpy.leaked), os.getpid()]
+        leaked = sys.__dict__.setdefault("leaked", [])
+        leaked.append(numpy.ones(2_000_000))
+        return [len(leaked), os.getpid()]
 
     made = run(simulator, batch_size=1, workers=2)
     assert made.ok.all()
@@ -202,3 +202,27 @@ def test_a_script_needs_no_guard_and_workers_see_what_it_defines(tmp_path):
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert done.stderr.count("said") == 4
+
+
+def test_very_many_failures_in_a_row_are_told_at_once():
+    licence = [True]
+
+    def simulator(theta, rng):
+        licence[0] = licence[0] and theta[0] < 0.995
+        if not licence[0]:
+            raise OSError("no licence")
+        return theta
+
+    rates = np.asarray(PRIOR.sample(600, seed=1))[:, 0]
+    first = int(np.argmax(rates >= 0.995))
+    assert 0 < first < 450
+    with pytest.warns(
+        UserWarning, match="the last 1[0-2][0-9] runs have all failed: 1[0-2][0-9] x OSError: no lic"
+    ) as told:
+        made = gb.simulate(simulator, PRIOR, 600, seed=1, progress=False, batch_size=20)
+    assert len(told) == 1
+    assert made.n_failed == 600 - first
+    # Failures that are spread out are nobody's fault.
+    mixed = gb.simulate(lambda theta, rng: theta if rng.random() < 0.3 else [np.nan, 1.0], PRIOR, 400, seed=1,
+                        progress=False)  # fmt: skip
+    assert 200 < mixed.n_failed < 350

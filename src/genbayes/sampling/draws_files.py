@@ -41,7 +41,7 @@ def save_tree(tree: "xr.DataTree", path: str | Path) -> None:
     if path.exists() and not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
         raise FileExistsError(f"{path} is there already, and is no Zarr folder: remove it, or give another path.")
     tree = tree.copy()
-    attributes = tree[_POSTERIOR].attrs
+    attributes: Any = tree[_POSTERIOR].attrs
     tree[_POSTERIOR].attrs = {**attributes, CHECKSUM: checksum_of(attributes, _checked(attributes))}
     encoding = {
         group.path: {str(name): {"compressors": checked_codecs()} for name in group.to_dataset(inherit=False).variables}
@@ -68,7 +68,7 @@ def load_tree(path: str | Path, read: "Callable[[xr.DataTree], Loaded]") -> Load
     try:
         _check_chunks(path)
         with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
-            attributes = tree[_POSTERIOR].attrs if _POSTERIOR in tree.children else {}
+            attributes: Any = tree[_POSTERIOR].attrs if _POSTERIOR in tree.children else {}
             if not attributes_are_whole(attributes, _checked(attributes)):
                 raise _Damaged("its attributes do not match their checksum")
             return read(tree)

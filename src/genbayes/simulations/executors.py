@@ -35,7 +35,8 @@ def checked_workers(workers: Any) -> Workers:
         ValueError: neither an executor nor a whole number of at least 1.
     """
     if isinstance(workers, Bounded):
-        return Bounded(checked_workers(workers.workers), workers.timeout)
+        checked_workers(workers.workers)
+        return workers
     if isinstance(workers, Executor):
         return workers
     return checked_count("`workers`", workers, remedy="; or give a concurrent.futures.Executor")
