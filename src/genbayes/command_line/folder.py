@@ -13,6 +13,7 @@ from ..costs.files import load
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..reports.markup import Section
+from ..runtime.damaged_files import damage_told
 from ..runtime.named_values import Names
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
@@ -226,7 +227,13 @@ def outdated_sections(folder: Folder, cost: Cost, beta: float, problem: Problem)
 def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
     """The stored parts of the report of one beta, with the names of the analyses that made them."""
     paths = [(name, path) for name in SECTIONS for path in (folder.section(name), folder.section(name, beta))]
-    return [(name, json.loads(path.read_text("utf-8"))) for name, path in paths if path.exists()]
+    found = []
+    for name, path in paths:
+        if path.exists():
+            with damage_told(path, "a part of a report", f"Run genbayes {name} again."):
+                content = json.loads(path.read_text("utf-8"))
+                found.append((name, {key: content[key] for key in ("title", "body", "cost")} | content))
+    return found
 
 
 def _fingerprint(cost: Cost) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
+from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_folder
 from ..runtime.formatting import html_table, number
 from ..runtime.named_values import Names
@@ -265,7 +266,9 @@ class Simulations:
         Example:
             >>> simulations = gb.Simulations.from_csv("runs.csv", ["growth", "capacity"], "day1:day70", prior=prior)
         """
-        runs = read_run_table(path, _parameters(parameters, prior), outputs, conditions, missing, decimal)
+        wanted = _parameters(parameters, prior)
+        with damage_told(path, "a table of runs"):
+            runs = read_run_table(path, wanted, outputs, conditions, missing, decimal)
         names = None if prior is not None else runs.names
         outputs_by_name = dict(zip(runs.outputs, runs.x.T, strict=True))
         return cls.from_arrays(runs.theta, outputs_by_name, names, conditions=runs.conditions, prior=prior)
@@ -311,9 +314,11 @@ class Simulations:
             FileNotFoundError: nothing at `path`.
             ValueError: not a store of simulations, one of a newer format, or one that is damaged as a whole.
         """
-        record = SimulationStore.open(path).read()
+        with damage_told(path, "a store of simulations", "Bring it back from a copy, or simulate anew."):
+            record = SimulationStore.open(path).read()
+            simulations = from_record(record)
         warn_of(record["damage"], str(path), "run simulate(..., store=...) as before, which runs them again.")
-        return from_record(record)
+        return simulations
 
     def save(self, path: str | Path) -> None:
         """Write a Zarr store that `open` and `xarray.open_zarr` read.
