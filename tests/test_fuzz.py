@@ -58,7 +58,7 @@ def test_an_archive_that_would_fill_the_memory_is_refused_before_it_is_unpacked(
         gb.read_observation(tmp_path / "x.npz")
     with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
         archive.writestr("x.npy", b"no array")
-    with pytest.raises(ValueError, match="y.npz cannot be read as an array of numpy"):
+    with pytest.raises(ValueError, match="y.npz cannot be read as an .npz file"):
         gb.read_observation(tmp_path / "y.npz")
 
 

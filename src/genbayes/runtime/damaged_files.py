@@ -43,7 +43,7 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         ValueError: it is neither, is damaged, or would take more than `MOST_UNPACKED` bytes.
     """
     path = Path(path)
-    with damage_told(path, "an array of numpy"):
+    with damage_told(path, "an .npz file (numpy.savez)" if path.suffix.lower() == ".npz" else "a numpy file"):
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
                 return _array_of(file, path.stat().st_size)
@@ -89,7 +89,7 @@ def _array_of(file: Any, size: int) -> np.ndarray:
         raise ValueError(f"its format has the version {version}")
     shape, fortran, dtype = header(file)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which would run code; save numbers")
+        raise ValueError("Object arrays cannot be loaded: they could run code. Save numbers")
     wanted = int(np.prod([*map(int, shape), 1], dtype=object)) * dtype.itemsize
     if min((0, *shape)) < 0 or wanted > size:
         raise ValueError(f"it announces {wanted} bytes of shape {shape}, and has {size}: it is cut short or damaged")
