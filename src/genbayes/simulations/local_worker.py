@@ -27,17 +27,22 @@ GRACE_SECONDS = 2.0
 # A second task is handed over ahead only if the pipe takes it at once, whatever the worker is doing.
 _AHEAD_BYTES = 16_384
 NOTE = "<qqd"
-# What is printed goes to standard error: standard output carries results.
+# What is printed goes to standard error: standard output carries results. Standard input is read past its buffer, whose
+# lock an interpreter that ends would wait for.
 _START = """
 import os, pickle, sys
-reading, writing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+writing = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)
+def exactly(size):
+    content = bytearray()
+    while len(content) < size:
+        part = os.read(0, size - len(content))
+        if not part:
+            os._exit(1)
+        content += part
+    return bytes(content)
 def receive():
-    size = int.from_bytes(reading.read(8), "little")
-    content = reading.read(size)
-    if not size or len(content) < size:
-        os._exit(1)
-    return content
+    return exactly(int.from_bytes(exactly(8), "little"))
 start = pickle.loads(receive())
 sys.path[:], sys.argv[:] = start["path"], start["argv"]
 import cloudpickle
