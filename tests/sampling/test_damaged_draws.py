@@ -85,7 +85,7 @@ def test_other_kinds_of_draws_are_told_as_before(tmp_path):
 def test_a_save_that_is_killed_leaves_the_old_draws_or_the_new(tmp_path):
     path, old, new = tmp_path / "draws.zarr", make(0), make(1)
     old.save(path)
-    for change in range(0, 1000, 5):
+    for change in range(0, 1000, 30):
         try:
             with killed_at(change, tmp_path):
                 new.save(path)

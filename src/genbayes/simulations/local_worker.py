@@ -5,11 +5,11 @@ this library, runs in a process group of its own, so that it ends with all that 
 its parent is gone. Which row it is in, and since when, it notes in a few bytes of memory that both share.
 """
 
+import array
 import mmap
 import os
 import pickle
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -26,7 +26,6 @@ from .worker import Task
 GRACE_SECONDS = 2.0
 # A second task is handed over ahead only if the pipe takes it at once, whatever the worker is doing.
 _AHEAD_BYTES = 16_384
-NOTE = "<qqd"
 # What is printed goes to standard error: standard output carries results. Standard input is read past its buffer, whose
 # lock an interpreter that ends would wait for.
 _START = """
@@ -80,10 +79,10 @@ class LocalWorker:
         self.fresh, self.leaving, self.base_memory = True, False, 0
         self._given = self._answered = 0
         with tempfile.NamedTemporaryFile(prefix="genbayes-", delete=False) as file:
-            file.write(struct.pack(NOTE, 0, -1, 0.0))
+            file.write(array.array("d", (0, -1, 0)).tobytes())
             file.flush()
             self._note_file = file.name
-            self._note = mmap.mmap(file.fileno(), struct.calcsize(NOTE))
+            self._note = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
         options = subprocess._args_from_interpreter_flags()  # pyright: ignore[reportAttributeAccessIssue]
         try:
             self._process = processes.begin([sys.executable, *options, "-c", _START])
@@ -151,7 +150,7 @@ class LocalWorker:
         ended(self._process, max(seconds, 0.001))
 
     def _noted(self) -> Note:
-        return Note(*struct.unpack(NOTE, self._note[:]))
+        return Note(int(self._note[0]), int(self._note[1]), self._note[2])
 
     def _send(self, message: Any) -> None:
         self._write(pickle.dumps(message))

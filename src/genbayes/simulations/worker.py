@@ -9,7 +9,6 @@ import os
 import pickle
 import queue
 import signal
-import struct
 import sys
 import threading
 import time
@@ -122,13 +121,16 @@ def serve(receive: Callable[[], bytes], writing: IO[bytes], start: dict[str, Any
 
     threading.Thread(target=read, daemon=True).start()
     with open(start["note"], "r+b") as file:
-        noted = mmap.mmap(file.fileno(), 0)
+        # Aligned numbers of eight bytes, each of which is written in one step.
+        noted = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
     function, number = None, 0
 
     def note(index: int) -> None:
-        # The time first: who reads in between takes the row for a new one.
-        struct.pack_into("<d", noted, 16, time.monotonic())
-        struct.pack_into("<qq", noted, 0, number, index)
+        # No row until all is written: who reads in between is not misled.
+        noted[1] = -1
+        noted[2] = time.monotonic()
+        noted[0] = number
+        noted[1] = index
 
     while (tasks := pickle.loads(messages.get())) is not None:
         answer: dict[str, Any] = {"problem": None}
