@@ -78,8 +78,17 @@ def formats() -> list[Format]:
     prior = gb.Prior.uniform([0, 0], [1, 1], names=["a", "b"])
     runs = gb.simulate(simulator, prior, 60, seed=0, progress=False)
     cost = gb.fit_cost(runs, gb.distances.MeanSquaredError(), seed=0, progress=False)
-    posterior = gb.GibbsPosterior(prior, cost, np.zeros(2), beta=3.0)
-    draws = posterior.sample(40, seed=0)
+    draws = gb.Draws(
+        theta=rng.normal(size=(2, 30, 2)).astype(np.float32),
+        cost=rng.normal(size=(2, 30)).astype(np.float32),
+        names=("a", "b"),
+        beta=3.5,
+        x_o=np.zeros(2, np.float32),
+        sampler="SMC",
+        seed=0,
+        statistics={"acceptance": np.array([0.5, 0.6]), "stages": 3},
+        seconds={"sampling": 1.0},
+    )
     table = "a,b,x\n" + "".join(f"{a:.6g},{b:.6g},{a * b:.6g}\n" for a, b in array)
     return [
         Format("x.npy", lambda path: np.save(path, array), _observation, False, 30),

@@ -173,7 +173,7 @@ class ZarrFolder:
             "consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": self._metadata()},
         }
         beside = self.path / "zarr.json.partial"
-        beside.write_text(json.dumps(content, indent=2), "utf-8")
+        beside.write_text(json.dumps(content), "utf-8")
         os.replace(beside, self.path / "zarr.json")
 
     def _metadata(self) -> dict[str, Any]:
