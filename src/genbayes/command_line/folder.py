@@ -20,6 +20,7 @@ from ..simulations.rows import Simulations
 from ..simulations.shards import Shard
 from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
+from ..simulations.zarr_folder import is_unfinished
 from .problem import Problem
 
 # The analyses that have a section, in the order in which they stand in a report.
@@ -83,7 +84,7 @@ class Folder:
     def stored(self, shard: Shard | None = None) -> tuple[int, int]:
         """Number of draws of the prior that have been simulated (also those that failed), and of all, or of a share."""
         path = self.simulations if shard is None else shard.path(self.simulations)
-        if not (path / "status").exists():
+        if not (path / "status").exists() or is_unfinished(path):
             return 0, 0
         status = SimulationStore.open(path, round=0).read()["status"]
         status = status if shard is None else status[shard.owns(np.arange(len(status)))]

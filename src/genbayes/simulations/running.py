@@ -336,10 +336,8 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder, workers: Worke
     if done is None:
         return
     row, stored = done
-    outputs = [
-        output for results in simulator.run(_job(recorder, np.array([row]), None, workers)) for _, output in results
-    ]
-    again = recorder.as_stored(outputs[0])
+    job = _job(recorder, np.array([row]), None, workers)
+    again = recorder.as_stored(next(output for results in simulator.run(job) for _, output in results))
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.

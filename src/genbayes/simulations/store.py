@@ -187,10 +187,7 @@ class SimulationStore:
             )
 
     def append(self, inputs: np.ndarray, noise_block: np.ndarray | None = None) -> None:
-        """Add parameters and conditions (m, dim + c) as pending rows.
-
-        Those of one positive `noise_block` share their random numbers.
-        """
+        """Add parameters and conditions (m, dim + c) as pending rows; those of one positive block share their noise."""
         start = self._folder.array("status").shape[0]
         length = start + len(inputs)
         dim = self._folder.array("theta").shape[1]
@@ -285,24 +282,22 @@ class SimulationStore:
         Raises:
             ValueError: the store is damaged beyond that.
         """
-        rows = self._rows[:n] if chosen is None else self._rows[chosen]
-        names = self._of_inputs
+        rows, names = self._rows[:n] if chosen is None else self._rows[chosen], self._of_inputs
+        with_x = ["x"] if self._folder.has("x") else []
         try:
-            parts = {
-                name: self._values(name, rows) for name in (*names, "status", *(["x"] if self._folder.has("x") else []))
-            }
+            parts = {name: self._values(name, rows) for name in (*names, "status", *with_x)}
         except (IndexError, KeyError, TypeError) as error:
             raise ValueError(
                 f"`path`: the arrays in {self.path} do not fit one another ({error}): the store is damaged. Bring it "
                 "back from a copy, or simulate into another store."
             ) from None
         inputs = np.concatenate([parts[name][0] for name in names], axis=1)
-        status, x = parts["status"][0].copy(), parts["x"][0] if "x" in parts else None
-        damages = [damage for name in (*names, "x") if name in parts for damage in parts[name][1]]
-        # A status that was never written is that of a row to run, unless there is an output.
-        with_output = np.zeros(len(rows), bool) if x is None else ~not_finite(x)
-        lost = [one for one in parts["status"][1] if one.unreadable or with_output[np.isin(rows, one.rows)].any()]
-        damages = lost + damages
+        status, x = parts["status"][0].copy(), parts["x"][0] if with_x else None
+        damages = [damage for name in (*names, *with_x) for damage in parts[name][1]]
+        for one in parts["status"][1]:
+            # A status that was never written is that of a row to run, unless there is an output.
+            if one.unreadable or (x is not None and not not_finite(x[np.isin(rows, one.rows)]).all()):
+                damages.insert(0, one)
         status[np.isin(rows, np.concatenate([np.zeros(0, int), *(damage.rows for damage in damages)]))] = PENDING
         wrong = succeeded_without_output(status, x)
         damages += impossible_rows(self._folder.array("x") if x is not None else None, Path(self.path), rows, wrong)
@@ -343,8 +338,7 @@ class SimulationStore:
     def inputs(self, n: int | None = None, *, chosen: np.ndarray | None = None) -> np.ndarray:
         """Return the inputs alone, (m, dim + c), NaN where they cannot be read; see `read`."""
         rows = self._rows[:n] if chosen is None else self._rows[chosen]
-        names = self._of_inputs
-        return np.concatenate([self._values(name, rows)[0] for name in names], axis=1)
+        return np.concatenate([self._values(name, rows)[0] for name in self._of_inputs], axis=1)
 
     @property
     def _of_inputs(self) -> list[str]:
