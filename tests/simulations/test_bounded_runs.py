@@ -113,6 +113,25 @@ def test_a_run_that_dies_once_is_tried_again_in_a_fresh_process(tmp_path):
     np.testing.assert_array_equal(made.x, run(quick).x)
 
 
+def test_what_a_run_starts_neither_reads_commands_nor_hides_its_death():
+    def simulator(theta, rng):
+        import os
+        import subprocess
+        import time
+
+        read = subprocess.run(["cat"], capture_output=True, check=True).stdout
+        if theta[0] < 0.1 and os.fork() == 0:
+            time.sleep(60)
+        if theta[0] < 0.1:
+            os._exit(1)
+        return [theta[0], len(read)]
+
+    made = run(simulator, workers=2)
+    np.testing.assert_array_equal(made.ok, RATES >= 0.1)
+    assert made.reasons[2:] == ("worker process died",)
+    assert (made.x[made.ok, 1] == 0).all()
+
+
 def test_a_run_that_needs_too_much_memory_fails_with_that_reason():
     def simulator(theta, rng):
         if theta[0] < 0.2:

@@ -26,16 +26,18 @@ from .worker import Task
 GRACE_SECONDS = 2.0
 # A second task is handed over ahead only if the pipe takes it at once, whatever the worker is doing.
 _AHEAD_BYTES = 16_384
-# What is printed goes to standard error: standard output carries results. Standard input is read past its buffer, whose
-# lock an interpreter that ends would wait for.
+# What is printed goes to standard error, since standard output carries results; what reads standard input, such as a
+# program that a simulator starts, finds nothing there. Commands are read without a buffer, whose lock an interpreter
+# that ends would wait for.
 _START = """
 import os, pickle, sys
-writing = os.fdopen(os.dup(1), "wb")
+writing, commands = os.fdopen(os.dup(1), "wb"), os.dup(0)
 os.dup2(2, 1)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 def exactly(size):
     content = bytearray()
     while len(content) < size:
-        part = os.read(0, size - len(content))
+        part = os.read(commands, size - len(content))
         if not part:
             os._exit(1)
         content += part
@@ -77,7 +79,7 @@ class LocalWorker:
         self._processes = processes
         self.tasks: list[list[Task]] = []
         self.fresh, self.leaving, self.base_memory = True, False, 0
-        self._given = self._answered = 0
+        self._answered, self._seen_ended = 0, False
         with tempfile.NamedTemporaryFile(prefix="genbayes-", delete=False) as file:
             file.write(array.array("d", (0, -1, 0)).tobytes())
             file.flush()
@@ -104,7 +106,6 @@ class LocalWorker:
             return False
         self.tasks.append(tasks)
         self.fresh = False
-        self._given += 1
         self._write(content)
         return True
 
@@ -145,6 +146,11 @@ class LocalWorker:
         with suppress(OSError):
             os.unlink(self._note_file)
 
+    def is_gone(self) -> bool:
+        """Whether it has ended without a word, asked twice: what it has started may hold its pipe open."""
+        before, self._seen_ended = self._seen_ended, ended(self._process, 0.001)
+        return before and self._seen_ended
+
     def wait(self, seconds: float) -> None:
         """Wait for the end that it was asked for."""
         ended(self._process, max(seconds, 0.001))
@@ -166,10 +172,12 @@ class LocalWorker:
         """In a thread of its own: hands answers over until the worker has ended, which is None."""
         pipe = self._process.stdout
         assert pipe is not None
-        with suppress(OSError, ValueError):
-            while len(head := pipe.read(8)) == 8:
-                size = int.from_bytes(head, "little")
-                if len(content := pipe.read(size)) < size:
-                    break
-                answers.put((self, pickle.loads(content)))
-        answers.put((self, None))
+        try:
+            with suppress(OSError, ValueError):
+                while len(head := pipe.read(8)) == 8:
+                    size = int.from_bytes(head, "little")
+                    if len(content := pipe.read(size)) < size:
+                        break
+                    answers.put((self, pickle.loads(content)))
+        finally:
+            answers.put((self, None))

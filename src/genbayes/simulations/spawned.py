@@ -144,6 +144,8 @@ class _Pool:
             try:
                 worker, answer = self._answers.get(timeout=_LOOK_SECONDS) if wait else self._answers.get_nowait()
             except queue.Empty:
+                if wait:
+                    finished += [one for dead in list(self._workers) if dead.is_gone() for one in self._lost(dead)]
                 break
             wait = False
             if worker not in self._workers:
