@@ -483,6 +483,18 @@ def test_the_jobs_of_an_array_are_put_together(here, capsys, monkeypatch):
     assert "2 simulations cannot be shared out among 3" in fails(capsys, "simulate p.toml -n 2 --shard 1/3")
 
 
+def test_a_run_that_hangs_is_ended(empty):
+    edit(
+        empty / "model_for_cli.py",
+        "def simulate(theta, rng):",
+        "def simulate(theta, rng):\n    __import__('time').sleep(60 * (rng.random() < 0.1))",
+    )
+    assert run("simulate p.toml -n 12 --workers 2 --timeout 0.5 --quiet") == 0
+    simulations = gb.Simulations.open("p/simulations.zarr")
+    assert 1 <= simulations.n_failed <= 6
+    assert simulations.reasons[2:] == ("no answer within 0.5 s",)
+
+
 def test_workers_find_the_problems_module_and_do_not_load_jax(empty):
     edit(
         empty / "model_for_cli.py",

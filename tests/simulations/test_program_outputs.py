@@ -85,7 +85,7 @@ def test_arrays_of_numpy_are_read_without_their_code(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.arange(6, dtype=np.int16).reshape(2, 3))
     np.testing.assert_array_equal(output.read(tmp_path / "x.npy", "x.npy"), [[0, 1, 2], [3, 4, 5]])
     np.save(tmp_path / "x.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(RunFailed, match="x.npy is no array of numpy: Object arrays cannot be loaded"):
+    with pytest.raises(RunFailed, match="x.npy is no array of numpy: .*Python objects"):
         output.read(tmp_path / "x.npy", "x.npy")
     with pytest.raises(RunFailed, match="the program wrote no file y.npy"):
         output.read(tmp_path / "y.npy", "y.npy")

@@ -22,6 +22,7 @@ from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.simulators import AnySimulator, is_simulator
+from ..simulations.time_limits import bounded
 from .error_in_nats import ErrorInNats, error_in_nats
 
 
@@ -159,6 +160,7 @@ def check_predictive(
     seed: int,
     distance: Distance | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> PredictiveCheck:
     """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
@@ -171,6 +173,7 @@ def check_predictive(
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, whose distance the posterior does not know.
         workers: see `simulate`.
+        timeout: of one run, in seconds; see `simulate`.
         progress: show a progress bar.
 
     Raises:
@@ -190,7 +193,7 @@ def check_predictive(
         seed=seed,
         cost=posterior.cost,
         conditions=posterior.conditions,
-        workers=workers,
+        workers=bounded(workers, timeout),
         progress=progress,
     )
     if not len(runs.theta):

@@ -17,6 +17,7 @@ from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
+from ..simulations.time_limits import bounded
 from .coverage import Coverage, coverage
 from .evidence import Evidence
 from .finding import Finding, headline
@@ -165,6 +166,7 @@ def check(
     labels: Sequence[str] | None = None,
     reference: SupportReference | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Check:
     """Judges a result: the observation, the network, the sampler, the prediction.
@@ -185,6 +187,7 @@ def check(
         reference: what the observation is compared with, made by `SupportReference.of` or taken from the evidence of
             another check of the same cost and simulations; it does not depend on beta, and takes most of the time.
         workers: see `simulate`.
+        timeout: of one run, in seconds; see `simulate`.
         progress: show progress bars.
 
     Raises:
@@ -207,7 +210,8 @@ def check(
             "one by SupportReference.of(posterior.cost, simulations), or leave it out."
         )
     if predictive is None and simulator is not None:
-        predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=workers, progress=progress)
+        who = bounded(workers, timeout)
+        predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=who, progress=progress)
     covered = None
     if held_out is not None:
         prior, cost, beta = posterior.prior, posterior.cost, posterior.beta

@@ -20,7 +20,7 @@ from . import stages
 from .argument_types import Several, held_out_runs, positive, runs_at_draws
 from .folder import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
 from .problem import Problem
-from .problem_options import add_workers, folder_of, is_stacked, problem_of
+from .problem_options import add_workers, folder_of, is_stacked, problem_of, workers_of
 from .registry import Commands, register
 from .stack_report import judged
 from .staleness import need_draws_of, other_conditions, outdated_draws, stale
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
                 kind=problem.report.kind,
                 labels=problem.report.labels,
                 reference=reference,
-                workers=options.workers,
+                workers=workers_of(options),
                 progress=not terminal.quiet,
             )
         reference = found.evidence.reference
@@ -101,7 +101,7 @@ def _held_out(
             # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(simulations.seed + 2) % 2**32,
             conditions=problem.conditions,
-            workers=options.workers,
+            workers=workers_of(options),
             progress=not terminal.quiet,
         )
     # Too few are told now, and not after the runs at the draws.

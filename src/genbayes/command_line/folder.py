@@ -13,12 +13,14 @@ from ..costs.files import load
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..reports.markup import Section
+from ..runtime.damaged_files import damage_told
 from ..runtime.named_values import Names
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from ..simulations.shards import Shard
 from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
+from ..simulations.zarr_folder import is_unfinished
 from .problem import Problem
 
 # The analyses that have a section, in the order in which they stand in a report.
@@ -82,7 +84,7 @@ class Folder:
     def stored(self, shard: Shard | None = None) -> tuple[int, int]:
         """Number of draws of the prior that have been simulated (also those that failed), and of all, or of a share."""
         path = self.simulations if shard is None else shard.path(self.simulations)
-        if not (path / "status").exists():
+        if not (path / "status").exists() or is_unfinished(path):
             return 0, 0
         status = SimulationStore.open(path, round=0).read()["status"]
         status = status if shard is None else status[shard.owns(np.arange(len(status)))]
@@ -226,7 +228,13 @@ def outdated_sections(folder: Folder, cost: Cost, beta: float, problem: Problem)
 def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
     """The stored parts of the report of one beta, with the names of the analyses that made them."""
     paths = [(name, path) for name in SECTIONS for path in (folder.section(name), folder.section(name, beta))]
-    return [(name, json.loads(path.read_text("utf-8"))) for name, path in paths if path.exists()]
+    found = []
+    for name, path in paths:
+        if path.exists():
+            with damage_told(path, "a part of a report", f"Run genbayes {name} again."):
+                content = json.loads(path.read_text("utf-8"))
+                found.append((name, {key: content[key] for key in ("title", "body", "cost")} | content))
+    return found
 
 
 def _fingerprint(cost: Cost) -> str:

@@ -132,7 +132,7 @@ def read_problem(path: str | Path) -> Problem:
         raise FileNotFoundError(f"there is no problem file {path}. Give the path of a file such as predator.toml.")
     try:
         content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
             f"{path} is not valid TOML: {error}. Text stands in quotes, tables start with [name]."
         ) from error

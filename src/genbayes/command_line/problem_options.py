@@ -12,7 +12,9 @@ from ..costs.cost import Cost
 from ..observations import Observation, as_output, as_stack, read_observation, read_observations
 from ..observations.reading import options_for
 from ..sampling.posterior import GibbsPosterior
-from .argument_types import Several, count, named_number, natural
+from ..simulations.executors import Workers
+from ..simulations.time_limits import bounded
+from .argument_types import Several, count, named_number, natural, positive
 from .folder import Folder, command_line
 from .problem import Problem, read_problem
 from .terminal import Terminal
@@ -31,7 +33,7 @@ def add_condition(command: argparse.ArgumentParser, text: str = THIS_CONDITION) 
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    """Adds --workers N."""
+    """Adds --workers N and --timeout SECONDS; `workers_of` reads both."""
     command.add_argument(
         "--workers",
         type=count,
@@ -39,6 +41,13 @@ def add_workers(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="processes of a Python simulator, or runs of a program at a time",
     )
+    text = "of one run, which is ended then and has failed (not of simulators in JAX)"
+    command.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
+
+
+def workers_of(options: argparse.Namespace) -> Workers:
+    """Who runs the rows, and how long one may take."""
+    return bounded(options.workers, getattr(options, "timeout", None))
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:

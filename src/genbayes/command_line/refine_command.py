@@ -24,6 +24,7 @@ from .problem_options import (
     other_observation,
     posterior_of,
     problem_of,
+    workers_of,
 )
 from .registry import Commands, register
 from .staleness import stale
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             seed=options.seed,
             store=folder.simulations,
             batch_size=options.batch_size,
-            workers=options.workers,
+            workers=workers_of(options),
             progress=not terminal.quiet,
         )
     save(refined.cost, folder.cost)

@@ -6,7 +6,7 @@ from pathlib import Path
 from . import stages
 from .argument_types import Several, positive, runs_at_draws
 from .folder import drawn_betas, outdated_sections, stored_cost, stored_draws, stored_sections, stored_simulations
-from .problem_options import add_workers, folder_of, is_stacked, other_observation, problem_of
+from .problem_options import add_workers, folder_of, is_stacked, other_observation, problem_of, workers_of
 from .registry import Commands, register
 from .stack_report import judged
 from .staleness import need_draws_of, other_conditions, outdated_draws, stale
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             draws,
             simulations,
             resimulate=options.resimulate,
-            workers=options.workers,
+            workers=workers_of(options),
             warnings=tuple(warnings),
             observation=observation,
             sections=stored_sections(folder, cost, draws.beta),

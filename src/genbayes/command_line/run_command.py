@@ -8,7 +8,7 @@ from .argument_types import count
 from .fit_command import fit_and_tell
 from .folder import Folder
 from .problem import Problem
-from .problem_options import add_seed, add_workers, folder_of, need_betas, need_observation, problem_of
+from .problem_options import add_seed, add_workers, folder_of, need_betas, need_observation, problem_of, workers_of
 from .registry import Commands, register
 from .report_command import add_resimulate
 from .results_shown import print_result
@@ -62,7 +62,7 @@ def all_stages(
             simulations,
             observation=problem.observation,
             resimulate=options.resimulate,
-            workers=options.workers,
+            workers=workers_of(options),
             progress=not terminal.quiet,
         )
         print_result(simulations, cost, draws, reported, terminal)

@@ -28,6 +28,7 @@ from .problem_options import (
     observation_of,
     posterior_of,
     problem_of,
+    workers_of,
 )
 from .registry import Commands, register
 from .staleness import stale
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
                 labels=_labels(problem, cost),
                 simulator=problem.simulator if options.resimulate else None,
                 resimulate=max(options.resimulate, 2),
-                workers=options.workers,
+                workers=workers_of(options),
                 progress=not terminal.quiet,
             )
         _store(found, folder, cost, beta, terminal)

@@ -7,7 +7,7 @@ from . import stages
 from .argument_types import count, shard
 from .folder import Folder
 from .problem import Problem
-from .problem_options import add_seed, add_workers, folder_of, kept_in_folder, problem_of
+from .problem_options import add_seed, add_workers, folder_of, kept_in_folder, problem_of, workers_of
 from .registry import Commands, register
 from .terminal import Terminal
 
@@ -58,7 +58,7 @@ def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namesp
         folder,
         options.n_simulations,
         seed=options.seed,
-        workers=options.workers,
+        workers=workers_of(options),
         batch_size=getattr(options, "batch_size", None),
         retry_failed=getattr(options, "retry_failed", False),
         progress=not terminal.quiet,

@@ -21,7 +21,16 @@ from . import argument_types, stages
 from .argument_types import Several, count, positive
 from .folder import Folder, save_section, stored_cost, stored_simulations
 from .problem import Problem
-from .problem_options import add_condition, add_seed, add_workers, conditions_of, folder_of, observation_of, problem_of
+from .problem_options import (
+    add_condition,
+    add_seed,
+    add_workers,
+    conditions_of,
+    folder_of,
+    observation_of,
+    problem_of,
+    workers_of,
+)
 from .registry import Commands, register
 from .staleness import stale
 from .terminal import Terminal
@@ -169,7 +178,7 @@ def _question(
         n=options.n,
         seed=options.seed,
         run_seed=stages.resimulation_seed(simulations),
-        workers=options.workers,
+        workers=workers_of(options),
         progress=not terminal.quiet,
         options=vars(options),
     )

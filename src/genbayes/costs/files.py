@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as tensors_to_bytes
 
 from ..distances import UserDistance
@@ -33,6 +33,7 @@ from ..learning import (
     warps,
 )
 from ..learning.training import FitRecord
+from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
 from . import forms, spread_shares
@@ -160,7 +161,9 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (MemoryError, PermissionError):
+        raise
+    except Exception as error:
         raise ValueError(
             f"{path} cannot be read as a saved cost ({error}): it is damaged, truncated, or of another program. Save "
             "the cost again, or fit it again from the stored simulations."
@@ -181,6 +184,12 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
+    with damage_told(path, "a saved cost", "Load it with the genbayes that saved it, or fit the cost again."):
+        return _decoded(described, tensors, user)
+
+
+def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: UserDistance | None) -> Cost:
+    """The cost that a file describes."""
     known = _decode(described["distance"], tensors, user)
     return Cost(
         form=_decode(described["form"], tensors, user),

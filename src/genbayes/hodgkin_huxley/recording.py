@@ -5,7 +5,6 @@ the liquid-junction potential of -14 mV (Goncalves et al. 2020; Gao et al. 2023)
 """
 
 import tomllib
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..runtime.damaged_files import load_archive
 from .nwb import DT, read_sweep
 
 JUNCTION_POTENTIAL = -14.0
@@ -244,13 +244,7 @@ def _side_file(path: Path) -> tuple[list[int | None], dict[str, float]]:
 
 
 def _read_npz(path: Path, sweep: int | None, soma_area: float | None, junction_potential: float) -> Recording:
-    try:
-        # numpy leaves a broken archive open; zipfile closes it.
-        zipfile.ZipFile(path).close()
-        with np.load(path, allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files if name in (*_KEYS, "sweep")}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path.name} cannot be read as an .npz file (numpy.savez): {error}") from error
+    values = {name: array for name, array in load_archive(path).items() if name in (*_KEYS, "sweep")}
     missing = [key for key in _KEYS if key not in values and not (key == "soma_area_cm2" and soma_area is not None)]
     if missing:
         raise ValueError(f"{path.name} lacks {', '.join(missing)}. Expected the arrays {', '.join(_KEYS)}.")

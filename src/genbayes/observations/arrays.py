@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.damaged_files import load_arrays
 from .observation import Observation
 
 
@@ -14,19 +15,15 @@ def read_numpy(path: Path, key: str | None) -> Observation:
     Raises:
         ValueError: it is no such file, holds no numbers, or several arrays of which `key` names none.
     """
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path.name} cannot be read as a numpy file: {error}") from error
+    loaded = load_arrays(path)
     if isinstance(loaded, np.ndarray):
         return of_array(loaded, path.name)
-    with loaded:
-        if key is None and len(loaded.files) == 1:
-            key = loaded.files[0]
-        if key not in loaded.files:
-            wanted = f"has no array {key!r}" if key else "has several arrays"
-            raise ValueError(f'{path.name} {wanted}: say which by key = "..." ({", ".join(loaded.files)}).')
-        return of_array(loaded[key], path.name)
+    if key is None and len(loaded) == 1:
+        key = next(iter(loaded))
+    if key not in loaded:
+        wanted = f"has no array {key!r}" if key else "has several arrays"
+        raise ValueError(f'{path.name} {wanted}: say which by key = "..." ({", ".join(loaded)}).')
+    return of_array(loaded[key], path.name)
 
 
 def of_array(values: Any, source: str) -> Observation:

@@ -1,6 +1,7 @@
 """Observations from objects and files that bear their labels: pandas, xarray, NetCDF and Excel."""
 
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.damaged_files import check_unpacked
 from .indices import check_order, reduced
 from .lines import Record, Records
 from .observation import Observation
@@ -64,6 +66,9 @@ def read_excel(path: Path, wanted: Selection, sheet: str | None) -> Observation:
     try:
         import pandas as pd
 
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_unpacked(archive)
         sheets = pd.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False)
     except ImportError as error:
         package = "xlrd" if path.suffix.lower() == ".xls" else "openpyxl"

@@ -1,12 +1,14 @@
 """`read_observation`: one function for every kind of file and object."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..runtime.damaged_files import damage_told
 from . import labelled
 from .arrays import of_array, read_numpy
 from .cells import checked_missing
@@ -89,7 +91,9 @@ def read_observation(
             raise ValueError(f"{option} = {value!r} is no option for {name}; it is for: {fitting}. Leave it out.")
     columns = None if column is None else (column,) if isinstance(column, str) else tuple(column)
     wanted = Selection(columns, index, group, checked_missing(missing), decimal, date_format)
-    return _checked(_read(source, path, kind, wanted, sheet, key), wanted, regular)
+    with nullcontext() if path is None else damage_told(path, "an observation"):
+        read = _read(source, path, kind, wanted, sheet, key)
+    return _checked(read, wanted, regular)
 
 
 def options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:

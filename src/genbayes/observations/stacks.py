@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.damaged_files import load_arrays
 from .observation import Observation
 from .reading import options_for, read_observation
 
@@ -38,7 +39,8 @@ def read_observations(
     if "group" not in options:
         options = {name: value for name, value in options.items() if name in ("missing", "decimal", "sheet")}
     options = options_for(path, options)
-    several = path.suffix.lower() == ".npz" and path.is_file() and len(np.load(path).files) > 1
+    arrays = load_arrays(path) if path.suffix.lower() == ".npz" and path.is_file() else ()
+    several = not isinstance(arrays, np.ndarray) and len(arrays) > 1
     found = read_observation(path, **{**options, **({"key": "x_o"} if several else {})})
     if condition_names:
         if path.suffix.lower() != ".npz":

@@ -104,6 +104,7 @@ def refine(
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.
@@ -124,6 +125,7 @@ def refine(
             there is none); an interrupted call goes on where it stopped.
         batch_size: see `simulate`.
         workers: see `simulate`.
+        timeout: of one run, in seconds; see `simulate`.
         progress: show progress bars.
 
     Raises:
@@ -155,6 +157,7 @@ def refine(
             store=store,
             batch_size=batch_size,
             workers=workers,
+            timeout=timeout,
             progress=progress,
         )
         found = _agreements(observations, cost, rows_as_known(cost, new), number)

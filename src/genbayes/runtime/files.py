@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +30,41 @@ def replaced_file(path: Path) -> Iterator[Path]:
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yields a folder's path beside `path` to fill; on leaving, it takes the place of `path` and all that is in it.
 
-    The folder does not exist yet. No system replaces a filled folder in one step: an interruption between the two steps
-    of removing and renaming leaves the new one beside.
+    The folder does not exist yet. After an exception nothing is replaced, and what was written is removed. No system
+    replaces a filled folder in one step: an interruption between the two steps of moving the old one away and the new
+    one in leaves both beside, and `recovered` puts the new one in its place.
     """
-    beside = _beside(path)
-    shutil.rmtree(beside, ignore_errors=True)
-    yield beside
-    shutil.rmtree(path, ignore_errors=True)
+    beside, old = _beside(path), _old(path)
+    recovered(path)
+    for left in (beside, old):
+        if left.is_dir():
+            shutil.rmtree(left)
+    try:
+        yield beside
+    except BaseException:
+        # Threads that write chunks may not have heard of it yet.
+        for _ in range(5):
+            shutil.rmtree(beside, ignore_errors=True)
+            if not beside.exists():
+                break
+            time.sleep(0.05)
+        raise
+    if path.exists():
+        path.rename(old)
     beside.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recovered(path: Path) -> Path:
+    """The path of a folder, after an interrupted replacement has been brought to its end."""
+    if not path.exists() and _old(path).is_dir():
+        # The new one was complete before the old one was moved away.
+        (_beside(path) if _beside(path).is_dir() else _old(path)).rename(path)
+    return path
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(path.name + ".old")
 
 
 def _beside(path: Path) -> Path:

@@ -16,7 +16,7 @@ from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .ancestry import allowance, ancestral_size, effective_size
 from .convergence import bulk_size, split_rhat
-from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
+from .draws_files import WrongTree, data_frame, load_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -261,14 +261,13 @@ class Draws:
 
         Raises:
             FileNotFoundError: there is no such folder.
-            ValueError: it holds something else.
+            ValueError: it holds something else, or is damaged.
 
         Example:
             >>> draws.save("draws.zarr")
             >>> gb.Draws.load("draws.zarr").summary()
         """
-        with open_tree(path) as tree:
-            return cls.from_datatree(tree)
+        return load_tree(path, cls.from_datatree)
 
     def to_datatree(self) -> "xr.DataTree":
         """The draws in the ArviZ schema (posterior, sample_stats, observed_data), and a group sampler_statistics.
@@ -327,13 +326,13 @@ class Draws:
             ValueError: a tree of another program.
         """
         if "posterior" not in tree.children or tree["posterior"].attrs.get("inference_library") != "genbayes":
-            raise ValueError(
+            raise WrongTree(
                 f"the tree was not written by Draws.to_datatree: it has the groups {sorted(tree.children)}; draws of "
                 "genbayes have a group posterior with the attribute inference_library = 'genbayes'."
             )
         attributes = tree["posterior"].attrs
         if attributes.get("stacked"):
-            raise ValueError("the tree holds the draws of a stack of observations: use StackedDraws instead of Draws.")
+            raise WrongTree("the tree holds the draws of a stack of observations: use StackedDraws instead of Draws.")
         names = tuple(json.loads(attributes["parameters"]))
         values = {str(name): np.asarray(array) for name, array in tree["sampler_statistics"].data_vars.items()}
         return cls(

@@ -15,7 +15,7 @@ from ..runtime.outcome import Outcome
 from .ancestry import allowance, ancestral_size
 from .convergence import bulk_size, split_rhat
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, certain
-from .draws_files import data_frame, open_tree, parameter, save_tree, stacked_parameters, whole_numbers
+from .draws_files import WrongTree, data_frame, load_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ class StackedDraws:
     @classmethod
     def load(cls, path: str | Path) -> "StackedDraws":
         """The draws that `save` (or `genbayes sample --observations`) wrote; see `Draws.load`."""
-        with open_tree(path) as tree:
-            return cls.from_datatree(tree)
+        return load_tree(path, cls.from_datatree)
 
     def to_datatree(self) -> "xr.DataTree":
         """Groups posterior, sample_stats and observed_data with the dimensions observation, beta, chain, draw.
@@ -272,7 +271,7 @@ class StackedDraws:
             ValueError: a tree of another program, or of the draws of one posterior.
         """
         if "posterior" not in tree.children or not tree["posterior"].attrs.get("stacked"):
-            raise ValueError(
+            raise WrongTree(
                 "the tree was not written by StackedDraws.to_datatree: for the draws of one posterior use "
                 "Draws.from_datatree."
             )

@@ -29,6 +29,7 @@ from ..sampling.smc import SMC
 from ..sampling.weights import some_draws
 from ..simulations.executors import Workers
 from ..simulations.simulators import AnySimulator
+from ..simulations.time_limits import bounded
 from .distances import (
     Group,
     ReplicateOutputs,
@@ -56,6 +57,7 @@ def sensitivity(
     simulator: AnySimulator | None = None,
     resimulate: int = 100,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     sampler: Sampler | None = None,
     progress: bool = True,
 ) -> Sensitivity:
@@ -77,6 +79,7 @@ def sensitivity(
         simulator: if given, predictions are new runs at draws of every variant, not those of the networks.
         resimulate: number of such draws of each variant.
         workers: see `simulate`.
+        timeout: of one run, in seconds; see `simulate`.
         sampler: see `GibbsPosterior.sample`; if not given, SMC with populations of half the usual size.
         progress: show a progress bar.
 
@@ -118,7 +121,7 @@ def sensitivity(
         predictions = _predictions(posterior, made, replicate, between, conditions)
     else:
         draws = [one.draws for one in made]
-        predictions = _resimulated(simulator, posterior, draws, resimulate, seed, workers, progress)
+        predictions = _resimulated(simulator, posterior, draws, resimulate, seed, bounded(workers, timeout), progress)
     return Sensitivity(
         names=posterior.prior.names,
         groups=tuple(parts),

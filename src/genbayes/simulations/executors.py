@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 
 from ..runtime.counts import checked_count
+from .overdue import Overdue, Watched
 from .spawned import rows_per_task, run_in_workers
-from .worker import Result, SharedTask, Task, not_sendable, reason_of, run_row
+from .time_limits import Bounded, run_rows_bounded
+from .worker import Result, SharedTask, Task, not_sendable, pickled, reason_of, run_row, run_rows, sent_by_value, serve
+
+sent_by_value(*(f"{__package__}.{name}" for name in ("local_worker", "overdue", "program_processes", "spawned")))
+sent_by_value(f"{__package__}.time_limits")
 
 # Who runs the rows of a Python simulator. A number is that of processes on this machine, which the library spawns and
 # ends; 1 runs in this process. An executor of the interface of `concurrent.futures` (threads, loky, Dask's
 # `client.get_executor()`, `mpi4py.futures`, Parsl) belongs to the caller: it is used, and never shut down.
-Workers = int | Executor
+Workers = int | Executor | Bounded
 _BATCH = 32
 # Tasks in flight in an executor that does not say how many workers it has.
 _MOST_TASKS = 1024
 _SECONDS_BETWEEN_YIELDS = 2.0
+_LOOK_SECONDS = 0.5
 
 
 def checked_workers(workers: Any) -> Workers:
@@ -28,6 +34,9 @@ def checked_workers(workers: Any) -> Workers:
     Raises:
         ValueError: neither an executor nor a whole number of at least 1.
     """
+    if isinstance(workers, Bounded):
+        checked_workers(workers.workers)
+        return workers
     if isinstance(workers, Executor):
         return workers
     return checked_count("`workers`", workers, remedy="; or give a concurrent.futures.Executor")
@@ -45,6 +54,7 @@ class Job:
         dim: number of parameters.
         batch_size: most runs at a time, None where the kind of simulator chooses.
         workers: who runs the rows, where the kind of simulator leaves that to the caller.
+        timeout: seconds that a run may take, None without a limit.
         names: of the columns of `inputs`; `theta_0`, ..., then `condition_0`, ..., if not given.
     """
 
@@ -54,7 +64,8 @@ class Job:
     inputs: np.ndarray
     dim: int
     batch_size: int | None = None
-    workers: Workers = 1
+    workers: int | Executor = 1
+    timeout: float | None = None
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -87,20 +98,36 @@ def run_each(function: Callable[[np.ndarray, np.random.Generator, int], Any], jo
     """
     tasks = list(zip(job.rows.tolist(), job.numbers.tolist(), job.inputs, strict=True))
     batch = job.batch_size or _BATCH
+    overdue = Overdue(job.names)
     if isinstance(job.workers, Executor):
-        return run_in_executor(function, job.seed, tasks, batch, job.workers)
-    if job.workers == 1:
-        return run_serially(function, job.seed, tasks, batch)
-    return run_in_workers(function, job.seed, tasks, batch, job.workers)
+        run = run_rows if job.timeout is None else run_rows_bounded(job.timeout)
+        return run_in_executor(function, job.seed, tasks, batch, job.workers, run, overdue)
+    if job.workers == 1 and job.timeout is None:
+        return run_serially(function, job.seed, tasks, batch, overdue)
+    # Nobody can end a function in this process: with a time limit it runs in another one.
+    return run_in_workers(function, job.seed, tasks, batch, job.workers, pickled(serve), job.timeout, overdue)
 
 
-def run_serially(function: Callable, seed: int, tasks: list[Task], batch: int) -> Iterator[list[Result]]:
+def run_serially(
+    function: Callable, seed: int, tasks: list[Task], batch: int, overdue: Overdue
+) -> Iterator[list[Result]]:
     """Yield the results of rows in lists of at most `batch`, see `run_each`."""
+    with overdue.watched() as watched:
+        yield from _one_by_one(function, seed, tasks, batch, overdue, watched)
+
+
+def _one_by_one(
+    function: Callable, seed: int, tasks: list[Task], batch: int, overdue: Overdue, watched: Watched
+) -> Iterator[list[Result]]:
     done: list[Result] = []
     last_yield = time.monotonic()
     try:
         for task in tasks:
+            began = time.monotonic()
+            watched.current = (task, began)
             done.append(run_row(function, seed, task))
+            watched.current = None
+            overdue.note(time.monotonic() - began)
             if len(done) >= batch or time.monotonic() - last_yield > _SECONDS_BETWEEN_YIELDS:
                 batch_done, done = done, []
                 yield batch_done
@@ -113,7 +140,13 @@ def run_serially(function: Callable, seed: int, tasks: list[Task], batch: int) -
 
 
 def run_in_executor(
-    function: Callable, seed: int, tasks: list[Task], batch: int, executor: Executor
+    function: Callable,
+    seed: int,
+    tasks: list[Task],
+    batch: int,
+    executor: Executor,
+    run: Callable = run_rows,
+    overdue: Overdue | None = None,
 ) -> Iterator[list[Result]]:
     """Yield the results of rows as an executor finishes them, see `run_each`; the executor stays open.
 
@@ -124,7 +157,7 @@ def run_in_executor(
         TypeError: the function cannot be pickled, and the executor would send it to another process; or the executor
             returns no futures, or futures of something else.
     """
-    submitted = _Submitted(executor, SharedTask(function, seed))
+    submitted = _Submitted(executor, SharedTask(function, seed, run), overdue or Overdue(()))
     queue, alone = tasks[::-1], []
     try:
         while submitted.running or ((queue or alone) and submitted.stopped is None):
@@ -159,8 +192,9 @@ class _Submitted:
         stopped: why the executor takes no more tasks, None while it does.
     """
 
-    def __init__(self, executor: Executor, task: SharedTask):
-        self._executor, self._task = executor, task
+    def __init__(self, executor: Executor, task: SharedTask, overdue: Overdue):
+        self._executor, self._task, self._overdue = executor, task, overdue
+        self._since: dict[Future, float] = {}
         width = getattr(executor, "_max_workers", None)
         self._most = 2 * width if isinstance(width, int) else _MOST_TASKS
         self._one_is_done = False
@@ -197,12 +231,15 @@ class _Submitted:
             TypeError: the function could not be pickled.
         """
         if wait_for_one and self.running:
-            wait(self.running, return_when=FIRST_COMPLETED)
+            # In pieces, in which somebody looks after what runs.
+            while not wait(self.running, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED).done:
+                self._look()
         self._one_is_done = False
         finished: list[Result] = []
         unfinished: list[Task] = []
         for future in [future for future in self.running if future.done()]:
             tasks = self.running.pop(future)
+            self._since.pop(future, None)
             error = CancelledError("a task was cancelled") if future.cancelled() else future.exception()
             if self._task.unsendable is not None:
                 raise not_sendable(self._task.unsendable, "threads or workers=1") from self._task.unsendable
@@ -214,12 +251,20 @@ class _Submitted:
                 seconds, results, cut_short = self._returned(future, len(tasks))
                 self.interrupted = self.interrupted or cut_short
                 self.seconds_per_row = seconds / len(tasks)
+                self._overdue.note(seconds, len(tasks))
                 finished += results
             elif len(tasks) == 1:
                 finished.append((tasks[0][0], reason_of(error)))
             else:
                 unfinished += tasks
         return finished, unfinished
+
+    def _look(self) -> None:
+        """Tell of single rows that have been running for very long; which row of several it is in, nobody knows."""
+        now = time.monotonic()
+        for future, tasks in self.running.items():
+            if future.running() and len(tasks) == 1:
+                self._overdue.look(tasks[0], now - self._since.setdefault(future, now))
 
     def _returned(self, future: Future, rows: int) -> tuple[float, list[Result], bool]:
         """What the submitted function has returned for so many rows.

@@ -155,7 +155,9 @@ class ExternalProgram(Simulator):
     def run(self, job: Job) -> Iterator[list[Result]]:
         """Yield the results as the programs end; `workers=8` runs eight of them at a time."""
         self.check_names(job.names)
-        return _run(replace(self._plan, names=job.names, program=self._found_program()), job)
+        limits = [limit for limit in (self._plan.timeout, job.timeout) if limit is not None]
+        plan = replace(self._plan, names=job.names, program=self._found_program(), timeout=min(limits, default=None))
+        return _run(plan, replace(job, timeout=None))
 
     def check_templates(self, names: tuple[str, ...]) -> None:
         """Look whether templates and names match, wherever the program may be.

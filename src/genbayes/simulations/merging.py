@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.files import replaced_folder
+from ..runtime.files import recovered, replaced_folder
 from ..runtime.named_values import Names
+from .damage import warn_of
 from .rounding import Rounding, is_watched
 from .rows import Simulations
 from .shards import Shard, checked_shard, shard_paths
 from .status import OK, reason_code
 from .store import PENDING, SimulationStore, different_runs, make_header
+from .writer_lock import only_writer
 
 # What became of a row, as far as one is worth more than another: a run that succeeded is kept before one that failed.
 _TO_RUN, _FAILED, _SUCCEEDED = 0, 1, 2
@@ -66,9 +68,13 @@ def merge_simulations(
         ...     simulate(simulator, prior, 10_000, seed=0, store="runs.zarr", shard=(i, 8))
         >>> simulations = merge_simulations("runs.zarr")
     """
-    store = Path(store)
+    with only_writer(store):
+        return _merged(Path(store), shards, partial)
+
+
+def _merged(store: Path, shards: Sequence[str | Path] | None, partial: bool) -> Simulations:
     shares = _opened_shares(store, shards)
-    before = SimulationStore.open(store, round=0) if store.exists() else None
+    before = SimulationStore.open(store, round=0) if recovered(store).exists() else None
     _check_same_runs(shares, store, before)
     union = _united(shares, before)
     if not partial and (missing := _what_is_missing(shares, union, store)):
@@ -109,6 +115,7 @@ class _Union:
     def take(self, store: SimulationStore, rows: np.ndarray) -> np.ndarray:
         """Takes in what a store has of these rows (m,), where more became of them there; returns which rows."""
         record = store.read(chosen=rows)
+        warn_of(record["damage"], store.path, "run this share again, or all rows here.")
         status, standing = record["status"], _standing(record["status"])
         better = standing > self.standing[rows]
         taken = rows[better]

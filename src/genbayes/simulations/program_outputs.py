@@ -63,8 +63,9 @@ class Output:
         kind = self.kind(name)
         if kind == "npy":
             try:
-                array = np.load(path, allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
+                # Mapped before it is read: what a damaged header announces is compared with the size of the file.
+                array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+            except Exception as error:
                 raise RunFailed(f"{name} is no array of numpy: {error}") from None
             return _numeric(array, name)
         try:

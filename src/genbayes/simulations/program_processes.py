@@ -100,25 +100,48 @@ class Processes:
             self._note(process.pid, running=True)
             if memory_limit is not None:
                 _limit_memory(process.pid, memory_limit)
-            in_time = _ended(process, timeout)
+            in_time = ended(process, timeout)
             if not in_time:
-                _signal_group(process.pid, signal.SIGTERM)
-                _ended(process, _GRACE_SECONDS)
+                signal_group(process.pid, signal.SIGTERM)
+                ended(process, _GRACE_SECONDS)
         finally:
             # Nobody has waited for the process yet, so that its number is still that of its group.
-            _signal_group(process.pid, signal.SIGKILL)
+            signal_group(process.pid, signal.SIGKILL)
             self._note(process.pid, running=False)
             process.wait()
         if self._stopped:
             raise KeyboardInterrupt
         return process.returncode if in_time else None
 
+    def begin(self, command: list[str]) -> subprocess.Popen:
+        """Start a program that talks to this process by its standard input and output; `end` ends it.
+
+        Args:
+            command: the program and its arguments.
+        """
+        self._watch()
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, _MARK: self._mark},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._note(process.pid, running=True)
+        return process
+
+    def end(self, process: subprocess.Popen) -> None:
+        """Kill what `begin` has started, and whatever that has started."""
+        signal_group(process.pid, signal.SIGKILL)
+        self._note(process.pid, running=False)
+        process.wait()
+
     def stop(self) -> None:
         """Kill all that runs, and start nothing more."""
         with self._lock:
             self._stopped = True
             for group in self._running:
-                _signal_group(group, signal.SIGKILL)
+                signal_group(group, signal.SIGKILL)
             watchdog, self._watchdog = self._watchdog, None
             if watchdog is not None:
                 # Nothing is left for it: it was told of all that has ended, and what was killed just now has ended too.
@@ -144,7 +167,7 @@ class Processes:
         with self._lock:
             (self._running.add if running else self._running.discard)(group)
             if running and self._stopped:
-                _signal_group(group, signal.SIGKILL)
+                signal_group(group, signal.SIGKILL)
                 return
             if self._watchdog is not None and self._watchdog.stdin is not None:
                 # Whoever has killed the watchdog does without it.
@@ -159,7 +182,7 @@ def _of_this_process() -> Processes:
     return state.__dict__.setdefault("processes", Processes())
 
 
-def _ended(process: subprocess.Popen, timeout: float | None) -> bool:
+def ended(process: subprocess.Popen, timeout: float | None) -> bool:
     """Wait for the end of a process, without taking its exit code; whether it came in time."""
     try:
         end = os.pidfd_open(process.pid)
@@ -178,7 +201,8 @@ def _ended(process: subprocess.Popen, timeout: float | None) -> bool:
         os.close(end)
 
 
-def _signal_group(group: int, number: int) -> None:
+def signal_group(group: int, number: int) -> None:
+    """Send a signal to a process group that may be gone."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 

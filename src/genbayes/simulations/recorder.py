@@ -1,5 +1,6 @@
 """The rows of one job while it runs: what is to do, what came back, and what has been written."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.named_values import Names
+from .damage import warn_of
 from .named_outputs import NamedOutputs
 from .rounding import Rounding, is_watched, kept
 from .rows import Simulations, from_record
@@ -19,6 +21,8 @@ from .worker import Result
 _MISFITS = 10
 # Outputs by which it is decided whether single precision is enough for the store; it begins in that of the first one.
 _ENOUGH = 64
+# Runs that fail one after the other, upon which the user hears of it while the others go on.
+_MANY_IN_A_ROW = 100
 
 
 class Recorder:
@@ -69,6 +73,8 @@ class Recorder:
         self._rounding = Rounding()
         self._settled = False
         self._never: np.ndarray | None = None
+        self._in_a_row: Counter[str] = Counter()
+        self._told = False
 
     @property
     def n_failed(self) -> int:
@@ -180,15 +186,20 @@ class Recorder:
 
     def _load(self, store: SimulationStore) -> None:
         record = store.read(len(self.inputs))
+        # Parameters that were lost are those of this call.
+        stored = np.where(np.isfinite(record["inputs"]), record["inputs"], self.inputs)
         # Not bit by bit: another device or JAX version may round differently.
         size = np.abs(self.inputs).max(axis=0)
-        if not (np.abs(record["inputs"] - self.inputs) <= 1e-5 * size).all():
+        if not (np.abs(stored - self.inputs) <= 1e-5 * size).all():
             raise ValueError(
                 f"`store`: the parameters in {store.path} differ from those that this prior and seed give now, perhaps "
                 f"because of another JAX or numpyro version. Give another path to `store`, or read it with "
                 f"Simulations.open."
             )
-        self.inputs = record["inputs"]
+        self.inputs = stored
+        if record["damage"]:
+            warn_of(record["damage"], store.path, "they are run again.")
+            store.repair(record["damage"], stored)
         self._status = record["status"]
         self._reasons = list(record["reasons"])
         self._seconds = record["seconds"]
@@ -231,6 +242,7 @@ class Recorder:
         rows = np.array([row for row, _ in results])
         self._status[rows] = [reason_code(problem, self._reasons) for problem in problems]
         self._n_new_failed += len(problems) - problems.count(None)
+        self._note_in_a_row(problems)
         if self._x is not None:
             if self._x.dtype == np.float32 and any(getattr(one, "dtype", None) == np.float64 for _, one in results):
                 self._x = self._x.astype(np.float64)
@@ -288,6 +300,24 @@ class Recorder:
             f"`store`: the outputs in {path} have other names than those of this simulator: {told}. Give another path "
             "to `store`, or the simulator that the store was made with."
         )
+
+    def _note_in_a_row(self, problems: list[str | None]) -> None:
+        """A UserWarning where very many runs, one after the other, have failed: something else is wrong than they."""
+        if self._told or problems.count(None) == len(problems):
+            self._in_a_row.clear()
+            return
+        succeeded = [i for i, problem in enumerate(problems) if problem is None]
+        if succeeded:
+            self._in_a_row.clear()
+        self._in_a_row.update(str(problem) for problem in problems[succeeded[-1] + 1 if succeeded else 0 :])
+        if (n := self._in_a_row.total()) >= _MANY_IN_A_ROW:
+            self._told = True
+            listed = "; ".join(f"{count} x {reason}" for reason, count in self._in_a_row.most_common(3))
+            warnings.warn(
+                f"the last {n} runs have all failed: {listed}. The others go on; stop them (Ctrl-C) if this is not the "
+                "simulator's doing (a licence, a disk, a machine), and run the failed rows again by retry_failed=True.",
+                stacklevel=6,
+            )
 
     def _note_missing(self, outcome: np.ndarray | str) -> None:
         """Keeps in mind which coordinates were NaN in every output so far."""

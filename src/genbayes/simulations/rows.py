@@ -10,12 +10,17 @@ import numpy as np
 
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
+from ..runtime.damaged_files import damage_told
+from ..runtime.files import replaced_folder
 from ..runtime.formatting import html_table, number
 from ..runtime.named_values import Names
+from .damage import warn_of
 from .given_arrays import checked_runs
 from .runs_elsewhere import Columns, read_run_netcdf, read_run_table
 from .status import INITIAL_REASONS, OK
 from .store import ARRAY_NAMES, PENDING, SimulationStore, make_header
+from .writer_lock import only_writer
+from .zarr_folder import is_unfinished
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -261,7 +266,9 @@ class Simulations:
         Example:
             >>> simulations = gb.Simulations.from_csv("runs.csv", ["growth", "capacity"], "day1:day70", prior=prior)
         """
-        runs = read_run_table(path, _parameters(parameters, prior), outputs, conditions, missing, decimal)
+        wanted = _parameters(parameters, prior)
+        with damage_told(path, "a table of runs"):
+            runs = read_run_table(path, wanted, outputs, conditions, missing, decimal)
         names = None if prior is not None else runs.names
         outputs_by_name = dict(zip(runs.outputs, runs.x.T, strict=True))
         return cls.from_arrays(runs.theta, outputs_by_name, names, conditions=runs.conditions, prior=prior)
@@ -300,11 +307,18 @@ class Simulations:
     def open(cls, path: str | Path) -> "Simulations":
         """Read a store written by `simulate` or `save`.
 
+        Rows of a chunk that is damaged or missing are pending, and a warning names it: `simulate` with the same
+        arguments runs them again.
+
         Raises:
             FileNotFoundError: nothing at `path`.
-            ValueError: not a store of simulations, or one of a newer format.
+            ValueError: not a store of simulations, one of a newer format, or one that is damaged as a whole.
         """
-        return from_record(SimulationStore.open(path).read())
+        with damage_told(path, "a store of simulations", "Bring it back from a copy, or simulate anew."):
+            record = SimulationStore.open(path).read()
+            simulations = from_record(record)
+        warn_of(record["damage"], str(path), "run simulate(..., store=...) as before, which runs them again.")
+        return simulations
 
     def save(self, path: str | Path) -> None:
         """Write a Zarr store that `open` and `xarray.open_zarr` read.
@@ -312,6 +326,14 @@ class Simulations:
         Raises:
             FileExistsError: something is at `path` already.
         """
+        place = Path(path)
+        with only_writer(path):
+            if place.exists() and not is_unfinished(place):
+                raise FileExistsError(f"`path`: {path} exists already. Give another path, or remove it.")
+            with replaced_folder(place) as beside:
+                self._write(beside)
+
+    def _write(self, path: Path) -> None:
         part = self.of_prior
         store = SimulationStore.create(path, self._header(), part.inputs)
         store.create_outputs(self.x_shape, self.x.dtype, self.outputs)

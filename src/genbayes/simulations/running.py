@@ -11,16 +11,19 @@ import numpy as np
 
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
-from ..runtime.files import replaced_folder
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
+from .damage import not_finite
 from .executors import Job, Workers, checked_workers
+from .opening import opened_store
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
 from .rows import Simulations
 from .shards import Shard, checked_shard
 from .simulators import AnySimulator, Simulator, as_simulator
 from .store import SimulationStore, make_header
+from .time_limits import bounded, unbounded
+from .writer_lock import only_writer
 
 
 def simulate(
@@ -33,6 +36,7 @@ def simulate(
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
     retry_failed: bool = False,
     on_shape: Callable[[tuple[int, ...]], None] | None = None,
@@ -55,6 +59,8 @@ def simulate(
         workers: number of processes for a Python simulator, number of programs at a time for an `ExternalProgram`, or
             any `concurrent.futures.Executor`: threads, loky, Dask's `client.get_executor()`, `mpi4py.futures`, Parsl.
             It runs the rows and stays open.
+        timeout: seconds that one run may take: it is ended then, and has failed ("no answer within 60 s"). A Python
+            simulator runs in processes of its own for it, with workers=1 in one. A simulator in JAX has no such limit.
         progress: show progress on stderr.
         retry_failed: run the failed rows of the store again.
         on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
@@ -80,6 +86,7 @@ def simulate(
         raise TypeError(
             f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
         )
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
     share = None if shard is None else _checked_share(shard, n, store)
@@ -91,9 +98,10 @@ def simulate(
     simulator.check_names(_names_of(header))
     if share is not None and store is not None:
         store, header = share.path(store), header | {"shard": list(share)}
-    opened = _open_store(store, header, inputs) if store is not None else None
-    recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape, shard=share)
-    simulations = _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = opened_store(store, header, inputs) if store is not None else None
+        recorder = Recorder(header, inputs, opened, retry_failed, on_shape=on_shape, shard=share)
+        simulations = _run(simulator, recorder, batch_size, workers, progress)
     return simulations if share is None else simulations.selected(recorder.of_share)
 
 
@@ -106,6 +114,7 @@ def simulate_at(
     conditions: Any = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate given parameters, such as draws of a posterior.
@@ -121,6 +130,7 @@ def simulate_at(
             for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
         batch_size: see `simulate`.
         workers: see `simulate`.
+        timeout: see `simulate`.
         progress: show progress on stderr.
 
     Raises:
@@ -136,6 +146,7 @@ def simulate_at(
     names = [f"theta_{i}" for i in range(parameters.shape[1])] if names is None else list(names)
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], simulator.name)
     if conditions is not None:
@@ -158,6 +169,7 @@ def simulate_round(
     store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate a round of refinement; an interrupted one in the store goes on with the parameters that it had.
@@ -172,33 +184,39 @@ def simulate_round(
         store: path of the store of `simulations`, which gets the rows.
         batch_size: see `simulate`.
         workers: see `simulate`.
+        timeout: see `simulate`.
         progress: show progress on stderr.
 
     Returns:
         The round's rows alone.
     """
+    workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
     header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
     simulator.check_names(_names_of(header))
-    opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
-    if opened is not None and "shard" in opened.attributes:
-        raise ValueError(
-            f"`store`: {store} holds one share of the simulations, and a refinement goes on from all of them. Put the "
-            "shares together first (merge_simulations), and give the store that comes of it."
-        )
-    if opened is not None and len(opened):
-        record = opened.read()
-        inputs, shared = record["inputs"], record["noise_block"]
-    else:
-        inputs = propose()
-        shared = np.zeros(len(inputs), np.int32) if noise_block is None else np.asarray(noise_block, np.int32)
-        if opened is not None:
-            opened.append(inputs, shared)
-    recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
-    rows = _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = None if store is None else SimulationStore.open(store, writable=True, round=number)
+        if opened is not None and "shard" in opened.attributes:
+            raise ValueError(
+                f"`store`: {store} holds one share of the simulations, and a refinement goes on from all of them. Put "
+                "the shares together first (merge_simulations), and give the store that comes of it."
+            )
+        if opened is not None and len(opened):
+            record = opened.read()
+            inputs, shared = record["inputs"], record["noise_block"]
+            if (lost := not_finite(inputs)).any():
+                # A damaged store: the same parameters again, as long as cost and seed are the same.
+                inputs[lost] = propose()[lost]
+        else:
+            inputs = propose()
+            shared = np.zeros(len(inputs), np.int32) if noise_block is None else np.asarray(noise_block, np.int32)
+            if opened is not None:
+                opened.append(inputs, shared)
+        recorder = Recorder(header, inputs, opened, False, numbers=_first_of_block(shared))
+        rows = _run(simulator, recorder, batch_size, workers, progress)
     return replace(rows, round=np.full(len(rows), number, np.int32), noise_block=shared)
 
 
@@ -248,8 +266,14 @@ def _checked_call(
         checked_count("`batch_size`", batch_size)
     checked_workers(workers)
     found = as_simulator(simulator, conditional=conditional)
-    if found.vectorised and workers != 1:
-        given = workers if isinstance(workers, int) else type(workers).__name__
+    who, limit = unbounded(workers)
+    if found.vectorised and limit is not None:
+        raise ValueError(
+            f"`timeout` must be None for a {found.kind} simulator, got {limit:g}: its runs are one compiled program, "
+            "in which no single run can be ended. Bound its loops, such as the steps of a solver, inside it."
+        )
+    if found.vectorised and who != 1:
+        given = who if isinstance(who, int) else type(who).__name__
         raise ValueError(
             f"`workers` must be 1 for a {found.kind} simulator, got {given}: its runs are vectorised and use all "
             f"cores already. Raise `batch_size` instead."
@@ -265,7 +289,7 @@ def _run(
     if len(job) and (output_shape := simulator.output_shape(job)) is not None:
         recorder.expect(output_shape, simulator.output_names(job))
     if len(job):
-        _compare_with_store(simulator, recorder)
+        _compare_with_store(simulator, recorder, bounded(1, unbounded(workers)[1]))
     repeats = Repeats(job) if len(job) >= LEAST_ROWS and not simulator.vectorised else None
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
@@ -287,6 +311,7 @@ def _run(
 
 
 def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, workers: Workers = 1) -> Job:
+    who, timeout = unbounded(workers)
     return Job(
         seed=recorder.header["seed"],
         rows=rows,
@@ -294,7 +319,8 @@ def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, wo
         inputs=recorder.inputs[rows],
         dim=len(recorder.header["names"]),
         batch_size=batch_size,
-        workers=workers,
+        workers=who,
+        timeout=timeout,
         names=_names_of(recorder.header),
     )
 
@@ -304,14 +330,14 @@ def _names_of(header: dict[str, Any]) -> tuple[str, ...]:
     return (*header["names"], *header.get("condition_names", ()))
 
 
-def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
+def _compare_with_store(simulator: Simulator, recorder: Recorder, workers: Workers) -> None:
     """Runs one stored row again: a store knows its simulator by name only, and the function may have been edited."""
     done = recorder.one_done()
     if done is None:
         return
     row, stored = done
-    outputs = [output for results in simulator.run(_job(recorder, np.array([row]))) for _, output in results]
-    again = recorder.as_stored(outputs[0])
+    job = _job(recorder, np.array([row]), None, workers)
+    again = recorder.as_stored(next(output for results in simulator.run(job) for _, output in results))
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.
@@ -322,16 +348,3 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder) -> None:
             "mixes two simulators: delete it and simulate anew.",
             stacklevel=4,
         )
-
-
-def _open_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> SimulationStore:
-    if not Path(path).exists():
-        # Whole or not at all: a job that is killed in its first second can be run again.
-        with replaced_folder(Path(path)) as beside:
-            SimulationStore.create(beside, header, inputs)
-    # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
-    opened = SimulationStore.open(path, writable=True, round=0)
-    opened.check_header(header)
-    if len(inputs) > len(opened):
-        opened.append(inputs[len(opened) :])
-    return opened

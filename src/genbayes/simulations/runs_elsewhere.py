@@ -145,7 +145,9 @@ def read_run_netcdf(
         try:
             with xr.open_dataset(path) as opened:
                 data = opened.load()
-        except (ImportError, OSError, ValueError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             reason, remedy = str(error).split(". ")[0], "NetCDF 4 needs h5netcdf or netCDF4: pip install h5netcdf."
             raise ValueError(f"{path.name} cannot be read as NetCDF: {reason}. {remedy}") from error
         return _of_dataset(data, path.name, parameters, output, conditions, dimension)

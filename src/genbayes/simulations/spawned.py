@@ -1,25 +1,47 @@
-"""The library's own pool: spawned processes that may die in the middle of a row."""
+"""The library's own pool: processes that may hang, leak, or die in the middle of a row."""
 
-import multiprocessing
+import os
+import queue
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
 
 import cloudpickle
 
-from ..runtime.processes import end_now
-from .worker import ByValue, Result, Task, install, not_sendable, run_installed
+from .local_worker import GRACE_SECONDS, LocalWorker
+from .overdue import Overdue
+from .program_processes import Processes
+from .worker import Result, Task, not_sendable
 
 WORKER_DIED = "worker process died"
 _TASK_SECONDS = 0.5
+# How often somebody looks for rows that take too long.
+_LOOK_SECONDS = 0.2
+# Share of the machine's memory that all workers together may have before they are renewed.
+_MEMORY_SHARE = 0.8
+# Rows that failed again in a fresh process, one after the other, after which none is tried twice any more.
+_MOST_USELESS = 5
+# Workers that end before they have run anything, one after the other.
+_MOST_STILLBORN = 3
 
 
 def run_in_workers(
-    function: Callable, seed: int, tasks: list[Task], batch: int, workers: int
+    function: Callable,
+    seed: int,
+    tasks: list[Task],
+    batch: int,
+    workers: int,
+    server: bytes,
+    timeout: float | None = None,
+    overdue: Overdue | None = None,
 ) -> Iterator[list[Result]]:
-    """Yield the results of rows as spawned workers finish them; a row that kills its worker is a failed row.
+    """Yield the results of rows as worker processes finish them.
 
-    On KeyboardInterrupt the finished rows are yielded before it is raised again.
+    A row that kills its worker, or runs out of memory, is tried once more in a fresh one, and has then failed; so has
+    one that takes longer than the time limit, whose worker is killed. On KeyboardInterrupt the finished rows are
+    yielded before it is raised again.
 
     Args:
         function: `function(inputs, rng, row)`.
@@ -27,30 +49,26 @@ def run_in_workers(
         tasks: the rows.
         batch: most rows that a worker is given at a time.
         workers: number of processes.
+        server: `serve`, as `pickled` gives it: what a worker does.
+        timeout: seconds that a row may take.
+        overdue: tells of rows that take very long.
 
     Raises:
         RuntimeError: workers cannot start, or cannot load the simulator.
         TypeError: the simulator cannot be pickled.
     """
-    pool = _Pool(function, seed)
-    queue = tasks[::-1]
+    pool = _Pool(function, seed, server, timeout, overdue or Overdue(()))
+    pool.todo = tasks[::-1]
     try:
-        pool.start(workers)
-        while queue or pool.running:
-            # Two tasks per worker keep all busy, and bound what must be repeated if one of them dies.
-            while queue and len(pool.running) < 2 * workers and not pool.broken:
-                size = min(batch, rows_per_task(pool.seconds_per_row), len(queue))
-                pool.submit([queue.pop() for _ in range(size)])
-            finished, lost = pool.collect()
-            yield finished
+        pool.start(min(workers, max(1, len(tasks))))
+        while pool.busy:
+            pool.hand_out(batch)
+            yield pool.collect()
             if pool.interrupted:
                 raise KeyboardInterrupt
-            for task in lost:
-                yield [pool.run_alone(task)]
-            if lost:
-                pool.start(workers)
+        pool.leave()
     except KeyboardInterrupt:
-        yield pool.collect(wait_for_one=False)[0]
+        yield pool.collect(wait=False)
         raise
     finally:
         pool.stop()
@@ -64,98 +82,189 @@ def rows_per_task(seconds_per_row: float | None) -> int:
 
 
 class _Pool:
-    """Spawned processes (never forked: JAX runs threads) and the tasks in flight."""
+    """Worker processes, and what has become of the rows that they were given.
 
-    def __init__(self, function: Callable, seed: int):
+    Attributes:
+        todo: rows that nobody has been given, the next one last.
+        seconds_per_row: of the last task that came back, None before.
+        interrupted: whether a row has raised KeyboardInterrupt.
+    """
+
+    def __init__(self, function: Callable, seed: int, server: bytes, timeout: float | None, overdue: Overdue):
         try:
             payload = cloudpickle.dumps(function)
         except Exception as error:
             raise not_sendable(error, "workers=1") from error
-        self._install = ByValue(install)
-        self._task = ByValue(run_installed)
-        self._arguments = (payload, seed)
-        self._executor: ProcessPoolExecutor | None = None
-        self._width = 0
+        self._start = {"payload": payload, "seed": seed, "serve": server}
+        self._timeout, self._overdue = timeout, overdue
+        self._processes, self._answers = Processes(), SimpleQueue()
+        self._workers: list[LocalWorker] = []
+        self.todo: list[Task] = []
+        # Rows that are tried once more, and those that were.
+        self._alone: list[Task] = []
+        self._tried: set[int] = set()
+        self._useless = self._stillborn = 0
         self.seconds_per_row: float | None = None
-        self.running: dict[Future, list[Task]] = {}
-        self.broken = False
         self.interrupted = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether there are rows that have not come back."""
+        return bool(self.todo or self._alone) or any(worker.tasks for worker in self._workers)
+
     def start(self, workers: int) -> None:
-        self.stop()
-        self._executor = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), self._install, self._arguments
-        )
-        self._width, self.broken = workers, False
-        try:
-            # An empty task, so that a pool that cannot start at all is told apart from a simulator that kills it.
-            self._executor.submit(self._task, []).result()
-        except BrokenProcessPool:
-            raise RuntimeError(
-                "The worker processes could not start. In a script, put the code that runs under "
-                "`if __name__ == '__main__':`, because workers import the script; or use workers=1."
-            ) from None
+        """Start so many processes."""
+        self._memory = int(_MEMORY_SHARE * _memory_of_machine() / workers)
+        for _ in range(workers):
+            self._workers.append(self._new())
 
-    def submit(self, tasks: list[Task]) -> None:
-        try:
-            future = self._submit(tasks)
-        except BrokenProcessPool as error:
-            self.broken = True
-            future = Future()
-            future.set_exception(error)
-        self.running[future] = tasks
+    def hand_out(self, batch: int) -> None:
+        """Give every worker two tasks: it is never idle, and little is to be repeated if it dies."""
+        for worker in list(self._workers):
+            if self._alone and not worker.tasks:
+                if not worker.fresh:
+                    worker = self._renew(worker)
+                worker.give([self._alone.pop()])
+                continue
+            while self.todo and worker.has_room:
+                size = min(batch, rows_per_task(self.seconds_per_row), len(self.todo))
+                given = [self.todo.pop() for _ in range(size)]
+                if not worker.give(given):
+                    self.todo += given[::-1]
+                    break
 
-    def collect(self, wait_for_one: bool = True) -> tuple[list[Result], list[Task]]:
-        """Return the finished results, and the tasks whose process died.
+    def collect(self, wait: bool = True) -> list[Result]:
+        """Return finished results, after waiting for something to happen, or for a while.
 
         Raises:
-            RuntimeError: a worker could not load the simulator.
+            RuntimeError: a worker could not load the simulator, or none starts.
         """
-        if wait_for_one:
-            wait(self.running, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in self.running if future.done()):
-            # All the others fail at once too; none may be left behind in a broken pool.
-            self.broken = True
-            wait(self.running)
         finished: list[Result] = []
-        lost: list[Task] = []
-        for future in [future for future in self.running if future.done()]:
-            tasks = self.running.pop(future)
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                lost.extend(tasks)
-            elif isinstance(error, KeyboardInterrupt):
-                self.interrupted = True
-            elif error is not None:
-                raise RuntimeError(
-                    f"A worker process could not load `simulator` ({type(error).__name__}: {error}). Import what it "
-                    f"needs inside the function, or use workers=1."
-                ) from error
-            else:
-                seconds, results, stopped = future.result()
-                self.interrupted = self.interrupted or stopped
-                self.seconds_per_row = seconds / len(tasks)
-                finished.extend(results)
-        return finished, lost
+        while True:
+            try:
+                worker, answer = self._answers.get(timeout=_LOOK_SECONDS) if wait else self._answers.get_nowait()
+            except queue.Empty:
+                if wait:
+                    finished += [one for dead in list(self._workers) if dead.is_gone() for one in self._lost(dead)]
+                break
+            wait = False
+            if worker not in self._workers:
+                continue
+            finished += self._lost(worker) if answer is None else self._taken(worker, answer)
+        return finished + self._too_long()
 
-    def run_alone(self, task: Task) -> Result:
-        """Run one row in a pool of one worker, to find out whether it is the one that kills."""
-        if self.broken or self._width != 1:
-            self.start(1)
-        try:
-            return self._submit([task]).result()[1][0]
-        except BrokenProcessPool:
-            self.broken = True
-            return task[0], WORKER_DIED
+    def leave(self) -> None:
+        """Let the workers end by themselves, once all is done."""
+        for worker in self._workers:
+            worker.ask_to_leave()
+        end = time.monotonic() + GRACE_SECONDS
+        for worker in self._workers:
+            worker.wait(end - time.monotonic())
 
     def stop(self) -> None:
-        if self._executor is None:
-            return
-        # The rows of its workers stay pending.
-        end_now(self._executor)
-        self._executor = None
+        """End what is still there; rows that are being run stay pending."""
+        for worker in self._workers:
+            worker.end(grace=0.0 if worker.leaving else 0.2)
+        self._workers = []
+        self._processes.stop()
 
-    def _submit(self, tasks: list[Task]) -> Future:
-        if self._executor is None:
-            raise RuntimeError("The pool of workers has not been started.")
-        return self._executor.submit(self._task, tasks)
+    def _new(self) -> LocalWorker:
+        try:
+            return LocalWorker(self._start, self._processes, self._answers)
+        except OSError as error:
+            raise RuntimeError(f"A worker process could not start ({error}). Use fewer `workers`.") from error
+
+    def _renew(self, worker: LocalWorker, grace: float = GRACE_SECONDS) -> LocalWorker:
+        """A fresh process in the place of another one."""
+        worker.end(grace=grace)
+        place = self._workers.index(worker)
+        self._workers[place] = self._new()
+        return self._workers[place]
+
+    def _taken(self, worker: LocalWorker, answer: Any) -> list[Result]:
+        """The results of an answer; rows that ran out of memory are tried once more."""
+        if (problem := answer["problem"]) is not None:
+            raise RuntimeError(
+                f"A worker process could not load `simulator` ({problem}). Import what it needs inside the function, "
+                "or use workers=1."
+            )
+        tasks = worker.answered()
+        seconds, results, interrupted = answer["rows"]
+        memory = answer["memory"]
+        self.interrupted = self.interrupted or interrupted
+        self.seconds_per_row = seconds / len(tasks)
+        self._overdue.note(seconds, len(tasks))
+        self._stillborn = 0
+        finished = []
+        for task, (row, outcome) in zip(tasks, results, strict=False):
+            no_memory = isinstance(outcome, str) and outcome.startswith("MemoryError")
+            if no_memory and self._once_more(task):
+                worker.leaving = True
+                continue
+            if row in self._tried and not isinstance(outcome, str):
+                self._useless = 0
+            finished.append((row, outcome))
+        worker.base_memory = worker.base_memory or memory
+        if memory > max(self._memory, 2 * worker.base_memory):
+            worker.leaving = True
+        if worker.leaving and not worker.tasks:
+            self._renew(worker)
+        return finished
+
+    def _once_more(self, task: Task) -> bool:
+        """Whether a row is worth a second try; it is put aside for it."""
+        if task[0] in self._tried:
+            self._useless += 1
+            return False
+        if self._useless >= _MOST_USELESS:
+            return False
+        self._tried.add(task[0])
+        self._alone.append(task)
+        return True
+
+    def _lost(self, worker: LocalWorker, reason: str | None = None) -> list[Result]:
+        """What becomes of the rows of a worker that has died, or (with a reason) has to."""
+        running = worker.running()
+        culprit = None if running is None else running[0]
+        unfinished = [task for tasks in worker.tasks for task in tasks]
+        worker.tasks = []
+        self._renew(worker, GRACE_SECONDS if reason is not None else 0.0)
+        if culprit is None and reason is None:
+            self._stillborn += 1
+            if self._stillborn >= _MOST_STILLBORN:
+                raise RuntimeError(
+                    f"The worker processes could not start: {_MOST_STILLBORN} of them ended before they had run "
+                    f"anything (exit code {worker.exit_code}). Their standard error may say why; or use workers=1."
+                )
+        # The others are nobody's fault, and are run again.
+        self.todo += [task for task in unfinished if culprit is None or task[0] != culprit[0]][::-1]
+        if culprit is None:
+            return []
+        if reason is not None:
+            return [(culprit[0], reason)]
+        return [] if self._once_more(culprit) else [(culprit[0], WORKER_DIED)]
+
+    def _too_long(self) -> list[Result]:
+        """Kills the workers whose row is over the time limit; tells of those that are long overdue."""
+        finished: list[Result] = []
+        for worker in list(self._workers):
+            running = worker.running()
+            if running is None:
+                continue
+            task, seconds = running
+            if self._timeout is not None and seconds > self._timeout:
+                finished += self._lost(worker, f"no answer within {self._timeout:g} s")
+            else:
+                self._overdue.look(task, seconds)
+        return finished
+
+
+def _memory_of_machine() -> int:
+    """Bytes that this machine, or the container that this process is in, may use."""
+    limits = []
+    with suppress(ValueError, OSError, AttributeError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError), open(path) as file:
+            limits.append(int(file.read()))
+    return min(limits, default=2**63)

@@ -1,36 +1,36 @@
 """The Zarr store of simulations: one group with the arrays theta, conditions, x and status, readable with xarray."""
 
-import shutil
-import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-import zarr.errors
 
 from ..runtime.named_values import Names
+from .damage import Damage, chunk_file, impossible_rows, not_finite, read_rows, succeeded_without_output
 from .status import INITIAL_REASONS
+from .zarr_folder import NEW, ZarrFolder
 
 FORMAT = "genbayes-simulations"
 # 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers. A store
 # without is written as an earlier version, which earlier releases read.
 FORMAT_VERSION = 4
 PENDING = 1
-_CHUNK_BYTES = 2**20
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
-
-
-# Outputs in another precision while they are written, and the old ones until these have their place.
-_NEW, _OLD = "x_new", "x_old"
 
 # By which it is known whether two stores hold runs of one set: the same rows would come out of both.
 _SAME_RUNS = ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior")
 
+# Attributes that the checksum of a store is made of; the format has a check of its own, and others may add theirs.
+_CHECKED = (
+    "names", "seed", "prior", "simulator", "reasons", "seconds", "condition_names", "conditions_prior", "output_shape",
+    "outputs", "deterministic", "shard", "shard_seconds",
+)  # fmt: skip
+
 # What rows are numbered by, and the arrays that older stores have for it.
 ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
+_VERSION_WITH = {"origin": 3, "block": 4}
 
 
 def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
@@ -65,10 +65,11 @@ class SimulationStore:
     random numbers: those of one positive number. Opened for one round, the store looks as if there were no other rows.
     """
 
-    def __init__(self, group: zarr.Group, path: str | Path, round: int | None = None):
-        self._group = group
+    def __init__(self, folder: ZarrFolder, path: str | Path, round: int | None = None):
+        self._folder = folder
         self.path = str(path)
         self._round = round
+        self._known_rows: tuple[int, np.ndarray] | None = None
 
     def __repr__(self) -> str:
         return f"SimulationStore({self.path!r}, {len(self)} rows)"
@@ -81,55 +82,50 @@ class SimulationStore:
             FileNotFoundError: nothing at `path`.
             ValueError: not a store of simulations, or one of a newer format.
         """
-        if not Path(path).exists():
-            raise FileNotFoundError(f"`path`: there is nothing at {path}. Make a store with simulate(..., store=path).")
-        try:
-            group = zarr.open_group(str(path), mode="r+" if writable else "r", use_consolidated=False)
-        except (zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError, OSError):
-            raise ValueError(
-                f"`path`: {path} is not a Zarr group, so not a store of simulations. Check the path."
-            ) from None
-        _finish_conversion(Path(path))
-        if group.attrs.get("format") != FORMAT:
+        folder = ZarrFolder.open(path, _CHECKED, writable=writable)
+        attributes = folder.attributes
+        if attributes.get("format") != FORMAT:
             raise ValueError(
                 f"`path`: the Zarr group {path} was not written by genbayes (its attribute `format` is "
-                f"{group.attrs.get('format')!r}, expected {FORMAT!r}). Load its arrays and use Simulations.from_arrays."
+                f"{attributes.get('format')!r}, expected {FORMAT!r}). Load its arrays and use Simulations.from_arrays."
             )
-        version = group.attrs.get("format_version")
+        version = attributes.get("format_version")
         if not isinstance(version, int) or version > FORMAT_VERSION:
             raise ValueError(
                 f"`path`: {path} has format_version {version!r}; this genbayes reads up to {FORMAT_VERSION}. "
                 f"Upgrade genbayes."
             )
-        return cls(group, path, round)
+        folder.check_attributes()
+        if writable:
+            folder.tidy()
+        return cls(folder, path, round)
 
     @classmethod
     def create(cls, path: str | Path, header: dict[str, Any], inputs: np.ndarray) -> "SimulationStore":
         """Make a store with the given attributes, parameters and conditions (n, dim + c); all rows are pending.
 
-        Raises:
-            FileExistsError: something else is at `path`.
+        Args:
+            path: where nothing is; a place beside the store's, which it is moved to as a whole.
+            header: attributes.
+            inputs: parameters and conditions.
         """
-        if Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
-            raise FileExistsError(f"`store`: {path} exists already. Give another path, or remove it.")
-        group = zarr.open_group(str(path), mode="w-" if not Path(path).exists() else "w", zarr_format=3)
-        store = cls(group, path)
+        folder = ZarrFolder.create(path, _CHECKED)
+        store = cls(folder, path)
         dim, conditions = len(header["names"]), len(header.get("condition_names", ()))
-        store._create("theta", (0, dim), np.float32, np.nan, ("simulation", "parameter"))
+        folder.make_array("theta", (0, dim), np.float32, np.nan, ("simulation", "parameter"))
         if conditions:
-            store._create("conditions", (0, conditions), np.float32, np.nan, ("simulation", "condition"))
-        store._create("status", (0,), np.int32, PENDING, ("simulation",))
+            folder.make_array("conditions", (0, conditions), np.float32, np.nan, ("simulation", "condition"))
+        folder.make_array("status", (0,), np.int32, PENDING, ("simulation",))
         # The format last: a store whose creation was interrupted is not taken for a whole one.
         store.append(inputs)
         version = 2 if conditions else 1
-        group.attrs.update({**header, "seconds": 0.0, "format": FORMAT, "format_version": version})
-        store._consolidate()
+        store.set_attributes(**header, seconds=0.0, format=FORMAT, format_version=version)
         return store
 
     @property
     def attributes(self) -> dict[str, Any]:
         """The attributes of the group."""
-        return dict(self._group.attrs)
+        return self._folder.attributes
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -140,25 +136,42 @@ class SimulationStore:
         return self._numbers("origin")
 
     def _numbers(self, name: str) -> np.ndarray:
-        """The array `origin` or `block` of every row of the whole store."""
-        length = self._array("status").shape[0]
+        """The array `origin` or `block` of every row of the whole store.
+
+        Raises:
+            ValueError: it is damaged: no other array tells what it said.
+        """
         # Rows whose creation was interrupted have a round and no status.
-        return np.asarray(self._array(name)[:length]) if name in self._group else np.zeros(length, np.int32)
+        length = self._folder.array("status").shape[0]
+        if not self._folder.has(name) and self.attributes["format_version"] < _VERSION_WITH[name]:
+            return np.zeros(length, np.int32)
+        values, damages = read_rows(self._folder.array(name), Path(self.path), np.arange(length), whole=True)
+        if damages:
+            raise ValueError(
+                f"`path`: {self.path} is damaged: {damages[0]}, which says which rows are draws of the prior and which "
+                "are of a refinement. Bring the file back from a copy, or simulate into another store."
+            )
+        return values
 
     @property
     def _rows(self) -> np.ndarray:
-        rounds = self.round
-        return np.arange(len(rounds)) if self._round is None else np.flatnonzero(rounds == self._round)
+        # Asked for by every write; rows are only ever added, by this object.
+        length = self._folder.array("status").shape[0]
+        if self._known_rows is None or self._known_rows[0] != length:
+            rounds = self.round if self._round is not None else None
+            rows = np.arange(length) if rounds is None else np.flatnonzero(rounds == self._round)
+            self._known_rows = (length, rows)
+        return self._known_rows[1]
 
     @property
     def x_shape(self) -> tuple[int, ...] | None:
         """Shape of one output, None before the first success."""
-        return tuple(self._array("x").shape[1:]) if "x" in self._group else None
+        return tuple(self._folder.array("x").shape[1:]) if self._folder.has("x") else None
 
     @property
     def x_dtype(self) -> np.dtype | None:
         """Precision of the outputs, None before the first success."""
-        return np.dtype(self._array("x").dtype) if "x" in self._group else None
+        return np.dtype(self._folder.array("x").dtype) if self._folder.has("x") else None
 
     def check_header(self, header: dict[str, Any]) -> None:
         """Check that the store was made with the same prior, seed and simulator.
@@ -174,40 +187,39 @@ class SimulationStore:
             )
 
     def append(self, inputs: np.ndarray, noise_block: np.ndarray | None = None) -> None:
-        """Add parameters and conditions (m, dim + c) as pending rows.
-
-        Those of one positive `noise_block` share their random numbers.
-        """
-        start = self._array("status").shape[0]
+        """Add parameters and conditions (m, dim + c) as pending rows; those of one positive block share their noise."""
+        start = self._folder.array("status").shape[0]
         length = start + len(inputs)
-        dim = self._array("theta").shape[1]
+        dim = self._folder.array("theta").shape[1]
         numbers = {"origin": self._round or 0, "block": 0 if noise_block is None else noise_block}
-        for version, (name, values) in enumerate(numbers.items(), start=3):
-            if np.any(values) and name not in self._group:
-                self._create(name, (start,), np.int32, 0, ("simulation",))
-                self._group.attrs["format_version"] = version
-            if name in self._group:
-                self._array(name).resize((length,))
-                self._array(name)[start:] = values
+        for name, values in numbers.items():
+            if self._folder.has(name):
+                self._folder.array(name).resize((length,))
+                self._folder.array(name)[start:] = values
+            elif np.any(values):
+                self._folder.make_filled(name, np.concatenate([np.zeros(start), np.broadcast_to(values, len(inputs))]))
+            if self._folder.has(name) and self.attributes.get("format_version", 1) < _VERSION_WITH[name]:
+                self.set_attributes(format_version=_VERSION_WITH[name])
         for name, values in (("theta", inputs[:, :dim]), ("conditions", inputs[:, dim:])):
             if values.shape[1]:
-                self._array(name).resize((length, values.shape[1]))
-                self._array(name)[start:] = values
-        if "x" in self._group:
-            self._array("x").resize((length, *(self.x_shape or ())))
-        self._array("status").resize((length,))
-        self._consolidate()
+                self._folder.array(name).resize((length, values.shape[1]))
+                self._folder.array(name)[start:] = values
+        if self._folder.has("x"):
+            self._folder.array("x").resize((length, *(self.x_shape or ())))
+        self._folder.array("status").resize((length,))
+        # Every chunk is written, also of what has the fill value, so that one that is missing is known to be lost.
+        self._folder.array("status")[start:] = PENDING
+        self._folder.consolidate()
 
     def create_outputs(self, output_shape: Sequence[int], dtype: Any = np.float32, names: Names | None = None) -> None:
         """Make the array of outputs once the shape of one output is known; a scalar output is stored as (1,)."""
         x_shape = tuple(output_shape) or (1,)
         dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(x_shape))))
-        length = self._array("status").shape[0]
-        self._create("x", (length, *x_shape), dtype, np.nan, dimensions)
-        self._group.attrs["output_shape"] = list(output_shape)
-        if names is not None:
-            self._group.attrs["outputs"] = names.stored
-        self._consolidate()
+        length = self._folder.array("status").shape[0]
+        # The attributes first: an array without them would be taken for outputs without names.
+        self.set_attributes(output_shape=list(output_shape), **({} if names is None else {"outputs": names.stored}))
+        self._folder.make_array("x", (length, *x_shape), dtype, np.nan, dimensions)
+        self._folder.consolidate()
 
     def convert(self, x: np.ndarray, dtype: Any) -> None:
         """Keep outputs in another precision from now on.
@@ -218,21 +230,21 @@ class SimulationStore:
             x: outputs of all rows in view, (n, *x_shape), NaN where there are none yet.
             dtype: float32 or float64.
         """
-        old = self._array("x")
-        shutil.rmtree(Path(self.path) / _NEW, ignore_errors=True)
-        self._create(_NEW, old.shape, dtype, np.nan, ("simulation", *(f"x_dim_{i}" for i in range(old.ndim - 1))))
-        new, rows = self._array(_NEW), self._rows[: len(x)]
+        old = self._folder.array("x")
+        self._folder.make_array(
+            NEW, old.shape, dtype, np.nan, ("simulation", *(f"x_dim_{i}" for i in range(old.ndim - 1)))
+        )
+        new, rows = self._folder.array(NEW), self._rows[: len(x)]
         mine = np.full(old.shape[0], -1)
         mine[rows] = np.arange(len(rows))
         for start in range(0, old.shape[0], old.chunks[0]):
-            part = np.asarray(old[start : start + old.chunks[0]], np.float64)
+            # What cannot be read is of rows out of view, and they are found to be lost when they are looked at.
+            every = np.arange(start, min(start + old.chunks[0], old.shape[0]))
+            part = read_rows(old, Path(self.path), every, whole=False)[0].astype(np.float64)
             known = mine[start : start + len(part)]
             part[known >= 0] = x[known[known >= 0]]
             new[start : start + len(part)] = part.astype(dtype)
-        (Path(self.path) / "x").rename(Path(self.path) / _OLD)
-        (Path(self.path) / _NEW).rename(Path(self.path) / "x")
-        shutil.rmtree(Path(self.path) / _OLD)
-        self._consolidate()
+        self._folder.take_converted()
 
     def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
@@ -240,11 +252,10 @@ class SimulationStore:
         if x is not None:
             with np.errstate(over="ignore"):
                 x = x.astype(self.x_dtype)
-            self._array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
-        if list(reasons) != self._group.attrs.get("reasons"):
-            self._group.attrs["reasons"] = list(reasons)
-            self._consolidate()
-        self._array("status").set_orthogonal_selection((rows,), status)
+            self._folder.array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
+        if list(reasons) != self.attributes.get("reasons"):
+            self.set_attributes(reasons=list(reasons))
+        self._folder.array("status").set_orthogonal_selection((rows,), status)
 
     def note_deterministic(self, value: bool) -> None:
         """Note whether runs of one parameter are all the same."""
@@ -253,8 +264,7 @@ class SimulationStore:
 
     def set_attributes(self, **values: Any) -> None:
         """Set attributes of the group."""
-        self._group.attrs.update(values)
-        self._consolidate()
+        self._folder.set_attributes(**values)
 
     def add_seconds(self, seconds: float) -> None:
         """Add to the seconds spent on simulating."""
@@ -263,50 +273,77 @@ class SimulationStore:
     def read(self, n: int | None = None, *, chosen: np.ndarray | None = None) -> dict[str, Any]:
         """Return inputs (theta, conditions), x and status of the first n rows (all if None), and the attributes.
 
+        Rows that cannot be read, or that succeeded without a finite output, are pending; the entry `damage` says why.
+
         Args:
             n: number of rows.
             chosen: numbers of rows in ascending order (m,), in place of `n`.
+
+        Raises:
+            ValueError: the store is damaged beyond that.
         """
-        rows = self._rows[:n] if chosen is None else self._rows[chosen]
-
-        def values(name: str) -> np.ndarray:
-            return np.asarray(self._array(name).get_orthogonal_selection((rows,)))
-
-        inputs = self.inputs(n, chosen=chosen)
-        x = values("x") if "x" in self._group else np.zeros((len(inputs), 0), np.float32)
-        read = {"inputs": inputs, "x": x, "status": values("status")}
+        rows, names = self._rows[:n] if chosen is None else self._rows[chosen], self._of_inputs
+        with_x = ["x"] if self._folder.has("x") else []
+        try:
+            parts = {name: self._values(name, rows) for name in (*names, "status", *with_x)}
+        except (IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"`path`: the arrays in {self.path} do not fit one another ({error}): the store is damaged. Bring it "
+                "back from a copy, or simulate into another store."
+            ) from None
+        inputs = np.concatenate([parts[name][0] for name in names], axis=1)
+        status, x = parts["status"][0].copy(), parts["x"][0] if with_x else None
+        damages = [damage for name in (*names, *with_x) for damage in parts[name][1]]
+        for one in parts["status"][1]:
+            # A status that was never written is that of a row to run, unless there is an output.
+            if one.unreadable or (x is not None and not not_finite(x[np.isin(rows, one.rows)]).all()):
+                damages.insert(0, one)
+        status[np.isin(rows, np.concatenate([np.zeros(0, int), *(damage.rows for damage in damages)]))] = PENDING
+        wrong = succeeded_without_output(status, x)
+        damages += impossible_rows(self._folder.array("x") if x is not None else None, Path(self.path), rows, wrong)
+        nowhere = not_finite(inputs) & (status != PENDING)
+        damages += [Damage("theta", rows[nowhere], "has parameters that are not finite")] if nowhere.any() else []
+        status[wrong | nowhere] = PENDING
+        if x is None:
+            x = np.zeros((len(inputs), 0), np.float32)
+        elif damages:
+            x[status == PENDING] = np.nan
+        read = {"inputs": inputs, "x": x, "status": status, "damage": tuple(damages)}
         return {**read, **{name: self._numbers(array)[rows] for name, array in ARRAY_NAMES.items()}, **self.attributes}
 
+    def repair(self, damages: Sequence[Damage], inputs: np.ndarray) -> None:
+        """Make the rows of damaged chunks pending, so that they are run again; an interruption loses nothing.
+
+        Args:
+            damages: that `read` has found.
+            inputs: those of all rows in view (n, dim + c).
+        """
+        lost = np.unique(np.concatenate([damage.rows for damage in damages]))
+        status, theta = self._folder.array("status"), self._folder.array("theta")
+        unreadable = {damage.chunk for damage in damages if damage.unreadable}
+        # First the status: whoever comes after an interruption finds these rows lost, or pending.
+        readable = np.array([chunk_file(status, int(row)) not in unreadable for row in lost])
+        if readable.any():
+            status.set_orthogonal_selection((lost[readable],), PENDING)
+        for chunk in unreadable:
+            (Path(self.path) / chunk).unlink(missing_ok=True)
+        if not readable.all():
+            status.set_orthogonal_selection((lost[~readable],), PENDING)
+        mine = np.isin(self._rows[: len(inputs)], lost)
+        rows, dim = self._rows[: len(inputs)][mine], theta.shape[1]
+        for name, values in (("theta", inputs[mine, :dim]), ("conditions", inputs[mine, dim:])):
+            if values.size:
+                self._folder.array(name).set_orthogonal_selection((rows, slice(None)), values)
+
     def inputs(self, n: int | None = None, *, chosen: np.ndarray | None = None) -> np.ndarray:
-        """Return the inputs alone, (m, dim + c); see `read`."""
+        """Return the inputs alone, (m, dim + c), NaN where they cannot be read; see `read`."""
         rows = self._rows[:n] if chosen is None else self._rows[chosen]
-        names = [name for name in ("theta", "conditions") if name in self._group]
-        return np.concatenate([self._array(name).get_orthogonal_selection((rows,)) for name in names], axis=1)
+        return np.concatenate([self._values(name, rows)[0] for name in self._of_inputs], axis=1)
 
-    def _array(self, name: str) -> zarr.Array:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise TypeError(f"`path`: {self.path}/{name} is not a Zarr array; the store is damaged.")
-        return array
+    @property
+    def _of_inputs(self) -> list[str]:
+        """The arrays of what a run depends on."""
+        return ["theta", *(["conditions"] if self.attributes.get("condition_names") else [])]
 
-    def _create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any, dimensions: tuple[str, ...]) -> None:
-        row_bytes = max(1, int(np.prod(shape[1:], dtype=int)) * np.dtype(dtype).itemsize)
-        rows = min(4096, max(1, _CHUNK_BYTES // row_bytes))
-        self._group.create_array(
-            name, shape=shape, chunks=(rows, *shape[1:]), dtype=dtype, fill_value=fill, dimension_names=dimensions
-        )
-
-    def _consolidate(self) -> None:
-        # xarray warns about a store without consolidated metadata, zarr about one with it; readers matter more.
-        # Repeated after every change, because xarray would trust outdated shapes.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self._group.store, path=self._group.path)
-
-
-def _finish_conversion(path: Path) -> None:
-    """Puts converted outputs in their place, where a run was interrupted just before it did."""
-    if (path / _NEW).is_dir() and not (path / "x").exists():
-        (path / _NEW).rename(path / "x")
-    if (path / "x").exists():
-        shutil.rmtree(path / _OLD, ignore_errors=True)
+    def _values(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, list[Damage]]:
+        return read_rows(self._folder.array(name), Path(self.path), rows, whole=name != "x")

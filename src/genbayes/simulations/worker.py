@@ -4,12 +4,17 @@ Everything that is sent from here is pickled by value, because importing this pa
 """
 
 import functools
+import mmap
+import os
+import pickle
+import queue
 import signal
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import cloudpickle
 import numpy as np
@@ -74,11 +79,22 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}"[:200].removesuffix(": ")
 
 
-def run_rows(function: Callable, seed: int, tasks: list[Task]) -> tuple[float, list[Result], bool]:
-    """Run rows; returns the seconds that they took, their results, and whether an interrupt cut them short."""
+def run_rows(
+    function: Callable, seed: int, tasks: list[Task], note: Callable[[int], None] | None = None
+) -> tuple[float, list[Result], bool]:
+    """Run rows; returns the seconds that they took, their results, and whether an interrupt cut them short.
+
+    Args:
+        function: `function(inputs, rng, row)`.
+        seed: of the job.
+        tasks: the rows.
+        note: is told the place of every row before it begins.
+    """
     started = time.perf_counter()
     results: list[Result] = []
-    for task in tasks:
+    for index, task in enumerate(tasks):
+        if note is not None:
+            note(index)
         try:
             results.append(run_row(function, seed, task))
         except KeyboardInterrupt:
@@ -86,46 +102,70 @@ def run_rows(function: Callable, seed: int, tasks: list[Task]) -> tuple[float, l
     return time.perf_counter() - started, results, False
 
 
-def install(payload: bytes, seed: int) -> None:
-    """Keep the pickled function of a job in a process of the library's own pool, before its first task."""
+def serve(receive: Callable[[], bytes], writing: IO[bytes], start: dict[str, Any]) -> None:
+    """What a process of the library's own pool does from its start to its end.
+
+    Args:
+        receive: waits for the next message, and ends the process where there is no parent any more.
+        writing: where answers go.
+        start: the pickled function of the job as `payload`, its `seed`, and the path of the memory `note`.
+    """
     # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    state = types.ModuleType("_genbayes_worker")
-    state.__dict__.update(payload=payload, seed=seed, function=None)
-    sys.modules[state.__name__] = state
+    messages: queue.SimpleQueue = queue.SimpleQueue()
+
+    def read() -> None:
+        # In a thread of its own, so that the end of the parent is heard of in the middle of a row.
+        while True:
+            messages.put(receive())
+
+    threading.Thread(target=read, daemon=True).start()
+    with open(start["note"], "r+b") as file:
+        # Aligned numbers of eight bytes, each of which is written in one step.
+        noted = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
+    function, number = None, 0
+
+    def note(index: int) -> None:
+        # No row until all is written: who reads in between is not misled.
+        noted[1] = -1
+        noted[2] = time.monotonic()
+        noted[0] = number
+        noted[1] = index
+
+    while (tasks := pickle.loads(messages.get())) is not None:
+        answer: dict[str, Any] = {"problem": None}
+        try:
+            function = cloudpickle.loads(start["payload"]) if function is None else function
+        except Exception as error:
+            answer["problem"] = f"{type(error).__name__}: {error}"
+        else:
+            answer["rows"] = run_rows(function, start["seed"], tasks, note)
+            answer["memory"] = memory_in_use()
+        note(-1)
+        number += 1
+        content = pickle.dumps(answer)
+        writing.write(len(content).to_bytes(8, "little") + content)
+        writing.flush()
 
 
-def run_installed(tasks: list[Task]) -> tuple[float, list[Result], bool]:
-    """`run_rows` with the function that `install` has kept."""
-    state = sys.modules["_genbayes_worker"].__dict__
-    if tasks and state["function"] is None:
-        state["function"] = cloudpickle.loads(state["payload"])
-    return run_rows(state["function"], state["seed"], tasks)
-
-
-class ByValue:
-    """A function of this module that another process receives whole."""
-
-    def __init__(self, function: Callable):
-        self._payload = _pickled(function)
-
-    def __reduce__(self) -> tuple:
-        return cloudpickle.loads, (self._payload,)
-
-    def __call__(self, *args: Any) -> Any:
-        """Executors hand over what can be called; only the function that arrives is."""
-        raise RuntimeError("This stands for a function in a worker process; it is not called here.")
+def memory_in_use() -> int:
+    """Bytes of this process in memory; 0 where the platform does not say it."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 class SharedTask:
-    """`run_rows` for an executor that may keep it in this process or send it to another one.
+    """`run_rows`, or what does the same, for an executor that may keep it in this process or send it to another one.
 
     Attributes:
         unsendable: why the function could not be pickled; None as long as that was not tried or has succeeded.
     """
 
-    def __init__(self, function: Callable, seed: int):
-        self._run = functools.partial(run_rows, function, seed)
+    def __init__(self, function: Callable, seed: int, run: Callable = run_rows):
+        self._run = functools.partial(run, function, seed)
         self._payload: bytes | None = None
         self.unsendable: Exception | None = None
 
@@ -136,7 +176,7 @@ class SharedTask:
     def __reduce__(self) -> tuple:
         if self._payload is None:
             try:
-                self._payload = _pickled(self._run)
+                self._payload = pickled(self._run)
             except Exception as error:
                 self.unsendable = error
                 raise
@@ -151,8 +191,10 @@ def not_sendable(error: Exception, remedy: str) -> TypeError:
     )
 
 
-def _pickled(function: Callable) -> bytes:
-    modules = [sys.modules[__name__], *_by_value]
+def pickled(function: Callable) -> bytes:
+    """A function with whatever it needs of this package."""
+    # A module may have been registered by several that need it.
+    modules = list(dict.fromkeys([sys.modules[__name__], *_by_value]))
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:

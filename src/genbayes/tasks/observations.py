@@ -1,6 +1,5 @@
 """Observations of a benchmark: drawn from a task, well-specified and misspecified, or read from a file."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..priors.density import PriorDensity
 from ..priors.prior import Prior
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.damaged_files import load_archive
 from ..runtime.seeds import PARAMETER_STREAM, SIMULATOR_STREAM, check_seed, row_key
 from .task import Task
 
@@ -134,19 +134,19 @@ def read_observations(path: str | Path, task: Task) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"there is no file {path}. Expected an .npz file of observations.")
     shape = output_shape(task)
     observations = {}
-    with _open_npz(path) as arrays:
-        found = sorted(name for name in arrays.files if name in set(_keys(task.name)))
-        if not found:
-            there = sorted({name.split("/")[0] for name in arrays.files if name in _keys(name.split("/")[0])})
-            raise ValueError(
-                f"{path.name} has no observations of the task {task.name!r}: expected an array "
-                f"{task.name}/xo_specified or {task.name}/xo_misspecified (with or without _known, _unknown). Tasks in "
-                f"the file: {', '.join(there) or 'none'}."
-            )
-        for kind in KINDS:
-            keys = [f"{task.name}/xo_{kind}{suffix}" for suffix in _SUFFIXES]
-            parts = [_checked(arrays, key, path.name, shape) for key in keys if key in found]
-            observations[kind] = np.concatenate([np.zeros((0, *shape), np.float32), *parts])
+    arrays = load_archive(path)
+    found = sorted(name for name in arrays if name in set(_keys(task.name)))
+    if not found:
+        there = sorted({name.split("/")[0] for name in arrays if name in _keys(name.split("/")[0])})
+        raise ValueError(
+            f"{path.name} has no observations of the task {task.name!r}: expected an array "
+            f"{task.name}/xo_specified or {task.name}/xo_misspecified (with or without _known, _unknown). Tasks in "
+            f"the file: {', '.join(there) or 'none'}."
+        )
+    for kind in KINDS:
+        keys = [f"{task.name}/xo_{kind}{suffix}" for suffix in _SUFFIXES]
+        parts = [_checked(arrays, key, path.name, shape) for key in keys if key in found]
+        observations[kind] = np.concatenate([np.zeros((0, *shape), np.float32), *parts])
     return observations
 
 
@@ -199,24 +199,8 @@ def _keys(name: str) -> list[str]:
     return [f"{name}/xo_{kind}{suffix}" for kind in KINDS for suffix in _SUFFIXES]
 
 
-def _open_npz(path: Path) -> Any:
-    try:
-        # numpy leaves a broken archive open; zipfile closes it.
-        if path.suffix.lower() == ".npz":
-            zipfile.ZipFile(path).close()
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path.name} cannot be read as an .npz file (numpy.savez): {error}") from error
-    if not hasattr(loaded, "files"):
-        raise ValueError(f"{path.name} holds a single array; expected an .npz file (numpy.savez) of named arrays.")
-    return loaded
-
-
 def _checked(arrays: Any, key: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        values = arrays[key]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{name}: the array {key} cannot be read: {error}") from error
+    values = arrays[key]
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name}: {key} must hold numbers, got an array of dtype {values.dtype}.")
     if values.ndim == 0 or values.shape[1:] != shape or len(values) == 0:

@@ -15,6 +15,7 @@ from ..runtime.outcome import Outcome
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
+from ..simulations.time_limits import bounded
 from .choice import Choice, checked_grid
 from .ladders import Ladder
 from .replicates import LEAST_ROWS, NO_NOISE, Replicates, checked_pairs, of_pairs, of_rows, simulated_pairs, spread_out
@@ -44,6 +45,7 @@ def noise_floor(
     seed: int,
     distance: Distance | None = None,
     workers: Workers = 1,
+    timeout: int | float | None = None,
     progress: bool = True,
 ) -> Choice:
     """Chooses the smallest beta whose expected cost reaches the replicate distance of its own posterior.
@@ -64,6 +66,7 @@ def noise_floor(
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, with a simulator or pairs.
         workers: see `simulate`.
+        timeout: of one run, in seconds; see `simulate`.
         progress: show a progress bar.
 
     Returns:
@@ -87,7 +90,8 @@ def noise_floor(
     else:
         distance = ladder.cost.distance if distance is None else distance.fitted(ladder.x_o[None])
         if simulator is not None:
-            pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=workers, progress=progress)
+            who = bounded(workers, timeout)
+            pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=who, progress=progress)
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
     exact = not np.any(found.distance > _EXACT * np.max(ladder.mean_cost))
