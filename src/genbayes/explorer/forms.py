@@ -112,9 +112,7 @@ def _export_mixture(mixture: LogisticMixture) -> dict[str, Any]:
         regression["log_link"] = single(location.log_link)
         regression["log_most"] = double(np.broadcast_to(most, np.shape(location.log_link)))
     return {
-        "transform": {
-            name: double(getattr(transform, name)) for name in ("centre", "width", "unit", "low", "high")
-        },
+        "transform": {name: double(getattr(transform, name)) for name in ("centre", "width", "unit", "low", "high")},
         "location": regression,
         "residual": double(mixture.residual),
         "floor": double(mixture.floor),

@@ -3,13 +3,19 @@
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
+from ..sampling.draws import Draws
+from ..sampling.posterior import GibbsPosterior
+from .numbers import NotExportable
+from .payload import explorer_data
+
 # In the order in which they build on one another; each is a module, and all together are one program.
-WORKER = "numbers regressions features forms marginal cost prior populations targets sampler worker".split()
-PAGE = "numbers controls pictures trust page show".split()
+_SUMS = ("numbers", "regressions", "features", "forms", "marginal", "cost")
+WORKER = (*_SUMS, "prior", "populations", "targets", "sampler", "worker")
+PAGE = ("numbers", "controls", "pictures", "trust", "page", "show")
 # Bytes of the data of one explorer at most.
 MOST_BYTES = 1_000_000
 
@@ -21,7 +27,7 @@ _EXACT = (
 )
 
 
-def program(names: list[str]) -> str:
+def program(names: Iterable[str]) -> str:
     """Modules as one program: what they import of each other stands above them."""
     folder = resources.files("genbayes.explorer").joinpath("static")
     texts = [folder.joinpath(f"{name}.js").read_text("utf-8") for name in names]
@@ -33,9 +39,33 @@ def style() -> str:
     return resources.files("genbayes.explorer").joinpath("static", "explorer.css").read_text("utf-8")
 
 
+def explorer_part(posterior: GibbsPosterior, draws: Draws, **shown: Any) -> str:
+    """HTML of the explorer of a posterior, or the sentence that says why there is none.
+
+    Args:
+        posterior: that was sampled.
+        draws: its draws.
+        **shown: as in `explorer_data`.
+    """
+    try:
+        return explorer_body(explorer_data(posterior, draws, **shown))
+    except NotExportable as reason:
+        text = f"This report has no explorer. {reason} Everything else below is complete."
+        return f'<p class="muted">{html.escape(text)}</p>'
+
+
 def explorer_body(data: Mapping[str, Any]) -> str:
-    """HTML of an explorer, for a section of a page that defines the colours of the report's template."""
+    """HTML of an explorer, for a section of a page that defines the colours of the report's template.
+
+    Raises:
+        NotExportable: the numbers are too many for a page.
+    """
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    if len(text) > MOST_BYTES:
+        raise NotExportable(
+            f"The cost has {len(text) / 1e6:.2g} MB as numbers, and a page takes {MOST_BYTES / 1e6:.2g} MB: fit it "
+            "with fewer members, narrower networks, or outputs that are summaries."
+        )
     start = (
         'mount(document.getElementById("explorer"), JSON.parse(document.getElementById("explorer-data").textContent), '
         'document.getElementById("explorer-worker").textContent);'

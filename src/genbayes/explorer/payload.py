@@ -10,9 +10,11 @@ from ..costs.forms import HilbertForm, MarginalForm
 from ..costs.records import units_of
 from ..distances.additive import Growth
 from ..observations import Observation
+from ..runtime.counts import evenly_spaced
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior, jackknife_factor
 from ..sampling.weights import some_draws
+from ..simulations.rows import Simulations
 from .costs import export_cost
 from .numbers import NotExportable, double, single
 from .priors import export_prior
@@ -23,6 +25,8 @@ MOST_DRAWS, MOST_NUMBERS = 1000, 30_000
 _PRIOR_DRAWS = 20_000
 # Spreads of outputs from one to another coordinate beyond which they are shown in multiples of these.
 _MOST_RATIO = 20.0
+# Runs whose outputs are looked at.
+_MOST_RUNS = 10_000
 # Values of an observation beyond which a page could not be handled.
 MOST_VALUES = 2000
 
@@ -31,6 +35,7 @@ def explorer_data(
     posterior: GibbsPosterior,
     draws: Draws,
     *,
+    simulations: Simulations | None = None,
     axis: Any = None,
     labels: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -39,6 +44,7 @@ def explorer_data(
     Args:
         posterior: that was sampled.
         draws: its draws.
+        simulations: of the training, which say where outputs are; the rows kept with the cost if not given.
         axis: as in `report`.
         labels: as in `report`.
 
@@ -72,7 +78,7 @@ def explorer_data(
         "why_whole": _why_whole(cost),
         "why_fixed": "The features of this distance are a function in Python, which a page cannot call: they are those "
         "of the report's observation, whose values cannot be changed here.",
-        **_outputs(cost, x_o),
+        **_outputs(cost, x_o, simulations),
         **_axis(x_o, axis, labels),
     }
 
@@ -121,7 +127,7 @@ def _why_whole(cost: Cost) -> str:
     return "This cost compares whole observations: values can be changed, and none can be left out or weighted."
 
 
-def _outputs(cost: Cost, x_o: np.ndarray) -> dict[str, Any]:
+def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> dict[str, Any]:
     """Names of the values, and where simulated outputs were, coordinate by coordinate."""
     names = cost.output_names
     if names is None or len(names) != x_o.size:
@@ -129,10 +135,10 @@ def _outputs(cost: Cost, x_o: np.ndarray) -> dict[str, Any]:
         names = [f"value {place[0] if len(place) == 1 else place}" for place in places]
     domain = {"log1p": [-1.0, None], "sqrt": [0.0, None]}.get(cost.frame.transform.name or "", [None, None])
     known: dict[str, Any] = {"output_names": list(names), "domain": domain, "relative": False}
-    rows = cost.held_out
-    if rows is None or not rows.ok.any():
-        return {**known, "low": None, "high": None, "centre": None, "spread": None}
-    x = np.asarray(rows.x[rows.ok], np.float64)
+    x = _simulated(cost, simulations)
+    if x is None:
+        return {**known, "runs": 0, "low": None, "high": None, "centre": None, "spread": None}
+    runs = len(x)
     if cost.distance.reads_sets:
         # Trials have no order, and a set may have any number of them.
         x = np.repeat(x.reshape(-1, 1, x.shape[-1]), len(x_o), axis=1)
@@ -142,10 +148,23 @@ def _outputs(cost: Cost, x_o: np.ndarray) -> dict[str, Any]:
     relative = bool(x_o.ndim == 1 and spread.max() > _MOST_RATIO * spread.min())
     return {
         **known,
+        "runs": runs,
         "relative": relative,
         **{name: double(values) for name, values in (("low", low), ("high", high), ("centre", centre))},
         "spread": double(spread),
     }
+
+
+def _simulated(cost: Cost, simulations: Simulations | None) -> np.ndarray | None:
+    """Outputs of runs that succeeded, at most `_MOST_RUNS` of them; None where none are at hand."""
+    if simulations is not None and simulations.x.shape[1:] == cost.x_shape:
+        ok = np.flatnonzero(simulations.ok)
+        x = simulations.x[ok[evenly_spaced(len(ok), _MOST_RUNS)]]
+    elif cost.held_out is not None:
+        x = cost.held_out.x[cost.held_out.ok]
+    else:
+        return None
+    return np.asarray(x, np.float64) if len(x) else None
 
 
 def _axis(x_o: np.ndarray, axis: Any, labels: Sequence[str] | None) -> dict[str, Any]:

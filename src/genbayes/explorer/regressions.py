@@ -66,7 +66,7 @@ def export_polynomial(basis: Polynomial) -> dict[str, Any]:
 
 
 def export_linear(linear: Linear) -> dict[str, Any]:
-    """weight @ value + bias of one member."""
+    """The affine map weight @ value + bias of one member."""
     return {"weight": single(linear.weight), "bias": single(linear.bias)}
 
 

@@ -95,19 +95,15 @@ export class Page {
     this.status = make("p", { class: "status", role: "status" });
     this.warnings = make("ul", { class: "doubts" });
     this.table = make("tbody");
-    const heads = ["parameter", "5 %", "median", "95 %", "report’s 5 %", "report’s 95 %"];
+    const heads = ["parameter", "5 %", "median", "95 %", "report 5 %", "report 95 %"];
     const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
-    const controls = make("div", { class: "controls" }, ...this.controls());
-    const pictures = make(
-      "div",
-      { class: "pictures" },
-      this.status,
-      this.warnings,
-      make("div", { class: "grey" }, make("h3", {}, "Parameters"), this.legend(), this.pairs),
-      make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Quantiles of the parameters" }, make("table", {}, head, this.table)),
-      make("div", { class: "grey" }, make("h3", {}, "Cost of the draws"), this.costs),
-    );
-    this.root.replaceChildren(controls, pictures);
+    // On a phone the posterior comes first, and what moves it right below.
+    const main = make("div", { class: "main" }, this.status, this.warnings);
+    main.append(make("div", { class: "grey" }, make("h3", {}, "Parameters"), this.legend(), this.pairs));
+    const table = { class: "scroll", tabindex: 0, role: "region", "aria-label": "Quantiles of the parameters" };
+    const more = make("div", { class: "more" }, make("div", table, make("table", {}, head, this.table)));
+    more.append(make("div", { class: "grey" }, make("h3", {}, "Cost of the draws"), this.costs));
+    this.root.replaceChildren(main, make("div", { class: "controls" }, ...this.controls()), more);
     this.watchSize();
     this.catchPoints();
   }
@@ -157,7 +153,8 @@ export class Page {
       rows.push(make("p", { class: "row" }, this.observedBox.label, make("label", {}, "weight ", this.weight)));
     } else rows.push(make("p", { class: "muted" }, data.why_whole));
     if (able.bandless) rows.push(make("p", { class: "muted" }, able.bandless));
-    const text = "Drag a point, or choose a value and move it. Dark: mean outputs at the draws; light: single outputs (90 %).";
+    const bands = able.means ? " Dark: mean outputs at the draws; light: single outputs" : " Bars and band: outputs at the draws";
+    const text = `Drag a point, or choose a value and move it.${able.bandless ? "" : `${bands} (90 %).`}`;
     return [make("p", { class: "muted" }, text), ...rows];
   }
 

@@ -110,7 +110,7 @@ function axis(pen, paint, box, window, label, atBottom) {
   pen.fillStyle = paint.muted;
   pen.strokeStyle = paint.line;
   pen.lineWidth = 1;
-  const ends = ticks(window[0], window[1], atBottom ? Math.max(2, box.width / 60) : 3);
+  const ends = ticks(window[0], window[1], atBottom ? Math.max(2, box.width / 60) : Math.max(3, box.height / 45));
   for (const tick of ends) {
     const share = (tick - window[0]) / (window[1] - window[0]);
     pen.beginPath();

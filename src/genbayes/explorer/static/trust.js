@@ -25,13 +25,14 @@ export function doubts(state, data, marks, free) {
   }
   const outside = marks.filter((mark) => mark.outside && !mark.off);
   if (outside.length) {
-    const named = outside.slice(0, 3).map((mark) => `${mark.name} (simulated: ${shown(mark.low)} to ${shown(mark.high)})`);
+    const named = outside.slice(0, 3).map((mark) => `${mark.name} (${shown(mark.low)} to ${shown(mark.high)})`);
     const more = outside.length > 3 ? `, and ${outside.length - 3} more` : "";
     const general = data.cost.form.form === "general";
     const why = general
       ? "a general network has learned nothing there, and its cost is a guess."
       : "the cost is as exact there as elsewhere, but no parameter makes such a value, and the posterior is a compromise.";
-    found.push({ grey: general, text: `Outside everything that was simulated: ${named.join(", ")}${more}; ${why}` });
+    const runs = `Outside what ${data.runs.toLocaleString("en")} runs of the simulator gave`;
+    found.push({ grey: general, text: `${runs}: ${named.join(", ")}${more}; ${why}` });
   }
   return found;
 }

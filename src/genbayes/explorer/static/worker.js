@@ -7,6 +7,8 @@ import { Sampler } from "./sampler.js";
 // Milliseconds that one picture's worth of moves may take, and draws of a population.
 const PER_PICTURE = 14;
 const [LEAST_DRAWS, MOST_DRAWS] = [200, 1000];
+// Milliseconds in which it is measured how fast this machine is.
+const WARMING = 60;
 // Draws of which outputs are shown, and by which the members of the ensemble are compared.
 const SHOWN = 200;
 // Milliseconds between two computations of what changes slowly.
@@ -40,7 +42,9 @@ export class Explorer {
     const n = some.length / dim;
     const embedded = this.cost.embed(first.x);
     let seconds = Infinity;
-    for (let time = 0; time < 3; time++) {
+    // The first times are those of the compiler.
+    const begun = this.clock();
+    for (let time = 0; time < 3 || (time < 20 && this.clock() - begun < WARMING); time++) {
       const start = this.clock();
       this.cost.values(this.cost.prepare(some, n), embedded);
       seconds = Math.min(seconds, this.clock() - start);
@@ -194,7 +198,7 @@ export function listen(scope) {
       if (data.type === "start") {
         explorer = new Explorer(data.data, (state, buffers) => scope.postMessage(state, buffers));
         const { form } = explorer.cost;
-        scope.postMessage({ type: "ready", n: explorer.sampler.n, weighs: form.weighs, takesAny: form.takesAny, bandless: form.bandless });
+        scope.postMessage({ type: "ready", n: explorer.sampler.n, weighs: form.weighs, takesAny: form.takesAny, bandless: form.bandless, means: Boolean(form.outputs) });
       } else if (data.type === "ask") explorer.ask(data.wanted);
       else if (data.type === "evaluate") {
         const theta = Float64Array.from(data.theta);
