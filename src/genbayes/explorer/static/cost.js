@@ -58,32 +58,49 @@ export class Cost {
     return rows;
   }
 
-  /** What parameters (n, dim) say, whatever was observed: mean outputs, and the log probability of success. */
+  /** What parameters (n, dim) say, whatever was observed: rows of numbers, and the log odds of success. */
   prepare(theta, n, member = null) {
     const inputs = this.inputs(theta, n);
     const width = this.order.length;
-    const prepared = { form: this.form.prepare(inputs, n, width, member), logit: null };
-    if (this.success) {
-      prepared.logit = new Float64Array(n);
-      for (let i = 0; i < n; i++) this.success.into(inputs, i * width, prepared.logit, i);
-    }
+    const prepared = this.form.prepare(inputs, n, width, member);
+    if (this.success) prepared.parts.logit = this.success.rows(inputs, n, width);
     return prepared;
   }
 
   /** The cost of every prepared parameter. */
   values(prepared, embedded) {
-    const values = this.form.values(prepared.form, embedded);
-    if (this.penalty === null || !prepared.logit) return values;
-    return values.map((value, i) => sigmoid(prepared.logit[i]) * value + sigmoid(-prepared.logit[i]) * this.penalty);
+    const values = this.form.values(prepared, embedded);
+    const { logit } = prepared.parts;
+    if (this.penalty === null || !logit) return values;
+    return values.map((value, i) => sigmoid(logit[i]) * value + sigmoid(-logit[i]) * this.penalty);
   }
 
   /** Log of what the prior is multiplied by: the probability of success, unless failing runs count as a distance. */
-  logFactors(prepared, n) {
-    if (this.penalty !== null || !prepared.logit) return new Float64Array(n);
-    return prepared.logit.map((logit) => -softplus(-logit));
+  logFactors({ n, parts }) {
+    if (this.penalty !== null || !parts.logit) return new Float64Array(n);
+    return parts.logit.map((logit) => -softplus(-logit));
   }
 }
 
 function withoutMissingTrials(x, dim) {
   return x.filter((_, i) => !x.slice(Math.floor(i / dim) * dim, (Math.floor(i / dim) + 1) * dim).some(Number.isNaN));
+}
+
+/** Some of the prepared parameters, in another order. */
+export function taken({ n, chosen, parts }, places) {
+  const some = {};
+  for (const [name, rows] of Object.entries(parts)) {
+    const width = rows.length / n;
+    some[name] = new Float64Array(places.length * width);
+    places.forEach((from, i) => some[name].set(rows.subarray(from * width, (from + 1) * width), i * width));
+  }
+  return { n: places.length, chosen, parts: some };
+}
+
+/** Overwrites one prepared parameter by another. */
+export function overwrite(prepared, i, other, from) {
+  for (const [name, rows] of Object.entries(prepared.parts)) {
+    const width = rows.length / prepared.n;
+    rows.set(other.parts[name].subarray(from * width, (from + 1) * width), i * width);
+  }
 }

@@ -1,7 +1,7 @@
 // The forms of a cost: costs/forms.py. Each prepares what the parameters say once, and then takes any observation.
 import { decoded, softplus } from "./numbers.js";
 import { FeatureMap } from "./features.js";
-import { Linear, Network, Polynomial, Regression, Standardiser } from "./regressions.js";
+import { Linear, Network, Polynomial, Regression, Standardiser, turned } from "./regressions.js";
 
 /** What is to be known of the shares that each coordinate has in the spread, of one parameter. */
 class SpreadShares {
@@ -124,19 +124,14 @@ export class FeaturesForm {
 
   /** Mean features and spread of n inputs; by one member where it is given. */
   prepare(inputs, n, width, member = null) {
-    const [means, spreads] = [this.mean, this.spread].map((regression) => {
-      const rows = new Float64Array(n * regression.outputs);
-      for (let i = 0; i < n; i++) {
-        if (member === null) regression.into(inputs, i * width, rows, i * regression.outputs);
-        else regression.memberInto(member, inputs, i * width, rows, i * regression.outputs);
-      }
-      return rows;
-    });
-    return { n, means, spreads, inputs, width, shareFeatures: null };
+    const means = this.mean.rows(inputs, n, width, member);
+    return { n, parts: { means, spreads: this.spread.rows(inputs, n, width, member), inputs } };
   }
 
   values(prepared, embedded) {
-    const { n, means, spreads } = prepared;
+    const { n } = prepared;
+    const { means, spreads } = prepared.parts;
+    const shareFeatures = embedded.plain || this.spreadOfEach ? null : this.shareFeatures(prepared);
     const [r, parts] = [this.mean.outputs, this.spread.outputs];
     const result = new Float64Array(n);
     for (let i = 0; i < n; i++) {
@@ -148,7 +143,7 @@ export class FeaturesForm {
         result[i] += Math.max(spread, this.leastSpread);
       } else {
         result[i] += this.weightedSquare(means, i * r, r, embedded);
-        result[i] += this.weightedSpread(prepared, i, spread, embedded);
+        result[i] += this.weightedSpread(spreads, shareFeatures, i, spread, embedded);
       }
     }
     return result;
@@ -169,19 +164,22 @@ export class FeaturesForm {
     return sum;
   }
 
-  weightedSpread(prepared, i, spread, embedded) {
+  shareFeatures({ n, parts }) {
+    return this.shares.featuresOf(parts.inputs, n, parts.inputs.length / n);
+  }
+
+  weightedSpread(spreads, shareFeatures, i, spread, embedded) {
     if (this.spreadOfEach) {
       const parts = this.spread.outputs;
       let sum = 0;
-      for (let p = 0; p < parts; p++) sum += embedded.factors[p] * prepared.spreads[i * parts + p];
+      for (let p = 0; p < parts; p++) sum += embedded.factors[p] * spreads[i * parts + p];
       return sum;
     }
-    prepared.shareFeatures ??= this.shares.featuresOf(prepared.inputs, prepared.n, prepared.width);
     const size = embedded.share.length - 1;
     let [part, whole] = [embedded.share[size], embedded.whole[size]];
     for (let f = 0; f < size; f++) {
-      part += embedded.share[f] * prepared.shareFeatures[i * size + f];
-      whole += embedded.whole[f] * prepared.shareFeatures[i * size + f];
+      part += embedded.share[f] * shareFeatures[i * size + f];
+      whole += embedded.whole[f] * shareFeatures[i * size + f];
     }
     const share = Math.min(Math.max(part / Math.max(whole, LEAST_SUM), 0), embedded.most);
     return embedded.factor * Math.max(spread, this.leastSpread) * share;
@@ -195,7 +193,9 @@ export class FeaturesForm {
 
   /** Mean outputs of n inputs in the frame, and their standard deviations where these are known (else null). */
   outputs(prepared) {
-    const { n, means, spreads, inputs, width } = prepared;
+    const { n, parts } = prepared;
+    const { means, spreads, inputs } = parts;
+    const width = inputs.length / n;
     const r = this.mean.outputs;
     const k = this.directions ? this.directions.centre.length : r;
     const features = new Float64Array(n * k);
@@ -262,41 +262,38 @@ export class GeneralForm {
 
   prepare(inputs, n, width, member = null) {
     const chosen = member === null ? this.members.map((_, m) => m) : [member];
-    const z = chosen.map((m) => {
+    const parts = {};
+    for (const m of chosen) {
       const { standardise } = this.members[m];
-      const rows = new Float64Array(n * standardise.width);
+      parts[m] = new Float64Array(n * standardise.width);
       for (let i = 0; i < n; i++) {
-        standardise.into(inputs, i * width, rows.subarray(i * standardise.width, (i + 1) * standardise.width));
+        standardise.into(inputs, i * width, parts[m].subarray(i * standardise.width, (i + 1) * standardise.width));
       }
-      return rows;
-    });
-    return { n, chosen, z };
+    }
+    return { n, chosen, parts };
   }
 
-  values(prepared, embedded) {
-    const { n, chosen, z } = prepared;
+  values({ n, chosen, parts }, embedded) {
     const result = new Float64Array(n);
-    const logit = new Float64Array(1);
-    chosen.forEach((m, place) => {
+    for (const m of chosen) {
       const { standardise, embedding, network, squares, scale } = this.members[m];
       const dim = standardise.width;
       const target = embedded[m];
-      const seen = new Float64Array(dim + target.length);
-      const plain = new Float64Array(dim + target.length);
-      const roots = new Float64Array(squares.outSize);
-      target.forEach((value, j) => {
-        seen[dim + j] = embedding.kind === "vector" ? Math.asinh(value) : value;
-        plain[dim + j] = value;
-      });
-      for (let i = 0; i < n; i++) {
-        for (let j = 0; j < dim; j++) seen[j] = plain[j] = z[place][i * dim + j];
-        network.into(seen, logit);
-        squares.into(plain, roots);
-        let square = 0;
-        for (const root of roots) square += root * root;
-        result[i] += (scale * (softplus(logit[0]) + square / roots.length)) / chosen.length;
+      const plain = new Float64Array((dim + target.length) * n);
+      plain.set(turned(parts[m], n, dim));
+      target.forEach((value, j) => plain.fill(value, (dim + j) * n, (dim + j + 1) * n));
+      const seen = plain.slice();
+      if (embedding.kind === "vector") {
+        target.forEach((value, j) => seen.fill(Math.asinh(value), (dim + j) * n, (dim + j + 1) * n));
       }
-    });
+      const logits = network.of(seen, n);
+      const roots = squares.of(plain, n);
+      for (let i = 0; i < n; i++) {
+        let square = 0;
+        for (let k = 0; k < squares.outSize; k++) square += roots[k * n + i] ** 2;
+        result[i] += (scale * (softplus(logits[i]) + square / squares.outSize)) / chosen.length;
+      }
+    }
     return result;
   }
 }
@@ -332,9 +329,7 @@ class Embedding {
     for (let i = 0; i < rows; i++) {
       let hidden = seen.subarray(i * dim, (i + 1) * dim);
       this.layers.forEach((layer, l) => {
-        const next = new Float64Array(layer.outSize);
-        layer.into(l ? hidden.map(silu) : hidden, next);
-        hidden = next;
+        hidden = layer.of(l ? hidden.map(silu) : hidden, 1);
       });
       hidden.forEach((value, j) => (mean[j] += value / rows));
     }

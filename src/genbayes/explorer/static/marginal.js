@@ -1,6 +1,6 @@
 // The distribution of every output coordinate as a mixture of logistic ones: learning/distributions.py.
 import { decoded } from "./numbers.js";
-import { Network, Regression } from "./regressions.js";
+import { Network, Regression, turned } from "./regressions.js";
 
 /** The mean over coordinates of E[growth((x_j - y_j) / scale_j) | theta]: any additive distance. */
 export class MarginalForm {
@@ -41,19 +41,24 @@ export class MarginalForm {
 
   prepare(inputs, n, width, member = null) {
     const chosen = member === null ? this.members.map((_, m) => m) : [member];
-    return { n, chosen, components: chosen.map((m) => this.members[m].components(inputs, n, width)) };
+    const parts = {};
+    for (const m of chosen) {
+      for (const [name, rows] of Object.entries(this.members[m].components(inputs, n, width))) parts[name + m] = rows;
+    }
+    return { n, chosen, parts };
   }
 
   values(prepared, embedded) {
-    const { n, chosen, components } = prepared;
+    const { n, chosen } = prepared;
     const result = new Float64Array(n);
-    chosen.forEach((m, place) => {
+    chosen.forEach((m) => {
       const mixture = this.members[m];
+      const components = componentsOf(prepared, m);
       for (let i = 0; i < n; i++) {
         let sum = 0;
         for (let j = 0; j < this.scale.length; j++) {
           if (!(embedded.weight[j] > 0)) continue;
-          const value = mixture.expectation(components[place], i, j, embedded, embedded.kinks[m][j], this.scale[j], this.rule);
+          const value = mixture.expectation(components, i, j, embedded, embedded.kinks[m][j], this.scale[j], this.rule);
           // The mean of a discrepancy is not negative, whatever an approximation says.
           sum += embedded.weight[j] * Math.max(value, 0);
         }
@@ -68,12 +73,16 @@ export class MarginalForm {
     const k = this.scale.length;
     const result = new Float64Array(prepared.n * k);
     for (let i = 0; i < prepared.n; i++) {
-      const place = i % prepared.chosen.length;
-      const mixture = this.members[prepared.chosen[place]];
-      for (let j = 0; j < k; j++) result[i * k + j] = mixture.sample(prepared.components[place], i, j, random);
+      const m = prepared.chosen[i % prepared.chosen.length];
+      const components = componentsOf(prepared, m);
+      for (let j = 0; j < k; j++) result[i * k + j] = this.members[m].sample(components, i, j, random);
     }
     return result;
   }
+}
+
+function componentsOf({ parts }, m) {
+  return { weight: parts[`weight${m}`], mean: parts[`mean${m}`], scale: parts[`scale${m}`] };
 }
 
 class Mixture {
@@ -93,11 +102,12 @@ class Mixture {
     const { coordinates, count, residual, floor } = this;
     const size = coordinates * count;
     const [weight, mean, scale] = [0, 1, 2].map(() => new Float64Array(n * size));
-    const raw = new Float64Array(3 * size);
-    const location = new Float64Array(coordinates);
+    const z = this.location.standardised(inputs, n, width);
+    const locations = this.location.rows(inputs, n, width, null, z);
+    const all = turned(this.network.of(z, n), 3 * size, n);
     for (let i = 0; i < n; i++) {
-      this.location.into(inputs, i * width, location, 0);
-      this.network.into(this.location.z, raw);
+      const raw = all.subarray(i * 3 * size, (i + 1) * 3 * size);
+      const location = locations.subarray(i * coordinates, (i + 1) * coordinates);
       for (let j = 0; j < coordinates; j++) {
         const from = j * 3 * count;
         const to = i * size + j * count;

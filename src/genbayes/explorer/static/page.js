@@ -89,8 +89,8 @@ export class Page {
 
   build() {
     const { data } = this;
-    this.pairs = make("canvas", { role: "img", class: "pairs" });
-    this.costs = make("canvas", { role: "img" });
+    this.pairs = make("canvas", { role: "img", class: "grey" });
+    this.costs = make("canvas", { role: "img", class: "grey" });
     this.observed = make("canvas", { role: "img", class: "observed" });
     this.status = make("p", { class: "status", role: "status" });
     this.warnings = make("ul", { class: "doubts" });
@@ -99,10 +99,10 @@ export class Page {
     const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
     // On a phone the posterior comes first, and what moves it right below.
     const main = make("div", { class: "main" }, this.status, this.warnings);
-    main.append(make("div", { class: "grey" }, make("h3", {}, "Parameters"), this.legend(), this.pairs));
+    main.append(make("div", {}, make("h3", {}, "Parameters"), this.legend(), this.pairs));
     const table = { class: "scroll", tabindex: 0, role: "region", "aria-label": "Quantiles of the parameters" };
     const more = make("div", { class: "more" }, make("div", table, make("table", {}, head, this.table)));
-    more.append(make("div", { class: "grey" }, make("h3", {}, "Cost of the draws"), this.costs));
+    more.append(make("div", {}, make("h3", {}, "Cost of the draws"), this.costs));
     this.root.replaceChildren(main, make("div", { class: "controls" }, ...this.controls()), more);
     this.watchSize();
     this.catchPoints();

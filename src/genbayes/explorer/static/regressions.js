@@ -1,4 +1,5 @@
 // Standardised parameters, polynomials, networks and their sums: learning/*.py in double precision.
+import { kernel } from "./kernel.js";
 import { decoded, erf } from "./numbers.js";
 
 /** z(theta): logarithms, mean 0 and standard deviation 1, and the indicators of integers and steps behind them. */
@@ -74,7 +75,67 @@ export class Polynomial {
   }
 }
 
-/** weight @ value + bias. */
+/**
+ * weight @ values + bias of n values at once. Values stand feature by feature, all n of one behind the other, so that
+ * eight sums at a time stay in registers.
+ */
+function affine(weight, bias, values, inSize, n) {
+  const outSize = bias.length;
+  const result = new Float64Array(outSize * n);
+  const whole = n - (n % 4);
+  for (let o = 0; o < outSize; o += 2) {
+    const second = o + 1 < outSize ? o + 1 : o;
+    const [row, other] = [o * inSize, second * inSize];
+    for (let p = 0; p < whole; p += 4) {
+      let a0 = bias[o];
+      let [a1, a2, a3] = [a0, a0, a0];
+      let b0 = bias[second];
+      let [b1, b2, b3] = [b0, b0, b0];
+      for (let i = 0, at = p; i < inSize; i++, at += n) {
+        const v = weight[row + i];
+        const w = weight[other + i];
+        const x0 = values[at];
+        const x1 = values[at + 1];
+        const x2 = values[at + 2];
+        const x3 = values[at + 3];
+        a0 += v * x0;
+        a1 += v * x1;
+        a2 += v * x2;
+        a3 += v * x3;
+        b0 += w * x0;
+        b1 += w * x1;
+        b2 += w * x2;
+        b3 += w * x3;
+      }
+      const [to, next] = [o * n + p, second * n + p];
+      result[to] = a0;
+      result[to + 1] = a1;
+      result[to + 2] = a2;
+      result[to + 3] = a3;
+      result[next] = b0;
+      result[next + 1] = b1;
+      result[next + 2] = b2;
+      result[next + 3] = b3;
+    }
+    for (let p = whole; p < n; p++) {
+      for (const line of [o, second]) {
+        let sum = bias[line];
+        for (let i = 0; i < inSize; i++) sum += weight[line * inSize + i] * values[i * n + p];
+        result[line * n + p] = sum;
+      }
+    }
+  }
+  return result;
+}
+
+/** Rows one behind the other as columns one behind the other, and back again with n and width exchanged. */
+export function turned(rows, n, width) {
+  const result = new Float64Array(n * width);
+  for (let i = 0; i < n; i++) for (let j = 0; j < width; j++) result[j * n + i] = rows[i * width + j];
+  return result;
+}
+
+/** weight @ value + bias, of values that stand feature by feature. */
 export class Linear {
   constructor(data) {
     this.weight = decoded(data.weight);
@@ -83,13 +144,8 @@ export class Linear {
     this.inSize = this.weight.length / this.outSize;
   }
 
-  into(value, result) {
-    const { weight, bias, inSize, outSize } = this;
-    for (let o = 0, w = 0; o < outSize; o++) {
-      let sum = bias[o];
-      for (let i = 0; i < inSize; i++, w++) sum += weight[w] * value[i];
-      result[o] = sum;
-    }
+  of(values, n) {
+    return affine(this.weight, this.bias, values, this.inSize, n);
   }
 }
 
@@ -100,30 +156,36 @@ export class Network {
     this.blocks = data.blocks.map(([inner, outer]) => [new Linear(inner), new Linear(outer)]);
     this.last = new Linear(data.last);
     this.smooth = data.smooth;
-    this.hidden = new Float64Array(this.first.outSize);
-    this.between = new Float64Array(this.first.outSize);
-    this.added = new Float64Array(this.first.outSize);
+    this.quick = null;
   }
 
-  units(values, result) {
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i];
-      result[i] = i < this.smooth ? value / (1 + Math.exp(-value)) : Math.max(value, 0);
+  /** The layers in the memory of the quick kernel. */
+  layers(of) {
+    const layer = (linear) => of.layer(linear);
+    const blocks = this.blocks.map((pair) => pair.map(layer));
+    return { first: layer(this.first), blocks, last: layer(this.last), smooth: this.smooth };
+  }
+
+  units(values, n) {
+    const result = new Float64Array(values.length);
+    const smooth = this.smooth * n;
+    for (let i = 0; i < smooth; i++) result[i] = values[i] / (1 + Math.exp(-values[i]));
+    for (let i = smooth; i < values.length; i++) result[i] = values[i] > 0 ? values[i] : 0;
+    return result;
+  }
+
+  /** Outputs of n values, feature by feature. */
+  of(values, n) {
+    if (kernel.now) {
+      this.quick ??= this.layers(kernel.now);
+      return kernel.now.network(this.quick, values, n);
     }
-  }
-
-  into(value, result) {
-    const { hidden, between, added } = this;
-    this.first.into(value, hidden);
+    const hidden = this.first.of(values, n);
     for (const [inner, outer] of this.blocks) {
-      this.units(hidden, between);
-      inner.into(between, added);
-      this.units(added, between);
-      outer.into(between, added);
+      const added = outer.of(this.units(inner.of(this.units(hidden, n), n), n), n);
       for (let i = 0; i < hidden.length; i++) hidden[i] += added[i];
     }
-    this.units(hidden, between);
-    this.last.into(between, result);
+    return this.last.of(this.units(hidden, n), n);
   }
 }
 
@@ -144,9 +206,6 @@ export class Regression {
     this.members = data.members
       ? { intercept: decoded(data.members.intercept), slopes: decoded(data.members.slopes) }
       : null;
-    this.z = new Float64Array(this.standardise.width);
-    this.features = new Float64Array(this.basis.size);
-    this.fromNetwork = new Float64Array(this.outputs);
   }
 
   /** Number of members whose own predictions are known. */
@@ -154,50 +213,47 @@ export class Regression {
     return this.members ? this.members.intercept.length / this.outputs : 0;
   }
 
-  linear(intercept, slopes, at, result, from) {
-    const { features, outputs } = this;
-    const size = features.length;
-    for (let k = 0, s = at * outputs * size; k < outputs; k++) {
-      let sum = intercept[at * outputs + k];
-      for (let f = 0; f < size; f++, s++) sum += slopes[s] * features[f];
-      result[from + k] = sum;
+  /** z of n inputs, feature by feature. */
+  standardised(inputs, n, width) {
+    const z = new Float64Array(n * this.standardise.width);
+    for (let i = 0; i < n; i++) {
+      this.standardise.into(inputs, i * width, z.subarray(i * this.standardise.width, (i + 1) * this.standardise.width));
     }
+    return turned(z, n, this.standardise.width);
   }
 
-  linked(result, from) {
-    if (!this.logLink) return;
-    for (let k = 0; k < this.outputs; k++) {
-      if (this.logLink[k] > 0) result[from + k] = Math.exp(Math.min(result[from + k], this.logMost[k]));
+  /** Predictions of n inputs, one row behind the other: of all members together, or of one. */
+  rows(inputs, n, width, member = null, z = this.standardised(inputs, n, width)) {
+    const { outputs, basis } = this;
+    const own = new Float64Array(this.standardise.width);
+    const features = new Float64Array(n * basis.size);
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < own.length; j++) own[j] = z[j * n + i];
+      basis.into(own, features.subarray(i * basis.size, (i + 1) * basis.size));
     }
-  }
-
-  prepare(inputs, from) {
-    this.standardise.into(inputs, from, this.z);
-    this.basis.into(this.z, this.features);
-  }
-
-  /** The mixed prediction for the inputs that begin at `from`, into `result` from `to` on. */
-  into(inputs, from, result, to) {
-    this.prepare(inputs, from);
-    this.linear(this.intercept, this.slopes, 0, result, to);
-    for (const { network, scale } of this.networks) {
-      network.into(this.z, this.fromNetwork);
-      for (let k = 0; k < this.outputs; k++) {
-        result[to + k] += (scale[k] * this.fromNetwork[k]) / this.networks.length;
+    const of = member === null ? this : this.members;
+    const at = (member ?? 0) * outputs;
+    const result = affine(
+      of.slopes.subarray(at * basis.size, (at + outputs) * basis.size),
+      of.intercept.subarray(at, at + outputs),
+      turned(features, n, basis.size),
+      basis.size,
+      n,
+    );
+    const networks = member === null || !this.networks.length ? this.networks : [this.networks[member]];
+    for (const { network, scale } of networks) {
+      const added = network.of(z, n);
+      for (let k = 0, to = 0; k < outputs; k++) {
+        const factor = scale[k] / networks.length;
+        for (let i = 0; i < n; i++, to++) result[to] += factor * added[to];
       }
     }
-    this.linked(result, to);
-  }
-
-  /** The same of one member. */
-  memberInto(member, inputs, from, result, to) {
-    this.prepare(inputs, from);
-    this.linear(this.members.intercept, this.members.slopes, member, result, to);
-    if (this.networks.length) {
-      const { network, scale } = this.networks[member];
-      network.into(this.z, this.fromNetwork);
-      for (let k = 0; k < this.outputs; k++) result[to + k] += scale[k] * this.fromNetwork[k];
+    if (this.logLink) {
+      for (let k = 0; k < outputs; k++) {
+        if (!(this.logLink[k] > 0)) continue;
+        for (let to = k * n; to < (k + 1) * n; to++) result[to] = Math.exp(Math.min(result[to], this.logMost[k]));
+      }
     }
-    this.linked(result, to);
+    return turned(result, outputs, n);
   }
 }

@@ -1,7 +1,7 @@
 // Draws that follow the posterior asked for: reweighted from what is stored, then moved (tempered sequential Monte Carlo).
 import { Random } from "./numbers.js";
 import { familySize, resampled, weighted } from "./populations.js";
-import { Target, evaluated } from "./targets.js";
+import { Rows, Target } from "./targets.js";
 
 // Share of effective draws below which one step of reweighting is divided.
 const LEAST_SHARE = 0.5;
@@ -37,22 +37,27 @@ export class Sampler {
     this.copy(known);
   }
 
-  /** Draws under a target, as many as a population has, spread evenly over those given. */
-  population(target, u) {
-    const { dim } = this.prior;
-    const given = u.length / dim;
-    const rows = new Float64Array(this.n * dim);
-    for (let i = 0; i < this.n; i++) {
-      const from = Math.floor((i * given) / this.n) * dim;
-      rows.set(u.subarray(from, from + dim), i * dim);
-    }
-    const [{ log, cost }] = evaluated(rows, this.n, [target]);
-    return { target, u: rows, log, cost, share: Math.min(1, given / this.n) };
+  /** Another sampler with the same rungs, which goes its own way. */
+  twin() {
+    const twin = Object.create(Sampler.prototype);
+    Object.assign(twin, this, { random: new Random(1000003) });
+    twin.copy(this.rungs[0]);
+    return twin;
   }
 
-  copy({ target, u, log, cost, share }) {
-    this.current = { target, u: u.slice(), log: log.slice(), cost: cost.slice() };
-    this.family = Int32Array.from({ length: this.n }, (_, i) => i);
+  /** Draws under a target, as many as a population has, spread evenly over those given. */
+  population(target, u) {
+    const given = u.length / this.prior.dim;
+    const places = Array.from({ length: this.n }, (_, i) => Math.floor((i * given) / this.n));
+    const rows = new Rows(u, given).taken(places);
+    return { target, rows, ...rows.under(target), share: Math.min(1, given / this.n) };
+  }
+
+  /** Goes on from a population, which itself stays as it is. */
+  copy({ target, rows, log, cost, share }) {
+    const everyone = Int32Array.from({ length: this.n }, (_, i) => i);
+    this.current = { target, rows: rows.taken(everyone), log: log.slice(), cost: cost.slice() };
+    this.family = everyone;
     this.start = target;
     this.progress = 1;
     this.sweeps = 0;
@@ -96,7 +101,7 @@ export class Sampler {
   /** How many of a population's draws would be left under a target; null where it holds other parameters. */
   promise(population, target) {
     if (population.target.heldNames !== target.heldNames) return null;
-    const [{ log }] = evaluated(population.u, this.n, [target]);
+    const { log } = population.rows.under(target);
     const { ess } = weighted(log.map((value, i) => value - population.log[i]));
     return { population, ess: ess * population.share };
   }
@@ -110,14 +115,15 @@ export class Sampler {
   heldPrior(target) {
     if (!target.heldAt.length) return this.ofPrior;
     const held = new Target(this.cost, this.prior, { beta: 0, ofPrior: true, held: target.held });
-    return this.population(held, held.hold(this.ofPrior.u.slice(), this.n));
+    return this.population(held, held.hold(this.ofPrior.rows.u.slice(), this.n));
   }
 
   /** One stage: a step towards the target with a few sweeps, or more sweeps there. False when nothing is left to do. */
   advance(sweeps = SWEEPS_ON_THE_WAY) {
     if (this.progress < 1) {
       this.step();
-      this.sweep(SWEEPS_ON_THE_WAY);
+      // Who drags wants a picture first; moves go on as long as nothing else is asked for.
+      this.sweep(this.progress === 1 ? 1 : SWEEPS_ON_THE_WAY);
       if (this.progress === 1) this.current.target = this.target;
       return true;
     }
@@ -129,7 +135,7 @@ export class Sampler {
   /** The largest step of progress that leaves enough effective draws, and resampling by its weights. */
   step() {
     const { n, current } = this;
-    const [before, after] = evaluated(current.u, n, [this.start, this.target]);
+    const [before, after] = [this.start, this.target].map((target) => current.rows.under(target));
     const away = after.log.map((value, i) => value - before.log[i]);
     const by = (share) => weighted(away.map((value) => share * value));
     let [step, found] = [1 - this.progress, by(1 - this.progress)];
@@ -140,18 +146,14 @@ export class Sampler {
     if (!found.weights) found.weights = new Float64Array(n).fill(1 / n);
     this.progress = step === 1 - this.progress ? 1 : this.progress + step;
     const chosen = resampled(found.weights, n, this.random);
-    const { dim } = this.prior;
-    const u = new Float64Array(n * dim);
-    chosen.forEach((from, i) => u.set(current.u.subarray(from * dim, (from + 1) * dim), i * dim));
     // Populations are split in two halves that propose for each other: copies must not stand side by side.
-    const order = this.shuffled(n);
-    const rows = new Float64Array(n * dim);
-    order.forEach((from, i) => rows.set(u.subarray(from * dim, (from + 1) * dim), i * dim));
-    this.family = Int32Array.from(order, (from) => this.family[chosen[from]]);
-    current.u = this.target.heldAt.length && this.progress === 1 ? this.target.hold(rows, n) : rows;
-    const log = (part) => Float64Array.from(order, (from) => part.log[chosen[from]]);
-    current.cost = Float64Array.from(order, (from) => after.cost[chosen[from]]);
-    current.log = this.mixed(log(before), log(after));
+    const places = Int32Array.from(this.shuffled(n), (place) => chosen[place]);
+    this.family = Int32Array.from(places, (place) => this.family[place]);
+    current.rows = current.rows.taken(places);
+    if (this.progress === 1 && this.target.heldAt.length) this.target.hold(current.rows.u, n);
+    const picked = (values) => Float64Array.from(places, (place) => values[place]);
+    current.cost = picked(after.cost);
+    current.log = this.mixed(picked(before.log), picked(after.log));
   }
 
   mixed(before, after) {
@@ -183,14 +185,15 @@ export class Sampler {
         const others = n - size;
         const proposals = new Float64Array(size * dim);
         for (let i = 0; i < size; i++) this.propose(proposals, i, from + i, other, others, free);
-        const parts = evaluated(proposals, size, targets);
+        const proposed = new Rows(proposals, size);
+        const parts = targets.map((target) => proposed.under(target));
         const log = targets.length === 2 ? this.mixed(parts[0].log, parts[1].log) : parts[0].log;
         const { cost } = parts.at(-1);
         for (let i = 0; i < size; i++) {
           tried++;
           if (!(Math.log(1 - random.uniform()) < log[i] - current.log[from + i])) continue;
           accepted++;
-          current.u.set(proposals.subarray(i * dim, (i + 1) * dim), (from + i) * dim);
+          current.rows.overwrite(from + i, proposed, i);
           current.log[from + i] = log[i];
           current.cost[from + i] = cost[i];
         }
@@ -201,11 +204,12 @@ export class Sampler {
     this.sweeps += times;
     // What draws lacked in independence to begin with is made up for by moves, at least as many as this.
     const begun = this.share + (1 - this.share) * Math.min(1, this.sweeps / ENOUGH_SWEEPS);
-    this.ess = Math.min(familySize(current.u, n, dim, free, this.family), begun * n);
+    this.ess = Math.min(familySize(current.rows.u, n, dim, free, this.family), begun * n);
   }
 
   propose(proposals, i, place, other, others, free) {
-    const { random, current } = this;
+    const { random } = this;
+    const { u } = this.current.rows;
     const { dim } = this.prior;
     const a = other + random.below(others);
     const b = other + ((a - other + 1 + random.below(others - 1)) % others);
@@ -216,23 +220,23 @@ export class Sampler {
     if (!chosen.length) chosen.push(free[random.below(free.length)]);
     const factor = jump ? 1 : (this.scale * 2.38 * (0.5 + random.uniform())) / Math.sqrt(2 * chosen.length);
     const to = i * dim;
-    proposals.set(current.u.subarray(place * dim, (place + 1) * dim), to);
+    proposals.set(u.subarray(place * dim, (place + 1) * dim), to);
     for (const j of chosen) {
       // The small number lets coordinates leave the lattice of differences.
-      const step = current.u[a * dim + j] - current.u[b * dim + j];
+      const step = u[a * dim + j] - u[b * dim + j];
       proposals[to + j] += (factor + 1e-4 * random.normal()) * step;
     }
   }
 
   /** Keeps the draws as a rung, from which later targets of the report's observation are near. */
   keep() {
-    const { target, u, log, cost } = this.current;
-    this.rungs.push({ target, u: u.slice(), log: log.slice(), cost: cost.slice(), share: Math.min(1, this.ess / this.n) });
+    const { target, rows, log, cost } = this.current;
+    this.rungs.push({ target, rows, log, cost, share: Math.min(1, this.ess / this.n) });
   }
 
-  /** Parameters (n, dim) and costs of the draws as they are now. */
+  /** Parameters (n, dim) and costs of the draws as they are now, and what is prepared of them. */
   draws() {
-    const u = this.target.heldAt.length ? this.target.hold(this.current.u.slice(), this.n) : this.current.u;
-    return { theta: this.prior.values(u, this.n), cost: this.current.cost };
+    const { theta, prepared } = this.current.rows.shared(this.target);
+    return { theta: theta.slice(), cost: this.current.cost.slice(), prepared };
   }
 }

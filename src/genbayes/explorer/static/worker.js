@@ -1,6 +1,6 @@
 // The web worker: takes what is asked for, sends draws as they come, and is never far from the newest wish.
 import { Random, decoded, quantilesOfSorted } from "./numbers.js";
-import { Cost } from "./cost.js";
+import { Cost, taken } from "./cost.js";
 import { Prior } from "./prior.js";
 import { Sampler } from "./sampler.js";
 
@@ -13,6 +13,8 @@ const WARMING = 60;
 const SHOWN = 200;
 // Milliseconds between two computations of what changes slowly.
 const SLOW = 250;
+// Bits of work that a rung may take.
+const MOST_STAGES = 60;
 // Rungs of the stored ladder above and below the report's beta, each a factor from the next.
 const RUNG = 2;
 
@@ -32,7 +34,8 @@ export class Explorer {
     this.perSweep = 0;
     this.slowAt = -Infinity;
     this.ladder = this.rungsWanted();
-    this.building = null;
+    this.builder = null;
+    this.rung = null;
   }
 
   /** As many draws as can be moved once in the time of a picture. */
@@ -67,7 +70,6 @@ export class Explorer {
     const { sampler } = this;
     if (this.wanted) {
       this.number = this.wanted.number;
-      this.building = null;
       sampler.ask(this.wanted);
       this.asked = this.wanted;
       this.wanted = null;
@@ -87,7 +89,7 @@ export class Explorer {
 
   tell(settled) {
     const { sampler } = this;
-    const { theta, cost } = sampler.draws();
+    const { theta, cost, prepared } = sampler.draws();
     const state = {
       type: "state",
       number: this.number,
@@ -97,34 +99,32 @@ export class Explorer {
       ess: sampler.ess,
       acceptance: sampler.acceptance,
       theta,
-      cost: cost.slice(),
+      cost,
     };
     if (settled) this.told = this.number;
     if (settled || this.clock() - this.slowAt > SLOW) {
       state.nats = this.membersDisagree(theta);
       this.slowAt = this.clock();
     }
-    state.band = this.band(theta);
-    this.send(state, [theta.buffer, state.cost.buffer]);
+    state.band = this.band(prepared);
+    this.send(state, [theta.buffer, cost.buffer]);
   }
 
-  some(theta) {
-    const { dim } = this.prior;
+  /** Numbers of draws that are spread evenly over all. */
+  get some() {
     const { n } = this.sampler;
     const m = Math.min(SHOWN, n);
-    const rows = new Float64Array(m * dim);
-    for (let i = 0; i < m; i++) {
-      const from = Math.floor((i * n) / m) * dim;
-      rows.set(theta.subarray(from, from + dim), i * dim);
-    }
-    return { rows, m };
+    return Int32Array.from({ length: m }, (_, i) => Math.floor((i * n) / m));
   }
 
   /** Standard deviation in nats of what the members of the ensemble leave open; sampling/log_density_error.py. */
   membersDisagree(theta) {
     const { memberCount } = this.cost.form;
     if (memberCount < 2) return null;
-    const { rows, m } = this.some(theta);
+    const { dim } = this.prior;
+    const m = this.some.length;
+    const rows = new Float64Array(m * dim);
+    this.some.forEach((from, i) => rows.set(theta.subarray(from * dim, (from + 1) * dim), i * dim));
     const values = Array.from({ length: memberCount }, (_, k) =>
       this.cost.values(this.cost.prepare(rows, m, k), this.sampler.target.embedded),
     );
@@ -139,11 +139,11 @@ export class Explorer {
   }
 
   /** Shares of outputs at some draws, coordinate by coordinate, in data units; null where the cost does not hold them. */
-  band(theta) {
+  band(all) {
     const { form } = this.cost;
     if (form.bandless) return null;
-    const { rows, m } = this.some(theta);
-    const prepared = this.cost.prepare(rows, m).form;
+    const prepared = taken(all, this.some);
+    const m = prepared.n;
     // The same random numbers for every picture: what moves is the posterior.
     const random = new Random(7);
     let [centre, outputs] = [null, null];
@@ -165,17 +165,18 @@ export class Explorer {
     });
   }
 
-  /** Builds the next rung of the ladder while nothing else is asked for; false when it is whole. */
+  /** A bit of work on the stored ladder, by a sampler of its own; false when it is whole. */
   build() {
-    const { sampler } = this;
-    if (!this.ladder.length) return false;
-    const beta = this.ladder.shift();
-    const saved = { current: sampler.current, target: sampler.target, start: sampler.start, family: sampler.family };
-    const rest = { progress: sampler.progress, sweeps: sampler.sweeps, ess: sampler.ess, acceptance: sampler.acceptance };
-    sampler.ask({ ...sampler.first, beta });
-    for (let k = 0; k < 30 && sampler.advance(4) && !this.wanted; k++);
-    if (!this.wanted && sampler.progress === 1) sampler.keep();
-    Object.assign(sampler, saved, rest);
+    const { builder } = this;
+    if (!builder || (this.rung && !this.rung.moves())) {
+      if (this.rung) builder.keep();
+      if (!this.ladder.length) return false;
+      this.builder ??= this.sampler.twin();
+      const beta = this.ladder.shift();
+      let left = MOST_STAGES;
+      this.builder.ask({ ...this.sampler.first, beta });
+      this.rung = { moves: () => left-- > 0 && this.builder.advance(2) };
+    }
     return true;
   }
 }
