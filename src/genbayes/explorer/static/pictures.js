@@ -1,6 +1,9 @@
 // Pictures on canvases: distributions, pairs of parameters, the observation with what is predicted of it.
 import { quantilesOfSorted } from "./numbers.js";
 
+// Points of one kind in a picture of two parameters.
+const MOST_POINTS = 500;
+
 /** Colours of the page, light or dark. */
 export function colours(element) {
   const style = getComputedStyle(element);
@@ -143,7 +146,8 @@ function frame(pen, paint, box) {
   pen.strokeRect(box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1);
 }
 
-function points(pen, box, windows, rows, dim, [i, j], colour, alpha, spread) {
+function points(pen, box, windows, all, dim, [i, j], colour, alpha, spread) {
+  const rows = all.subarray(0, Math.min(all.length, MOST_POINTS * dim));
   pen.save();
   pen.beginPath();
   pen.rect(box.x, box.y, box.width, box.height);

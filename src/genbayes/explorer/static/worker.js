@@ -5,14 +5,14 @@ import { Prior } from "./prior.js";
 import { Sampler } from "./sampler.js";
 
 // Milliseconds that one picture's worth of moves may take, and draws of a population.
-const PER_PICTURE = 14;
+const PER_PICTURE = 10;
 const [LEAST_DRAWS, MOST_DRAWS] = [200, 1000];
 // Milliseconds in which it is measured how fast this machine is.
 const WARMING = 60;
 // Draws of which outputs are shown, and by which the members of the ensemble are compared.
 const SHOWN = 200;
 // Milliseconds between two computations of what changes slowly.
-const SLOW = 250;
+const SLOW = 500;
 // Bits of work that a rung may take.
 const MOST_STAGES = 60;
 // Rungs of the stored ladder above and below the report's beta, each a factor from the next.
