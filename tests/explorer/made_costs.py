@@ -1,4 +1,4 @@
-"""Costs of every form, made from random numbers instead of fitted: what is compared is arithmetic, and takes no time."""
+"""Costs of every form, made from random numbers instead of fitted: what is compared is arithmetic."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,12 +19,14 @@ from genbayes.distances.spread import OutputSpread
 from genbayes.learning.distributions import LogisticMixture, TailTransform
 from genbayes.learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
-from genbayes.learning.polynomial import Polynomial, features_to
+from genbayes.learning.polynomial import features_to
 from genbayes.learning.reduced_rank import Directions
 from genbayes.learning.ridge import RidgeResidual
 from genbayes.learning.success import SuccessModel
 
-PRIOR = gb.Prior({"rate": dist.Uniform(0.5, 2.0), "size": dist.LogNormal(0.0, 0.5), "count": dist.DiscreteUniform(0, 3)})
+PRIOR = gb.Prior(
+    {"rate": dist.Uniform(0.5, 2.0), "size": dist.LogNormal(0.0, 0.5), "count": dist.DiscreteUniform(0, 3)}
+)
 THETA = np.asarray(PRIOR.sample(1000, seed=7))
 LEVELS = {2: [0, 1, 2, 3]}
 RNG = np.random.default_rng(0)
@@ -154,9 +156,14 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
     polynomial = of_features(squares, 4, (4,), shares=shares(4))
     rooted = gbd.MeanSquaredError(transform="log1p")
     projected = of_features(rooted, 3, (14,), directions=directions(14, 3), shares=shares(14))
-    linked = of_features(gbd.MeanSquaredError(), 4, (4,), mean=regression(4, networks=True, links=True), spread=positive(4))
+    linked = of_features(
+        gbd.MeanSquaredError(), 4, (4,), mean=regression(4, networks=True, links=True), spread=positive(4)
+    )
     absolute = marginal(gbd.MeanAbsoluteError("prior_predictive"))
-    capped, huber = gbd.CappedError(1.0, 2, "prior_predictive"), gbd.HuberError(0.5, "median", weights=[1.0, 2.0, 1.0, 0.0])
+    capped, huber = (
+        gbd.CappedError(1.0, 2, "prior_predictive"),
+        gbd.HuberError(0.5, "median", weights=[1.0, 2.0, 1.0, 0.0]),
+    )
     return {
         "polynomial": (polynomial, outputs(4)[0]),
         "polynomial with a gap": (polynomial, gap),

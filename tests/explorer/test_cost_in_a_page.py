@@ -28,7 +28,7 @@ EVALUATE = """([data, theta, x, weights, member, quick]) => {
   const values = (m) => Array.from(cost.values(cost.prepare(Float64Array.from(theta), n, m), embedded));
   const embedded = cost.embed(Float64Array.from(x, (value) => value ?? NaN), weights);
   const factors = cost.logFactors(cost.prepare(Float64Array.from(theta), n));
-  const result = { cost: values(null), member: cost.form.memberCount ? values(member) : null, factors: Array.from(factors) };
+  const result = { cost: values(null), member: values(member), factors: Array.from(factors) };
   lib.kernel.now = made;
   return result;
 }"""
@@ -156,7 +156,8 @@ DENSITY = """([data, theta]) => {
       slopes[i] += Math.log(Math.abs(above - below) / 2e-5);
     }
   }
-  return { back: Array.from(prior.values(u, n)), density: Array.from(prior.logDensities(u, n)), slopes: Array.from(slopes) };
+  const [back, density] = [prior.values(u, n), prior.logDensities(u, n)].map((values) => Array.from(values));
+  return { back, density, slopes: Array.from(slopes) };
 }"""
 
 

@@ -116,7 +116,7 @@ def _growths(cost: Cost) -> list[dict[str, Any]] | None:
         "absolute error, 3 scales at most": Growth.of(slope=1.0, cap=3.0),
     }
     return [
-        {"name": name, "growth": [str(float(part)) for part in (one.square, one.knee, one.slope, one.cap)]}
+        {"name": name, "growth": double([float(part) for part in (one.square, one.knee, one.slope, one.cap)])}
         for name, one in choices.items()
     ]
 

@@ -75,16 +75,13 @@ export class Page {
 
   wanted(number) {
     const weights = this.weights.map((weight, j) => (this.off.has(j) ? 0 : weight));
-    const growth = this.data.growths ? this.data.growths[this.distance].growth.map(Number) : null;
+    const growth = this.data.growths ? Array.from(decoded(this.data.growths[this.distance].growth)) : null;
     return { number, x: this.x, weights: this.able.weighs ? weights : null, growth, beta: this.beta, held: { ...this.held } };
   }
 
-  /** Settled draws of what is asked for, for tests and for the console. */
-  settled() {
-    return new Promise((resolve) => {
-      const look = () => (this.state?.settled && this.state.number === this.number && !this.asking ? resolve(this.state) : setTimeout(look, 20));
-      look();
-    });
+  /** Whether the draws are those of what is asked for, and as independent as they will be. */
+  get atRest() {
+    return Boolean(this.state?.settled && this.state.number === this.number && !this.asking);
   }
 
   build() {

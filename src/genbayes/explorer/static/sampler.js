@@ -8,6 +8,8 @@ const LEAST_SHARE = 0.5;
 // Share from which on draws count as independent, and sweeps after which no more are made.
 const SETTLED = 0.9;
 const MOST_SWEEPS = 400;
+// The smallest step that is tried.
+const LEAST_STEP = 1e-9;
 // Sweeps after which draws that were no independent ones count as such.
 const ENOUGH_SWEEPS = 50;
 // Sweeps of moves in a stage on the way to the target.
@@ -138,13 +140,15 @@ export class Sampler {
     const [before, after] = [this.start, this.target].map((target) => current.rows.under(target));
     const away = after.log.map((value, i) => value - before.log[i]);
     const by = (share) => weighted(away.map((value) => share * value));
-    let [step, found] = [1 - this.progress, by(1 - this.progress)];
-    for (let k = 0; k < 30 && found.ess < LEAST_SHARE * n; k++) {
-      step /= 2;
-      found = by(step);
+    const left = 1 - this.progress;
+    let [step, found] = [left, by(left)];
+    if (found.ess < LEAST_SHARE * n) {
+      // Draws that the target rules out are lost with the smallest step: the others have to remain.
+      const most = by(LEAST_STEP).ess;
+      if (!(most > 0)) throw new Error("no draw has a finite density under what is asked for.");
+      while (found.ess < LEAST_SHARE * most && step > LEAST_STEP) found = by((step /= 2));
     }
-    if (!found.weights) found.weights = new Float64Array(n).fill(1 / n);
-    this.progress = step === 1 - this.progress ? 1 : this.progress + step;
+    this.progress = step === left ? 1 : this.progress + step;
     const chosen = resampled(found.weights, n, this.random);
     // Populations are split in two halves that propose for each other: copies must not stand side by side.
     const places = Int32Array.from(this.shuffled(n), (place) => chosen[place]);
