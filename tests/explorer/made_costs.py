@@ -150,8 +150,8 @@ def general(kind: Any, shape: tuple[int, ...]) -> gb.Cost:
         width = standardise.of_rows(THETA).shape[1]
         pair = PairNetwork(width, embedding, 10, 1, rng=RNG)
         members.append((standardise, eqx.tree_at(lambda p: p.network, pair, network(width + embedding.out_size, 1))))
-    parts = [stack([member[i] for member in members]) for i in range(2)]
-    form = NetworkForm(*parts, jnp.asarray([0.7, 1.3]))
+    standardise, pairs = (stack([member[i] for member in members]) for i in range(2))
+    form = NetworkForm(standardise, pairs, jnp.asarray([0.7, 1.3]))
     user = gbd.UserDistance(lambda a, b: jnp.mean((a - b) ** 2), name="mine", units="squared data units")
     return gb.Cost(form, user, PRIOR.names, x.shape[1:])
 
@@ -159,8 +159,8 @@ def general(kind: Any, shape: tuple[int, ...]) -> gb.Cost:
 def success(*, networks: bool) -> SuccessModel:
     """A probability of success."""
     own = regression(1, networks=networks, size=1.5)
-    member = jax.tree.map(lambda leaf: leaf[0], (own.standardise, own.basis))
-    return SuccessModel(*member, own.intercept[:, 0] + 1, own.slopes[:, 0], own.network)
+    standardise, basis = jax.tree.map(lambda leaf: leaf[0], (own.standardise, own.basis))
+    return SuccessModel(standardise, basis, own.intercept[:, 0] + 1, own.slopes[:, 0], own.network)
 
 
 def directions(k: int, r: int) -> Directions:

@@ -6,6 +6,7 @@ How to add a form: a function registered with `export_form`, and the same formul
 from functools import singledispatch
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
@@ -52,8 +53,9 @@ def _(form: HilbertForm, x_o: np.ndarray) -> dict[str, Any]:
     features = export_features(form.distance, x_o.shape)
     if features is None:
         # The features of this one observation are numbers, whatever made them.
-        known, rest = np.asarray(form.distance.features(x_o)), form.distance.self_term(x_o)
-        features = {"kind": "fixed", "features": double(known), "self_term": float(rest)}
+        known = jnp.asarray(x_o)
+        numbers = double(form.distance.features(known))
+        features = {"kind": "fixed", "features": numbers, "self_term": float(form.distance.self_term(known))}
     directions = form.directions
     return {
         "form": "features",

@@ -71,7 +71,7 @@ def explorer_data(
         "prior_draws": single(np.asarray(prior.sample(_PRIOR_DRAWS, seed=0))[:m]),
         "draws": single(rows),
         "costs": single(_costs_of(draws, rows)),
-        "ess": float(np.nanmin(draws.ess_bulk)) if len(draws) >= 8 else float(len(draws)),
+        "ess": _effective(draws),
         "jackknife": jackknife_factor(cost, _members(cost)),
         "units": units_of(cost) or "units of the distance",
         "growths": _growths(cost),
@@ -81,6 +81,12 @@ def explorer_data(
         **_outputs(cost, x_o, simulations),
         **_axis(x_o, axis, labels),
     }
+
+
+def _effective(draws: Draws) -> float:
+    """The least effective sample size of any parameter; the number of draws where it cannot be told."""
+    known = draws.ess_bulk[np.isfinite(draws.ess_bulk)]
+    return float(min(known.min(), len(draws))) if known.size else float(len(draws))
 
 
 def _costs_of(draws: Draws, rows: np.ndarray) -> np.ndarray:
@@ -98,7 +104,7 @@ def _members(cost: Cost) -> int:
     return int((form.distribution.residual if isinstance(form, MarginalForm) else form.scale).shape[0])
 
 
-def _holdable(prior: list[Mapping[str, Any]]) -> list[bool]:
+def _holdable(prior: Sequence[Mapping[str, Any]]) -> list[bool]:
     """Which coordinates are independent of all others, so that draws of the prior remain draws without them."""
     return [part["family"] != "multivariate_normal" for part in prior for _ in part["at"]]
 
@@ -132,7 +138,7 @@ def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> di
     names = cost.output_names
     if names is None or len(names) != x_o.size:
         places = np.ndindex(x_o.shape)
-        names = [f"value {place[0] if len(place) == 1 else place}" for place in places]
+        names = [f"value {', '.join(map(str, place))}".strip() for place in places]
     domain = {"log1p": [-1.0, None], "sqrt": [0.0, None]}.get(cost.frame.transform.name or "", [None, None])
     known: dict[str, Any] = {"output_names": list(names), "domain": domain, "relative": False}
     x = _simulated(cost, simulations)

@@ -87,7 +87,7 @@ def export_regression(ensemble: RidgeResidual) -> dict[str, Any]:
         for member in range(members_of(ensemble)):
             own = export_network(of_member(ensemble.network, member))
             networks.append({"network": own, "scale": single(np.asarray(ensemble.scale)[member])})
-    links = {} if ensemble.log_link is None else _export_link(ensemble)
+    links = {} if ensemble.log_link is None else _export_link(ensemble.log_link, ensemble.log_most)
     return {
         "standardise": export_standardiser(shared(ensemble.standardise, "standardised parameters")),
         "basis": export_polynomial(shared(ensemble.basis, "polynomials")),
@@ -101,10 +101,10 @@ def export_regression(ensemble: RidgeResidual) -> dict[str, Any]:
     }
 
 
-def _export_link(ensemble: RidgeResidual) -> dict[str, Any]:
-    most = 80.0 if ensemble.log_most is None else np.minimum(np.asarray(ensemble.log_most), 80.0)
-    most = np.broadcast_to(most, np.shape(ensemble.log_link))
-    return {"log_link": single(shared(ensemble.log_link, "links")), "log_most": double(np.mean(most, axis=0))}
+def _export_link(log_link: Any, log_most: Any) -> dict[str, Any]:
+    """Which outputs of all members have a log link, and how large the exponent may be."""
+    most = np.full(np.shape(log_link), 80.0) if log_most is None else np.minimum(np.asarray(log_most), 80.0)
+    return {"log_link": single(shared(log_link, "links")), "log_most": double(np.mean(most, axis=0))}
 
 
 def export_success(success: SuccessModel) -> dict[str, Any]:
