@@ -258,6 +258,18 @@ def test_a_report_says_why_it_has_no_explorer(run, monkeypatch) -> None:
     assert "MB as numbers" in explorer_part(posterior, draws)
 
 
+def test_values_have_the_names_that_are_known(run) -> None:
+    posterior, draws, _ = run
+    assert explorer_data(posterior, draws)["output_names"][3] == "value 3"
+    named = explorer_data(posterior, draws, axis=(TIMES, "time / s"), labels=["height"])
+    assert named["output_names"][7] == "height at 1"
+    assert named["axis_label"] == "time / s"
+    dates = np.datetime64("2021-04-01") + np.arange(8)
+    days = explorer_data(posterior, draws, axis=gb.Observation(posterior.x_o, dates, "date"))
+    assert days["axis"] == list(range(8))
+    assert days["axis_label"] == "days since 2021-04-01"
+
+
 def test_the_numbers_of_a_page_are_plain_json_and_small(run) -> None:
     posterior, draws, simulations = run
     data = explorer_data(posterior, draws, simulations=simulations)

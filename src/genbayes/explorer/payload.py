@@ -58,7 +58,7 @@ def explorer_data(
     conditions = np.asarray(list(posterior.conditions.values()), np.float64)
     m = int(min(MOST_DRAWS, max(100, MOST_NUMBERS // prior.dim)))
     rows = some_draws(draws, m)
-    own_prior = export_prior(prior)
+    own_prior, across = export_prior(prior), _axis(x_o, axis, labels)
     return {
         "names": list(prior.names),
         "integers": [name in prior.integer_names for name in prior.names],
@@ -79,7 +79,8 @@ def explorer_data(
         "why_fixed": "The features of this distance are a function in Python, which a page cannot call: they are those "
         "of the report's observation, whose values cannot be changed here.",
         **_outputs(cost, x_o, simulations),
-        **_axis(x_o, axis, labels),
+        **across,
+        "output_names": _names(cost, x_o, across, labels),
     }
 
 
@@ -134,13 +135,9 @@ def _why_whole(cost: Cost) -> str:
 
 
 def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> dict[str, Any]:
-    """Names of the values, and where simulated outputs were, coordinate by coordinate."""
-    names = cost.output_names
-    if names is None or len(names) != x_o.size:
-        places = np.ndindex(x_o.shape)
-        names = [f"value {', '.join(map(str, place))}".strip() for place in places]
+    """Where simulated outputs were, coordinate by coordinate, and how they are shown."""
     domain = {"log1p": [-1.0, None], "sqrt": [0.0, None]}.get(cost.frame.transform.name or "", [None, None])
-    known: dict[str, Any] = {"output_names": list(names), "domain": domain, "relative": False}
+    known: dict[str, Any] = {"domain": domain, "relative": False}
     x = _simulated(cost, simulations)
     if x is None:
         return {**known, "runs": 0, "low": None, "high": None, "centre": None, "spread": None}
@@ -159,6 +156,16 @@ def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> di
         **{name: double(values) for name, values in (("low", low), ("high", high), ("centre", centre))},
         "spread": double(spread),
     }
+
+
+def _names(cost: Cost, x_o: np.ndarray, across: Mapping[str, Any], labels: Sequence[str] | None) -> list[str]:
+    """A name for every value: the simulator's, else by its label and its place along the axis."""
+    if cost.output_names is not None and len(cost.output_names) == x_o.size:
+        return list(cost.output_names)
+    channels, own = across["channels"], list(map(str, labels or []))
+    if cost.distance.reads_sets or len(own) != channels:
+        return [f"value {', '.join(map(str, place))}".strip() for place in np.ndindex(x_o.shape)]
+    return [f"{own[i % channels]} at {across['axis'][i // channels]:g}" for i in range(x_o.size)]
 
 
 def _simulated(cost: Cost, simulations: Simulations | None) -> np.ndarray | None:

@@ -39,16 +39,21 @@ export function prepared(canvas, width, height) {
 export function shown(value, digits = 3) {
   if (!Number.isFinite(value)) return "–";
   const text = Number(value.toPrecision(digits));
-  return Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text);
+  return Math.abs(text) >= 1e7 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text);
 }
 
-/** Round numbers between two ends. */
+/** Round numbers between two ends, each with a text of all its digits. */
 export function ticks(low, high, most) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= 0.7 * rough) ?? 10 * power;
   const result = [];
-  for (let tick = Math.ceil(low / step) * step; tick <= high + 1e-9 * step; tick += step) result.push(tick);
+  for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) {
+    const value = k * step;
+    // As many digits as tell it from its neighbours.
+    const digits = Math.max(1, Math.floor(Math.log10(Math.max(Math.abs(value), step) / step) + 1e-9) + 2);
+    result.push({ value, text: shown(value, Math.min(digits, 15)) });
+  }
   return result;
 }
 
@@ -114,8 +119,8 @@ function axis(pen, paint, box, window, label, atBottom) {
   pen.strokeStyle = paint.line;
   pen.lineWidth = 1;
   const ends = ticks(window[0], window[1], atBottom ? Math.max(2, box.width / 60) : Math.max(3, box.height / 45));
-  for (const tick of ends) {
-    const share = (tick - window[0]) / (window[1] - window[0]);
+  for (const { value, text } of ends) {
+    const share = (value - window[0]) / (window[1] - window[0]);
     pen.beginPath();
     if (atBottom) {
       const x = box.x + share * box.width;
@@ -123,14 +128,14 @@ function axis(pen, paint, box, window, label, atBottom) {
       pen.lineTo(x, box.y + box.height + 4);
       pen.stroke();
       pen.textAlign = "center";
-      pen.fillText(shown(tick), Math.min(Math.max(x, box.x + 10), box.x + box.width - 8), box.y + box.height + 16);
+      pen.fillText(text, Math.min(Math.max(x, box.x + 10), box.x + box.width - 8), box.y + box.height + 16);
     } else {
       const y = box.y + (1 - share) * box.height;
       pen.moveTo(box.x - 4, y);
       pen.lineTo(box.x, y);
       pen.stroke();
       pen.textAlign = "right";
-      pen.fillText(shown(tick), box.x - 6, y + 4);
+      pen.fillText(text, box.x - 6, y + 4);
     }
   }
   pen.fillStyle = paint.text;

@@ -38,10 +38,7 @@ Object.assign(Page.prototype, {
     const { theta, cost } = this.state;
     this.chosen ??= this.bestDetermined();
     const { names } = this.data;
-    for (const j of this.chosen) {
-      const parts = [this.report, theta].map((rows) => column(rows, this.dim, j));
-      this.windows[j] = windowOf(parts, column(this.prior, this.dim, j), this.data.integers[j], this.windows[j]);
-    }
+    for (const j of this.chosen) this.windows[j] = this.windowFor(j);
     const width = this.pairs.clientWidth;
     const all = { names, integers: this.data.integers, chosen: this.chosen, windows: this.windows };
     drawPairs(this.pairs, width, paint, { ...all, prior: this.prior, report: this.report, now: theta });
@@ -53,6 +50,20 @@ Object.assign(Page.prototype, {
       this.root.dataset.pictures = Number(this.root.dataset.pictures ?? 0) + 1;
       this.root.dataset.shown = this.state.number;
     }
+  },
+
+  /** Axes go outwards with the draws, and close in when the draws have come to rest in a small part of them. */
+  windowFor(j) {
+    const before = this.windows[j];
+    const { theta, progress, settled } = this.state;
+    // Draws on their way come from afar.
+    if (before && progress < 1) return before;
+    const parts = [this.report, theta].map((rows) => column(rows, this.dim, j));
+    const given = [parts, column(this.prior, this.dim, j), this.data.integers[j]];
+    const wide = windowOf(...given, before);
+    if (!before || !settled || this.caught !== undefined) return wide;
+    const close = windowOf(...given, null);
+    return wide[1] - wide[0] > 2.5 * (close[1] - close[0]) ? close : wide;
   },
 
   /** The parameters of which most was learned: as many as can be told apart. */
