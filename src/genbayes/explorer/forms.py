@@ -1,6 +1,6 @@
 """Cost forms as numbers: one function for each form.
 
-How to add a form: a function registered with `export_form`, and the same formula in static/cost.js.
+How to add a form: a function registered with `export_form`, and a class in static that cost.js names in its list FORMS.
 """
 
 from functools import singledispatch

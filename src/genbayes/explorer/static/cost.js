@@ -1,6 +1,7 @@
 // The cost of any observation at any parameters: costs/cost.py, from the numbers that the exporter wrote.
 import { decoded, sigmoid, softplus } from "./numbers.js";
-import { FeaturesForm, GeneralForm } from "./forms.js";
+import { FeaturesForm } from "./forms.js";
+import { GeneralForm } from "./general.js";
 import { MarginalForm } from "./marginal.js";
 import { Regression } from "./regressions.js";
 

@@ -27,8 +27,8 @@ export class Explorer {
     this.prior = new Prior(data.prior);
     const [priorDraws, draws] = [decoded(data.prior_draws), decoded(data.draws)];
     const first = { x: decoded(data.x_o), weights: null, growth: null, beta: data.beta, held: {} };
-    const n = data.population ?? this.affordable(priorDraws, first);
-    this.sampler = new Sampler(this.cost, this.prior, first, priorDraws, draws, data.ess, n, data.seed ?? 1);
+    const n = this.affordable(priorDraws, first);
+    this.sampler = new Sampler(this.cost, this.prior, first, priorDraws, draws, data.ess, n);
     this.wanted = null;
     this.number = 0;
     this.perSweep = 0;
@@ -71,7 +71,6 @@ export class Explorer {
     if (this.wanted) {
       this.number = this.wanted.number;
       sampler.ask(this.wanted);
-      this.asked = this.wanted;
       this.wanted = null;
     }
     const start = this.clock();
