@@ -26,6 +26,7 @@ checks
 temperature
 refinement
 sensitivity_analysis
+explorer
 plots
 reports
 command_line

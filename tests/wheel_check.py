@@ -20,6 +20,7 @@ with tempfile.TemporaryDirectory() as folder:
     gb.save(cost, Path(folder) / "cost.safetensors")
     page = gb.report(Path(folder) / "report.html", posterior, draws, simulations=simulations)
     assert page.stat().st_size > 50_000
+    assert "explorer-worker" in page.read_text("utf-8")  # its programs travel with the wheel
     assert cli.main(["init", f"{folder}/new", "--language", "c"]) == 0  # its files travel with the wheel
 assert gb.tasks.lynx_hare().x_o is not None  # the data file travels with the wheel
 assert abs(draws.flat.mean(axis=0) - simulations.x[0]).max() < 0.3

@@ -140,6 +140,12 @@ def test_report_without_check_fit_or_simulations(run, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.slow
+def test_an_explorer_is_there_or_the_reason_why_not(run, page, tmp_path):
+    assert "This report has no explorer. The cost is a function in Python" in page
+    without = report(tmp_path / "without.html", run.posterior, run.draws, explorer=False).read_text("utf-8")
+    assert "explorer" not in without.lower()
+
+
 def test_report_of_many_parameters_shows_the_best_determined(tmp_path):
     run = make_run(20, n=400)
     text = report(tmp_path / "run.html", run.posterior, run.draws, check=run.check).read_text("utf-8")

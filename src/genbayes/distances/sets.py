@@ -255,11 +255,14 @@ class SlicedWasserstein(HilbertDistance):
 
     def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
         """Sorted projections over the root of their number, in data units."""
-        dim = x.shape[1]
-        directions = np.random.default_rng(self.seed).normal(size=(dim, self.n_projections if dim > 1 else 1))
-        directions /= np.linalg.norm(directions, axis=0)
-        projected = jnp.sort(x @ jnp.asarray(directions, x.dtype), axis=0)
+        projected = jnp.sort(x @ jnp.asarray(self.directions(x.shape[1]), x.dtype), axis=0)
         return jnp.asarray(self.unit) * projected.reshape(-1) / np.sqrt(projected.size)
+
+    def directions(self, trial_dim: int) -> Float[np.ndarray, "trial_dim projections"]:
+        """The directions on which trials are projected, each of length 1."""
+        shape = (trial_dim, self.n_projections if trial_dim > 1 else 1)
+        drawn = np.random.default_rng(self.seed).normal(size=shape)
+        return drawn / np.linalg.norm(drawn, axis=0)
 
     def in_units(self, unit: float | np.ndarray) -> "SlicedWasserstein":
         """By what projections are multiplied."""

@@ -82,7 +82,7 @@ class TimeSeriesEmbedding(eqx.Module):
     layers: tuple[eqx.nn.Conv1d, ...]
     out_size: int = eqx.field(static=True)
 
-    _stretches = 4
+    stretches = 4
 
     def __init__(self, x: np.ndarray, *, rng: np.random.Generator, width: int = 16):
         time, channels = x.shape[1:]
@@ -94,14 +94,14 @@ class TimeSeriesEmbedding(eqx.Module):
             eqx.nn.Conv1d(channels if i == 0 else width, width, 5, stride=2, padding=2, key=keys[i])
             for i in range(n_layers)
         )
-        self.out_size = width * self._stretches
+        self.out_size = width * self.stretches
 
     def __call__(self, x: Float[Array, "time channels"]) -> Float[Array, " out_size"]:
         """Embeds one series."""
         hidden = jnp.arcsinh(jax.vmap(self.standardise)(x)).T
         for layer in self.layers:
             hidden = jax.nn.silu(layer(hidden))
-        edges = np.linspace(0, hidden.shape[1], self._stretches + 1).astype(int)
+        edges = np.linspace(0, hidden.shape[1], self.stretches + 1).astype(int)
         parts = [
             hidden[:, low : max(high, low + 1)].mean(axis=1) for low, high in zip(edges[:-1], edges[1:], strict=True)
         ]

@@ -18,9 +18,12 @@ _PROBABILITIES, WEIGHTS = (
 )
 NODES = np.log(_PROBABILITIES / (1 - _PROBABILITIES))
 NODES *= np.sqrt(np.pi**2 / 3 / np.sum(WEIGHTS * NODES**2))
-# Polynomial of -Li2(-u) on 0 <= u <= 1, to 1e-7: the nearest singularity of the dilogarithm there is at u = -1.
-_DILOGARITHM = np.polynomial.Chebyshev.interpolate(lambda u: -spence(1 + u), 9, domain=[0, 1]).convert(
-    kind=np.polynomial.Polynomial
+# Coefficients, from the constant on, of a polynomial of -Li2(-u) on 0 <= u <= 1, to 1e-7: the nearest singularity of
+# the dilogarithm there is at u = -1.
+DILOGARITHM = (
+    np.polynomial.Chebyshev.interpolate(lambda u: -spence(1 + u), 9, domain=[0, 1])
+    .convert(kind=np.polynomial.Polynomial)
+    .coef
 )
 
 
@@ -38,7 +41,7 @@ def kink_errors(z: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Arra
     p, pz, pzz = _sums_beyond(z)
     u = jnp.exp(-jnp.abs(z))
     slope = jnp.log1p(u) + jnp.maximum(-z, 0.0) - (pz - z * p)
-    near = jnp.polyval(jnp.asarray(_DILOGARITHM.coef[::-1], jnp.float32), u)
+    near = jnp.polyval(jnp.asarray(DILOGARITHM[::-1], jnp.float32), u)
     curvature = jnp.where(z < 0, np.pi**2 / 6 + z**2 / 2 - near, near) - (pzz - 2 * z * pz + z**2 * p) / 2
     return slope, curvature
 

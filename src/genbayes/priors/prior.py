@@ -16,7 +16,7 @@ from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .density import PriorDensity
 from .from_torch import convert_torch_prior
-from .parameter import check_name, describe_parameter, make_parameter
+from .parameter import AnyParameter, check_name, describe_parameter, make_parameter
 from .table import parameter_table
 
 
@@ -127,6 +127,11 @@ class Prior:
     def names(self) -> tuple[str, ...]:
         """One name per coordinate; a vector-valued `mu` gives `mu[0]`, `mu[1]`, ..."""
         return self._names
+
+    @property
+    def parameters(self) -> tuple[AnyParameter, ...]:
+        """The parameters with their distributions, in their order; of a vector-valued one a single entry."""
+        return self._parameters
 
     @property
     def dim(self) -> int:

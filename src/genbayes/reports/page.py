@@ -16,6 +16,7 @@ from ..checks.finding import Finding, headline, ordered
 from ..checks.findings import findings
 from ..checks.predictive import PredictiveCheck
 from ..checks.verdict import Check
+from ..explorer.markup import explorer_part
 from ..runtime.release import version
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
@@ -48,6 +49,7 @@ def report(
     labels: Sequence[str] | None = None,
     kind: str | None = None,
     sections: Iterable[Section] = (),
+    explorer: bool = True,
 ) -> Path:
     """Writes one HTML page about a run that needs nothing else: no network, no further files.
 
@@ -69,6 +71,8 @@ def report(
         labels: Names with units of the output's coordinates or channels, as in `plots.predictive`.
         kind: Kind of output, as in `plots.predictive`.
         sections: Further parts, shown between the pictures and the settings.
+        explorer: Whether the page has an explorer, in which readers move beta, the observation and the posterior;
+            where the cost or the prior cannot be written as numbers the page says so instead.
 
     Returns:
         The path written.
@@ -92,7 +96,9 @@ def report(
         found.append(Finding("note", text))
     shown = [*dict(figures or {}).items(), *pictures(run)]
     cost = posterior.cost
+    shown_by_explorer = {"simulations": run.simulations, "axis": axis, "labels": labels}
     body = [
+        *([section("Explorer", explorer_part(posterior, draws, **shown_by_explorer))] if explorer else []),
         section("Parameters", parameters_table(posterior.prior, draws)),
         section("Cost", costs_table(cost, draws, run.predictive)),
         section("Pictures", "\n".join(picture(*item) for item in shown)),

@@ -119,7 +119,7 @@ class GibbsPosterior:
             raise_cost = _condition_penalty(rows.inputs[:, dim:], np.asarray(self._conditions))
             cost = cost + raise_cost / self.beta
         z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
-        jackknife = _jackknife(self.cost, members.shape[1])
+        jackknife = jackknife_factor(self.cost, members.shape[1])
         integers = self.prior.unconstrained_integers
         return log_density_error(z, cost, residual, members, self.beta, jackknife=jackknife, integers=integers)
 
@@ -127,7 +127,7 @@ class GibbsPosterior:
         """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
         members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
         equal = np.full(len(theta), 1 / len(theta))
-        return members_error(members, equal, self.beta, _jackknife(self.cost, members.shape[1]))
+        return members_error(members, equal, self.beta, jackknife_factor(self.cost, members.shape[1]))
 
     @functools.cached_property
     def outcome(self) -> Outcome:
@@ -254,7 +254,7 @@ def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndar
     return 0.5 * np.sum(((rows - conditions) / (0.2 * std)) ** 2, axis=1)
 
 
-def _jackknife(cost: Cost, members: int) -> float:
+def jackknife_factor(cost: Cost, members: int) -> float:
     """Factor from the variance between members to that of the cost's error.
 
     Members of polynomials differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d jackknife.

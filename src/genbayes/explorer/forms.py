@@ -1,0 +1,150 @@
+"""Cost forms as numbers: one function for each form.
+
+How to add a form: a function registered with `export_form`, and a class in static that cost.js names in its list FORMS.
+"""
+
+from functools import singledispatch
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
+from ..costs.spread_shares import SpreadShares
+from ..learning import logistic_rule
+from ..learning.distributions import LogisticMixture
+from ..learning.embeddings import Embedding, SetEmbedding, TimeSeriesEmbedding
+from .distances import export_features
+from .numbers import NotExportable, double, single
+from .regressions import (
+    export_linear,
+    export_network,
+    export_polynomial,
+    export_regression,
+    export_standardiser,
+    members_of,
+    of_member,
+)
+
+
+@singledispatch
+def export_form(form: CostForm, x_o: np.ndarray) -> dict[str, Any]:
+    """A form as numbers.
+
+    Args:
+        form: of a fitted cost.
+        x_o: the observation in the frame, for what can only be said of one observation.
+
+    Raises:
+        NotExportable: the page has no program for this form.
+    """
+    del x_o
+    raise NotExportable(f"The cost is a {type(form).__name__}, for which the explorer has no program.")
+
+
+@export_form.register
+def _(form: FunctionForm, x_o: np.ndarray) -> dict[str, Any]:
+    del form, x_o
+    raise NotExportable("The cost is a function in Python, which a page cannot call.")
+
+
+@export_form.register
+def _(form: HilbertForm, x_o: np.ndarray) -> dict[str, Any]:
+    features = export_features(form.distance, x_o.shape)
+    if features is None:
+        # The features of this one observation are numbers, whatever made them.
+        known = jnp.asarray(x_o)
+        numbers = double(form.distance.features(known))
+        features = {"kind": "fixed", "features": numbers, "self_term": float(form.distance.self_term(known))}
+    directions = form.directions
+    return {
+        "form": "features",
+        "distance": features,
+        "mean": export_regression(form.mean),
+        "spread": export_regression(form.spread),
+        "least_spread": float(form.least_spread),
+        "directions": None
+        if directions is None
+        else {"centre": double(directions.centre), "axes": single(directions.axes)},
+        "shares": None if form.shares is None else _export_shares(form.shares),
+    }
+
+
+def _export_shares(shares: SpreadShares) -> dict[str, Any]:
+    return {
+        "standardise": export_standardiser(shares.standardise),
+        "basis": export_polynomial(shares.basis),
+        "intercept": double(shares.intercept),
+        "slopes": single(shares.slopes),
+    }
+
+
+@export_form.register
+def _(form: MarginalForm, x_o: np.ndarray) -> dict[str, Any]:
+    del x_o
+    growth = form.growth
+    return {
+        "form": "marginal",
+        "members": [
+            _export_mixture(of_member(form.distribution, member)) for member in range(members_of(form.distribution))
+        ],
+        "scale": double(np.reshape(form.scale, -1)),
+        "weights": double(np.reshape(form.weights, -1)),
+        "growth": double([float(part) for part in (growth.square, growth.knee, growth.slope, growth.cap)]),
+        "nodes": double(logistic_rule.NODES),
+        "node_weights": double(logistic_rule.WEIGHTS),
+        "dilogarithm": double(logistic_rule.DILOGARITHM),
+    }
+
+
+def _export_mixture(mixture: LogisticMixture) -> dict[str, Any]:
+    transform, location = mixture.transform, mixture.location
+    regression = {
+        "standardise": export_standardiser(location.standardise),
+        "basis": export_polynomial(location.basis),
+        "intercept": double(location.intercept),
+        "slopes": single(location.slopes),
+        "networks": [],
+    }
+    if location.network is not None:
+        network = {"network": export_network(location.network), "scale": single(location.scale)}
+        regression["networks"] = [network]
+    if location.log_link is not None:
+        most = 80.0 if location.log_most is None else np.minimum(np.asarray(location.log_most), 80.0)
+        regression["log_link"] = single(location.log_link)
+        regression["log_most"] = double(np.broadcast_to(most, np.shape(location.log_link)))
+    return {
+        "transform": {name: double(getattr(transform, name)) for name in ("centre", "width", "unit", "low", "high")},
+        "location": regression,
+        "residual": double(mixture.residual),
+        "floor": double(mixture.floor),
+        "network": export_network(mixture.network),
+    }
+
+
+@export_form.register
+def _(form: NetworkForm, x_o: np.ndarray) -> dict[str, Any]:
+    del x_o
+    members = []
+    for member in range(len(np.asarray(form.scale))):
+        network = of_member(form.network, member)
+        members.append(
+            {
+                "standardise": export_standardiser(of_member(form.standardise, member)),
+                "embedding": _export_embedding(network.embedding),
+                "network": export_network(network.network),
+                "squares": export_linear(network.squares),
+                "scale": float(np.asarray(form.scale)[member]),
+            }
+        )
+    return {"form": "general", "members": members}
+
+
+def _export_embedding(embedding: Embedding) -> dict[str, Any]:
+    standardise = export_standardiser(embedding.standardise)
+    if isinstance(embedding, SetEmbedding):
+        return {"kind": "set", "standardise": standardise, "layers": [*map(export_linear, embedding.layers)]}
+    if isinstance(embedding, TimeSeriesEmbedding):
+        layers = [{"weight": single(layer.weight), "bias": single(layer.bias)} for layer in embedding.layers]
+        return {"kind": "series", "standardise": standardise, "layers": layers, "stretches": embedding.stretches}
+    return {"kind": "vector", "standardise": standardise}
