@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-ci lint types wheel examples benchmark clean
+.PHONY: demo test test-slow test-ci lint types wheel examples site benchmark clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/genbayes demo --out demo
@@ -41,6 +41,11 @@ examples: $(VENV)/.dev-installed
 	$(CC) -O2 -o examples/epidemic/epidemic examples/epidemic/epidemic.c -lm
 	$(BIN)/genbayes --quiet simulate examples/epidemic/problem.toml -n 1000 --workers 2 --out $(VENV)/epidemic
 
+# The documentation as a site, site/html/index.html; runs every notebook and fails at the first warning.
+site: $(VENV)/.site-installed
+	mkdir -p site/extra/reports
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d site/doctrees . site/html
+
 benchmark: $(VENV)/.dev-installed
 	$(BIN)/python benchmarks/linear_gaussian.py
 
@@ -56,5 +61,9 @@ $(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.demo-installed
 
+$(VENV)/.site-installed: pyproject.toml constraints.txt | $(VENV)/.dev-installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist demo .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist demo site .pytest_cache .ruff_cache

@@ -1,0 +1,66 @@
+"""A Sphinx extension for what the site has beside its pages: a way in at its root, and llms.txt."""
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOORWAY = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>genbayes</title>
+<meta http-equiv="refresh" content="0; url=docs/index.html">
+</head>
+<body><a href="docs/index.html">genbayes: documentation</a></body>
+</html>
+"""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("build-finished", write_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def write_files(app: Sphinx, error: Exception | None) -> None:
+    """Writes index.html and llms.txt to the root of the finished site."""
+    if error is None and app.builder.name == "html":
+        out = Path(app.outdir)
+        (out / "index.html").write_text(DOORWAY, "utf-8")
+        (out / "llms.txt").write_text(llms_text(app), "utf-8")
+
+
+def llms_text(app: Sphinx) -> str:
+    """The site's table of contents in Markdown (llmstxt.org): a section per part, a line per page with its first words."""
+    parts = ["# genbayes", f"> {first_words(app.srcdir / 'README.md')}"]
+    for part, pages in contents(app.srcdir / "docs" / "index.md"):
+        lines = []
+        for page in pages:
+            name = str((app.srcdir / "docs" / page).resolve().relative_to(Path(app.srcdir).resolve()))
+            title = app.env.titles[name].astext()
+            lines.append(f"- [{title}]({name}.html): {first_words(app.srcdir / f'{name}.md')}")
+        parts.append(f"## {part}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def contents(index: Path) -> list[tuple[str, list[str]]]:
+    """The parts of the site, with the pages of each, of the tables of contents in index.md."""
+    found = re.findall(r"(?s)```\{toctree\}\n(.*?)```", index.read_text("utf-8"))
+    parts = []
+    for table in found:
+        [caption] = re.findall(r":caption: (.*)", table)
+        pages = [line.strip() for line in table.splitlines() if line.strip() and not line.startswith(":")]
+        parts.append((caption, pages))
+    return parts
+
+
+def first_words(page: Path) -> str:
+    """The first sentence of a Markdown page, without its links."""
+    text = re.sub(r"(?s)\A---\n.*?\n---\n", "", page.read_text("utf-8"))
+    for paragraph in text.split("\n\n"):
+        plain = " ".join(paragraph.split())
+        if plain and plain[0].isalpha():
+            plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", plain).replace("`", "").replace("*", "")
+            return re.split(r"(?<=[.!?:]) ", plain)[0].rstrip(":")
+    return ""
