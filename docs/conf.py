@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from genbayes.runtime.compile_cache import cache_in_environment
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 ROOT = Path(__file__).parents[1]
@@ -34,8 +36,11 @@ nb_merge_streams = True
 # Where notebooks leave reports, which the site shows as they are.
 os.environ["GENBAYES_SITE_REPORTS"] = str(BUILT / "extra" / "reports")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Their commands find genbayes where Sphinx did.
+# Their commands find genbayes where Sphinx did, and all share the programs that one has compiled.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+cache_in_environment(os.environ)
+# tqdm, which numpyro imports, asks for widgets that a page cannot show.
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 # Single backticks of docstrings are names: links where the name is public, code where it is not.
 default_role = "py:obj"
@@ -61,5 +66,9 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "use_issues_button": False,
     "use_repository_button": False,
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
 }
 pygments_style = "friendly"
