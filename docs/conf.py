@@ -44,6 +44,7 @@ os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
 
 # Single backticks of docstrings are names: links where the name is public, code where it is not.
 default_role = "py:obj"
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True

@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 
 DOORWAY = """<!doctype html>
 <html lang="en">
@@ -20,6 +22,8 @@ DOORWAY = """<!doctype html>
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("build-finished", write_files)
+    GoogleDocstring._consume_inline_attribute = whole_docstring
+    app.connect("autodoc-process-docstring", escape_symbols)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -29,6 +33,21 @@ def write_files(app: Sphinx, error: Exception | None) -> None:
         out = Path(app.outdir)
         (out / "index.html").write_text(DOORWAY, "utf-8")
         (out / "llms.txt").write_text(llms_text(app), "utf-8")
+
+
+def escape_symbols(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keeps a shape such as (m, *x_shape) and a modulus such as |x - y| of a docstring from being read as markup."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith(">>>"):
+            parts = re.split(r"(`[^`]*`)", line)
+            parts[::2] = [re.sub(r"(?<!\*)\*(?=\w)|\|", r"\\\g<0>", part) for part in parts[::2]]
+            lines[number] = "".join(parts)
+
+
+def whole_docstring(docstring: GoogleDocstring) -> tuple[str, list[str]]:
+    """Reads the docstring of a property like any other; Sphinx takes what stands before its first colon for a type."""
+    lines = docstring._dedent(docstring._consume_to_end())
+    return "", GoogleDocstring(lines, docstring._config).lines()
 
 
 def llms_text(app: Sphinx) -> str:
