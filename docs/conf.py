@@ -39,8 +39,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Their commands find genbayes where Sphinx did, and all share the programs that one has compiled.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 cache_in_environment(os.environ)
-# tqdm, which numpyro imports, asks for widgets that a page cannot show.
-os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
+# Commands print as into a file, without bars that move.
+os.environ["TTY_COMPATIBLE"] = "0"
+# tqdm, which numpyro imports, asks for widgets; a program that another process is writing is compiled once more.
+os.environ["PYTHONWARNINGS"] = ",".join(
+    f"ignore:{start}"
+    for start in ("IProgress not found", "Error writing persistent compilation", "Error reading persistent compilation")
+)
 
 # Single backticks of docstrings are names: links where the name is public, code where it is not.
 default_role = "py:obj"
