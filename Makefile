@@ -43,7 +43,6 @@ examples: $(VENV)/.dev-installed
 
 # The documentation as a site, site/html/index.html; runs every notebook and fails at the first warning.
 site: $(VENV)/.site-installed
-	mkdir -p site/extra/reports
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d site/doctrees . site/html
 
 benchmark: $(VENV)/.dev-installed

@@ -33,8 +33,10 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_execution_show_tb = True
 nb_merge_streams = True
-# Where notebooks leave reports, which the site shows as they are.
-os.environ["GENBAYES_SITE_REPORTS"] = str(BUILT / "extra" / "reports")
+# Where notebooks leave the reports and pictures that other pages show.
+os.environ["GENBAYES_SITE_FILES"] = str(BUILT / "extra")
+for folder in ("reports", "pictures"):
+    (BUILT / "extra" / folder).mkdir(parents=True, exist_ok=True)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Their commands find genbayes where Sphinx did, and all share the programs that one has compiled.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.ext.napoleon import GoogleDocstring
 
 DOORWAY = """<!doctype html>
@@ -33,6 +34,17 @@ def write_files(app: Sphinx, error: Exception | None) -> None:
         out = Path(app.outdir)
         (out / "index.html").write_text(DOORWAY, "utf-8")
         (out / "llms.txt").write_text(llms_text(app), "utf-8")
+        missing = [name for name in left_by_notebooks(out) if not (out / name).is_file()]
+        if missing:
+            raise ExtensionError(f"no notebook has made {', '.join(missing)}. Remove site/executed, and build again.")
+
+
+def left_by_notebooks(out: Path) -> list[str]:
+    """The reports and pictures that pages show as notebooks left them; Sphinx does not look whether they are there."""
+    names = set()
+    for page in (out / "docs").rglob("*.html"):
+        names |= set(re.findall(r'(?:src|href)="(?:\.\./)+((?:reports|pictures)/[^"]+)"', page.read_text("utf-8")))
+    return sorted(names)
 
 
 def escape_symbols(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
