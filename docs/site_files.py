@@ -63,7 +63,7 @@ def whole_docstring(docstring: GoogleDocstring) -> tuple[str, list[str]]:
 
 
 def llms_text(app: Sphinx) -> str:
-    """The site's table of contents in Markdown (llmstxt.org): a section per part, a line per page with its first words."""
+    """The contents of the site in Markdown (llmstxt.org): a section for each part, a line for each page."""
     parts = ["# genbayes", f"> {first_words(app.srcdir / 'README.md')}"]
     for part, pages in contents(app.srcdir / "docs" / "index.md"):
         lines = []
@@ -88,10 +88,10 @@ def contents(index: Path) -> list[tuple[str, list[str]]]:
 
 def first_words(page: Path) -> str:
     """The first sentence of a Markdown page, without its links."""
-    text = re.sub(r"(?s)\A---\n.*?\n---\n", "", page.read_text("utf-8"))
+    text = re.sub(r"(?s)\A---\n.*?\n---\n|```.*?```", "", page.read_text("utf-8"))
     for paragraph in text.split("\n\n"):
         plain = " ".join(paragraph.split())
-        if plain and plain[0].isalpha():
+        if plain and (plain[0].isalpha() or plain[0] in "`*["):
             plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", plain).replace("`", "").replace("*", "")
             return re.split(r"(?<=[.!?:]) ", plain)[0].rstrip(":")
     return ""
