@@ -93,5 +93,5 @@ def first_words(page: Path) -> str:
         plain = " ".join(paragraph.split())
         if plain and (plain[0].isalpha() or plain[0] in "`*["):
             plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", plain).replace("`", "").replace("*", "")
-            return re.split(r"(?<=[.!?:]) ", plain)[0].rstrip(":")
+            return re.split(r"(?<=[.!?]) ", plain)[0]
     return ""
