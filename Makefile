@@ -25,10 +25,12 @@ lint: $(VENV)/.dev-installed
 types: $(VENV)/.dev-installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Builds the wheel, installs it where the source tree cannot be seen, and runs a small job with it.
+# Builds the sdist and the wheel from it, checks what an index would show of them, installs the wheel where the source
+# tree cannot be seen, and runs a small job with it.
 wheel: $(VENV)/.dev-installed
 	rm -rf dist $(VENV)/wheel-test
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python -m venv $(VENV)/wheel-test
 	$(VENV)/wheel-test/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[plots,tasks]"
 	cd $(VENV) && wheel-test/bin/python ../tests/wheel_check.py
