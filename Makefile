@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-ci lint types wheel examples benchmark clean
+.PHONY: demo test test-slow test-ci lint types wheel examples site benchmark clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/genbayes demo --out demo
@@ -25,10 +25,12 @@ lint: $(VENV)/.dev-installed
 types: $(VENV)/.dev-installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Builds the wheel, installs it where the source tree cannot be seen, and runs a small job with it.
+# Builds the sdist and the wheel from it, checks what an index would show of them, installs the wheel where the source
+# tree cannot be seen, and runs a small job with it.
 wheel: $(VENV)/.dev-installed
 	rm -rf dist $(VENV)/wheel-test
-	$(BIN)/python -m build --wheel --outdir dist .
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python -m venv $(VENV)/wheel-test
 	$(VENV)/wheel-test/bin/python -m pip install -q -c constraints.txt "$$(ls dist/*.whl)[plots,tasks]"
 	cd $(VENV) && wheel-test/bin/python ../tests/wheel_check.py
@@ -40,6 +42,10 @@ examples: $(VENV)/.dev-installed
 	rm -rf $(VENV)/epidemic
 	$(CC) -O2 -o examples/epidemic/epidemic examples/epidemic/epidemic.c -lm
 	$(BIN)/genbayes --quiet simulate examples/epidemic/problem.toml -n 1000 --workers 2 --out $(VENV)/epidemic
+
+# The documentation as a site, site/html/index.html; runs every notebook and fails at the first warning.
+site: $(VENV)/.site-installed
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d site/doctrees . site/html
 
 benchmark: $(VENV)/.dev-installed
 	$(BIN)/python benchmarks/linear_gaussian.py
@@ -56,5 +62,9 @@ $(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.demo-installed
 
+$(VENV)/.site-installed: pyproject.toml constraints.txt | $(VENV)/.dev-installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e ".[dev,docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist demo .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist demo site .pytest_cache .ruff_cache

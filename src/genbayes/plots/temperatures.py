@@ -25,7 +25,7 @@ def temperature(ladder: Ladder, choices: Sequence[Choice] = ()) -> matplotlib.fi
 
     Args:
         ladder: A `Ladder`.
-        choices: `Choice`s of rules for the same cost, marked by vertical lines; a replicate distance in
+        choices: Each a `Choice` of a rule for the same cost, marked by vertical lines; a replicate distance in
             their evidence is drawn beside the expected cost.
 
     Raises:
