@@ -161,7 +161,7 @@ def torch_features(cost: gb.Cost, x_o: np.ndarray) -> Any:
 
         return predict
 
-    mean, spread = mean_of(form.mean), mean_of(form.spread)
+    mean, spread = (mean_of(cast(RidgeResidual, part)) for part in (form.mean, form.spread))
 
     def function(theta: Any) -> Any:
         return ((mean(theta) - features) ** 2).sum(dim=1) + torch.clamp(spread(theta)[:, 0], min=least) + rest

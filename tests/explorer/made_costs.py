@@ -18,10 +18,14 @@ from genbayes.distances.sets import KernelDistance
 from genbayes.distances.spread import OutputSpread
 from genbayes.learning.distributions import LogisticMixture, TailTransform
 from genbayes.learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
+from genbayes.learning.folds import Folds
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
 from genbayes.learning.polynomial import Polynomial, features_to
+from genbayes.learning.polynomial_means import RegressionData
+from genbayes.learning.process_means import ProcessMean, processes_fitted
 from genbayes.learning.reduced_rank import Directions
 from genbayes.learning.ridge import RidgeResidual
+from genbayes.learning.shared_noise import SharedNoise
 from genbayes.learning.success import SuccessModel
 
 PRIOR = gb.Prior(
@@ -62,6 +66,19 @@ def regression(k: int, *, networks: bool = False, links: bool = False, size: flo
         link,
         None if link is None else jnp.full((2, k), 1.0),
     )
+
+
+def process(k: int) -> ProcessMean:
+    """Outputs on scales of every kind, from runs of their own."""
+    z = standardiser().of_rows(THETA)
+    labels = RNG.poisson(np.exp(1 + 0.8 * z[:, :1] + 0.5 * np.sin(z[:, 1:2] + np.arange(k)))).astype(float) / 9
+    labels[:, 0] -= 1
+    data = RegressionData.of(
+        THETA[:100], labels[:100], Folds.make(np.arange(100), gb.FitConfig(members=2), 0), standardiser()
+    )
+    processes = processes_fitted(data, SharedNoise.independent(100))
+    assert processes is not None
+    return processes.ensemble
 
 
 def positive(k: int) -> RidgeResidual:
@@ -193,6 +210,7 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
         "directions with gaps": (projected, np.abs(long_gap)),
         "networks and links": (linked, outputs(4)[0]),
         "networks and links with a gap": (linked, gap),
+        "process": (of_features(gbd.MeanSquaredError(), 4, (4,), mean=process(4), shares=shares(4)), outputs(4)[0]),
         "Mahalanobis": (of_features(gbd.Mahalanobis("prior_predictive"), 4, (4,)), outputs(4)[0]),
         "MMD": (of_features(gbd.MMD(max_landmarks=12), 12, (5, 2), "units"), trials),
         "energy": (of_features(gbd.EnergyDistance("unbiased", max_landmarks=12), 12, (5, 2), "units"), trials[:3]),

@@ -75,7 +75,7 @@ def test_members_do_not_see_the_rows_that_they_hold_out() -> None:
     theta = rng.uniform([0.5, 0.05], [3.0, 1.0], (150, 2))
     labels = oscillation(theta) + 0.1 * rng.standard_normal((150, 25))
     ensemble = fitted(theta, labels, processes=True).ensemble
-    squares: dict[str, list[float]] = {"seen": [], "held out": []}
+    squares: dict[str, list[np.floating]] = {"seen": [], "held out": []}
     for member, held_out in enumerate(Folds.make(np.arange(150), gb.FitConfig(), 0).validation):
         module = jax.tree.map(lambda leaf, member=member: leaf[member], ensemble)
         left = labels - np.asarray(jax.vmap(module)(jnp.asarray(theta, jnp.float32)))

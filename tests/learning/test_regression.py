@@ -1,5 +1,7 @@
 """Polynomial features against scipy, and which part of a regression is kept, against least squares."""
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.ridge import best_degrees
+from genbayes.learning.ridge import RidgeResidual, best_degrees
 from genbayes.learning.shared_noise import SharedNoise
 
 RNG = np.random.default_rng(3)
@@ -77,7 +79,11 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
         progress=False,
     ).ensemble
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (2000, theta.shape[1])), jnp.float32)
-    return ensemble.network, np.asarray(grid), np.asarray(jax.vmap(lambda one: ensemble.mean_of_members(one))(grid))
+    return (
+        cast(RidgeResidual, ensemble).network,
+        np.asarray(grid),
+        np.asarray(jax.vmap(lambda one: ensemble.mean_of_members(one))(grid)),
+    )
 
 
 def test_a_smooth_truth_gets_least_squares_and_no_network() -> None:

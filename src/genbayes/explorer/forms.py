@@ -18,9 +18,9 @@ from .distances import export_features
 from .numbers import NotExportable, double, single
 from .regressions import (
     export_linear,
+    export_mean,
     export_network,
     export_polynomial,
-    export_regression,
     export_standardiser,
     members_of,
     of_member,
@@ -60,8 +60,8 @@ def _(form: HilbertForm, x_o: np.ndarray) -> dict[str, Any]:
     return {
         "form": "features",
         "distance": features,
-        "mean": export_regression(form.mean),
-        "spread": export_regression(form.spread),
+        "mean": export_mean(form.mean),
+        "spread": export_mean(form.spread),
         "least_spread": float(form.least_spread),
         "directions": None
         if directions is None

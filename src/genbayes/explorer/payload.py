@@ -101,7 +101,7 @@ def _costs_of(draws: Draws, rows: np.ndarray) -> np.ndarray:
 def _members(cost: Cost) -> int:
     form: Any = cost.form
     if isinstance(form, HilbertForm):
-        return int(form.mean.intercept.shape[0])
+        return int(form.mean.standardise.mean.shape[0])
     return int((form.distribution.residual if isinstance(form, MarginalForm) else form.scale).shape[0])
 
 

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 
 from ..learning.layers import Linear, ResidualMLP, Standardiser
+from ..learning.mean_model import MeanModel
 from ..learning.polynomial import Polynomial
+from ..learning.process_means import ProcessMean
 from ..learning.ridge import RidgeResidual
 from ..learning.success import SuccessModel
 from .numbers import NotExportable, double, single
@@ -77,6 +79,32 @@ def export_network(network: ResidualMLP) -> dict[str, Any]:
         "blocks": [[export_linear(inner), export_linear(outer)] for inner, outer in network.blocks],
         "last": export_linear(network.last),
         "smooth": network.smooth,
+    }
+
+
+def export_mean(ensemble: MeanModel) -> dict[str, Any]:
+    """The regression of means, or of a spread, whatever its kind."""
+    if isinstance(ensemble, RidgeResidual):
+        return export_regression(ensemble)
+    if isinstance(ensemble, ProcessMean):
+        return _export_process(ensemble)
+    raise NotExportable(f"The mean is a {type(ensemble).__name__}, for which the page has no program.")
+
+
+def _export_process(ensemble: ProcessMean) -> dict[str, Any]:
+    """What all members of a process share, the mean of what they do not, and each member's own."""
+    own = {name: getattr(ensemble, name) for name in ("intercept", "slopes", "weights")}
+    warps = shared(ensemble.warps, "scales of outputs")
+    return {
+        "kind": "process",
+        "standardise": export_standardiser(shared(ensemble.standardise, "standardised parameters")),
+        **{name: double(shared(getattr(ensemble, name), name)) for name in ("centres", "lengths", "middle", "axes")},
+        **{name: double(np.mean(np.asarray(values, np.float64), axis=0)) for name, values in own.items()},
+        "members": {name: single(values) for name, values in own.items()},
+        "warps": {
+            "kinds": single(warps.kind),
+            **{name: double(getattr(warps, name)) for name in ("added", "level", "least", "most")},
+        },
     }
 
 

@@ -1,6 +1,7 @@
 // The features form of a cost: costs/forms.py. It prepares once what parameters say, and then takes any observation.
 import { decoded } from "./numbers.js";
 import { FeatureMap } from "./features.js";
+import { meanOf } from "./processes.js";
 import { Polynomial, Regression, Standardiser } from "./regressions.js";
 
 /** What is to be known of the shares that each coordinate has in the spread, of one parameter. */
@@ -55,7 +56,7 @@ const LEAST_SUM = 0.1;
 export class FeaturesForm {
   constructor(data) {
     this.map = new FeatureMap(data.distance);
-    this.mean = new Regression(data.mean);
+    this.mean = meanOf(data.mean);
     this.spread = new Regression(data.spread);
     this.leastSpread = data.least_spread;
     this.directions = data.directions && {
