@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jax
 import numpy as np
 
 import genbayes as gb
@@ -211,6 +212,8 @@ def main() -> None:
                 found = [one for seed in range(arguments.seeds) for one in posteriors(problem, n, seed)]
             lines.append(row(name, n, "without", found))
             print("\n".join(lines[-2:]), flush=True)
+            # Every number of rows has programs of its own, and the system a limit on how many are kept.
+            jax.clear_caches()
             page.write_text("\n".join(lines) + "\n")
 
 

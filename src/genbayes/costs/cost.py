@@ -19,7 +19,7 @@ from ..distances.gaps import has_gaps, without_missing_trials
 from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel, SuccessProbability
 from ..learning.training import FitRecord
-from ..runtime.compiling import compiled, is_traced, over_rows
+from ..runtime.compiling import compiled, in_full_precision, is_traced, over_rows
 from ..runtime.named_values import Names, fields_of
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
@@ -429,6 +429,7 @@ class Cost:
 
 # This is plain `filter_jit`, because the compiler settings of `compiled` are refused inside a jit of the user's.
 @eqx.filter_jit
+@in_full_precision
 def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool, gaps: bool) -> Array:
     function = form.member_values if members else form.value
     if one_observation:

@@ -24,7 +24,7 @@ from .warps import LOGARITHM, ROOT, STRAIGHT, Warps
 # With more rows networks do as well.
 MOST_ROWS = 3000
 # Rows that are centres at most: each is paid for at every step of a sampler.
-_MOST_CENTRES = 500
+_MOST_CENTRES, _CENTRES_STEP = 512, 64
 # Rows by which hyperparameters, and before them scales, are chosen; weights are those of all rows.
 _ROWS_FOR_KERNEL, _ROWS_FOR_SCALES = 250, 150
 # Principal directions at most, and rows to each at least.
@@ -157,11 +157,13 @@ def _predicted(fitted: _Fitted, solution: Solution, z: Float[np.ndarray, "m widt
 def _module(fitted: _Fitted, solution: Solution, standardise: Standardiser) -> ProcessMean:
     """A member in single precision."""
     warps, latent = fitted.warps, fitted.latent
+    # Centres of weight 0 make the numbers of centres few: programs are shared when simulations are added.
+    missing = -len(solution.centres) % _CENTRES_STEP
     return ProcessMean(
         standardise,
-        centres=_f32(solution.centres),
+        centres=_f32(np.pad(solution.centres, ((0, missing), (0, 0)))),
         lengths=_f32(fitted.kernel.lengths),
-        weights=_f32(solution.weights),
+        weights=_f32(np.pad(solution.weights, ((0, missing), (0, 0)))),
         intercept=_f32(solution.intercept),
         slopes=_f32(solution.slopes),
         middle=_f32(latent.centre),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import biject_to, constraints
 from numpyro.distributions.transforms import Transform
 
+from ..runtime.compiling import in_full_precision
 from .integer_parameter import MOST_LEVELS, IntegerParameter
 from .real_density import SIMPLEX, RealDensity
 
@@ -162,6 +163,7 @@ def _check_bijection(name: str, distribution: dist.Distribution) -> None:
 
 
 @jax.jit
+@in_full_precision
 def _some_draws(density: RealDensity) -> Float[Array, "draws dim"]:
     # One at a time, because numpyro's formulas rely on implicit broadcasting.
     return jax.vmap(density.sample)(jax.random.split(jax.random.key(0), 256))

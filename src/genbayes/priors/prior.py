@@ -11,7 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Key, Num
 
-from ..runtime.compiling import is_traced, over_rows
+from ..runtime.compiling import in_full_precision, is_traced, over_rows
 from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .density import PriorDensity
@@ -346,10 +346,12 @@ def _with_last_axis(argument: str, value: Any, expected: int, meaning: str) -> A
 
 
 @functools.partial(jax.jit, static_argnames="method")
+@in_full_precision
 def _apply_to_rows(density: PriorDensity, method: str, values: Array) -> Array:
     return getattr(density, method)(values)
 
 
 @functools.partial(jax.jit, static_argnames=("length", "stream"))
+@in_full_precision
 def _sample_rows(density: PriorDensity, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
     return jax.vmap(lambda row: density.sample_one(row_key(key, row, stream)))(jnp.arange(length))

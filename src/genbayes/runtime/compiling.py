@@ -1,5 +1,6 @@
 """How programs are compiled: with settings for large ones (`compiled`), and with few lengths of rows (`over_rows`)."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -17,10 +18,27 @@ F = TypeVar("F", bound=Callable)
 _OPTIONS = {"xla_backend_optimization_level": 1}
 
 
+def in_full_precision(function: F) -> F:
+    """A function whose matrix products are in full single precision wherever it is traced, also on a GPU.
+
+    There JAX multiplies with ten bits of mantissa if nothing else is said. On an H100 that put errors of a quarter to
+    half a nat into log densities of a Gaussian process, without a word; in full precision they are below a thousandth,
+    and draws take no longer. What a user has set for JAX as a whole stays.
+    """
+
+    @functools.wraps(function)
+    def traced(*arguments: Any, **named: Any) -> Any:
+        own = getattr(jax.config, "jax_default_matmul_precision", None)
+        with jax.default_matmul_precision(own or "highest"):
+            return function(*arguments, **named)
+
+    return cast(F, traced)
+
+
 def compiled(function: F) -> F:
-    """Compiles a function of pytrees; arguments that are not arrays are static."""
+    """Compiles a function of pytrees, in full precision; arguments that are not arrays are static."""
     # equinox hands further settings on to jax.jit; its stub does not say so.
-    return cast(F, cast(Any, eqx.filter_jit)(function, compiler_options=_OPTIONS))
+    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=_OPTIONS))
 
 
 def shared_length(n: int) -> int:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..runtime.compiling import in_full_precision
 from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from .executors import Job, run_each
@@ -227,6 +228,7 @@ class JaxSimulator(Simulator):
         simulator = self._traced(job).function
 
         @jax.jit
+        @in_full_precision
         def run(batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
             def one(number: jax.Array, inputs_row: jax.Array) -> jax.Array:
                 return simulator(row_key(key, number, SIMULATOR_STREAM), inputs_row)

@@ -1,0 +1,62 @@
+"""Matrix products are in full single precision, whatever the device would take by itself."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+import genbayes
+import genbayes as gb
+from genbayes.runtime.compiling import compiled, in_full_precision
+
+SOURCES = Path(genbayes.__file__).parent
+
+
+def product(a: Any, b: Any) -> Any:
+    return a @ b
+
+
+def precisions(function: Any, *arguments: Any) -> set[str]:
+    """Those of all matrix products in a program."""
+    text = str(jax.make_jaxpr(function)(*arguments))
+    return set(re.findall(r"precision=(?:\(?Precision\.)?(\w+)", text)) if "dot_general" in text else set()
+
+
+def test_a_compiled_function_multiplies_in_full_precision() -> None:
+    a = jnp.ones((3, 3))
+    own, of_jax = (cast(Any, way(product)).lower(a, a).as_text() for way in (compiled, eqx.filter_jit))
+    assert "precision = [HIGHEST, HIGHEST]" in own
+    # The mutant: JAX's own default.
+    assert "HIGHEST" not in of_jax
+    assert "dot_general" in of_jax
+
+
+def test_what_a_user_has_set_for_jax_stays() -> None:
+    a = jnp.ones((3, 3))
+    with jax.default_matmul_precision("high"):
+        assert precisions(in_full_precision(product), a, a) == {"HIGH"}
+
+
+def test_costs_and_samplers_are_in_full_precision() -> None:
+    prior = gb.Prior({"a": dist.Uniform(-1, 1), "b": dist.Normal(0, 1)})
+    simulations = gb.simulate(lambda theta, rng: theta.sum() + rng.normal(size=3), prior, 200, seed=0, progress=False)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=gb.FitConfig(max_epochs=2), progress=False)
+    theta = jnp.zeros((4, 2))
+    assert precisions(lambda one: cost(one, np.zeros(3)), theta) == {"HIGHEST"}
+
+
+def test_every_program_of_the_library_says_so() -> None:
+    # A function that is compiled by JAX itself stands below in_full_precision, or has no matrix product to lose by.
+    exempt = {"hodgkin_huxley/simulator.py"}
+    for path in SOURCES.rglob("*.py"):
+        place = path.relative_to(SOURCES).as_posix()
+        if place in exempt or place == "runtime/compiling.py":
+            continue
+        text = path.read_text("utf-8")
+        for match in re.finditer(r"@(?:eqx\.filter_jit|jax\.jit|functools\.partial\(jax\.jit[^\n]*)\n\s*(\S+)", text):
+            assert match.group(1) == "@in_full_precision", place
