@@ -61,6 +61,7 @@ def test_what_every_method_returns(name, few):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ace_is_near_the_closed_form(few):
     fitted = METHODS["ace"].fit(TASK, few, seed=0, progress=False)
     draws = fitted.sample(X_O, 10.0, 4000, seed=0)

@@ -126,6 +126,7 @@ def done(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_numbers_of_exact_and_of_wrong_draws(done):
     out, _, first, second = done
     assert first.failures == second.failures == ()

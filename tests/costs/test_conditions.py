@@ -199,6 +199,7 @@ def test_a_simulator_with_optional_conditions_runs_without(simulations):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_line_takes_conditions(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
     lines = [

@@ -65,6 +65,8 @@ def score_error(cost: gb.Cost) -> float:
     return float(BETA * np.std(np.asarray(cost(theta, X_O), np.float64) - exact(theta)))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refined):
     # The observation is four prior standard deviations out. Least squares on 400 rows of the prior knows the mean there
     # to SD sqrt((1 + 4^2) / 400) = 0.1 and the slopes to SD / sqrt(400) = 0.025; cost = (g - x_o)^2 / 2 a coordinate

@@ -47,6 +47,8 @@ def test_draws_through_the_fitted_cost(fitted, sampler, beta):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_predictive_check_of_a_known_posterior(fitted):
     task, cost = fitted
     x_o = np.asarray(task.simulator(jax.random.key(5), jnp.zeros(10)))

@@ -208,6 +208,7 @@ def draws(fixed):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_fitted_cost_given_a_value(fixed, draws):
     assert draws.outcome.ok
     assert fixed.conditions == {"gain": 1.5, "shift": np.float32(0.3)}

@@ -10,6 +10,7 @@ SECTIONS = ("Several data sets that share parameters", "Hold a parameter at a va
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_sections_run_one_after_the_other() -> None:
     sections = dict(one.split("\n", 1) for one in re.split(r"(?m)^## ", PAGE.read_text())[1:])
     code = "\n".join(block for name in SECTIONS for block in re.findall(r"(?s)```python\n(.*?)```", sections[name]))

@@ -25,6 +25,9 @@ from genbayes.sampling.sampler import Advice, Sampled, advice_of, samplers
 # Of the library alone: other tests may register their own.
 OWN = {name: sampler for name, sampler in samplers().items() if type(sampler).__module__.startswith("genbayes.")}
 every = pytest.mark.parametrize("name", OWN)
+# Compiling NUTS takes long: in CI it is held to the law of a Gaussian, in `make test-slow` to all.
+LONG = [pytest.mark.slow, pytest.mark.long]
+quick = pytest.mark.parametrize("name", [pytest.param(name, marks=LONG * (name == "nuts")) for name in OWN])
 
 # Gaussian target: cost (theta - x_o)^T P (theta - x_o) / 2 at beta 1 under a prior so wide that it does not matter.
 STD = np.array([0.5, 2.0])
@@ -89,7 +92,7 @@ def test_a_correlated_gaussian(name: str) -> None:
     assert 5 / np.sqrt(size) < CORRELATION
 
 
-@every
+@quick
 def test_the_cost_of_a_draw_is_that_under_the_conditions(name: str) -> None:
     posterior = gb.GibbsPosterior(ONE, CONDITIONED, [1.0], 20.0, conditions={"gain": 2.5})
     draws = posterior.sample(400, seed=0, sampler=OWN[name])
@@ -107,7 +110,7 @@ BOUNDED = gb.Prior({"a": dist.Uniform(0.0, 4.0), "b": dist.LogNormal(0.0, 0.5)})
 TILT = exact(lambda theta, x_o: jnp.sum(theta * x_o), ("a", "b"), (2,))
 
 
-@every
+@quick
 def test_parameters_with_bounds(name: str) -> None:
     draws = gb.GibbsPosterior(BOUNDED, TILT, np.array([1.0, 0.0], np.float32), 1.0).sample(
         4000, seed=0, sampler=OWN[name]
@@ -134,7 +137,7 @@ def test_a_seed_gives_the_same_draws(name: str) -> None:
     assert not np.any(first.theta == other.theta)
 
 
-@every
+@quick
 def test_two_far_modes_are_both_kept(name: str) -> None:
     # (t^2 - 1)^2 at beta 200: modes at -1 and 1 of standard deviation 1 / sqrt(2 * 200 * 4) = 0.025, nothing between.
     prior = gb.Prior.uniform([-2.0], [2.0], ["t"])

@@ -222,6 +222,7 @@ def test_names_are_known_to_new_runs_and_rounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_it_goes_through_the_whole_library(tmp_path: Path) -> None:
     program = awk(tmp_path, CONDITIONAL, "{seed}", "{rate}", "{delay}", "{dose}")
     simulations = run(program, 300, conditions=gb.Prior.uniform(0, 1, names=["dose"]), workers=2)

@@ -112,6 +112,8 @@ def solved():
     return simulations, cost, ladder
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_rules_that_need_noise_refuse_without_any(solved):
     simulations, cost, ladder = solved
     with pytest.raises(ValueError, match=r"deterministic, .*with_measurement_error"):

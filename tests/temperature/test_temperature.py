@@ -319,6 +319,8 @@ def test_calibrated_beta_follows_the_noise_of_the_simulator():
     assert found.evidence["levels"].tolist() == list(levels)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_calibrated_says_when_a_level_or_the_grid_does_not_fit():
     rng = np.random.default_rng(5)
     # One row in five from a simulator with twenty times the noise: a normal posterior has not this shape.
