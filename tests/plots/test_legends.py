@@ -1,0 +1,93 @@
+"""Every colour of a picture is explained in it: sensitivity and stack, from fabricated results."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import NonCallableMock
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from genbayes import Prior, plots
+from genbayes.checks.stack import StackCheck
+from genbayes.runtime.figure_style import ACCENT
+from genbayes.sensitivity_analysis.result import Sensitivity
+
+
+def legend_texts(figure):
+    """The lines of a figure's legend, and the colours of its handles."""
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def sensitivity_of(shift):
+    """A result of two variants, two parameters, three parts of the output; the second parameter is in thousands."""
+    rng = np.random.default_rng(0)
+    draws = rng.uniform([0.0, 300.0], [1.0, 3000.0], (2, 500, 2))
+    variants = [SimpleNamespace(name=n, draws=SimpleNamespace(flat=d)) for n, d in zip("ab", draws, strict=True)]
+    return cast(
+        Any,
+        NonCallableMock(
+            spec=Sensitivity,
+            names=("a", "tau_max"),
+            groups=[SimpleNamespace(name=name) for name in ("mean", "spread", "peak")],
+            variants=variants,
+            mean=draws.mean(axis=1),
+            shift=np.array([[0.0, 0.0], [0.1, shift]]),
+            shift_error=np.full((2, 2), 0.05),
+            share=np.array([0.5, 0.3, 0.2]),
+            misfit=np.array([[0.7, 1.3, 2.5], [0.9, 6.0, 20.0]]),
+            resimulated=True,
+        ),
+    )
+
+
+def test_the_legend_of_a_sensitivity_names_the_colours_it_has():
+    moved = "moved by more than half an s.d."
+    assert moved in legend_texts(plots.sensitivity(sensitivity_of(0.6)))
+    unmoved = legend_texts(plots.sensitivity(sensitivity_of(0.4)))
+    assert moved not in unmoved
+    assert {"90 % by the given distance", "90 % and mean", "misfit 1 or less", "misfit 6 or more"} <= set(unmoved)
+
+
+def test_the_legend_of_a_sensitivity_has_the_colours_of_the_map():
+    figure: Any = plots.sensitivity(sensitivity_of(0.6))
+    image = figure.axes[-1].images[0]
+    shown = {
+        m: to_hex(image.to_rgba(image.get_array())[cell]) for m, cell in {1: (0, 0), 2.5: (0, 2), 6: (1, 1)}.items()
+    }
+    patches = {p.get_label(): to_hex(p.get_facecolor()) for p in figure.legends[0].get_patches()}
+    assert shown == {1: patches["misfit 1 or less"], 2.5: patches["misfit 2.5"], 6: patches["misfit 6 or more"]}
+
+
+def test_ticks_of_a_sensitivity_do_not_run_into_one_another():
+    figure: Any = plots.sensitivity(sensitivity_of(0.6))
+    figure.canvas.draw()
+    for ax in figure.axes[1:3]:
+        starts = sorted(label.get_window_extent().x0 for label in ax.get_xticklabels() if label.get_visible())
+        height = ax.get_xticklabels()[0].get_fontsize() * figure.dpi / 72
+        # Lines of text at 45 degrees are apart where their starts are further apart than sqrt(2) heights.
+        assert min(np.diff(starts)) > np.sqrt(2) * height
+
+
+def stack_of(p_value, suspect):
+    """A check of four observations and two parameters at one beta, one chain."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(0, 0.2, (4, 1, 1, 300, 2))
+
+    class Stacked(SimpleNamespace):
+        def __len__(self):
+            return 4
+
+    draws = Stacked(theta=theta, names=("a", "b"), suspect=np.array(suspect)[:, None])
+    return cast(Any, NonCallableMock(spec=StackCheck, draws=draws, unusual=np.array(p_value) < 0.05))
+
+
+def test_the_legend_of_a_stack_names_the_colours_it_has():
+    prior = Prior.uniform([-1, -1], [1, 1], names=["a", "b"])
+    doubtful = "the same, where the observation is unusual or sampling is in doubt"
+    fine = legend_texts(plots.stack(stack_of([0.5] * 4, [False] * 4), prior))
+    assert fine == ["prior, 90 %", "posterior, median and 90 %"]
+    figure: Any = plots.stack(stack_of([0.5, 0.01, 0.5, 0.5], [False] * 4), prior)
+    assert legend_texts(figure) == [*fine, doubtful]
+    assert figure.legends[0].legend_handles[-1].get_color() == ACCENT
+    assert legend_texts(plots.stack(stack_of([0.5] * 4, [True] * 4), prior)) == ["prior, 90 %", doubtful]
