@@ -11,6 +11,7 @@ from genbayes import Prior, plots
 from genbayes.checks.stack import StackCheck
 from genbayes.runtime.figure_style import ACCENT
 from genbayes.sensitivity_analysis.result import Sensitivity
+from genbayes.sensitivity_analysis.wording import variant_rows
 
 
 def legend_texts(figure):
@@ -91,3 +92,13 @@ def test_the_legend_of_a_stack_names_the_colours_it_has():
     assert legend_texts(figure) == [*fine, doubtful]
     assert figure.legends[0].legend_handles[-1].get_color() == ACCENT
     assert legend_texts(plots.stack(stack_of([0.5] * 4, [True] * 4), prior)) == ["prior, 90 %", doubtful]
+
+
+def test_rows_of_a_sensitivity_are_cut_in_lines_of_text_only():
+    found = sensitivity_of(0.6)
+    found.groups[2].name = "coordinates 12 to 15"
+    found.width_ratio = np.ones((2, 2))
+    for variant in found.variants:
+        variant.beta = 2.0
+    assert variant_rows(found)[1] == ("b", "2", "tau_max +0.60", "1.00-1.00", "20.00 coordinates 12 to 15")
+    assert variant_rows(found, short=True)[1][-1] == "20.00 coordina…"
