@@ -4,10 +4,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import NonCallableMock
 
+import jax.numpy as jnp
 import numpy as np
+import pytest
 from matplotlib.colors import to_hex
 
-from genbayes import Prior, plots
+from genbayes import Cost, Draws, GibbsPosterior, Prior, plots
 from genbayes.checks.stack import StackCheck
 from genbayes.runtime.figure_style import ACCENT
 from genbayes.sensitivity_analysis.result import Sensitivity
@@ -102,3 +104,20 @@ def test_rows_of_a_sensitivity_are_cut_in_lines_of_text_only():
         variant.beta = 2.0
     assert variant_rows(found)[1] == ("b", "2", "tau_max +0.60", "1.00-1.00", "20.00 coordinates 12 to 15")
     assert variant_rows(found, short=True)[1][-1] == "20.00 coordina…"
+
+
+def test_the_best_draw_of_a_profile_lies_on_its_curve_and_all_is_explained():
+    prior = Prior.uniform([0.0], [10.0], names=["a"])
+    cost = Cost.exact(lambda theta, x: jnp.square(theta[..., 0] - 5.0), names=("a",), x_shape=(1,), units="mV")
+    posterior = GibbsPosterior(prior, cost, np.zeros(1), 1.0)
+    # Ten thousand draws near the bound, and one, the best, far from all of them.
+    theta = np.append(np.random.default_rng(0).uniform(0.0, 1.0, 9999), 4.0)
+    draws = SimpleNamespace(flat=theta[:, None], cost=(theta - 5.0) ** 2, names=("a",))
+    figure: Any = plots.cost_profiles(posterior, NonCallableMock(spec=Draws, **vars(draws)))
+    (ax,) = figure.axes
+    (dot,) = [line for line in ax.lines if line.get_color() == ACCENT]
+    curve = max(ax.lines, key=lambda line: line.get_linewidth())
+    assert dot.get_xdata() == [4.0]
+    assert np.interp(4.0, *curve.get_data(), left=np.nan, right=np.nan) == pytest.approx(1.0, abs=0.01)
+    explained = ["the others at the best draw", "at other draws", "best draw", "draws", "prior bound"]
+    assert legend_texts(figure) == explained
