@@ -12,8 +12,10 @@ from matplotlib.colors import to_hex
 from genbayes import Cost, Draws, GibbsPosterior, Prior, plots
 from genbayes.checks.stack import StackCheck
 from genbayes.runtime.figure_style import ACCENT
+from genbayes.runtime.units import unit_of_beta
 from genbayes.sensitivity_analysis.result import Sensitivity
 from genbayes.sensitivity_analysis.wording import variant_rows
+from genbayes.temperature.ladders import Ladder
 
 
 def legend_texts(figure):
@@ -121,3 +123,39 @@ def test_the_best_draw_of_a_profile_lies_on_its_curve_and_all_is_explained():
     assert np.interp(4.0, *curve.get_data(), left=np.nan, right=np.nan) == pytest.approx(1.0, abs=0.01)
     explained = ["the others at the best draw", "at other draws", "best draw", "draws", "prior bound"]
     assert legend_texts(figure) == explained
+
+
+@pytest.mark.parametrize(
+    ("units", "beta"),
+    [("mV²", "in 1 / (mV²)"), ("1", "dimensionless"), ("1 (squared multiples of the scale)", "dimensionless")],
+)
+def test_the_unit_of_beta_reads_as_a_person_writes_it(units, beta):
+    cost = Cost.exact(lambda theta, x: theta[..., 0] ** 2, names=("a",), x_shape=(1,), units=units)
+    prior = Prior.uniform([0.0], [1.0], names=["a"])
+    assert unit_of_beta(units) == beta
+    assert f"2, {beta}<" in GibbsPosterior(prior, cost, np.zeros(1), 2.0)._repr_html_()
+
+
+def test_the_cost_of_a_ladder_has_its_units():
+    prior = Prior.uniform([0.0], [1.0], names=["a"])
+    values = np.linspace(0.2, 0.8, 40).reshape(2, 20)
+    for units, shown, label in (
+        ("mV²", "mV²", "in 1 / (mV²)"),
+        ("1 (squared multiples)", "squared multiples", "dimensionless"),
+    ):
+        cost = Cost.exact(lambda theta, x: theta[..., 0] ** 2, names=("a",), x_shape=(1,), units=units)
+        found = NonCallableMock(
+            spec=Ladder,
+            prior=prior,
+            cost=cost,
+            betas=np.array([1.0, 2.0]),
+            costs=values,
+            mean_cost=values.mean(axis=1),
+            cost_variance=values.var(axis=1),
+            effective_parameters=np.ones(2),
+            widths=np.ones((2, 1)),
+            log_evidence=np.array([-1.0, -2.0]),
+        )
+        figure: Any = plots.temperature(found)
+        assert figure.axes[0].get_ylabel() == shown
+        assert figure.axes[2].get_xlabel() == f"inverse temperature β, {label}"
