@@ -44,6 +44,8 @@ def subplots(
 ) -> tuple[matplotlib.figure.Figure, Any]:
     """Makes a figure outside pyplot, so that nothing has to be closed, and its axes as a 2-d array.
 
+    A notebook shows it, too, if it is the last thing in a cell.
+
     Args:
         rows: Number of rows of axes.
         columns: Number of columns of axes.
@@ -55,12 +57,13 @@ def subplots(
     """
     try:
         import matplotlib as mpl
-        from matplotlib.figure import Figure
+
+        from .notebook_figure import NotebookFigure
     except ImportError as error:
         message = "Plots need matplotlib, which is not installed. Install it with: pip install genbayes[plots]"
         raise ImportError(message) from error
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout=options.pop("layout", "constrained"))
+        figure = NotebookFigure(figsize=size, layout=options.pop("layout", "constrained"))
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
 
