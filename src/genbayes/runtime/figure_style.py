@@ -17,6 +17,8 @@ ACCENT = "#d55e00"  # Okabe-Ito vermillion, for the one thing a picture compares
 OBSERVED = "#000000"
 # From light to dark blue, then green and orange: of levels that are told apart in one picture.
 LEVEL_COLOURS = ("#56b4e9", "#0072b2", "#00415f", "#009e73", "#e69f00")
+# Of posteriors that are compared: Okabe and Ito's blue, vermillion, green, purple and orange.
+SEVERAL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 SMALL = 8
 # Parameters that one picture shows beside or above one another.
 MOST_PARAMETERS = 8
