@@ -66,6 +66,8 @@ def test_integers_have_the_probability_of_every_value():
         assert values.sum() == pytest.approx(1.0)
     # A pair with an integer has points, of which no contour has to be explained.
     assert set(colours(figure)) == {"one", "two"}
+    alone: Any = plots.pair(draws, parameters=["a"])
+    assert alone.axes[0].get_ylabel() == "probability"
 
 
 def test_one_parameter_and_chosen_parameters():

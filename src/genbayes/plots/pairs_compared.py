@@ -43,6 +43,8 @@ def compared(
     before = None if prior is None else np.asarray(prior.sample(20_000, seed=0), float)
     marks = [None if truth is None else float(truth[c]) for c in columns]
     figure, axes = pair_axes(len(columns))
+    if len(columns) == 1 and whole[columns[0]]:
+        axes[0, 0].set_ylabel("probability")
     limits = []
     for i, c in enumerate(columns):
         values, shown = [theta[:, c] for theta in thetas], None if before is None else before[:, c]
