@@ -332,7 +332,7 @@ def test_genbayes_imports_without_matplotlib():
 
 @pytest.mark.parametrize(
     ("units", "label"),
-    [("1 (squared multiples of the scale)", "squared multiples of the scale"), ("mV", "mV"), ("1", "1")],
+    [("1 (squared multiples of the scale)", "squared multiples of the scale"), ("mV", "mV"), ("1", "dimensionless")],
 )
 def test_units_read_as_a_label(units, label):
     assert units_of(SimpleNamespace(distance=SimpleNamespace(units=units))) == label

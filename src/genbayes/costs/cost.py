@@ -23,6 +23,7 @@ from ..runtime.compiling import compiled, in_full_precision, is_traced, over_row
 from ..runtime.named_values import Names, fields_of
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_label
 from .failing_runs import failures_told, penalty_by
 from .forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm, PenalisedForm
 from .frame import Frame, is_of_jax
@@ -109,7 +110,7 @@ class Cost:
     def _repr_html_(self) -> str:
         properties = {
             "distance": repr(self.distance),
-            "units": self.distance.units,
+            "units": unit_label(self.distance.units),
             "learned as": type(self.form).__name__,
             "parameters": ", ".join(self.names),
             "conditions": ", ".join(self.condition_names) or "none",

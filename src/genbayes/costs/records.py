@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from ..runtime.units import unit_label
+
 
 def units_of(cost: Any) -> str:
     """Returns the units of the cost's distance as a label: of "1 (squared multiples)" what the bracket says."""
-    units = str(getattr(getattr(cost, "distance", None), "units", ""))
-    return units[3:-1] if units.startswith("1 (") and units.endswith(")") else units
+    return unit_label(str(getattr(getattr(cost, "distance", None), "units", "")))
 
 
 def fit_records(cost: Any) -> tuple:

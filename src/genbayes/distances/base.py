@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_label
 from .transforms import IDENTITY, Transform
 
 T = TypeVar("T", bound=eqx.Module)
@@ -101,7 +102,7 @@ class Distance(eqx.Module):
         return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in self._settings().items())})"
 
     def _repr_html_(self) -> str:
-        return html_properties(type(self).__name__, {**self._settings(), "units": str(self.units)})
+        return html_properties(type(self).__name__, {**self._settings(), "units": unit_label(str(self.units))})
 
     def _settings(self) -> dict[str, str]:
         """The arguments of the class that it keeps under their names, as short texts."""

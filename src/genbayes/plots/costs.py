@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +45,7 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     others = np.random.default_rng(0).permutation(len(theta))[:8]
     anchors = theta[[best, *others]]
     levels = posterior.prior.levels
-    grids = np.array([_grid(theta[:, j], bounds[j], levels[j], n_grid) for j in range(dim)])
+    grids = np.array([_grid(theta[:, j], theta[best, j], bounds[j], levels[j], n_grid) for j in range(dim)])
     points = np.broadcast_to(anchors[None, :, None, :], (dim, len(anchors), n_grid, dim)).copy()
     for j in range(dim):
         points[j, :, :, j] = grids[j]
@@ -54,6 +54,7 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     rows = -(-dim // columns)
     width = WIDTHS[columns] if columns in WIDTHS else 2.4 * columns
     figure, axes = subplots(rows, columns, (width, 2.3 * rows), sharey=True)
+    edge = None
     for j, ax in enumerate(axes.flat):
         if j >= dim:
             ax.remove()
@@ -67,12 +68,10 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
         ax.plot(rug, np.full(len(rug), 0.02), "|", color=POSTERIOR, alpha=0.25, transform=ax.get_xaxis_transform())
         for bound in bounds[j][np.isfinite(bounds[j])]:
             if grids[j][0] - 0.01 * np.ptp(grids[j]) <= bound <= grids[j][-1] + 0.01 * np.ptp(grids[j]):
-                ax.axvline(bound, color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)))
+                edge = ax.axvline(bound, color=PRIOR, linewidth=1.2, linestyle=(0, (3, 2)))
         ax.set_xlabel(plain(draws.names[j], 24))
         few_ticks(ax.xaxis)
-    handles = {"the others at the best draw": thick[0], "at other draws": thin[0], "best draw": dot[0]}
-    options = {"frameon": False, "fontsize": SMALL, "ncols": 3 if columns > 1 else 1}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", **options)
+    _profile_legend(figure, thick[0], thin[0], dot[0], edge, columns)
     units = units_of(posterior.cost)
     label = plain("predicted cost" + f" ({units})" * bool(units), 60)
     figure.supylabel(textwrap.fill(label, 22 * rows), fontsize=9)
@@ -82,9 +81,21 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     return figure
 
 
-def _grid(values: np.ndarray, bounds: np.ndarray, levels: np.ndarray | None, n_grid: int) -> np.ndarray:
-    """Returns n_grid values to show; of an integer its own ones, some of them several times."""
-    limits = window(values, bounds)
+def _profile_legend(figure: Any, thick: Any, thin: Any, dot: Any, edge: Any, columns: int) -> None:
+    """Explains what the profiles show, below them; `edge` is None where no bound of the prior is in sight."""
+    from matplotlib.lines import Line2D
+
+    rug = Line2D([], [], color=POSTERIOR, marker="|", linestyle="none")
+    handles = {"the others at the best draw": thick, "at other draws": thin, "best draw": dot, "draws": rug}
+    if edge is not None:
+        handles["prior bound"] = edge
+    options = {"frameon": False, "fontsize": SMALL, "ncols": {1: 1, 2: 3}.get(columns, 5)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", **options)
+
+
+def _grid(values: np.ndarray, best: float, bounds: np.ndarray, levels: np.ndarray | None, n_grid: int) -> np.ndarray:
+    """Returns n_grid values to show, about `best` too; of an integer its own ones, some of them several times."""
+    limits = window(values, bounds, include=best)
     if levels is None:
         return _inside(limits, bounds, n_grid)
     near = levels[(levels >= limits[0] - 1) & (levels <= limits[1] + 1)]

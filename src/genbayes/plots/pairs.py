@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +15,14 @@ from ..runtime.figure_style import (
     bandwidth,
     density,
     density_2d,
-    few_ticks,
-    subplots,
     window,
 )
-from ..runtime.formatting import number, plain
+from ..runtime.formatting import number
+from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
+from .pairs_compared import compared
 
 if TYPE_CHECKING:
     import matplotlib.figure
-
-MOST_PANELS = 16
 
 
 def pair(
@@ -41,33 +39,33 @@ def pair(
     central 90 % intervals).
 
     Args:
-        draws: `Draws` with `flat` (n, dim) and `names`.
+        draws: `Draws` with `flat` (n, dim) and `names`; or several of the same parameters by name, at most five, such
+            as {"patient 1": a, "patient 2": b}: contours of each in a colour of its own.
         prior: The `Prior`, drawn behind in grey with its bounds.
         truth: Parameters (dim,) to mark, if known.
-        max_points: Most points drawn per panel (the densities use all draws).
+        max_points: Most points drawn per panel (the densities use all draws); several draws have no points.
         parameters: Names of the parameters to show, in this order; all by default.
 
     Raises:
-        ValueError: If a name is unknown, `truth` has another length, or there are more than 16 parameters to show.
+        ValueError: If a name is unknown, `truth` has another length, there are more than 16 parameters to show, or of
+            several draws there are none, more than five, or some of other parameters.
         ImportError: If matplotlib is not installed.
 
     Example:
         >>> figure = gb.plots.pair(draws, prior=prior)
         >>> figure.savefig("pair.png")
+        >>> both = gb.plots.pair({"patient 1": draws, "patient 2": other}, prior=prior)
     """
-    columns = _columns(draws.names, parameters)
+    if isinstance(draws, Mapping):
+        return compared(draws, prior, truth, parameters)
+    columns = columns_of(draws.names, parameters)
     theta, dim = np.asarray(draws.flat, float), len(columns)
     if truth is not None and np.shape(truth) != (theta.shape[1],):
         raise ValueError(f"truth has shape {np.shape(truth)}; expected one value per parameter: ({theta.shape[1]},)")
-    bounds = _bounds(prior, theta.shape[1])
+    bounds = bounds_of(prior, theta.shape[1])
     whole = np.isin(draws.names, getattr(draws, "integer_names", ()))
     prior_draws = None if prior is None else np.asarray(prior.sample(20_000, seed=0), float)
-    size = 3.4 if dim == 1 else max(4.5, 1.55 * dim) if dim < 7 else 1.25 * dim
-    figure, axes = subplots(dim, dim, (size * (1.2 if dim == 1 else 1), size), layout=None)
-    margin = 0.75 / size
-    figure.subplots_adjust(
-        left=margin, bottom=margin * (1 + 0.15 * (dim == 1)), right=0.98, top=1 - 0.35 / size, wspace=0.12, hspace=0.12
-    )
+    figure, axes = pair_axes(dim)
     marks = [None if truth is None else float(truth[c]) for c in columns]
     limits = []
     for i, c in enumerate(columns):
@@ -91,30 +89,11 @@ def pair(
                     ax.plot(marks[j], marks[i], "x", color=ACCENT, markersize=7, markeredgewidth=1.8)
                 ax.set_ylim(limits[i])
             ax.set_xlim(limits[j])
-            _outer_labels(ax, i, j, dim, draws.names[column], draws.names[row])
+            outer_labels(ax, i, j, dim, draws.names[column], draws.names[row])
     figure.align_labels()
     edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
     _pair_legend(figure, axes, prior is not None, bool(np.any(edges)), truth is not None)
     return figure
-
-
-def _columns(names: Sequence[str], parameters: Sequence[str] | None) -> list[int]:
-    """Returns the columns of the parameters to show."""
-    chosen = list(names) if parameters is None else list(parameters)
-    unknown = [name for name in chosen if name not in names]
-    if unknown or not chosen:
-        raise ValueError(f"parameters {unknown or chosen} not found; the draws have {list(names)}")
-    if len(chosen) > MOST_PANELS:
-        raise ValueError(
-            f"{len(chosen)} parameters are too many for one readable picture (at most {MOST_PANELS}); "
-            f"choose some: parameters={chosen[:3]}"
-        )
-    return [list(names).index(name) for name in chosen]
-
-
-def _bounds(prior: Any, dim: int) -> np.ndarray:
-    """Returns the prior's bounds (dim, 2), or none."""
-    return np.tile([-np.inf, np.inf], (dim, 1)) if prior is None else np.asarray(prior.bounds, float)
 
 
 def _marginal(
@@ -187,27 +166,6 @@ def _joint(
     x, y, smooth, levels = density_2d(theta[:, 0], theta[:, 1], bounds_x, bounds_y)
     if levels[1] > levels[0] > 0:
         ax.contour(x, y, smooth, levels=levels, colors=POSTERIOR, linewidths=[0.8, 1.5])
-
-
-def _outer_labels(ax: Any, i: int, j: int, dim: int, name_x: str, name_y: str) -> None:
-    """Labels the left column and the bottom row only."""
-    few_ticks(ax.xaxis, 4 if dim < 7 else 3)
-    if i == dim - 1:
-        ax.set_xlabel(plain(name_x, 18))
-        ax.tick_params(axis="x", rotation=0 if dim == 1 else 45)
-    else:
-        ax.tick_params(axis="x", labelbottom=False)
-    if i == j:
-        ax.set_yticks([])
-        ax.spines["left"].set_visible(False)
-        if dim == 1 and not ax.get_ylabel():
-            ax.set_ylabel("density")
-        return
-    few_ticks(ax.yaxis, 4 if dim < 7 else 3)
-    if j == 0:
-        ax.set_ylabel(plain(name_y, 18))
-    else:
-        ax.tick_params(axis="y", labelleft=False)
 
 
 def _pair_legend(figure: Any, axes: Any, prior: bool, edge: bool, truth: bool) -> None:

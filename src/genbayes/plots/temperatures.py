@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..costs.records import units_of
 from ..runtime.figure_style import ACCENT, MOST_PARAMETERS, POSTERIOR, PRIOR, SMALL, cost_scale, subplots
 from ..runtime.formatting import number, plain
+from ..runtime.units import unit_of_beta
 from ..temperature.choice import Choice
 from ..temperature.ladders import Ladder
 from ..temperature.rules import rule_named, rules
@@ -44,13 +47,14 @@ def temperature(ladder: Ladder, choices: Sequence[Choice] = ()) -> matplotlib.fi
             curve = choice.evidence["betas"], choice.evidence["replicate"]
             ax.plot(*curve, color=PRIOR, linewidth=1.6, label="replicate distance")
     cost_scale(ax, ladder.mean_cost)
-    ax.set_title("cost of the draws")
+    ax.set_title("cost of the draws", fontsize=9)
+    ax.set_ylabel(textwrap.fill(plain(units_of(ladder.cost), 90), 36), fontsize=SMALL)
     ax.legend(frameon=False, fontsize=SMALL)
     ax = axes[0, 1]
     ax.axhline(ladder.prior.dim, color=PRIOR, linewidth=1.2, label="all parameters")
     ax.plot(betas, ladder.effective_parameters, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4)
     ax.set_ylim(0, max(1.25 * ladder.prior.dim, 1.05 * float(ladder.effective_parameters.max())))
-    ax.set_title("effective parameters, 2 β² Var[cost]")
+    ax.set_title("effective parameters, 2 β² Var[cost]", fontsize=9)
     ax.legend(frameon=False, fontsize=SMALL)
     ax = axes[1, 0]
     shown = np.argsort(ladder.widths[-1])[:MOST_PARAMETERS]
@@ -68,17 +72,17 @@ def temperature(ladder: Ladder, choices: Sequence[Choice] = ()) -> matplotlib.fi
         )
     ax.set_yscale("log")
     note = f" ({len(shown)} narrowest of {ladder.prior.dim})" if ladder.prior.dim > len(shown) else ""
-    ax.set_title(f"posterior width over prior width{note}")
+    ax.set_title(f"posterior width over prior width{note}", fontsize=9)
     ax = axes[1, 1]
     ax.plot(betas, ladder.log_evidence, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4)
-    ax.set_title("log evidence, log Z(β) / Z(0)")
+    ax.set_title("log evidence, log Z(β) / Z(0)", fontsize=9)
     ax.set_yscale("symlog", linthresh=1.0)
     for ax in axes.flat:
         ax.set_xscale("log")
         for choice in choices:
             ax.axvline(choice.beta, color=ACCENT, linewidth=1.2, linestyle=_dashes(choice.rule))
     for ax in axes[1]:
-        ax.set_xlabel(plain(f"inverse temperature β, in 1 / ({ladder.cost.distance.units})", 60))
+        ax.set_xlabel(plain(f"inverse temperature β, {unit_of_beta(ladder.cost.distance.units)}", 60))
     if choices:
         from matplotlib.lines import Line2D
 

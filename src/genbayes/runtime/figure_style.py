@@ -17,6 +17,8 @@ ACCENT = "#d55e00"  # Okabe-Ito vermillion, for the one thing a picture compares
 OBSERVED = "#000000"
 # From light to dark blue, then green and orange: of levels that are told apart in one picture.
 LEVEL_COLOURS = ("#56b4e9", "#0072b2", "#00415f", "#009e73", "#e69f00")
+# Of posteriors that are compared: Okabe and Ito's blue, vermillion, green, purple and orange.
+SEVERAL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 SMALL = 8
 # Parameters that one picture shows beside or above one another.
 MOST_PARAMETERS = 8
@@ -44,6 +46,8 @@ def subplots(
 ) -> tuple[matplotlib.figure.Figure, Any]:
     """Makes a figure outside pyplot, so that nothing has to be closed, and its axes as a 2-d array.
 
+    A notebook shows it, too, if it is the last thing in a cell.
+
     Args:
         rows: Number of rows of axes.
         columns: Number of columns of axes.
@@ -55,12 +59,13 @@ def subplots(
     """
     try:
         import matplotlib as mpl
-        from matplotlib.figure import Figure
+
+        from .notebook_figure import NotebookFigure
     except ImportError as error:
         message = "Plots need matplotlib, which is not installed. Install it with: pip install genbayes[plots]"
         raise ImportError(message) from error
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=size, layout=options.pop("layout", "constrained"))
+        figure = NotebookFigure(figsize=size, layout=options.pop("layout", "constrained"))
         axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, axes
 

@@ -17,6 +17,7 @@ from ..costs.placed import PlacedForm, PlacedSuccess, Places, ProductOfSuccesses
 from ..priors.prior import Prior
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_of_beta
 from .draws import Draws
 from .draws_origin import same_observation
 from .held_values import held_columns
@@ -53,7 +54,8 @@ class JointPosterior:
     def _repr_html_(self) -> str:
         properties = {"parameters": ", ".join(self.prior.names)}
         for name, part in self.parts.items():
-            properties[name] = f"{', '.join(part.prior.names)}; beta {part.beta:g}, in 1 / ({part.cost.distance.units})"
+            unit = unit_of_beta(part.cost.distance.units)
+            properties[name] = f"{', '.join(part.prior.names)}; beta {part.beta:g}, {unit}"
         properties["held"] = ", ".join(f"{name} = {value:g}" for name, value in self.held.items()) or "none"
         return html_properties("Joint Gibbs posterior", properties, self.outcome.messages)
 

@@ -17,6 +17,7 @@ from ..priors.prior import Prior
 from ..runtime.counts import evenly_spaced
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_of_beta
 from .draws import Draws
 from .held_values import held_columns
 from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
@@ -92,7 +93,7 @@ class GibbsPosterior:
             "parameters": ", ".join(self.prior.names),
             "observation": f"{self.x_o.shape}{gaps_told(self.x_o)}",
             "conditions": ", ".join(f"{name} = {value:g}" for name, value in self.conditions.items()) or "none",
-            "beta": f"{self.beta:g}, in 1 / ({self.cost.distance.units})",
+            "beta": f"{self.beta:g}, {unit_of_beta(self.cost.distance.units)}",
             "distance": repr(self.cost.distance),
         }
         return html_properties("Gibbs posterior", properties, self.outcome.messages)
@@ -319,23 +320,24 @@ def _judge_conditions(cost: Cost, conditions: Float[Array, " c"]) -> Outcome:
 def _checked_beta(beta: float | None, units: str) -> float:
     if beta is None:
         raise TypeError(
-            "beta is missing, and has no default: it says how strongly the cost speaks against the prior (unit: 1 / "
-            f"({units})). Try a ladder such as 1, 10, 100, and compare the cost of the draws with the replicate "
-            "distance of check_predictive: beyond the smallest beta at which they meet, a larger one gains little."
+            "beta is missing, and has no default: it says how strongly the cost speaks against the prior "
+            f"({unit_of_beta(units)}). Try a ladder such as 1, 10, 100, and compare the cost of the draws with the "
+            "replicate distance of check_predictive: beyond the smallest beta at which they meet, a larger one gains "
+            "little."
         )
     if isinstance(beta, bool | str) or np.ndim(beta) != 0:
         raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
     value = float(np.asarray(beta))
     if not (np.isfinite(value) and value > 0):
         raise ValueError(
-            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior, in "
-            f"units of 1 / ({units}); beta = 0 would be the prior: prior.sample(n, seed=...)."
+            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior "
+            f"({unit_of_beta(units)}); beta = 0 would be the prior: prior.sample(n, seed=...)."
         )
     # Below the least normal number the arithmetic may round to 0.
     limits = np.finfo(np.float32)
     if not float(limits.tiny) <= value <= float(limits.max):
         raise ValueError(
             f"beta must lie between {limits.tiny:.2g} and {limits.max:.2g}, for densities are computed in float32, got "
-            f"{value!r} (in 1 / ({units})): measure the outputs in other units, or scale the distance."
+            f"{value!r} ({unit_of_beta(units)}): measure the outputs in other units, or scale the distance."
         )
     return value

@@ -18,6 +18,7 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
+from ..runtime.units import unit_of_beta
 from .held_values import held_columns
 from .levels import judge_known_levels
 from .posterior import GibbsPosterior, judge_prior
@@ -114,7 +115,7 @@ class GibbsPosteriors:
             "parameters": ", ".join(self.prior.names),
             "observations": f"{len(self)} of shape {self.x_o.shape[1:]}",
             "conditions": ", ".join(self.cost.condition_names) or "none",
-            "beta": f"{', '.join(f'{beta:g}' for beta in self.betas)}, in 1 / ({self.cost.distance.units})",
+            "beta": f"{', '.join(f'{beta:g}' for beta in self.betas)}, {unit_of_beta(self.cost.distance.units)}",
             "distance": repr(self.cost.distance),
         }
         return html_properties("Gibbs posteriors", properties, self.outcome.messages)

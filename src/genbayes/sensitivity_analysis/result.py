@@ -71,7 +71,7 @@ class Sensitivity:
         return f"Sensitivity({len(self.variants)} variants, {len(self.groups)} parts of the output)"
 
     def _repr_html_(self) -> str:
-        return html_text(self.summary())
+        return html_text(table_text(self, short=False))
 
     @cached_property
     def mean(self) -> Float[np.ndarray, "variants dim"]:

@@ -1,6 +1,7 @@
 """What a sensitivity analysis says in words: tables of 80 columns, and sentences of guidance."""
 
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ _SMALL, _LARGE = 0.5, 1.0
 _FAR = 1.8
 
 
-def table_text(found: Any) -> str:
-    """The tables and the guidance of a `Sensitivity`."""
+def table_text(found: Any, *, short: bool = True) -> str:
+    """The tables and the guidance of a `Sensitivity`, long names cut for 80 columns if `short`."""
+    cut = _cut(short)
     given = found.variants[0]
     how = "new runs" if found.resimulated else "the networks"
     lines = [
@@ -24,7 +26,7 @@ def table_text(found: Any) -> str:
         *_aligned(
             ("part of the output", "share of the cost", "off", "apart", "misfit"),
             [
-                (_short(g.name, 34), f"{100 * share:.0f} %", f"{off:.3g}", f"{apart:.3g}", f"{misfit:.2f}")
+                (cut(g.name, 34), f"{100 * share:.0f} %", f"{off:.3g}", f"{apart:.3g}", f"{misfit:.2f}")
                 for g, share, off, apart, misfit in zip(
                     found.groups,
                     found.share,
@@ -41,7 +43,7 @@ def table_text(found: Any) -> str:
             _WIDTH,
         ),
         "",
-        *_aligned(("variant", "beta", "largest shift, sd", "width", "worst misfit"), variant_rows(found)),
+        *_aligned(("variant", "beta", "largest shift, sd", "width", "worst misfit"), variant_rows(found, short=short)),
         "",
     ]
     for sentence in found.guidance:
@@ -52,17 +54,23 @@ def table_text(found: Any) -> str:
     return "\n".join(lines)
 
 
-def variant_rows(found: Any) -> list[tuple[str, str, str, str, str]]:
-    """One row a variant: name, beta, largest shift, range of width ratios, the worst part of its predictions."""
+def variant_rows(found: Any, *, short: bool = False) -> list[tuple[str, str, str, str, str]]:
+    """One row a variant: name, beta, largest shift, range of width ratios, the worst part of its predictions.
+
+    Args:
+        found: the sensitivity analysis.
+        short: whether long names are cut, for lines of text; a table of a page has room for them.
+    """
     rows = []
+    cut = _cut(short)
     for i, variant in enumerate(found.variants):
         k = int(np.argmax(np.abs(found.shift[i])))
-        shift = "" if i == 0 else f"{_short(found.names[k], 11)} {found.shift[i, k]:+.2f}"
+        shift = "" if i == 0 else f"{cut(found.names[k], 11)} {found.shift[i, k]:+.2f}"
         low, high = found.width_ratio[i].min(), found.width_ratio[i].max()
         width = "" if i == 0 else f"{low:.2f}-{high:.2f}"
         worst = int(np.argmax(found.misfit[i]))
-        off = f"{found.misfit[i, worst]:.2f} {_short(found.groups[worst].name, 9)}"
-        rows.append((_short(variant.name, 22), f"{variant.beta:.3g}", shift, width, off))
+        off = f"{found.misfit[i, worst]:.2f} {cut(found.groups[worst].name, 9)}"
+        rows.append((cut(variant.name, 22), f"{variant.beta:.3g}", shift, width, off))
     return rows
 
 
@@ -189,6 +197,11 @@ def _index(found: Any, name: str) -> int | None:
 
 def _short(name: str, length: int) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def _cut(short: bool) -> Callable[[str, int], str]:
+    """The function that cuts a name to a length, or leaves it as it is."""
+    return _short if short else lambda name, _: name
 
 
 def _aligned(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_of_beta
 
 NO_RESCUE = (
     "No rule rescues a wrong distance: beta says how strongly the distance speaks, not whether it measures what "
@@ -63,7 +64,7 @@ class Choice:
     def _repr_html_(self) -> str:
         low, high = self.interval
         properties = {
-            "beta": f"{self.beta:.4g} ({low:.3g} to {high:.3g}), in 1 / ({self.units})",
+            "beta": f"{self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}",
             "finding": self.finding,
             "assumes": self.assumes,
         }
@@ -72,7 +73,7 @@ class Choice:
     def line(self) -> str:
         """Rule, beta and its range."""
         low, high = self.interval
-        return f"{self.rule}: beta {self.beta:.4g} ({low:.3g} to {high:.3g}), in 1 / ({self.units})"
+        return f"{self.rule}: beta {self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}"
 
     def sentences(self) -> tuple[str, ...]:
         """What was found, what is assumed, and what no rule can do."""

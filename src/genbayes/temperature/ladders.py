@@ -13,6 +13,7 @@ from ..costs.cost import Cost
 from ..priors.prior import Prior
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_label
 from ..sampling.convergence import bulk_size
 from ..sampling.smc import SMC, log_mean_exp
 from ..sampling.stack import GibbsPosteriors
@@ -45,7 +46,8 @@ class Ladder:
         return f"Ladder({len(self.betas)} betas from {self.betas[0]:.3g} to {self.betas[-1]:.3g})"
 
     def _repr_html_(self) -> str:
-        caption = f"Ladder of inverse temperatures; cost in {self.cost.distance.units}; widths relative to the prior"
+        units = unit_label(self.cost.distance.units)
+        caption = f"Ladder of inverse temperatures; cost in {units}; widths relative to the prior"
         return html_table(caption, _NAMES, self.rows(), self.outcome.messages)
 
     def __len__(self) -> int:
@@ -156,7 +158,7 @@ class Ladder:
         """A plain table of at most 80 columns, one line a beta, and what is wrong."""
         lines = [" ".join(f"{name:>{size}}" for name, size in zip(_NAMES, _COLUMNS, strict=True))]
         lines += [" ".join(f"{text:>{size}}" for text, size in zip(row, _COLUMNS, strict=True)) for row in self.rows()]
-        lines.append(f"cost in {self.cost.distance.units}; widths relative to the prior")
+        lines.append(f"cost in {unit_label(self.cost.distance.units)}; widths relative to the prior")
         return "\n".join([*lines, *self.outcome.messages])
 
     def numbers(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ..runtime.counts import checked_count
 from ..runtime.figure_style import ACCENT, LEVEL_COLOURS, OBSERVED, POSTERIOR, PRIOR, SMALL, subplots
 from ..runtime.formatting import number, plain
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_of_beta
 from ..sampling.ranks import HeldOut, Ranks, band, checked_levels, ranks_of_truth
 from ..sampling.smc import SMC
 from ..simulations.rows import Simulations
@@ -269,7 +270,7 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     ax.axvspan(*chosen.interval, color=ACCENT, alpha=0.12, linewidth=0)
     ax.set_xscale("log")
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel(plain(f"inverse temperature β, in 1 / ({chosen.units})", 60))
+    ax.set_xlabel(plain(f"inverse temperature β, {unit_of_beta(chosen.units)}", 60))
     ax.set_ylabel(f"share of {m} true parameters held")
     ax.legend(frameon=False, fontsize=SMALL, loc="lower left")
     ax = axes[0, 1]

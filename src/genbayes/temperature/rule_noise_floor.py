@@ -12,6 +12,7 @@ from ..distances import Distance
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, cost_scale, subplots
 from ..runtime.formatting import number, plain
 from ..runtime.outcome import Outcome
+from ..runtime.units import unit_label, unit_of_beta
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
@@ -288,8 +289,8 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2, label=f"β = {number(chosen.beta)}")
     ax.set_xscale("log")
     cost_scale(ax, np.concatenate([e["mean_cost"], e["replicate"]]))
-    ax.set_xlabel(plain(f"inverse temperature β, in 1 / ({chosen.units})", 60))
-    ax.set_ylabel(plain(chosen.units, 40))
+    ax.set_xlabel(plain(f"inverse temperature β, {unit_of_beta(chosen.units)}", 60))
+    ax.set_ylabel(plain(unit_label(chosen.units), 40))
     ax.legend(framealpha=0.9, edgecolor="none", fontsize=SMALL)
     return figure
 
