@@ -20,6 +20,8 @@ from .costs.cost import Cost as Cost
 from .costs.files import load as load
 from .costs.files import save as save
 from .costs.fitting import fit_cost as fit_cost
+from .explorer.alone import ExplorerPage as ExplorerPage
+from .explorer.alone import explore as explore
 from .learning.training import FitConfig as FitConfig
 from .learning.training import FitRecord as FitRecord
 from .model_comparison.comparison import ModelComparison as ModelComparison

@@ -22,6 +22,7 @@ examples:
   genbayes fit predator.toml
   genbayes sample predator.toml --beta 1 10 100  a ladder of betas
   genbayes report predator.toml
+  genbayes explore predator.toml                 the same, to play with
   genbayes run predator.toml --beta 10           all stages of a problem
   genbayes check predator.toml                   can the draws be relied on?
   genbayes refine predator.toml --beta 10        more runs where they count

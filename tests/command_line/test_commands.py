@@ -13,8 +13,9 @@ from genbayes.command_line.argument_types import Several
 from genbayes.command_line.registry import Commands, register
 
 COMMANDS = """
-demo init simulate merge fit sample report run check refine sensitivity temperature benchmark hodgkin-huxley completion
-""".split()  # noqa: SIM905 (one line shows the order)
+demo init simulate merge fit sample report explore run check refine sensitivity temperature benchmark hodgkin-huxley
+completion
+""".split()  # noqa: SIM905 (a text shows the order)
 # Two values for each type of an option that takes several; a new type gets a line here.
 VALUES = {
     "positive": ("1.5", "20"),

@@ -34,6 +34,7 @@ ORDER = (
     "fit_command",
     "sample_command",
     "report_command",
+    "explore_command",
     "run_command",
     "check_command",
     "refine_command",

@@ -1,9 +1,11 @@
-"""`genbayes check --observations` and `genbayes report --observations`: a stack of posteriors, judged and drawn."""
+"""`genbayes check --observations`, `genbayes report --observations`: stored draws of a stack, judged and drawn."""
 
 import argparse
 from pathlib import Path
 
 from ..checks.stack import StackCheck, check_stack
+from ..costs.cost import Cost
+from ..observations import Observation
 from ..plots.stacks import stack as stack_picture
 from ..reports.markup import picture, section, table
 from ..reports.page import page
@@ -27,9 +29,34 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
         ValueError: the file holds other observations than were sampled.
     """
     file = stack_file(problem, options)
+    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    posteriors, draws, _ = stored_stack(problem, folder, options, cost, terminal)
+    found = check_stack(posteriors, draws, simulations)
+    stored = folder.stack(file.stem)
+    result = stored.with_name(f"{file.stem}-stacked-check.json")
+    result.write_text(found.to_json(), "utf-8")
+    report = stored.with_name(f"{file.stem}-stacked-report.html")
+    write(report, problem, found)
+    terminal.say(found.summary())
+    if terminal.quiet:
+        terminal.warn([one.full for one in found.findings if one.level == "care"])
+    terminal.path(result)
+    terminal.path(report)
+    return found
+
+
+def stored_stack(
+    problem: Problem, folder: Folder, options: argparse.Namespace, cost: Cost, terminal: Terminal
+) -> tuple[GibbsPosteriors, StackedDraws, Observation]:
+    """The stored draws of the file's observations, their posteriors, and what was read of the file.
+
+    Raises:
+        FileNotFoundError: there are no such draws.
+        ValueError: the file holds other observations than were sampled.
+    """
+    file = stack_file(problem, options)
     if options.observation is not None or options.beta is not None:
         raise ValueError("--observations takes all draws of its file: no --observation and no --beta beside it.")
-    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
     stored = folder.stack(file.stem)
     named = f" --observations {file}" if options.observations is not None else ""
     again = f"{command_line('sample', problem)}{named} --beta ..."
@@ -41,18 +68,7 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
         terminal.say(f"observations {read.source}: {read.summary}")
     if not same_observation(x_o, draws.x_o):
         raise ValueError(f"{file} holds other observations than were sampled. Run again: {again}")
-    posteriors = GibbsPosteriors(problem.prior, cost, draws.x_o, draws.betas, conditions=conditions or None)
-    found = check_stack(posteriors, draws, simulations)
-    result = stored.with_name(f"{file.stem}-stacked-check.json")
-    result.write_text(found.to_json(), "utf-8")
-    report = stored.with_name(f"{file.stem}-stacked-report.html")
-    write(report, problem, found)
-    terminal.say(found.summary())
-    if terminal.quiet:
-        terminal.warn([one.full for one in found.findings if one.level == "care"])
-    terminal.path(result)
-    terminal.path(report)
-    return found
+    return GibbsPosteriors(problem.prior, cost, draws.x_o, draws.betas, conditions=conditions or None), draws, read
 
 
 def write(path: Path, problem: Problem, found: StackCheck) -> None:

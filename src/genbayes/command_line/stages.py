@@ -188,7 +188,7 @@ def run_report(
         settings={**({"problem": str(problem.path)} if problem.path else {}), **read, **(extra_settings or {})},
         seconds=dict(seconds),
         warnings=warnings,
-        axis=_axis(problem, draws, observation),
+        axis=axis_of(problem, draws, observation),
         labels=settings.labels,
         kind=settings.kind,
         sections=sections,
@@ -196,7 +196,7 @@ def run_report(
     return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
 
 
-def _axis(problem: Problem, draws: Draws, observation: Observation | None) -> Observation | None:
+def axis_of(problem: Problem, draws: Draws, observation: Observation | None) -> Observation | None:
     """The observation with the index that the problem gives, if any, or else its own; None where nothing is known."""
     settings, shown = problem.report, observation or Observation(draws.x_o)
     if settings.axis_values is not None:

@@ -1,0 +1,87 @@
+"""The explorer as a page of its own: in a notebook's frame, in a file, and what it refuses."""
+
+import html
+import inspect
+import re
+import runpy
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+import genbayes as gb
+from genbayes.explorer.numbers import NotExportable
+from genbayes.explorer.server import PageServer
+
+MADE = runpy.run_path(str(Path(__file__).parent / "made_costs.py"))
+PRIOR = gb.Prior({"slope": dist.Uniform(-2.0, 2.0), "start": dist.Normal(0.0, 1.0)})
+TIMES = np.linspace(0.0, 1.0, 4)
+
+
+@pytest.fixture(scope="module")
+def run() -> tuple[gb.GibbsPosterior, gb.Draws]:
+    rng = np.random.default_rng(0)
+    theta = np.asarray(PRIOR.sample(200, seed=1))
+    cost = MADE["of_lines"](PRIOR, theta, theta[:, :1] * TIMES + theta[:, 1:] + 0.3 * rng.standard_normal((200, 4)))
+    posterior = gb.GibbsPosterior(PRIOR, cost, 0.7 * TIMES + 0.2, 60.0)
+    chosen = rng.normal([0.7, 0.2], 0.1, (4, 100, 2)).astype(np.float32)
+    costs = np.asarray(cost(chosen.reshape(-1, 2), posterior.x_o), np.float32).reshape(4, 100)
+    return posterior, gb.Draws(chosen, costs, PRIOR.names, 60.0, posterior.x_o, "SMC", 0)
+
+
+def test_a_notebook_shows_the_page_that_is_saved(run, tmp_path) -> None:
+    shown = gb.explore(*run, title='Growth "A" <b>', axis=(TIMES, "time / s"))
+    frame = shown._repr_html_()
+    assert html.unescape(re.findall(r'srcdoc="([^"]*)"', frame)[0]) == shown.html
+    assert 'sandbox="allow-scripts"' in frame
+    assert 'title="Growth &quot;A&quot; &lt;b&gt;"' in frame
+    assert "<b>" not in shown.html
+    assert "<h1>Growth &quot;A&quot; &lt;b&gt;</h1>" in shown.html
+    assert "400 draws of 2 parameters, beta 60, sampler SMC." in shown.html
+    path = shown.save(tmp_path / "new" / "explorer.html")
+    assert path.read_text("utf-8") == shown.html
+    assert re.fullmatch(r"ExplorerPage\('Growth \"A\" <b>', \d+ kB\)", repr(shown))
+
+
+def test_what_cannot_be_shown_is_refused(run) -> None:
+    posterior, draws = run
+    # Without the tests' own look at types, which would be first.
+    explore, wrong = inspect.unwrap(gb.explore), "draws"
+    with pytest.raises(TypeError, match=r"explore takes \(posterior, draws\).*got \(GibbsPosterior, str\)"):
+        explore(posterior, wrong)
+    with pytest.raises(TypeError, match=r"simulations must be the genbayes.Simulations.*got str"):
+        explore(posterior, draws, simulations=wrong)
+    with pytest.raises(TypeError, match=r"posterior.parts\[name\]"):
+        explore(gb.joint({"one": (posterior.cost, posterior.x_o, 60.0)}, PRIOR), draws)
+    with pytest.raises(ValueError, match="the draws are not this posterior's"):
+        gb.explore(posterior, replace(draws, beta=3.0))
+    exact = gb.Cost.exact(lambda t, x: jnp.sum((t - x) ** 2), names=PRIOR.names, x_shape=(2,), units="1")
+    with pytest.raises(NotExportable, match="a function in Python"):
+        gb.explore(gb.GibbsPosterior(PRIOR, exact, np.zeros(2), 60.0), replace(draws, x_o=np.zeros(2)))
+
+
+def test_it_runs_in_a_frame_and_from_the_server(browser, run) -> None:
+    """The sandbox of a notebook and the server's policy leave it its worker and its WebAssembly."""
+    shown = gb.explore(*run)
+    notebook = f"<!doctype html><title>notebook</title>{shown._repr_html_()}"
+    with PageServer({"/": lambda: notebook, "/page": lambda: shown.html}) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            for path in ("page", ""):
+                page, complaints = browser.new_page(), []
+                page.on("console", lambda message, told=complaints: told.append(message.text))
+                page.on("pageerror", lambda error, told=complaints: told.append(str(error)))
+                if path:
+                    page.goto(server.address + path)
+                else:
+                    page.set_content(notebook)
+                page.frames[-1].wait_for_selector(".status:has-text('effective draws')", timeout=20_000)
+                assert len(page.frames) == (1 if path else 2)
+                assert complaints == []
+                page.close()
+        finally:
+            server.shutdown()
