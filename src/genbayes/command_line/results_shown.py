@@ -7,6 +7,7 @@ import numpy as np
 from ..costs.cost import Cost
 from ..learning.training import FitRecord
 from ..runtime.statistics import mean_and_error
+from ..runtime.units import unit_label
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
 from .stages import Reported
@@ -47,7 +48,7 @@ def _print_cost(cost: Cost, reported: Reported, terminal: Terminal) -> None:
         ["re-simulated: new runs to the observation", _mean(check.simulated)],
         ["replicate distance: two runs at one draw", _mean(check.replicate)],
     ]
-    title = f"Cost, mean of {len(check.theta)} draws; units: {cost.distance.units}"
+    title = f"Cost, mean of {len(check.theta)} draws; units: {unit_label(cost.distance.units)}"
     terminal.table(("", "mean ± standard error"), rows, title)
 
 
