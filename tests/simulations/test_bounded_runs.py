@@ -163,8 +163,11 @@ def test_a_leaking_worker_is_renewed(monkeypatch):
     assert 4 <= len(np.unique(made.x[:, 1])) <= 30
 
 
+# A process in the background of a shell script is started with SIGINT ignored, and so are its children.
 PARENT = """
-import os, sys, genbayes as gb
+import os, signal, sys, genbayes as gb
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def simulator(theta, rng):
     import os, pathlib, time
