@@ -8,7 +8,8 @@ import genbayes as gb
 from genbayes.learning.coordinates import best_coordinates
 from genbayes.learning.folds import Folds
 from genbayes.learning.means import FittedMean, fit_mean
-from genbayes.learning.process_means import ProcessMean
+from genbayes.learning.polynomial_means import RegressionData
+from genbayes.learning.process_means import ProcessMean, processes_fitted
 from genbayes.learning.ridge import RidgeResidual
 from genbayes.learning.shared_noise import SharedNoise
 
@@ -100,3 +101,26 @@ def test_counts_of_an_epidemic_are_regressed_where_their_noise_is_even() -> None
     # The noise of a count of up to 200 is up to 14, on average over rows and times 4.5.
     assert error(fit, low, high, wave) < 4.5
     assert error(fitted(theta, labels), low, high, wave) > 6.0
+
+
+def test_outputs_that_never_change_and_integer_parameters_are_no_obstacle() -> None:
+    # A count that is 0 in every run, and parameters of which many runs share the value.
+    rng = np.random.default_rng(4)
+    theta = np.stack([rng.integers(0, 6, 200), rng.integers(0, 5, 200)], axis=1).astype(float)
+    labels = rng.poisson(np.exp(np.sin(2 * theta[:, :1]) + np.cos(2 * theta[:, 1:] + np.arange(6)) + 1)).astype(float)
+    labels[:, 2] = 0.0
+    fit = fitted(theta, labels, processes=True)
+    predicted = np.asarray(jax.vmap(fit.ensemble.mean_of_members)(jnp.asarray(theta, jnp.float32)))
+    assert np.all(np.isfinite(predicted))
+    np.testing.assert_allclose(predicted[:, 2], 0.0, atol=1e-6)
+    process = processes_fitted(
+        RegressionData.of(
+            theta.astype(np.float32),
+            labels,
+            Folds.make(np.arange(200), gb.FitConfig(), 0),
+            best_coordinates(theta.astype(np.float32), labels).standardise,
+        ),
+        SharedNoise.independent(200),
+    )
+    assert process is not None
+    assert np.all(np.isfinite(process.errors))

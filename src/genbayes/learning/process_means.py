@@ -174,7 +174,8 @@ def _module(fitted: _Fitted, solution: Solution, standardise: Standardiser) -> P
 
 def _best_scales(z: Float[np.ndarray, "n width"], labels: Float[np.ndarray, "n k"], noise: SharedNoise) -> Warps:
     """The scale of each output on which the density of rows left out is the highest."""
-    allowed = labels.min(axis=0) >= 0
+    # A constant output may be 0 in every row, which has no logarithm.
+    allowed = (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
     if not allowed.any():
         return Warps.of(np.full(labels.shape[1], STRAIGHT), labels)
     kinds, scores = (STRAIGHT, ROOT, LOGARITHM), []
