@@ -157,9 +157,10 @@ def posteriors(problem: Problem, n: int, seed: int) -> list[Found]:
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError("prior_predictive"), progress=False)
     seconds = time.process_time() - started
     form: Any = cost.form
+    distance: Any = cost.distance
     theta = np.random.default_rng(9).uniform(low, high, (DRAWS, len(low)))
     mean, variance = problem.moments(theta)
-    scale = np.asarray(cost.distance.scale)
+    scale = np.asarray(distance.scale)
     found = []
     for k, truth in enumerate(problem.truths):
         x_o = problem.simulate(np.array(truth), np.random.default_rng(100 + k))
@@ -197,9 +198,9 @@ def main() -> None:
     lines = [
         "# Posteriors from few runs",
         "",
-        f"`python benchmarks/few_runs.py {shlex.join(sys.argv[1:])}`".replace(" `", "`"),
+        f"`{shlex.join(['python', 'benchmarks/few_runs.py', *sys.argv[1:]])}`",
         "",
-        __doc__.split("\n\n", 1)[1].strip(),
+        str(__doc__).split("\n\n", 1)[1].strip(),
         "",
         "| problem | runs | regression | share with a process | rms shift | worst | width | from, to | told | fit, s |",
         "|---|---|---|---|---|---|---|---|---|---|",
