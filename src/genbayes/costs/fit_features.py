@@ -76,10 +76,8 @@ def fit_features(
     )
     mean, mean_record = fitted.ensemble, fitted.record
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
-    # A process follows its own rows: it leaves less of them than the noise, and of rows left out more. Their product
-    # has the noise variance as its mean.
     left_out = predicted if fitted.left_out is None else fitted.left_out
-    squares = np.maximum((features - predicted) * (features - left_out), 0.0)
+    squares = _noise_squares(features, predicted, left_out)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
     # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less by it.
@@ -106,6 +104,17 @@ def fit_features(
     return form, (replace(mean_record, outcome=outcome), spread_record)
 
 
+def _noise_squares(
+    features: Float[np.ndarray, "n k"], predicted: Float[np.ndarray, "n k"], left_out: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n k"]:
+    """What has the variance around the mean as its own mean: squared deviations, where `left_out` is `predicted`.
+
+    A process follows its own rows: it leaves less of them than the noise, and of rows left out more. So it is the
+    product of both.
+    """
+    return np.maximum((features - predicted) * (features - left_out), 0.0)
+
+
 def _shares(
     form: HilbertForm,
     standardise: Standardiser,
@@ -119,7 +128,7 @@ def _shares(
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
         predicted, left_out = (centre + part @ axes.T for part in (predicted, left_out))
-    squares = np.maximum((features - predicted) * (features - left_out), 0.0)
+    squares = _noise_squares(features, predicted, left_out)
     spread = np.maximum(spread, float(form.least_spread))
     return SpreadShares.fit(standardise, theta, squares, spread)
 

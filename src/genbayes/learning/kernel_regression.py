@@ -23,7 +23,7 @@ _JITTER = 1e-9
 # Least share of a row that its own prediction leaves over.
 _LEAST_LEFT = 1e-6
 # Least noise variance in units of the signal's: predictions are made in single precision.
-LEAST_NOISE = 1e-5
+_LEAST_NOISE = 1e-5
 _STEPS = 80
 
 
@@ -108,7 +108,7 @@ def fit_kernel(
 
     ratio = noise_share / (1 - noise_share)
     start = np.concatenate([np.full(width, np.log(_LENGTH)), [0.0], np.zeros(k), np.log(ratio)])
-    least = float(np.log(LEAST_NOISE))
+    least = float(np.log(_LEAST_NOISE))
     bounds = [(-3.0, 5.0)] * width + [(-7.0, 7.0)] + [(-12.0, 12.0)] * k + [(least, 8.0)] * k
     options = {"maxiter": _STEPS}
     found = scipy.optimize.minimize(negative, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x

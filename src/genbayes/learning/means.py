@@ -95,8 +95,8 @@ def fit_mean(
         curved = replace(curved, record=replace(curved.record, seconds=seconds))
     errors = np.where(worth, curved.errors, polynomials.errors)
     # A polynomial of less than the highest degree that the rows allow, and no network: nothing is left to be found.
-    most = max(degrees(data.z.shape[1], len(data.z), standardise.groups))
-    enough = not np.any(worth) and bool(np.all(polynomials.degree_of_each < most))
+    highest = max(degrees(data.z.shape[1], len(data.z), standardise.groups))
+    enough = not np.any(worth) and bool(np.all(polynomials.degree_of_each < highest))
     process = processes_fitted(data, noise) if processes and not enough else None
     if process is not None and _is_process_better(process.errors, errors, data, noise):
         return FittedMean(process.ensemble, curved.record, process.left_out)

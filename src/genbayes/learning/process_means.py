@@ -7,6 +7,7 @@ their noise (Higdon et al. 2008); one kernel serves them all. Leave-one-out dens
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -168,7 +169,7 @@ def _module(fitted: _Fitted, solution: Solution, standardise: Standardiser) -> P
         slopes=_f32(solution.slopes),
         middle=_f32(latent.centre),
         axes=_f32(latent.axes),
-        warps=Warps(*map(_f32, (warps.kind, warps.added, warps.level, warps.least, warps.most))),
+        warps=jax.tree.map(_f32, warps),
     )
 
 

@@ -58,10 +58,7 @@ class SharedNoise:
         """Rows of the given units, linearly changed so that their noise is independent and of equal variance."""
         if self.own == 1.0:
             return values
-        within, of_mean = (factor[:, None, None] for factor in self.factors(units))
-        by_unit = values.reshape(len(units), self.size, -1)
-        mean = by_unit.mean(axis=1, keepdims=True)
-        return (within * (by_unit - mean) + of_mean * mean).reshape(values.shape)
+        return self._scaled(values, *self.factors(units))
 
     def unwhitened(
         self, values: Float[np.ndarray, "rows k"], units: Int[np.ndarray, " m"]
@@ -69,10 +66,17 @@ class SharedNoise:
         """The inverse of `whitened`."""
         if self.own == 1.0:
             return values
-        within, of_mean = (1 / factor[:, None, None] for factor in self.factors(units))
-        by_unit = values.reshape(len(units), self.size, -1)
+        within, of_mean = self.factors(units)
+        return self._scaled(values, 1 / within, 1 / of_mean)
+
+    def _scaled(
+        self, values: Float[np.ndarray, "rows k"], within: Float[np.ndarray, " m"], of_mean: Float[np.ndarray, " m"]
+    ) -> Float[np.ndarray, "rows k"]:
+        """Rows unit by unit, deviations from the unit's mean and the mean each times its factor."""
+        by_unit = values.reshape(len(within), self.size, -1)
         mean = by_unit.mean(axis=1, keepdims=True)
-        return (within * (by_unit - mean) + of_mean * mean).reshape(values.shape)
+        scaled = within[:, None, None] * (by_unit - mean) + of_mean[:, None, None] * mean
+        return scaled.reshape(values.shape)
 
     def constant(self, units: Int[np.ndarray, " m"]) -> Float[np.ndarray, " rows"]:
         """The constant 1 as a feature of the rows, changed like `whitened` changes them."""
