@@ -13,6 +13,7 @@ import genbayes as gb
 from genbayes import distances as gbd
 from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm
 from genbayes.costs.frame import Frame
+from genbayes.costs.noise_on_scales import NoiseOnScales
 from genbayes.costs.spread_shares import SpreadShares
 from genbayes.distances.sets import KernelDistance
 from genbayes.distances.spread import OutputSpread
@@ -101,6 +102,15 @@ def made(form: Any, distance: Any, x: np.ndarray, shared: Any = "nothing", **mor
     """A cost whose form reads outputs in the frame of x."""
     frame = Frame.of(x, shared, distance.output_transform)
     return gb.Cost(form, distance, PRIOR.names, x.shape[1:], frame=frame, **more)
+
+
+def noise_on_scales(k: int) -> NoiseOnScales:
+    """Powers of every kind, and a factor that varies."""
+    level = jnp.asarray(RNG.uniform(0.1, 0.3, (2, k)), jnp.float32)
+    power = jnp.tile(jnp.asarray(np.arange(k) % 3, jnp.float32), (2, 1))
+    factor = regression(1, links=True)
+    factor = replace(factor, log_link=jnp.ones((2, 1)), log_most=jnp.full((2, 1), 1.0))
+    return NoiseOnScales(level, jnp.full((2, k), 0.05), power, factor)
 
 
 def of_features(distance: Any, k: int, shape: tuple[int, ...], shared: Any = "nothing", **parts: Any) -> gb.Cost:
@@ -211,6 +221,10 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
         "networks and links": (linked, outputs(4)[0]),
         "networks and links with a gap": (linked, gap),
         "process": (of_features(gbd.MeanSquaredError(), 4, (4,), mean=process(4), shares=shares(4)), outputs(4)[0]),
+        "process with its noise": (
+            of_features(gbd.MeanSquaredError(), 4, (4,), mean=process(4), spread=noise_on_scales(4)),
+            gap,
+        ),
         "Mahalanobis": (of_features(gbd.Mahalanobis("prior_predictive"), 4, (4,)), outputs(4)[0]),
         "MMD": (of_features(gbd.MMD(max_landmarks=12), 12, (5, 2), "units"), trials),
         "energy": (of_features(gbd.EnergyDistance("unbiased", max_landmarks=12), 12, (5, 2), "units"), trials[:3]),

@@ -31,3 +31,12 @@ def test_what_may_be_negative_has_no_logarithm() -> None:
     theta = RNG.uniform(-1, 1, (500, 2)).astype(np.float32)
     standardise, _ = best_coordinates(theta, np.exp(theta))
     np.testing.assert_array_equal(standardise.logarithmic, [0, 0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_that_multiplies_by_much_is_seen_in_100_rows(seed: int) -> None:
+    # Log-normal noise of sd 0.8 around a mean that hardly bends: no normal density, with a log link or without, fits.
+    rng = np.random.default_rng(seed)
+    theta = rng.uniform(0.5, 1.5, (100, 2))
+    labels = theta @ rng.uniform(1, 2, (2, 6)) * np.exp(0.8 * rng.standard_normal((100, 6)))
+    assert best_coordinates(theta.astype(np.float32), labels).multiplicative

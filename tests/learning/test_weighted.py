@@ -111,3 +111,13 @@ def test_only_outputs_that_gain_are_weighted() -> None:
     np.testing.assert_array_equal(precision[:, 1], 1.0)
     # 1 / sd = 2 exp(-6 z).
     np.testing.assert_allclose(np.log(precision[:, 0]), np.log(2) - 6 * z, atol=0.5)
+
+
+def test_of_few_rows_no_parameter_is_left_out_of_the_variance() -> None:
+    # 60 rows have no 25 for each of four parameters, of which the last is the noise: log v changes by 4 over its range.
+    rng = np.random.default_rng(3)
+    z = rng.uniform(-1, 1, (60, 4))
+    fit = fit_variance(z, {1: 4}, np.exp(2 * z[:, 3]) * rng.standard_normal(60) ** 2)
+    # Logs of squared normals have a standard deviation of 2.2, the slope one of 2.2 / sqrt(60 / 3) = 0.5, and ridge
+    # shrinks it.
+    assert 0.7 < fit.slopes[3] < 3.5

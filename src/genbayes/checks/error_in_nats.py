@@ -21,7 +21,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ..runtime.formatting import number
-from ..sampling.log_density_error import MOST_UNCERTAIN, SURE, line_shift, whitened
+from ..sampling.log_density_error import SURE, line_shift, whitened
+
+# Posterior standard deviations by which an error may move each mean.
+_MOST_MOVED = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class ErrorInNats:
     @property
     def limit(self) -> float:
         """Nats beyond which an error matters."""
-        return MOST_UNCERTAIN * float(np.sqrt(self.dim))
+        return _MOST_MOVED * float(np.sqrt(self.dim))
 
     @property
     def offset_limit(self) -> float:

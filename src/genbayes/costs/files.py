@@ -36,7 +36,7 @@ from ..learning.training import FitRecord
 from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.outcome import Outcome
-from . import forms, spread_shares
+from . import forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -71,6 +71,7 @@ _PARTS: dict[str, type] = {
         reduced_rank.Directions,
         ridge.RidgeResidual,
         spread_shares.SpreadShares,
+        noise_on_scales.NoiseOnScales,
         success.SuccessModel,
     )
 }

@@ -14,6 +14,7 @@ from ..learning.folds import Folds
 from ..learning.layers import Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.means import fit_mean
+from ..learning.process_means import ProcessMean
 from ..learning.reduced_rank import Directions, signal_directions
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord
@@ -21,6 +22,7 @@ from ..learning.weighted_outputs import MOST_WEIGHTED
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm
+from .noise_on_scales import NoiseOnScales, fit_noise_on_scales
 from .spread import better_spread
 from .spread_shares import SpreadShares
 
@@ -80,28 +82,32 @@ def fit_features(
     squares = _noise_squares(features, predicted, left_out)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
-    # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less by it.
-    small = replace(config, width=max(8, config.width // 2), depth=1)
-    spread_fit = fit_mean(
-        theta,
-        labels[:, None].astype(np.float32),
-        folds,
-        small,
-        standardise=standardise,
-        noise=noise,
-        rng=rng,
-        name="spread",
-        progress=progress,
-        weighted=not distance.reads_sets,
-    )
-    spread, spread_record = spread_fit.ensemble, spread_fit.record
-    if mean.is_multiplicative:
-        spread = better_spread(spread, theta, squares, labels, folds, noise)
+    spread: MeanModel | NoiseOnScales
+    if isinstance(mean, ProcessMean) and directions is None:
+        spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
+    else:
+        # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
+        small = replace(config, width=max(8, config.width // 2), depth=1)
+        spread_fit = fit_mean(
+            theta,
+            labels[:, None].astype(np.float32),
+            folds,
+            small,
+            standardise=standardise,
+            noise=noise,
+            rng=rng,
+            name="spread",
+            progress=progress,
+            weighted=not distance.reads_sets,
+        )
+        spread, spread_records = spread_fit.ensemble, (spread_fit.record,)
+        if mean.is_multiplicative:
+            spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
         form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted, left_out))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
-    return form, (replace(mean_record, outcome=outcome), spread_record)
+    return form, (replace(mean_record, outcome=outcome), *spread_records)
 
 
 def _noise_squares(
@@ -124,6 +130,7 @@ def _shares(
     left_out: Float[np.ndarray, "n r"],
 ) -> SpreadShares:
     """Of each coordinate in the spread, for observations with gaps."""
+    assert isinstance(form.spread, MeanModel)  # else the form reads gaps without them
     spread = np.asarray(_predict(form.spread, jnp.asarray(theta)), np.float64).sum(axis=1)
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))

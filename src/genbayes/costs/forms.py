@@ -23,6 +23,7 @@ from ..learning.layers import Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.reduced_rank import Directions
 from ..learning.success import SuccessProbability
+from .noise_on_scales import NoiseOnScales
 from .spread_shares import ObservedShare, SpreadShares
 
 
@@ -78,7 +79,8 @@ class HilbertForm(CostForm):
 
     g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
     outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
-    v is one function, or the sum of one for each feature where their spreads vary by decades. Of many features g is
+    v is one function, or the sum of one for each feature where their spreads vary by decades, or follows the means on
+    the scales of a Gaussian process. Of many features g is
     regressed in a few directions, and constant across them.
 
     With gaps both sums run over the observed coordinates, and are divided by their number instead of all: exact where
@@ -87,7 +89,7 @@ class HilbertForm(CostForm):
 
     distance: HilbertDistance
     mean: MeanModel
-    spread: MeanModel
+    spread: MeanModel | NoiseOnScales
     least_spread: Float[Array, ""]
     directions: Directions | None = None
     shares: SpreadShares | None = None
@@ -146,7 +148,10 @@ class HilbertForm(CostForm):
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
         means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
-        spreads = eqx.filter_vmap(lambda module: module(theta))(self.spread)
+        if isinstance(self.spread, NoiseOnScales):
+            spreads = eqx.filter_vmap(lambda module, mean: module(theta, mean))(self.spread, means)
+        else:
+            spreads = eqx.filter_vmap(lambda module: module(theta))(self.spread)
         if isinstance(embedded, Observed):
             return jax.vmap(lambda mean, spread: self._observed_value(mean, spread, theta, embedded))(means, spreads)
         features, rest = embedded
@@ -155,7 +160,11 @@ class HilbertForm(CostForm):
 
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
         """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
-        mean, spreads = self.mean.mean_of_members(theta), self.spread.mean_of_members(theta)
+        mean = self.mean.mean_of_members(theta)
+        if isinstance(self.spread, NoiseOnScales):
+            spreads = self.spread.mean_of_members(theta, mean)
+        else:
+            spreads = self.spread.mean_of_members(theta)
         if isinstance(embedded, Observed):
             return self._observed_value(mean, spreads, theta, embedded)
         features, rest = embedded

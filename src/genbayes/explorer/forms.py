@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
+from ..costs.noise_on_scales import NoiseOnScales
 from ..costs.spread_shares import SpreadShares
 from ..learning import logistic_rule
 from ..learning.distributions import LogisticMixture
@@ -24,6 +25,7 @@ from .regressions import (
     export_standardiser,
     members_of,
     of_member,
+    shared,
 )
 
 
@@ -61,12 +63,23 @@ def _(form: HilbertForm, x_o: np.ndarray) -> dict[str, Any]:
         "form": "features",
         "distance": features,
         "mean": export_mean(form.mean),
-        "spread": export_mean(form.spread),
+        "spread": _export_noise(form.spread) if isinstance(form.spread, NoiseOnScales) else export_mean(form.spread),
         "least_spread": float(form.least_spread),
         "directions": None
         if directions is None
         else {"centre": double(directions.centre), "axes": single(directions.axes)},
         "shares": None if form.shares is None else _export_shares(form.shares),
+    }
+
+
+def _export_noise(noise: NoiseOnScales) -> dict[str, Any]:
+    return {
+        "kind": "noise on scales",
+        "level": double(np.mean(np.asarray(noise.level, np.float64), axis=0)),
+        "added": double(shared(noise.added, "what scales add")),
+        "power": single(shared(noise.power, "powers of means")),
+        "factor": export_mean(noise.factor),
+        "members": single(noise.level),
     }
 
 

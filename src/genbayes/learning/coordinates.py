@@ -116,4 +116,20 @@ def _nats_of_output(
             fit = fit_weighted(features, sizes, labels, log_link=log_link)
             nats = float(fit.score(features, labels).mean()) + (len(fit.slopes) + 1) / n
             weighted[log_link] = min(weighted[log_link], nats)
+    if labels.min() > 0:
+        weighted[1] = min(weighted[1], _nats_of_logarithm(features, sizes, labels))
     return weighted[0], weighted[1]
+
+
+def _nats_of_logarithm(
+    features: Float[np.ndarray, "n size"], sizes: Mapping[int, int], labels: Float[np.ndarray, " n"]
+) -> float:
+    """By the log-normal density: noise that multiplies, and by much, is far from normal around any mean."""
+    logs = np.log(labels)
+    equations, n = NormalEquations.of(features, logs[:, None]), len(labels)
+    nats = []
+    for size in sizes.values():
+        intercept, slopes, _ = equations.solved(size)
+        left = logs - intercept[0] - features[:, :size] @ slopes[0]
+        nats.append(0.5 + 0.5 * float(np.log(np.mean(left**2) + 1e-12)) + (size + 1) / n)
+    return min(nats) + float(logs.mean())

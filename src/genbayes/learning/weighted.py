@@ -92,8 +92,9 @@ def fit_variance(
         squares: squared residuals of rows.
     """
     n = len(squares)
-    most = max(n // _ROWS_PER_COEFFICIENT, 2)
-    sizes = {degree: size for degree, size in sizes.items() if size <= most} or {1: min(sizes[1], most)}
+    most = n // _ROWS_PER_COEFFICIENT
+    # A line of all parameters even so: to leave some of them out would be to say that they change nothing.
+    sizes = {degree: size for degree, size in sizes.items() if degree == 1 or size <= most}
     values = np.log(squares + _square_floor(squares)) - _LOG_CHI_SQUARE
     fit = _best_ridge(features, sizes, values, np.ones(n))[0]
     for _ in range(_ROUNDS):

@@ -32,7 +32,7 @@ _MOST_NEIGHBOURS = 1000
 MOST_SHIFT = 0.3
 MOST_NATS = 0.5
 # Posterior standard deviations, of each parameter on average, that the members may leave open.
-MOST_UNCERTAIN = 0.5
+MOST_UNCERTAIN = 0.35
 # How the message of it begins.
 UNCERTAIN = "The log density is uncertain"
 _REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."

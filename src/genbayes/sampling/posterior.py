@@ -258,7 +258,9 @@ def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndar
 def jackknife_factor(cost: Cost, members: int) -> float:
     """Factor from the variance between members to that of the cost's error.
 
-    Members of polynomials differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d jackknife.
+    Members of polynomials and processes differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d
+    jackknife for the variance of their mean. They share its bias: of a smoother that is tuned for the least error the
+    square of it is of the same size, which makes the factor 2.
     Networks differ by their first weights too, of which the ensemble's mean has 1 / members. Where some outputs have
     a network and others none, the factor lies between by their numbers.
     """
@@ -266,7 +268,7 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     networks = 1.0
     if isinstance(cost.form, HilbertForm):
         networks = cost.form.mean.network_share
-    return (1 - networks) * (1 - held_out) / held_out + networks / members
+    return (1 - networks) * 2 * (1 - held_out) / held_out + networks / members
 
 
 # Many observations share one prior and cost; the answer is the same for all.

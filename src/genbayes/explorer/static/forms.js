@@ -50,6 +50,33 @@ class SpreadShares {
   }
 }
 
+/** The spread of features by their means: level (mean + added)^power factor(theta). */
+class NoiseOnScales {
+  constructor(data) {
+    this.level = decoded(data.level);
+    this.added = decoded(data.added);
+    this.power = decoded(data.power);
+    this.members = decoded(data.members);
+    this.factor = new Regression(data.factor);
+    this.outputs = this.level.length;
+  }
+
+  /** The spreads of n inputs with their means. */
+  around(means, inputs, n, width, member) {
+    const k = this.outputs;
+    const level = member === null ? this.level : this.members.subarray(member * k, (member + 1) * k);
+    const factors = this.factor.rows(inputs, n, width, member);
+    const spreads = new Float64Array(n * k);
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < k; j++) {
+        const value = Math.max(means[i * k + j] + this.added[j], 0);
+        spreads[i * k + j] = factors[i] * level[j] * value ** this.power[j];
+      }
+    }
+    return spreads;
+  }
+}
+
 const LEAST_SUM = 0.1;
 
 /** ||g(theta) - features(x_o)||^2 + v(theta) + rest. */
@@ -57,7 +84,8 @@ export class FeaturesForm {
   constructor(data) {
     this.map = new FeatureMap(data.distance);
     this.mean = meanOf(data.mean);
-    this.spread = new Regression(data.spread);
+    const onScales = data.spread.kind === "noise on scales";
+    this.spread = onScales ? new NoiseOnScales(data.spread) : new Regression(data.spread);
     this.leastSpread = data.least_spread;
     this.directions = data.directions && {
       centre: decoded(data.directions.centre),
@@ -126,7 +154,11 @@ export class FeaturesForm {
   /** Mean features and spread of n inputs; by one member where it is given. */
   prepare(inputs, n, width, member = null) {
     const means = this.mean.rows(inputs, n, width, member);
-    return { n, parts: { means, spreads: this.spread.rows(inputs, n, width, member), inputs } };
+    const spreads =
+      this.spread instanceof NoiseOnScales
+        ? this.spread.around(means, inputs, n, width, member)
+        : this.spread.rows(inputs, n, width, member);
+    return { n, parts: { means, spreads, inputs } };
   }
 
   values(prepared, embedded) {

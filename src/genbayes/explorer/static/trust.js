@@ -3,7 +3,7 @@ import { shown } from "./pictures.js";
 
 // As in sampling/draws.py and sampling/log_density_error.py.
 const LEAST_EFFECTIVE = 100;
-const MOST_UNCERTAIN = 0.5;
+const MOST_UNCERTAIN = 0.35;
 
 /** Sentences, each with whether it greys the pictures. */
 export function doubts(state, data, marks, free) {

@@ -1,0 +1,145 @@
+"""The spread of features around a Gaussian process, by the scales on which their noise is even.
+
+On the scale of roots, or of logarithms, the noise of a feature is about the same at all parameters: on its own scale
+the variance is then proportional to the mean, or to its square. That leaves one level for each feature where a free
+regression of squared deviations has a whole function to learn, from labels that scatter more than anything else.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..learning.folds import Folds
+from ..learning.layers import stack
+from ..learning.polynomial import features_to
+from ..learning.process_means import ProcessMean
+from ..learning.ridge import RidgeResidual
+from ..learning.shared_noise import SharedNoise
+from ..learning.weighted import LogLinear, fit_variance
+
+# The median of a squared standard normal.
+_MEDIAN_SQUARE = 0.4549
+# A squared deviation beyond this many times its variance counts as so many. Where the process misses a corner of the
+# prior, what it misses is no noise, and would rule the level of all other places. Of a squared standard normal the
+# limit takes half a hundredth.
+_MOST_RATIO = 9.0
+_RATIO_LEFT = 0.995
+# The noise may depend on the parameters by itself, as where one of them is its standard deviation: by no more than a
+# quadratic function, and only where squares prefer it by this many standard errors. What the process misses, in one
+# part of the prior more than in others, looks like it.
+_MOST_DEGREE = 2
+_BEYOND_DOUBT = 5.0
+# Least mean, in units of the average one, that a power is taken of.
+_LEAST_MEAN = 1e-9
+
+
+class NoiseOnScales(eqx.Module):
+    """v_j(theta) = level_j (g_j(theta) + added_j)^power_j factor(theta), with g_j the mean of feature j.
+
+    Attributes:
+        level: of every feature.
+        added: what the scales add to features.
+        power: 0 where noise is even on the feature's own scale, 1 on that of roots, 2 on that of logarithms.
+        factor: what else the noise depends on, the same for all features; 1 in doubt.
+    """
+
+    level: Float[Array, "*members k"]
+    added: Float[Array, "*members k"]
+    power: Float[Array, "*members k"]
+    factor: RidgeResidual
+
+    @property
+    def outputs(self) -> int:
+        """Number of features."""
+        return self.level.shape[-1]
+
+    def __call__(self, theta: Float[Array, " dim"], mean: Float[Array, " k"]) -> Float[Array, " k"]:
+        """The variance of every feature at one parameter and its mean, by one member."""
+        return self._of_level(self.level, mean, self.factor(theta)[0])
+
+    def mean_of_members(self, theta: Float[Array, " dim"], mean: Float[Array, " k"]) -> Float[Array, " k"]:
+        """The same by the mean of stacked members."""
+        return self._of_level(jnp.mean(self.level, axis=0), mean, self.factor.mean_of_members(theta)[0])
+
+    def _of_level(
+        self, level: Float[Array, " k"], mean: Float[Array, " k"], factor: Float[Array, ""]
+    ) -> Float[Array, " k"]:
+        added, power = (jax.lax.stop_gradient(part.reshape(-1, self.outputs)[0]) for part in (self.added, self.power))
+        value = jnp.maximum(mean + added, 0.0)
+        return factor * level * jnp.where(power == 0, 1.0, jnp.where(power == 1, value, value**2))
+
+
+def fit_noise_on_scales(
+    mean: ProcessMean,
+    theta: Float[np.ndarray, "n dim"],
+    left_out: Float[np.ndarray, "n k"],
+    squares: Float[np.ndarray, "n k"],
+    folds: Folds,
+    noise: SharedNoise,
+) -> NoiseOnScales:
+    """Fits the level of every feature and, where one is surely seen, the factor.
+
+    Args:
+        mean: regression of the features, without directions.
+        theta: parameters.
+        left_out: predictions of features that have not seen their row.
+        squares: squared deviations, with the noise's variance as their own mean.
+        folds: units of rows of each member.
+        noise: which rows share random numbers.
+    """
+    added, power = (np.asarray(part[0], np.float64) for part in (mean.warps.added, mean.warps.kind))
+    standardise = jax.tree.map(lambda leaf: leaf[0], mean.standardise)
+    basis, sizes, features = features_to(standardise.of_rows(theta), _MOST_DEGREE, standardise.groups)
+    values = left_out + added
+    shapes = np.maximum(values, _LEAST_MEAN * np.abs(values).mean(axis=0) + 1e-300) ** power
+    ratios = _ratios(_levels(shapes, squares) * shapes, squares)
+    with_factor = _is_sure(fit_variance(features, sizes, ratios)(features), ratios, noise)
+    levels, factors = [], []
+    for rows in noise.rows(folds.train):
+        level = _levels(shapes[rows], squares[rows])
+        levels.append(level)
+        of_rows = _ratios(level * shapes[rows], squares[rows])
+        factors.append(fit_variance(features[rows], sizes, of_rows) if with_factor else LogLinear(0.0, np.zeros(0)))
+    members = len(levels)
+    slopes = np.stack([np.pad(one.slopes, (0, features.shape[1] - len(one.slopes))) for one in factors])
+    predictors = np.array([one.intercept for one in factors])[:, None] + slopes @ features.T
+    factor = RidgeResidual(
+        standardise=mean.standardise,
+        basis=stack([basis] * members),
+        intercept=_f32([[one.intercept] for one in factors]),
+        slopes=_f32(slopes[:, None]),
+        scale=jnp.ones((members, 1)),
+        network=None,
+        log_link=jnp.ones((members, 1)),
+        log_most=_f32(np.full((members, 1), predictors.max())),
+    )
+    return NoiseOnScales(_f32(levels), _f32([added] * members), _f32([power] * members), factor)
+
+
+def _levels(shapes: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
+    """The mean of squares in units of the variance's shape, without those far out."""
+    ratios = squares / shapes
+    typical = np.median(ratios, axis=0) / _MEDIAN_SQUARE
+    # Where most rows have no noise at all there is no typical one.
+    typical = np.where(typical > 0, typical, ratios.mean(axis=0))
+    return np.minimum(ratios, _MOST_RATIO * typical).mean(axis=0) / _RATIO_LEFT
+
+
+def _ratios(variance: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Squares of all features together in units of what is expected, without those far out."""
+    return np.minimum(squares, _MOST_RATIO * variance).sum(axis=1) / np.maximum(variance.sum(axis=1), 1e-300)
+
+
+def _is_sure(factor: Float[np.ndarray, " n"], ratios: Float[np.ndarray, " n"], noise: SharedNoise) -> bool:
+    """Whether ratios vary less on the scale of logarithms once they are divided by the factor."""
+    least = 1e-12 * float(ratios.mean()) + 1e-300
+    before, after = (np.log(part) for part in (ratios + least, ratios / factor + least))
+    gain = (before - before.mean()) ** 2 - (after - after.mean()) ** 2
+    of_units = gain[noise.rows(np.arange(len(noise.shared)))].reshape(-1, noise.size).mean(axis=1)
+    return bool(of_units.mean() > _BEYOND_DOUBT * of_units.std() / np.sqrt(len(of_units)))
+
+
+def _f32(values: object) -> Array:
+    return jnp.asarray(np.asarray(values), jnp.float32)

@@ -1,0 +1,132 @@
+"""The spread around a Gaussian process follows the means on the scales where noise is even, and parameters in sight."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import genbayes as gb
+from genbayes.costs.forms import HilbertForm
+from genbayes.costs.noise_on_scales import NoiseOnScales, fit_noise_on_scales
+from genbayes.learning.folds import Folds
+from genbayes.learning.layers import Standardiser
+from genbayes.learning.polynomial_means import RegressionData
+from genbayes.learning.process_means import Processes, processes_fitted
+from genbayes.learning.shared_noise import SharedNoise
+
+LOW, HIGH = np.array([0.5, 20.0, 0.05]), np.array([2.0, 200.0, 0.6])
+DAYS = np.arange(1.0, 9.0)
+FOLDS = Folds.make(np.arange(300), gb.FitConfig(), 0)
+
+
+def growth(theta: np.ndarray) -> np.ndarray:
+    """Logistic growth from 5 individuals at a rate to a capacity."""
+    rate, capacity = np.asarray(theta)[..., 0, None], np.asarray(theta)[..., 1, None]
+    return capacity / (1 + (capacity / 5 - 1) * np.exp(-rate * DAYS))
+
+
+def fitted(theta: np.ndarray, x: np.ndarray) -> Processes:
+    standardise = Standardiser.fit(theta.astype(np.float32))
+    data = RegressionData.of(theta.astype(np.float32), x.astype(np.float32), FOLDS, standardise)
+    found = processes_fitted(data, SharedNoise.independent(len(theta)))
+    assert found is not None
+    return found
+
+
+def variances(spread: NoiseOnScales, process: Processes, theta: np.ndarray) -> np.ndarray:
+    def one(value: jax.Array) -> jax.Array:
+        return spread.mean_of_members(value, process.ensemble.mean_of_members(value))
+
+    return np.asarray(jax.vmap(one)(jnp.asarray(theta, jnp.float32)), np.float64)
+
+
+def spread_of(process: Processes, theta: np.ndarray, x: np.ndarray) -> NoiseOnScales:
+    predicted = np.asarray(jax.vmap(process.ensemble.mean_of_members)(jnp.asarray(theta, jnp.float32)), np.float64)
+    squares = np.maximum((x - predicted) * (x - process.left_out), 0.0)
+    return fit_noise_on_scales(
+        process.ensemble,
+        theta.astype(np.float32),
+        process.left_out,
+        squares,
+        FOLDS,
+        SharedNoise.independent(len(theta)),
+    )
+
+
+@pytest.mark.parametrize("kind", ["log-normal", "counts"])
+def test_the_variance_follows_the_mean(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(LOW, HIGH, (300, 3))
+    mean = growth(theta)
+    if kind == "log-normal":
+        x = mean * np.exp(0.2 * rng.standard_normal(mean.shape))
+        exact = mean**2 * (np.exp(0.08) - np.exp(0.04))
+    else:
+        x, exact = rng.poisson(mean).astype(float), mean
+    process = fitted(theta, x)
+    spread = spread_of(process, theta, x)
+    assert np.all(np.asarray(spread.power) == {"log-normal": 2, "counts": 1}[kind])
+    ratio = variances(spread, process, theta) / exact
+    # A level of 300 squared normals has a standard error of sqrt(2 / 300) = 0.08; logs of ratios within three of them,
+    # and what the mean is off by.
+    assert np.all(np.abs(np.log(np.median(ratio, axis=0))) < 0.27)
+    assert np.std(np.log(ratio)) < 0.2
+
+
+def test_a_parameter_that_is_the_noise_is_seen() -> None:
+    rng = np.random.default_rng(1)
+    theta = rng.uniform(LOW, HIGH, (300, 3))
+    mean = growth(theta)
+    x = mean * np.exp(theta[:, 2:] * rng.standard_normal(mean.shape))
+    process = fitted(theta, x)
+    ratio = np.log(variances(spread_of(process, theta, x), process, theta) / (mean**2 * theta[:, 2:] ** 2)).mean(axis=1)
+    middle = (theta[:, 2] > 0.15) & (theta[:, 2] < 0.5)
+    # Without the factor the ratio would change by log((0.5 / 0.15)^2) = 2.4 over these rows.
+    slope = np.polyfit(theta[middle, 2], ratio[middle], 1)[0]
+    assert abs(slope * 0.35) < 0.6
+
+
+def test_rows_that_the_mean_misses_are_no_noise() -> None:
+    rng = np.random.default_rng(2)
+    theta = rng.uniform(LOW, HIGH, (300, 3))
+    mean = growth(theta)
+    x = mean * np.exp(0.2 * rng.standard_normal(mean.shape))
+    process = fitted(theta, x)
+    clean = np.asarray(spread_of(process, theta, x).level).mean(axis=0)
+    missed = x.copy()
+    missed[::33] *= 5.0
+    assert process.left_out is not None
+    level = np.asarray(spread_of(process, theta, missed).level).mean(axis=0)
+    # Ten rows at the limit of 9 add (10 / 300) 9 = 0.3; without a limit they would add some 10 / 300 (4 / 0.2)^2 = 13.
+    assert np.all(level < 1.5 * clean)
+
+
+def test_the_posterior_of_a_noise_parameter_from_100_runs(tmp_path: Path) -> None:
+    def simulate(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        mean = growth(np.asarray(theta))
+        return mean * np.exp(np.asarray(theta)[2] * rng.standard_normal(mean.shape))
+
+    prior = gb.Prior.uniform(LOW, HIGH, ["rate", "capacity", "noise"])
+    simulations = gb.simulate(simulate, prior, 100, seed=0, progress=False)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError("prior_predictive"), progress=False)
+    assert isinstance(cost.form, HilbertForm)
+    assert isinstance(cost.form.spread, NoiseOnScales)
+    x_o = simulate(np.array([1.0, 100.0, 0.3]), np.random.default_rng(5))
+    theta = np.random.default_rng(6).uniform(LOW, HIGH, (100_000, 3))
+    mean, square = growth(theta), theta[:, 2:] ** 2
+    variance, mean = mean**2 * (np.exp(2 * square) - np.exp(square)), mean * np.exp(square / 2)
+    distance = cost.distance
+    assert isinstance(distance, gb.distances.MeanSquaredError)
+    scale = np.asarray(distance.scale)
+    weight = np.exp(-40 * np.mean((variance + (mean - x_o) ** 2) / scale**2, axis=1))
+    weight /= weight.sum()
+    exact = weight @ theta
+    deviation = np.sqrt(weight @ (theta - exact) ** 2)
+    posterior = gb.GibbsPosterior(prior, cost, x_o, 40.0)
+    draws = np.asarray(posterior.sample(2000, seed=1))
+    # A hundred runs say this much; a spread that does not know of the parameter leaves its mean off by 3 and more.
+    assert np.all(np.abs(draws.mean(axis=0) - exact) / deviation < 1.0)
+    again = gb.load(gb.save(cost, tmp_path / "cost.safetensors"))
+    np.testing.assert_array_equal(np.asarray(again(theta[:50], x_o)), np.asarray(cost(theta[:50], x_o)))
