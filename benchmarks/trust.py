@@ -13,7 +13,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -411,17 +413,24 @@ def solve(case: Problem, seed: int, *, check: bool = True) -> Found:
     return Found((theta.mean(0) - mean) / sd, theta.std(0) / sd, code, told, time.perf_counter() - started)
 
 
+def solve_by_name(name: str, seed: int) -> Found:
+    """In a process of its own."""
+    return solve(PROBLEMS[name](), seed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of simulations, fit, draws and check")
     parser.add_argument("--only", nargs="+", default=list(PROBLEMS), help="names of problems")
+    parser.add_argument("--jobs", type=int, default=1, help="problems that are solved at a time")
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
     lines = ["| problem | seed | shift | ratio of sd | wrong | told by | exit code |", "|---|---|---|---|---|---|---|"]
+    wanted = [(name, seed) for name in arguments.only for seed in arguments.seeds]
     found = []
-    for name in arguments.only:
-        for seed in arguments.seeds:
-            one = solve(PROBLEMS[name](), seed)
+    # A process for each problem: hundreds of shapes would fill the memory of one with compiled programs.
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for (name, seed), one in zip(wanted, pool.map(solve_by_name, *zip(*wanted, strict=True)), strict=True):
             found.append(one)
             shift, ratio = (", ".join(f"{value:.2f}" for value in values) for values in (one.shift, one.ratio))
             wrong, told = "wrong" if one.wrong else "", ", ".join(one.told_by)
