@@ -46,7 +46,7 @@ def compare(models=None, **options):
     return gb.compare_models(EXACT if models is None else models, X_O, **options)
 
 
-def fitted_model(design: np.ndarray, distance=None, fails=False) -> tuple[gb.Prior, gb.Cost]:
+def fitted_model(design: np.ndarray, distance=None, fails=False, **options) -> tuple[gb.Prior, gb.Cost]:
     def simulator(key, theta):
         fail_key, key = jax.random.split(key)
         x = jnp.asarray(design, jnp.float32) @ theta + NOISE * jax.random.normal(key, (6,))
@@ -56,7 +56,7 @@ def fitted_model(design: np.ndarray, distance=None, fails=False) -> tuple[gb.Pri
     simulations = gb.simulate(simulator, prior, 1000, seed=1, progress=False)
     config = gb.FitConfig(members=2, width=8, depth=1, max_epochs=10)
     distance = gb.distances.MeanSquaredError() if distance is None else distance
-    return prior, gb.fit_cost(simulations, distance, config=config, progress=False)
+    return prior, gb.fit_cost(simulations, distance, config=config, progress=False, **options)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,17 @@ def test_failures_count(fitted):
     factor, error = found.log_bayes_factor("never", "fails")
     # P(success) is known by 1000 runs to 0.05 in logarithm.
     assert abs(factor - np.log(2)) < 3 * error + 0.15
+
+
+def test_a_penalty_for_failures_is_part_of_the_cost_alone():
+    """Half of the runs fail, wherever, at a distance of 0.05: exp(-beta / 2 (E[d] + 0.05)), times no probability."""
+    model = fitted_model(DESIGNS["straight"], fails=True, failures=0.05)
+    assert model[1].success is not None
+    found = compare({"penalised": model, "exact": EXACT["straight"]})
+    truth = exact_log_evidence(DESIGNS["straight"], BETA / 2) - BETA / 2 * 0.05
+    # P(success) is known by 1000 runs to 0.016, which the distances of up to 0.1 and beta make 0.1 nats.
+    assert abs(found["penalised"].log_evidence - truth) < 3 * found["penalised"].whole_error + 0.1
+    assert 0.01 < found["penalised"].cost_error < 1.0
 
 
 def test_refusals():

@@ -12,7 +12,8 @@ from ..distances.additive import Growth
 from ..observations import Observation
 from ..runtime.counts import evenly_spaced
 from ..sampling.draws import Draws
-from ..sampling.posterior import GibbsPosterior, jackknife_factor
+from ..sampling.held_out_errors import jackknife_factor
+from ..sampling.posterior import GibbsPosterior
 from ..sampling.weights import some_draws
 from ..simulations.rows import Simulations
 from .costs import export_cost

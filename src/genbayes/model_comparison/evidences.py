@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from ..costs.cost import Cost, Observed
 from ..costs.forms import FunctionForm
-from ..distances.batched import distances_to
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.progress import progress_bar
@@ -104,7 +103,7 @@ def _evidence(
 def _log_success(posterior: GibbsPosterior, seed: int) -> tuple[float, float]:
     """Log of the mean probability of success over the prior, which tempering starts from, and its standard error."""
     cost = posterior.cost
-    if cost.success is None:
+    if cost.success_of_prior is None:
         return 0.0, 0.0
     theta = posterior.prior.sample(_SUCCESS_DRAWS, seed=seed)
     probability = np.exp(np.asarray(cost.log_success(theta, posterior.conditions or None), np.float64))
@@ -116,15 +115,13 @@ def _cost_error(posterior: GibbsPosterior) -> float:
 
     A constant error of the cost cancels in a posterior; here it does not.
     """
-    cost, rows = posterior.cost, posterior.cost.held_out
-    if isinstance(cost.form, FunctionForm):
+    if isinstance(posterior.cost.form, FunctionForm):
         return 0.0
-    if rows is None or not len(rows):
+    errors = posterior.held_out_errors
+    if errors is None:
         return float("nan")
-    distances = distances_to(cost.distance, rows.x, posterior.x_o)
-    predicted, residual, _ = rows.residuals(cost.of_success, cost.embed(posterior.x_o), distances)
-    usable = np.isfinite(predicted) & np.isfinite(residual)
-    predicted, residual = predicted[usable], residual[usable]
+    usable = np.isfinite(errors.cost) & np.isfinite(errors.residual)
+    predicted, residual = errors.cost[usable], errors.residual[usable]
     if len(predicted) < LEAST_ROWS:
         return float("nan")
     weights, effective, _ = weights_within_reach(predicted, posterior.beta)

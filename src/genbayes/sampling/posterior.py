@@ -9,8 +9,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..costs.cost import Conditions, Cost, Numbers, Observed
-from ..costs.failing_runs import labels
-from ..costs.forms import HilbertForm
 from ..costs.known_parameters import held_names, with_known
 from ..distances.gaps import gaps_told
 from ..priors.prior import Prior
@@ -19,6 +17,7 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.units import unit_of_beta
 from .draws import Draws
+from .held_out_errors import HeldOutErrors, held_out_errors, jackknife_factor
 from .held_values import held_columns
 from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
@@ -104,25 +103,23 @@ class GibbsPosterior:
         return self._x
 
     @functools.cached_property
-    def log_density_error(self) -> LogDensityError | None:
-        """How wrong the log density is over the posterior, by simulations that the cost has not seen; takes no new run.
+    def held_out_errors(self) -> HeldOutErrors | None:
+        """Errors of the cost at simulations that it has not seen; None for a cost without such rows."""
+        conditions = np.asarray(self._conditions)
+        return held_out_errors(self.cost, self._x, self._target.embedded, conditions, self.prior.dim, self.beta)
 
-        None for a cost without such rows: an exact one, or one of a file of an earlier version.
-        """
-        rows = self.cost.held_out
-        if rows is None or not len(rows):
+    @functools.cached_property
+    def log_density_error(self) -> LogDensityError | None:
+        """How wrong the log density is over the posterior, by `held_out_errors`; takes no new run. None without any."""
+        errors = self.held_out_errors
+        if errors is None:
             return None
-        distances = labels(self.cost.distance, rows.x, rows.ok, self._x, self.cost.penalty)
-        cost, residual, members = rows.residuals(self.cost.expectation, self._target.embedded, distances)
-        dim = self.prior.dim
-        if dim < rows.inputs.shape[1]:
-            # Rows ran under conditions of their own: those near the observation's speak for it.
-            raise_cost = _condition_penalty(rows.inputs[:, dim:], np.asarray(self._conditions))
-            cost = cost + raise_cost / self.beta
-        z = np.asarray(self.prior.to_unconstrained(rows.inputs[:, :dim]), np.float64)
-        jackknife = jackknife_factor(self.cost, members.shape[1])
+        z = np.asarray(self.prior.to_unconstrained(errors.theta), np.float64)
+        jackknife = jackknife_factor(self.cost, errors.members.shape[1])
         integers = self.prior.unconstrained_integers
-        return log_density_error(z, cost, residual, members, self.beta, jackknife=jackknife, integers=integers)
+        return log_density_error(
+            z, errors.cost, errors.residual, errors.members, self.beta, jackknife=jackknife, integers=integers
+        )
 
     def members_error_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
         """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
@@ -247,28 +244,6 @@ def log_density_given(
     somewhere = prior.from_unconstrained(jnp.zeros(prior.unconstrained_dim))
     safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
     return jnp.where(inside, density + log_factor(safe), -jnp.inf)
-
-
-def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndarray, " c"]) -> Float[np.ndarray, " m"]:
-    """Half the squared distance of rows' conditions from the observation's, in fifths of their standard deviation."""
-    std = np.maximum(rows.std(axis=0), 1e-37)
-    return 0.5 * np.sum(((rows - conditions) / (0.2 * std)) ** 2, axis=1)
-
-
-def jackknife_factor(cost: Cost, members: int) -> float:
-    """Factor from the variance between members to that of the cost's error.
-
-    Members of polynomials and processes differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d
-    jackknife for the variance of their mean. They share its bias: of a smoother that is tuned for the least error the
-    square of it is of the same size, which makes the factor 2.
-    Networks differ by their first weights too, of which the ensemble's mean has 1 / members. Where some outputs have
-    a network and others none, the factor lies between by their numbers.
-    """
-    held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
-    networks = 1.0
-    if isinstance(cost.form, HilbertForm):
-        networks = cost.form.mean.network_share
-    return (1 - networks) * 2 * (1 - held_out) / held_out + networks / members
 
 
 # Many observations share one prior and cost; the answer is the same for all.

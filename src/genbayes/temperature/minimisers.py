@@ -28,7 +28,8 @@ class Minimisers:
         fall: how far the cost lies below that of a typical draw of the prior, (r,).
         gradient: of the cost of the observation itself there, (r, d).
         hessian: of the same, (r, d, d).
-        prior_gradient: of the log prior density of u there, (r, d).
+        prior_gradient: of the log of prior density times probability of success there, (r, d), which the posterior
+            multiplies by exp(-beta cost).
     """
 
     u: Float[np.ndarray, "r d"]
@@ -45,7 +46,8 @@ def minimisers(
     """Minimises the cost of every resampled set, from the best of the candidates."""
     cost, prior = posterior.cost, posterior.prior
     known = np.asarray(list(posterior.conditions.values()), np.float32)
-    target = Target(cost.expectation, cost.embed(posterior.x_o), jnp.asarray(known), jnp.ones(()), prior)
+    embedded, success = cost.embed(posterior.x_o), cost.success_of_prior
+    target = Target(cost.expectation, embedded, jnp.asarray(known), jnp.ones(()), prior, success)
     parts = _minimise(target, jnp.asarray(cost.frame(sets)), prior.to_unconstrained(candidates))
     return Minimisers(*(np.asarray(part, np.float64) for part in parts))
 
