@@ -24,6 +24,8 @@ examples:
   genbayes report predator.toml
   genbayes explore predator.toml                 the same, to play with
   genbayes run predator.toml --beta 10           all stages of a problem
+  genbayes campaign predator.toml --beta 10 --budget 50000
+                                                 runs until it is good
   genbayes check predator.toml                   can the draws be relied on?
   genbayes refine predator.toml --beta 10        more runs where they count
   genbayes sensitivity predator.toml --beta 10   does the distance matter?

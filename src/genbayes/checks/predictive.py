@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -159,6 +160,7 @@ def check_predictive(
     *,
     seed: int,
     distance: Distance | None = None,
+    store: str | Path | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
     progress: bool = True,
@@ -172,12 +174,14 @@ def check_predictive(
         n: number of draws to run, spread evenly over chains and draws; at most all.
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, whose distance the posterior does not know.
+        store: path of a Zarr store in which the runs are kept: an interrupted call goes on where it stopped.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
         progress: show a progress bar.
 
     Raises:
-        ValueError: n is not positive; the draws are not the posterior's; or at every draw a run failed.
+        ValueError: n is not positive; the draws are not the posterior's; at every draw a run failed; or the store holds
+            runs at other draws.
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
@@ -193,6 +197,7 @@ def check_predictive(
         seed=seed,
         cost=posterior.cost,
         conditions=posterior.conditions,
+        store=store,
         workers=bounded(workers, timeout),
         progress=progress,
     )

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             )
         reference = found.evidence.reference
         _print(found, terminal, everything=options.everything)
-        _store(found, folder, cost, terminal)
+        terminal.path(store_check(found, folder, cost))
         worst = max(worst, found.exit_code)
     return worst
 
@@ -120,11 +120,12 @@ def _print(found: Check, terminal: Terminal, *, everything: bool) -> None:
         terminal.warn([one.full for one in found.findings if one.level in ("care", "bad")])
 
 
-def _store(found: Check, folder: Folder, cost: Cost, terminal: Terminal) -> None:
+def store_check(found: Check, folder: Folder, cost: Cost) -> Path:
+    """Stores the numbers of a check and its part of the report; returns the path of the numbers."""
     path = folder.result("check", found.beta)
     path.write_text(found.to_json(), "utf-8")
     save_section(folder, "check", section(found), cost, beta=found.beta)
-    terminal.path(path)
+    return path
 
 
 def section(found: Check) -> Section:

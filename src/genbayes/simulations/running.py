@@ -112,6 +112,7 @@ def simulate_at(
     seed: int,
     names: Sequence[str] | None = None,
     conditions: Any = None,
+    store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
@@ -128,6 +129,8 @@ def simulate_at(
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
         conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them; or name -> a value
             for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
+        store: path of a Zarr store of these runs, which is written batch by batch; an interrupted call with the same
+            parameters goes on where it stopped.
         batch_size: see `simulate`.
         workers: see `simulate`.
         timeout: see `simulate`.
@@ -135,7 +138,8 @@ def simulate_at(
 
     Raises:
         TypeError: a simulator of no known kind or without an array as output.
-        ValueError: `theta` is not (n, dim) or not finite, or another argument out of range.
+        ValueError: `theta` is not (n, dim) or not finite, another argument is out of range, or the store holds runs at
+            other parameters.
         RuntimeError: all simulations failed.
     """
     parameters = np.array(theta, np.float32)
@@ -154,8 +158,10 @@ def simulate_at(
         parameters = np.concatenate([parameters, given], axis=1)
         header |= {"condition_names": known}
     simulator.check_names(_names_of(header))
-    recorder = Recorder(header, parameters, None, False)
-    return _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = opened_store(store, header, parameters) if store is not None else None
+        recorder = Recorder(header, parameters, opened, False)
+        return _run(simulator, recorder, batch_size, workers, progress)
 
 
 def simulate_round(
