@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 # What the help takes: all else is imported with the command that is typed.
@@ -59,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .command_line.terminal import Terminal, paragraph
 
     try:
-        # A command that judges says what it found by its exit code.
-        return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
+        # What a command has opened for all of its time, such as an executor.
+        with ExitStack() as options.closing:
+            # A command that judges says what it found by its exit code.
+            return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
     except KeyboardInterrupt:
         kept = f"; {options.kept(options)}" if options.kept is not None else ""
         paragraph(f"interrupted{kept}. Run the same command again to continue.", sys.stderr)

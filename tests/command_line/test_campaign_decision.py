@@ -31,8 +31,8 @@ def judged(*points, error=2.0, runs=200, beta=10.0):
     return Judged(beta, level, level, tuple(points), error, {"offset": -error}, runs)
 
 
-def rounds(*refined, judge=lambda i: judged(WRONG), step="refine"):
-    return [Round(i, step if i else "simulate", 1000, n, 100, (judge(i),)) for i, n in enumerate(refined)]
+def rounds(*refined, judge=lambda i: judged(WRONG)):
+    return [Round(i, "refine" if i else "simulate", 1000, n, 100, (judge(i),)) for i, n in enumerate(refined)]
 
 
 def test_what_runs_cure_are_checks_of_the_library():

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     log = Log(folder.path / "campaign.log", terminal)
     try:
         with only_writer(path):
-            campaign = Campaign(problem, folder, options, betas, workers_of(options), terminal, log)
+            campaign = Campaign(problem, folder, options, betas, workers_of(options, problem), terminal, log)
             return _go_on(campaign, _begun(campaign))
     except StoreInUse as error:
         raise StoreInUse(f"a campaign is at work in {folder.path} already. {error}") from error

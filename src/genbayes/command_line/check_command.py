@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
                 kind=problem.report.kind,
                 labels=problem.report.labels,
                 reference=reference,
-                workers=workers_of(options),
+                workers=workers_of(options, problem),
                 progress=not terminal.quiet,
             )
         reference = found.evidence.reference
@@ -101,7 +101,7 @@ def _held_out(
             # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(simulations.seed + 2) % 2**32,
             conditions=problem.conditions,
-            workers=workers_of(options),
+            workers=workers_of(options, problem),
             progress=not terminal.quiet,
         )
     # Too few are told now, and not after the runs at the draws.

@@ -15,6 +15,7 @@ from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.time_limits import bounded
 from .argument_types import Several, count, named_number, natural, positive
+from .executor_option import opened_executor
 from .folder import Folder, command_line
 from .problem import Problem, read_problem
 from .terminal import Terminal
@@ -33,21 +34,40 @@ def add_condition(command: argparse.ArgumentParser, text: str = THIS_CONDITION) 
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    """Adds --workers N and --timeout SECONDS; `workers_of` reads both."""
+    """Adds --workers N, --executor NAME and --timeout SECONDS; `workers_of` reads them."""
     command.add_argument(
         "--workers",
         type=count,
-        default=1,
         metavar="N",
-        help="processes of a Python simulator, or runs of a program at a time",
+        help="processes of a Python simulator, or runs of a program at a time (default: 1)",
     )
+    text = "who runs them elsewhere: dask://HOST:PORT, or MODULE:FUNCTION that returns a concurrent.futures.Executor"
+    command.add_argument("--executor", metavar="NAME", help=text)
     text = "of one run, which is ended then and has failed (not of simulators in JAX)"
     command.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
 
 
-def workers_of(options: argparse.Namespace) -> Workers:
-    """Who runs the rows, and how long one may take."""
-    return bounded(options.workers, getattr(options, "timeout", None))
+def workers_of(options: argparse.Namespace, problem: Problem) -> Workers:
+    """Who runs the rows, and how long one may take.
+
+    An executor that is named is opened once, and closed when the command ends (`options.closing`).
+
+    Raises:
+        ValueError: both workers and an executor are given; or the executor cannot be made (see `opened_executor`).
+    """
+    who, name = options.workers, getattr(options, "executor", None)
+    if who is not None and name is not None:
+        raise ValueError(
+            f"--workers {who} are processes on this machine, and there is --executor {name}: leave one out."
+        )
+    # What is typed comes before what stands in the problem.
+    name = problem.executor if who is None and name is None else name
+    if name is not None:
+        if getattr(options, "opened", None) is None:
+            folder = Path.cwd() if problem.path is None else problem.path.resolve().parent
+            options.opened = opened_executor(name, folder, options.closing)
+        who = options.opened
+    return bounded(who or 1, getattr(options, "timeout", None))
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:

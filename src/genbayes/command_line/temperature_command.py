@@ -178,7 +178,7 @@ def _question(
         n=options.n,
         seed=options.seed,
         run_seed=stages.resimulation_seed(simulations),
-        workers=workers_of(options),
+        workers=workers_of(options, problem),
         progress=not terminal.quiet,
         options=vars(options),
     )
