@@ -22,8 +22,8 @@ from ..sampling.log_density_error import MOST_UNCERTAIN
 from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
+from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator, is_simulator
-from ..simulations.time_limits import bounded
 from .error_in_nats import ErrorInNats, error_in_nats
 
 
@@ -163,6 +163,7 @@ def check_predictive(
     store: str | Path | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> PredictiveCheck:
     """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
@@ -177,6 +178,7 @@ def check_predictive(
         store: path of a Zarr store in which the runs are kept: an interrupted call goes on where it stopped.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         progress: show a progress bar.
 
     Raises:
@@ -198,7 +200,7 @@ def check_predictive(
         cost=posterior.cost,
         conditions=posterior.conditions,
         store=store,
-        workers=bounded(workers, timeout),
+        workers=bounded(workers, timeout, memory),
         progress=progress,
     )
     if not len(runs.theta):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..sampling.ranks import LEAST_ROWS
+from ..simulations.program_arguments import checked_memory
 from ..simulations.shards import Shard
 
 
@@ -90,6 +91,16 @@ def probability(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, such as 0.9 for 90 %, got {text!r}")
     return value
+
+
+def memory(text: str) -> int:
+    """A size of memory, in bytes, as 2GB."""
+    try:
+        size = checked_memory(int(text) if text.isdecimal() else text, "--memory")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    assert size is not None
+    return size
 
 
 def path(text: str) -> Path:

@@ -13,8 +13,8 @@ from ..observations import Observation, as_output, as_stack, read_observation, r
 from ..observations.reading import options_for
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
-from ..simulations.time_limits import bounded
-from .argument_types import Several, count, named_number, natural, positive
+from ..simulations.run_limits import bounded
+from .argument_types import Several, count, memory, named_number, natural, positive
 from .executor_option import opened_executor
 from .folder import Folder, command_line
 from .problem import Problem, read_problem
@@ -34,7 +34,7 @@ def add_condition(command: argparse.ArgumentParser, text: str = THIS_CONDITION) 
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    """Adds --workers N, --executor NAME and --timeout SECONDS; `workers_of` reads them."""
+    """Adds --workers N, --executor NAME, --timeout SECONDS and --memory SIZE; `workers_of` reads them."""
     command.add_argument(
         "--workers",
         type=count,
@@ -45,10 +45,12 @@ def add_workers(command: argparse.ArgumentParser) -> None:
     command.add_argument("--executor", metavar="NAME", help=text)
     text = "of one run, which is ended then and has failed (not of simulators in JAX)"
     command.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
+    text = "of the process of one run, such as 2GB; a row that takes more twice has failed (not of simulators in JAX)"
+    command.add_argument("--memory", type=memory, metavar="SIZE", help=text)
 
 
 def workers_of(options: argparse.Namespace, problem: Problem) -> Workers:
-    """Who runs the rows, and how long one may take.
+    """Who runs the rows, and what one may take.
 
     An executor that is named is opened once, and closed when the command ends (`options.closing`).
 
@@ -67,7 +69,7 @@ def workers_of(options: argparse.Namespace, problem: Problem) -> Workers:
             folder = Path.cwd() if problem.path is None else problem.path.resolve().parent
             options.opened = opened_executor(name, folder, options.closing)
         who = options.opened
-    return bounded(who or 1, getattr(options, "timeout", None))
+    return bounded(who or 1, getattr(options, "timeout", None), getattr(options, "memory", None))
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:
