@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.object_storage import is_remote
 from ..sampling.ranks import LEAST_ROWS
 from ..simulations.program_arguments import checked_memory
 from ..simulations.shards import Shard
@@ -105,6 +106,10 @@ def memory(text: str) -> int:
 
 def path(text: str) -> Path:
     """A folder, there or not."""
+    if is_remote(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address of object storage; name a folder of this machine, and copy it there when all is done"
+        )
     if Path(text).exists() and not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
     return Path(text)

@@ -14,6 +14,7 @@ from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_folder
 from ..runtime.formatting import html_table, number
 from ..runtime.named_values import Names
+from ..runtime.object_storage import fetched, is_remote, uploaded
 from .damage import warn_of
 from .given_arrays import checked_runs
 from .runs_elsewhere import Columns, read_run_netcdf, read_run_table
@@ -305,7 +306,7 @@ class Simulations:
 
     @classmethod
     def open(cls, path: str | Path) -> "Simulations":
-        """Read a store written by `simulate` or `save`.
+        """Read a store written by `simulate` or `save`, at a path or an address such as "s3://bucket/runs.zarr".
 
         Rows of a chunk that is damaged or missing are pending, and a warning names it: `simulate` with the same
         arguments runs them again.
@@ -315,7 +316,8 @@ class Simulations:
             ValueError: not a store of simulations, one of a newer format, or one that is damaged as a whole.
         """
         with damage_told(path, "a store of simulations", "Bring it back from a copy, or simulate anew."):
-            record = SimulationStore.open(path).read()
+            with fetched(path) as local:
+                record = SimulationStore.open(local).read()
             simulations = from_record(record)
         warn_of(record["damage"], str(path), "run simulate(..., store=...) as before, which runs them again.")
         return simulations
@@ -323,9 +325,16 @@ class Simulations:
     def save(self, path: str | Path) -> None:
         """Write a Zarr store that `open` and `xarray.open_zarr` read.
 
+        Args:
+            path: where nothing is; or an address, such as "s3://bucket/runs.zarr", of any kind that fsspec knows.
+
         Raises:
             FileExistsError: something is at `path` already.
         """
+        if is_remote(path):
+            with uploaded(path) as folder:
+                self._write(folder)
+            return
         place = Path(path)
         with only_writer(path):
             if place.exists() and not is_unfinished(place):
