@@ -246,7 +246,9 @@ gb.simulate(simulator, gb.Prior.uniform(0, 1), 4, seed=0, workers=2, progress=Fa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_parent_and_leave_a_store_that_goes_on(tmp_path, number):
     mark = f"MARK={tmp_path}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MARK": str(tmp_path)}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MARK": str(tmp_path), "TMPDIR": str(scratch)}
     command = [sys.executable, "-c", PARENT, str(tmp_path)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as parent:
         while len([p for p in tmp_path.iterdir() if p.name.isdigit()]) < 2:
@@ -258,6 +260,7 @@ def test_workers_end_with_their_parent_and_leave_a_store_that_goes_on(tmp_path, 
         assert time.monotonic() - sent < 5
     assert all_are_gone(mark)
     assert (gb.Simulations.open(tmp_path / "runs.zarr").status == 1).all()
+    assert not list(scratch.glob("genbayes-*"))
 
 
 def test_a_run_that_is_long_overdue_is_named_while_it_runs(monkeypatch, capfd):

@@ -136,9 +136,18 @@ def stack_of(
 
 
 def folder_of(options: argparse.Namespace) -> Folder:
-    """The output folder: given, or named after the problem file, in the current directory."""
+    """The output folder: given, or named after the problem file, in the current directory.
+
+    Raises:
+        ValueError: a file has the name of the folder, such as the program of the problem.
+    """
     other = getattr(options, "observation", None)
     path = Path(options.problem.stem) if options.out is None else options.out
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            f"the results of {options.problem} belong into a folder {path}, and there is a file of this name: name "
+            f"another folder (--out {path}-results), or rename the file."
+        )
     return Folder(path, "" if other is None else other.stem)
 
 

@@ -35,8 +35,8 @@ def need_local(path: str | PathLike, argument: str, remedy: str) -> None:
     """
     if is_remote(path):
         raise ValueError(
-            f"`{argument}`: {path} is an address of object storage, where there are no locks and nothing is renamed, and "
-            f"this has to be on a file system. {remedy}"
+            f"`{argument}`: {path} is an address of object storage, where there are no locks and nothing is renamed, "
+            f"and this has to be on a file system. {remedy}"
         )
 
 
