@@ -108,7 +108,7 @@ def serve(receive: Callable[[], bytes], writing: IO[bytes], start: dict[str, Any
     Args:
         receive: waits for the next message, and ends the process where there is no parent any more.
         writing: where answers go.
-        start: the pickled function of the job as `payload`, its `seed`, and the path of the memory `note`, or its open file.
+        start: the pickled function of the job as `payload`, its `seed`, and the path or file of the memory `note`.
     """
     # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
