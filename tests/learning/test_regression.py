@@ -9,6 +9,7 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
+from genbayes.learning import ridge as ridge_module
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
@@ -119,3 +120,23 @@ def test_each_output_gets_what_suits_it() -> None:
     # times that.
     mean_error = np.mean((predicted[:, 1:] - np.stack([grid @ [1.0, -1.0], grid[:, 0] ** 2], axis=1)) ** 2, axis=0)
     assert np.all(mean_error < 2.5 * 0.02**2 * np.array([6, 10]) / 4000)
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_least_squares_in_blocks_is_that_of_all_rows_at_once(monkeypatch, whitened) -> None:
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(1000, 6)) + 50.0
+    labels = z @ rng.normal(size=(6, 3)) + rng.normal(size=(1000, 3))
+    ones = rng.uniform(0.5, 2.0, 1000) if whitened else None
+    rows = rng.permutation(1000)[:700]
+    at_once = ridge_module.ridge(z[rows], labels[rows], None if ones is None else ones[rows])
+    monkeypatch.setattr(ridge_module, "BLOCK", 64)
+    in_blocks = ridge_module.ridge(z, labels, ones, rows)
+    for one, other in zip(at_once, in_blocks, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-8)
+    equations = ridge_module.NormalEquations.of(z, labels)
+    # By numpy: covariances times n - 1.
+    both = np.cov(np.concatenate([z, labels], axis=1).T) * 999
+    np.testing.assert_allclose(equations.products, both[:6, :6], rtol=1e-10)
+    np.testing.assert_allclose(equations.crossed, both[:6, 6:], rtol=1e-9)
+    np.testing.assert_allclose(equations.total, np.diag(both)[6:], rtol=1e-10)
