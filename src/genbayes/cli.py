@@ -34,7 +34,7 @@ examples:
   genbayes benchmark                             tasks with known answers
   genbayes hodgkin-huxley --recordings DIR       a model of each neuron
 """
-EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
+EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 # Packages above `command_line` that have a command of their own, in their module `command`.
 APPLICATIONS = ("benchmark", "hodgkin_huxley")
 

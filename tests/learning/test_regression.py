@@ -9,9 +9,11 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
+from genbayes.learning import last_layer
 from genbayes.learning import ridge as ridge_module
 from genbayes.learning.folds import Folds
-from genbayes.learning.layers import Standardiser
+from genbayes.learning.last_layer import last_layers_solved
+from genbayes.learning.layers import ResidualMLP, Standardiser, stack
 from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
 from genbayes.learning.ridge import RidgeResidual, best_degrees
@@ -140,3 +142,32 @@ def test_least_squares_in_blocks_is_that_of_all_rows_at_once(monkeypatch, whiten
     np.testing.assert_allclose(equations.products, both[:6, :6], rtol=1e-10)
     np.testing.assert_allclose(equations.crossed, both[:6, 6:], rtol=1e-9)
     np.testing.assert_allclose(equations.total, np.diag(both)[6:], rtol=1e-10)
+
+
+def test_last_layers_in_blocks_of_rows_are_those_of_all_at_once(monkeypatch) -> None:
+    rng = np.random.default_rng(5)
+    theta = rng.uniform(-1, 1, (700, 2)).astype(np.float32)
+    labels = np.abs(theta) + 0.1 * rng.normal(size=(700, 2))
+    standardise = Standardiser.fit(theta)
+    networks = [ResidualMLP(2, 2, 8, 1, cornered=0.0, rng=rng) for _ in range(2)]
+    ensemble = RidgeResidual(
+        stack([standardise] * 2),
+        stack([Polynomial.fit(standardise.of_rows(theta), 1)] * 2),
+        jnp.zeros((2, 2)),
+        jnp.zeros((2, 2, 2)),
+        jnp.ones((2, 2)),
+        stack(networks),
+    )
+    folds = Folds.make(np.arange(700), gb.FitConfig(members=2), 0)
+    noise, alone = SharedNoise.independent(700), np.array([False, False])
+    at_once, errors = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
+    for module in (last_layer, ridge_module):
+        monkeypatch.setattr(module, "BLOCK", 128)
+    in_blocks, errors_in_blocks = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
+    one, other = at_once.network, in_blocks.network
+    assert one is not None
+    assert other is not None
+    assert np.abs(np.asarray(one.last.weight)).max() > 0.1
+    np.testing.assert_allclose(other.last.weight, one.last.weight, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(other.last.bias, one.last.bias, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(errors_in_blocks, errors, atol=1e-4)
