@@ -9,20 +9,20 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
-from genbayes.learning import last_layer
-from genbayes.learning import ridge as ridge_module
+from genbayes.learning import row_blocks
 from genbayes.learning.folds import Folds
 from genbayes.learning.last_layer import last_layers_solved
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
 from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.ridge import RidgeResidual, best_degrees
+from genbayes.learning.ridge import NormalEquations, RidgeResidual, best_degrees, ridge
 from genbayes.learning.shared_noise import SharedNoise
 
 RNG = np.random.default_rng(3)
 
 
-def test_features_are_products_of_legendre_polynomials() -> None:
+def test_features_are_products_of_legendre_polynomials(monkeypatch) -> None:
+    monkeypatch.setattr(row_blocks, "BLOCK", 999)
     z = np.stack([RNG.uniform(-1.7, 1.7, 3000), RNG.normal(size=3000)], axis=1)
     basis = Polynomial.fit(z, 3)
     low, high = z[:, 0].min(), z[:, 0].max()
@@ -131,12 +131,12 @@ def test_least_squares_in_blocks_is_that_of_all_rows_at_once(monkeypatch, whiten
     labels = z @ rng.normal(size=(6, 3)) + rng.normal(size=(1000, 3))
     ones = rng.uniform(0.5, 2.0, 1000) if whitened else None
     rows = rng.permutation(1000)[:700]
-    at_once = ridge_module.ridge(z[rows], labels[rows], None if ones is None else ones[rows])
-    monkeypatch.setattr(ridge_module, "BLOCK", 64)
-    in_blocks = ridge_module.ridge(z, labels, ones, rows)
+    at_once = ridge(z[rows], labels[rows], None if ones is None else ones[rows])
+    monkeypatch.setattr(row_blocks, "BLOCK", 64)
+    in_blocks = ridge(z, labels, ones, rows)
     for one, other in zip(at_once, in_blocks, strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-8)
-    equations = ridge_module.NormalEquations.of(z, labels)
+    equations = NormalEquations.of(z, labels)
     # By numpy: covariances times n - 1.
     both = np.cov(np.concatenate([z, labels], axis=1).T) * 999
     np.testing.assert_allclose(equations.products, both[:6, :6], rtol=1e-10)
@@ -161,8 +161,7 @@ def test_last_layers_in_blocks_of_rows_are_those_of_all_at_once(monkeypatch) -> 
     folds = Folds.make(np.arange(700), gb.FitConfig(members=2), 0)
     noise, alone = SharedNoise.independent(700), np.array([False, False])
     at_once, errors = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
-    for module in (last_layer, ridge_module):
-        monkeypatch.setattr(module, "BLOCK", 128)
+    monkeypatch.setattr(row_blocks, "BLOCK", 128)
     in_blocks, errors_in_blocks = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
     one, other = at_once.network, in_blocks.network
     assert one is not None

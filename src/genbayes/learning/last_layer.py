@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..runtime.compiling import compiled
+from . import row_blocks
 from .folds import Folds
 from .layers import ResidualMLP
-from .ridge import BLOCK, RidgeResidual, blocks
+from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
 
 # Penalties that are tried, in units of the largest eigenvalue: from next to none to one that leaves the layer as it is.
@@ -75,7 +76,7 @@ class _LeftOver:
     def __init__(self, ensemble: RidgeResidual, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]):
         self._ensemble, self._theta, self._labels = ensemble, theta, labels
         self._all: tuple[Array, Array] | None = None
-        if len(theta) <= BLOCK:
+        if len(theta) <= row_blocks.BLOCK:
             self._all = _left_over(ensemble, jnp.asarray(theta), jnp.asarray(labels, jnp.float32))
 
     def of(
@@ -86,13 +87,13 @@ class _LeftOver:
             hidden, residual = (np.asarray(part[member], np.float64)[rows] for part in self._all)
             return hidden, residual
         alone = jax.tree.map(lambda leaf: leaf[member : member + 1], self._ensemble)
-        found = [self._of_block(alone, part) for part in blocks(len(self._theta), rows)]
+        found = [self._of_block(alone, part) for part in row_blocks.blocks(len(self._theta), rows)]
         hidden, residual = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return hidden, residual
 
     def _of_block(self, alone: RidgeResidual, rows: Any) -> tuple[np.ndarray, np.ndarray]:
         # Filled up, so that blocks of all sizes are one program.
-        filled = np.resize(rows, BLOCK)
+        filled = np.resize(rows, row_blocks.BLOCK)
         theta, labels = jnp.asarray(self._theta[filled]), jnp.asarray(self._labels[filled], jnp.float32)
         hidden, residual = (np.asarray(part[0], np.float64)[: len(rows)] for part in _left_over(alone, theta, labels))
         return hidden, residual
@@ -126,7 +127,7 @@ class _Steps(NamedTuple):
 
 def _ridge_steps(left: _LeftOver, member: int, units: Int[np.ndarray, " m"], noise: SharedNoise) -> _Steps:
     """The ridge fits of residuals to hidden units, over the rows of the given units."""
-    parts = np.array_split(units, -(-len(units) * noise.size // BLOCK))
+    parts = np.array_split(units, -(-len(units) * noise.size // row_blocks.BLOCK))
     weight, mean, mean_left, products, crossed = 0.0, 0.0, 0.0, 0.0, 0.0
     for part in parts:
         ones = noise.constant(part)

@@ -13,10 +13,9 @@ from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .mean_model import MeanModel
 from .polynomial import MOST_DEGREE, Groups, Polynomial, degrees, features_to
+from .row_blocks import blocks
 from .shared_noise import SharedNoise
 
-# Rows that least squares goes through at a time. Features take a kilobyte a row, and copies of all of them several.
-BLOCK = 32_768
 # Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
 _INFLATION = 1.4
 
@@ -159,13 +158,6 @@ class NormalEquations(NamedTuple):
         best = np.argmin(scores, axis=0)
         slopes = (vectors @ (inverse[best].T * projected)).T
         return self.label_means - slopes @ self.means[:size], slopes, n * np.min(scores, axis=0)
-
-
-def blocks(n: int, rows: Int[np.ndarray, " m"] | None = None) -> list[slice | Int[np.ndarray, " block"]]:
-    """Indices of at most `BLOCK` rows each, of all `n` or of those that are given, in their order."""
-    if rows is None:
-        return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
 
 
 def ridge(
