@@ -88,8 +88,9 @@ def _begun(campaign: Campaign) -> Record:
             f"--resimulate must be at least {_LEAST_DRAWS}, got {options.resimulate}: fewer judge nothing."
         )
     record = read_record(folder.result("campaign"))
-    plan = _sizes(campaign, 0 if record else folder.stored()[1])
-    given = {**_settings(campaign), **plan}
+    # What was there when it began counts as simulated, however many were asked for.
+    sizes = _sizes(campaign, record.settings["simulations"] if record else folder.stored()[1])
+    given = {**_settings(campaign), **sizes}
     if record is not None:
         # Left out, they follow from the budget, which may have been raised.
         free = [name for name in ("simulations", "first") if getattr(options, name) is None]
