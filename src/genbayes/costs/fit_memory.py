@@ -1,4 +1,4 @@
-"""What a fit takes of memory at least, said before it begins: half of what benchmarks/fit_memory.py measures."""
+"""What a fit takes of memory at least, said before it begins: about half of what benchmarks/fit_memory.py measures."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from ..runtime.memory import need_memory
 from ..simulations.rows import Simulations
 
 # Bytes of a row: whatever its outputs, and for each number of them.
-_OF_ROW: dict[CostKind, tuple[int, int]] = {"features": (900, 36), "marginal": (750, 25), "general": (1400, 10)}
+_OF_ROW: dict[CostKind, tuple[int, int]] = {"features": (800, 30), "marginal": (350, 25), "general": (1300, 10)}
 
 
 def need_memory_for_fit(simulations: Simulations, kind: CostKind) -> None:
