@@ -7,7 +7,7 @@ from ..runtime.memory import need_memory
 from ..simulations.rows import Simulations
 
 # Bytes of a row: whatever its outputs, and for each number of them.
-_OF_ROW: dict[CostKind, tuple[int, int]] = {"features": (800, 30), "marginal": (350, 25), "general": (1300, 10)}
+_OF_ROW: dict[CostKind, tuple[int, int]] = {"features": (800, 30), "marginal": (350, 25), "general": (900, 6)}
 
 
 def need_memory_for_fit(simulations: Simulations, kind: CostKind) -> None:
