@@ -20,7 +20,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # All modules but those whose functions are sent to worker processes by value: a checked function cannot be pickled.
 SOURCE = Path(__file__).parents[1] / "src" / "genbayes"
 MODULES = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in SOURCE.rglob("*.py")}
-SENT = ("worker", "local_worker", "spawned", "overdue", "time_limits", "templates", "program_outputs")
+SENT = ("worker", "local_worker", "spawned", "overdue", "run_limits", "templates", "program_outputs")
 SENT += ("program_processes", "program_runs")
 UNCHECKED = {*(f"genbayes.simulations.{name}" for name in SENT), "genbayes.__main__", "genbayes.__init__"}
 UNCHECKED |= {"genbayes.runtime.named_values"}

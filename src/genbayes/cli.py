@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 # What the help takes: all else is imported with the command that is typed.
@@ -24,6 +25,8 @@ examples:
   genbayes report predator.toml
   genbayes explore predator.toml                 the same, to play with
   genbayes run predator.toml --beta 10           all stages of a problem
+  genbayes campaign predator.toml --beta 10 --budget 50000
+                                                 runs until it is good
   genbayes check predator.toml                   can the draws be relied on?
   genbayes refine predator.toml --beta 10        more runs where they count
   genbayes sensitivity predator.toml --beta 10   does the distance matter?
@@ -31,7 +34,7 @@ examples:
   genbayes benchmark                             tasks with known answers
   genbayes hodgkin-huxley --recordings DIR       a model of each neuron
 """
-EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError)
+EXPECTED = (ValueError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 # Packages above `command_line` that have a command of their own, in their module `command`.
 APPLICATIONS = ("benchmark", "hodgkin_huxley")
 
@@ -57,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .command_line.terminal import Terminal, paragraph
 
     try:
-        # A command that judges says what it found by its exit code.
-        return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
+        # What a command has opened for all of its time, such as an executor.
+        with ExitStack() as options.closing:
+            # A command that judges says what it found by its exit code.
+            return options.function(options, Terminal(getattr(options, "quiet", False))) or 0
     except KeyboardInterrupt:
         kept = f"; {options.kept(options)}" if options.kept is not None else ""
         paragraph(f"interrupted{kept}. Run the same command again to continue.", sys.stderr)

@@ -13,8 +13,8 @@ from genbayes.command_line.argument_types import Several
 from genbayes.command_line.registry import Commands, register
 
 COMMANDS = """
-demo init simulate merge fit sample report explore run check refine sensitivity temperature benchmark hodgkin-huxley
-completion
+demo init simulate merge fit sample report explore run campaign check refine sensitivity temperature benchmark
+hodgkin-huxley completion
 """.split()  # noqa: SIM905 (a text shows the order)
 # Two values for each type of an option that takes several; a new type gets a line here.
 VALUES = {
@@ -101,7 +101,7 @@ def test_several_values_are_given_at_once_or_one_by_one(name: str, option: str) 
     parser = parsers()[name]
     action = parser._option_string_actions[option]
     assert isinstance(action, Several)
-    required = [word for one in parser._actions if one.required for word in (*one.option_strings[-1:], "x")]
+    required = [word for one in parser._actions if one.required for word in (*one.option_strings[-1:], "1")]
     first, second = values_of(action)
     once = parser.parse_args([*required, option, first, second])
     repeated = parser.parse_args([*required, option, first, option, second])

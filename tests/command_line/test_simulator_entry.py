@@ -124,3 +124,12 @@ def test_conditions_are_known_by_name(folder: Path) -> None:
     assert read_problem(write(folder, command + known + observed)).x_o_conditions == {"dose": 1.5}
     with pytest.raises(ValueError, match="argument 3 has {dose}, which is none of growth, stages, seed"):
         read_problem(write(folder, command + REST))
+
+
+def test_a_program_in_the_place_of_the_results_is_told(folder: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(folder)
+    write(folder, "[simulator]\ncommand = ['./sim', '{growth}', '{stages}']\n" + REST).rename(folder / "sim.toml")
+    (folder / "sim").write_text("#!/bin/sh\n")
+    for command in ("simulate sim.toml -n 10", "fit sim.toml", "run sim.toml --beta 1"):
+        assert main(command.split()) == 1
+        assert "there is a file of this name: name another folder (--out sim-results)" in capsys.readouterr().err

@@ -9,17 +9,20 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
+from genbayes.learning import row_blocks
 from genbayes.learning.folds import Folds
-from genbayes.learning.layers import Standardiser
+from genbayes.learning.last_layer import last_layers_solved
+from genbayes.learning.layers import ResidualMLP, Standardiser, stack
 from genbayes.learning.means import fit_mean
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.ridge import RidgeResidual, best_degrees
+from genbayes.learning.ridge import NormalEquations, RidgeResidual, best_degrees, ridge
 from genbayes.learning.shared_noise import SharedNoise
 
 RNG = np.random.default_rng(3)
 
 
-def test_features_are_products_of_legendre_polynomials() -> None:
+def test_features_are_products_of_legendre_polynomials(monkeypatch) -> None:
+    monkeypatch.setattr(row_blocks, "BLOCK", 999)
     z = np.stack([RNG.uniform(-1.7, 1.7, 3000), RNG.normal(size=3000)], axis=1)
     basis = Polynomial.fit(z, 3)
     low, high = z[:, 0].min(), z[:, 0].max()
@@ -119,3 +122,51 @@ def test_each_output_gets_what_suits_it() -> None:
     # times that.
     mean_error = np.mean((predicted[:, 1:] - np.stack([grid @ [1.0, -1.0], grid[:, 0] ** 2], axis=1)) ** 2, axis=0)
     assert np.all(mean_error < 2.5 * 0.02**2 * np.array([6, 10]) / 4000)
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_least_squares_in_blocks_is_that_of_all_rows_at_once(monkeypatch, whitened) -> None:
+    rng = np.random.default_rng(3)
+    z = rng.normal(size=(1000, 6)) + 50.0
+    labels = z @ rng.normal(size=(6, 3)) + rng.normal(size=(1000, 3))
+    ones = rng.uniform(0.5, 2.0, 1000) if whitened else None
+    rows = rng.permutation(1000)[:700]
+    at_once = ridge(z[rows], labels[rows], None if ones is None else ones[rows])
+    monkeypatch.setattr(row_blocks, "BLOCK", 64)
+    in_blocks = ridge(z, labels, ones, rows)
+    for one, other in zip(at_once, in_blocks, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-8)
+    equations = NormalEquations.of(z, labels)
+    # By numpy: covariances times n - 1.
+    both = np.cov(np.concatenate([z, labels], axis=1).T) * 999
+    np.testing.assert_allclose(equations.products, both[:6, :6], rtol=1e-10)
+    np.testing.assert_allclose(equations.crossed, both[:6, 6:], rtol=1e-9)
+    np.testing.assert_allclose(equations.total, np.diag(both)[6:], rtol=1e-10)
+
+
+def test_last_layers_in_blocks_of_rows_are_those_of_all_at_once(monkeypatch) -> None:
+    rng = np.random.default_rng(5)
+    theta = rng.uniform(-1, 1, (700, 2)).astype(np.float32)
+    labels = np.abs(theta) + 0.1 * rng.normal(size=(700, 2))
+    standardise = Standardiser.fit(theta)
+    networks = [ResidualMLP(2, 2, 8, 1, cornered=0.0, rng=rng) for _ in range(2)]
+    ensemble = RidgeResidual(
+        stack([standardise] * 2),
+        stack([Polynomial.fit(standardise.of_rows(theta), 1)] * 2),
+        jnp.zeros((2, 2)),
+        jnp.zeros((2, 2, 2)),
+        jnp.ones((2, 2)),
+        stack(networks),
+    )
+    folds = Folds.make(np.arange(700), gb.FitConfig(members=2), 0)
+    noise, alone = SharedNoise.independent(700), np.array([False, False])
+    at_once, errors = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
+    monkeypatch.setattr(row_blocks, "BLOCK", 128)
+    in_blocks, errors_in_blocks = last_layers_solved(ensemble, theta, labels, folds, noise, left_alone=alone)
+    one, other = at_once.network, in_blocks.network
+    assert one is not None
+    assert other is not None
+    assert np.abs(np.asarray(one.last.weight)).max() > 0.1
+    np.testing.assert_allclose(other.last.weight, one.last.weight, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(other.last.bias, one.last.bias, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(errors_in_blocks, errors, atol=1e-4)

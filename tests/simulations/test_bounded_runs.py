@@ -143,6 +143,71 @@ def test_a_run_that_needs_too_much_memory_fails_with_that_reason():
     assert made.reasons[2:] == ("MemoryError: no 40 GB",)
 
 
+def takes(megabytes, below):
+    def simulator(theta, rng):
+        import time
+
+        import numpy
+
+        if theta[0] < below:
+            held = numpy.ones(megabytes * 131_072)
+            time.sleep(2)
+            return [theta[0], held[0]]
+        return [theta[0], rng.normal()]
+
+    return simulator
+
+
+@pytest.mark.parametrize("workers", [1, 2, "threads"])
+def test_a_run_over_the_memory_limit_is_tried_twice_and_fails_with_that_reason(workers):
+    limit = float(np.sort(RATES)[0]) + 1e-6
+    with ThreadPoolExecutor(1) as executor:
+        who = executor if workers == "threads" else workers
+        made = run(takes(400, limit), workers=who, memory="300 MB")
+    np.testing.assert_array_equal(made.ok, limit <= RATES)
+    assert made.reasons[2:] == ("took more than 0.3 GB of memory",)
+    np.testing.assert_array_equal(made.x[made.ok], run(quick).x[made.ok])
+
+
+def test_a_worker_that_leaks_over_the_limit_is_renewed_and_its_row_run_again():
+    def simulator(theta, rng):
+        import sys
+        import time
+
+        import numpy
+
+        leaked = sys.__dict__.setdefault("leaked", [])
+        leaked.append(numpy.ones(5_000_000))
+        time.sleep(0.1)
+        return [len(leaked), rng.normal()]
+
+    # An interpreter with numpy has some 40 MB, and each run adds 40: three or four of them have room.
+    made = run(simulator, 12, batch_size=4, memory="200 MB")
+    assert made.ok.all()
+    assert 2 <= made.x[:, 0].max() <= 4
+    np.testing.assert_array_equal(made.x[:, 1], run(quick, 12).x[:, 1])
+
+
+def test_a_memory_limit_of_the_call_holds_for_programs_too():
+    command = [sys.executable, "-c", "print(len(bytes(600_000_000)))", "{rate}"]
+    program = gb.ExternalProgram(command, memory_limit="4 GB")
+    prior = gb.Prior.uniform(1, 2, names=["rate"])
+    assert gb.simulate(program, prior, 2, seed=0, progress=False).ok.all()
+    with pytest.raises(RuntimeError, match="exit code 1 under the memory limit of 0.5 GB: .*MemoryError"):
+        gb.simulate(program, prior, 2, seed=0, progress=False, memory="500 MB")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [(True, "must be a number of bytes"), ("2 apples", 'must be like "2 GB"'), (3, "is too little for any process")],
+)
+def test_memory_limits_that_cannot_be(wrong, told):
+    with pytest.raises((TypeError, ValueError), match=f"`memory` .*{told}"):
+        run(quick, memory=wrong)
+    with pytest.raises(ValueError, match="`memory` must be None for a JAX simulator, got 2000000000 bytes"):
+        run(lambda key, theta: theta, memory="2 GB")
+
+
 def test_a_leaking_worker_is_renewed(monkeypatch):
     monkeypatch.setattr(spawned, "_memory_of_machine", lambda: 1)
 
@@ -181,7 +246,9 @@ gb.simulate(simulator, gb.Prior.uniform(0, 1), 4, seed=0, workers=2, progress=Fa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_workers_end_with_their_parent_and_leave_a_store_that_goes_on(tmp_path, number):
     mark = f"MARK={tmp_path}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MARK": str(tmp_path)}
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "MARK": str(tmp_path), "TMPDIR": str(scratch)}
     command = [sys.executable, "-c", PARENT, str(tmp_path)]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as parent:
         while len([p for p in tmp_path.iterdir() if p.name.isdigit()]) < 2:
@@ -193,6 +260,7 @@ def test_workers_end_with_their_parent_and_leave_a_store_that_goes_on(tmp_path, 
         assert time.monotonic() - sent < 5
     assert all_are_gone(mark)
     assert (gb.Simulations.open(tmp_path / "runs.zarr").status == 1).all()
+    assert not list(scratch.glob("genbayes-*"))
 
 
 def test_a_run_that_is_long_overdue_is_named_while_it_runs(monkeypatch, capfd):

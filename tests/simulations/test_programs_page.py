@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import genbayes as gb
+from genbayes import cli
 from genbayes.command_line.problem import read_problem
 
 PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
@@ -22,16 +23,19 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = PAGE.read_text()
     for name, text in re.findall(r"(?s)\n`([\w.]+)`:\n\n```\w+\n(.*?)```", page):
         (tmp_path / name).write_text(text)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["decay.awk", "walk.c", "walk.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decay.awk", "problem.toml", "walk.c"]
     [build] = re.findall(r"```\n(cc .*)\n```", page)
     subprocess.run(build.split(), check=True)
     code = "\n".join(re.findall(r"(?s)```python\n(.*?)```", page))
     names: dict = {"__name__": "page"}
     exec(compile(code, str(PAGE), "exec"), names)
     # The problem file says the same as the call.
-    problem = read_problem(tmp_path / "walk.toml")
+    problem = read_problem(tmp_path / "problem.toml")
     again = gb.simulate(problem.simulator, problem.prior, 20, seed=0, progress=False)
     np.testing.assert_array_equal(again.x, names["simulations"].x[:20])
+    # The program does not stand where the results belong.
+    assert cli.main(["simulate", "problem.toml", "-n", "20", "--workers", "2", "--quiet"]) == 0
+    np.testing.assert_array_equal(gb.Simulations.open("problem/simulations.zarr").x, again.x)
     # A walk of 20 steps ends at 20 times the drift, with a standard deviation of step sqrt(20 / 3).
     made = names["simulations"]
     error = (made.x[:, -1] - 20 * made.theta[:, 0]) / (made.theta[:, 1] * np.sqrt(20 / 3))

@@ -490,6 +490,12 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert section["title"] == "Inverse temperature"
     assert section["body"].count("image/png") == 3
     assert ALL in section["body"]
+    # What the command is for is said when quiet, too.
+    assert cli.main(["temperature", "p.toml", "--rule", "calibrated", "--held-out", "40", "--quiet"]) == 0
+    path, line = capsys.readouterr().out.splitlines()
+    (only,) = json.loads(Path("p/temperature.json").read_text())["recommended"]["beta"]
+    assert path == "p/temperature.json"
+    assert line == f"Take --beta {only:.4g} (calibrated): genbayes sample p.toml --beta {only:.4g}"
     assert cli.main(["temperature", "p.toml", "--rule", "bootstrap", "--quiet"]) == 1
     failed = capsys.readouterr().err
     assert "none of the rules could choose" in failed

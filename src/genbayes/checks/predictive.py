@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -21,8 +22,8 @@ from ..sampling.log_density_error import MOST_UNCERTAIN
 from ..sampling.new_runs import RunPairs, run_pairs_at
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
+from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator, is_simulator
-from ..simulations.time_limits import bounded
 from .error_in_nats import ErrorInNats, error_in_nats
 
 
@@ -159,8 +160,10 @@ def check_predictive(
     *,
     seed: int,
     distance: Distance | None = None,
+    store: str | Path | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> PredictiveCheck:
     """Runs the simulator twice at `n` draws with new noise and compares predicted with simulated distances.
@@ -172,12 +175,15 @@ def check_predictive(
         n: number of draws to run, spread evenly over chains and draws; at most all.
         seed: of the new runs; another one than that of the training simulations.
         distance: needed only for `Cost.exact`, whose distance the posterior does not know.
+        store: path of a Zarr store in which the runs are kept: an interrupted call goes on where it stopped.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         progress: show a progress bar.
 
     Raises:
-        ValueError: n is not positive; the draws are not the posterior's; or at every draw a run failed.
+        ValueError: n is not positive; the draws are not the posterior's; at every draw a run failed; or the store holds
+            runs at other draws.
     """
     if not is_simulator(simulator) or not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
         got = ", ".join(type(value).__name__ for value in (simulator, posterior, draws))
@@ -193,7 +199,8 @@ def check_predictive(
         seed=seed,
         cost=posterior.cost,
         conditions=posterior.conditions,
-        workers=bounded(workers, timeout),
+        store=store,
+        workers=bounded(workers, timeout, memory),
         progress=progress,
     )
     if not len(runs.theta):

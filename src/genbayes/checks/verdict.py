@@ -16,8 +16,8 @@ from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
+from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator
-from ..simulations.time_limits import bounded
 from .coverage import Coverage, coverage
 from .evidence import Evidence
 from .finding import Finding, headline
@@ -167,6 +167,7 @@ def check(
     reference: SupportReference | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Check:
     """Judges a result: the observation, the network, the sampler, the prediction.
@@ -188,6 +189,7 @@ def check(
             another check of the same cost and simulations; it does not depend on beta, and takes most of the time.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         progress: show progress bars.
 
     Raises:
@@ -210,7 +212,7 @@ def check(
             "one by SupportReference.of(posterior.cost, simulations), or leave it out."
         )
     if predictive is None and simulator is not None:
-        who = bounded(workers, timeout)
+        who = bounded(workers, timeout, memory)
         predictive = check_predictive(simulator, posterior, draws, n, seed=seed, workers=who, progress=progress)
     covered = None
     if held_out is not None:

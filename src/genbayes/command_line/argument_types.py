@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..runtime.object_storage import is_remote
 from ..sampling.ranks import LEAST_ROWS
+from ..simulations.program_arguments import checked_memory
 from ..simulations.shards import Shard
 
 
@@ -92,8 +94,22 @@ def probability(text: str) -> float:
     return value
 
 
+def memory(text: str) -> int:
+    """A size of memory, in bytes, as 2GB."""
+    try:
+        size = checked_memory(int(text) if text.isdecimal() else text, "--memory")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    assert size is not None
+    return size
+
+
 def path(text: str) -> Path:
     """A folder, there or not."""
+    if is_remote(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address of object storage; name a folder of this machine, and copy it there when all is done"
+        )
     if Path(text).exists() and not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file; name a folder")
     return Path(text)

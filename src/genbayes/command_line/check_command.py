@@ -80,12 +80,12 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
                 kind=problem.report.kind,
                 labels=problem.report.labels,
                 reference=reference,
-                workers=workers_of(options),
+                workers=workers_of(options, problem),
                 progress=not terminal.quiet,
             )
         reference = found.evidence.reference
         _print(found, terminal, everything=options.everything)
-        _store(found, folder, cost, terminal)
+        terminal.path(store_check(found, folder, cost))
         worst = max(worst, found.exit_code)
     return worst
 
@@ -101,7 +101,7 @@ def _held_out(
             # The seed is neither that of the training runs nor that of the runs at the draws.
             seed=(simulations.seed + 2) % 2**32,
             conditions=problem.conditions,
-            workers=workers_of(options),
+            workers=workers_of(options, problem),
             progress=not terminal.quiet,
         )
     # Too few are told now, and not after the runs at the draws.
@@ -120,11 +120,12 @@ def _print(found: Check, terminal: Terminal, *, everything: bool) -> None:
         terminal.warn([one.full for one in found.findings if one.level in ("care", "bad")])
 
 
-def _store(found: Check, folder: Folder, cost: Cost, terminal: Terminal) -> None:
+def store_check(found: Check, folder: Folder, cost: Cost) -> Path:
+    """Stores the numbers of a check and its part of the report; returns the path of the numbers."""
     path = folder.result("check", found.beta)
     path.write_text(found.to_json(), "utf-8")
     save_section(folder, "check", section(found), cost, beta=found.beta)
-    terminal.path(path)
+    return path
 
 
 def section(found: Check) -> Section:

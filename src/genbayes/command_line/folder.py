@@ -24,7 +24,7 @@ from ..simulations.zarr_folder import is_unfinished
 from .problem import Problem
 
 # The analyses that have a section, in the order in which they stand in a report.
-SECTIONS = ("check", "temperature", "sensitivity", "refinement")
+SECTIONS = ("check", "temperature", "sensitivity", "refinement", "campaign")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class Folder:
         """The numbers of an analysis beside the draws, for other programs."""
         which = "" if beta is None else f"-beta-{beta:.10g}"
         return self.path / f"{self._prefix}{name}{which}.json"
+
+    def campaign_runs(self, number: int, beta: float) -> Path:
+        """The runs by which a round of a campaign was judged."""
+        return self.path / "campaign" / f"round-{number}-beta-{beta:.10g}.zarr"
 
     def betas(self) -> list[float]:
         """The inverse temperatures of which there are draws, in ascending order."""
@@ -198,7 +202,7 @@ def _sample_first(problem: Problem, folder: Folder, beta: float) -> str:
 def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:
     """Stores a part of the reports that are written of this cost: of those of one beta, or (None) of all."""
     path = folder.section(name, beta)
-    content = {"title": section.title, "body": section.body, "level": section.level, "cost": _fingerprint(cost)}
+    content = {"title": section.title, "body": section.body, "level": section.level, "cost": fingerprint(cost)}
     path.write_text(json.dumps(content), "utf-8")
     return path
 
@@ -208,7 +212,7 @@ def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
 
     What was found with another cost does not hold for this one, and is left out.
     """
-    now = _fingerprint(cost)
+    now = fingerprint(cost)
     contents = [content for _, content in _sections(folder, beta)]
     # Files of earlier versions have no level.
     return [Section(item["title"], item["body"], item.get("level", "ok")) for item in contents if item["cost"] == now]
@@ -216,7 +220,7 @@ def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
 
 def outdated_sections(folder: Folder, cost: Cost, beta: float, problem: Problem) -> list[str]:
     """Warnings of the stored parts that another cost was asked for, and that a report of this one leaves out."""
-    now = _fingerprint(cost)
+    now = fingerprint(cost)
     return [
         f"The part on {name} was made with another cost, before a refinement or a new fit, and is left out: run "
         f"{command_line(name, problem)} again."
@@ -237,7 +241,7 @@ def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
     return found
 
 
-def _fingerprint(cost: Cost) -> str:
+def fingerprint(cost: Cost) -> str:
     """A fingerprint of the numbers that the cost is made of."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves((cost.expectation, cost.distance)):

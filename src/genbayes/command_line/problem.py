@@ -91,6 +91,7 @@ class Problem:
         observation: what was read, of which `x_o` is the values.
         observation_file: from which it was read; None where its values stand in the problem.
         reading: how files of observations are read: options of `read_observation`.
+        executor: name of what runs the simulator where none is typed, see `executor_option`; None for this process.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Problem:
     observation: Observation | None = None
     observation_file: Path | None = None
     reading: dict[str, Any] = field(default_factory=dict)
+    executor: str | None = None
 
 
 def read_problem(path: str | Path) -> Problem:
@@ -137,7 +139,18 @@ def read_problem(path: str | Path) -> Problem:
             f"{path} is not valid TOML: {error}. Text stands in quotes, tables start with [name]."
         ) from error
     top = Table(path, "", content)
-    known = ("name", "simulator", "prior", "conditions", "distance", "observation", "fit", "sample", "report")
+    known = (
+        "name",
+        "simulator",
+        "prior",
+        "conditions",
+        "distance",
+        "observation",
+        "fit",
+        "sample",
+        "report",
+        "executor",
+    )
     top.check_keys(known)
     top.need("simulator", 'simulator = "module:function", or a table [simulator] with the command of a program')
     top.need("prior", "a table [prior] with one distribution per parameter")
@@ -179,6 +192,7 @@ def read_problem(path: str | Path) -> Problem:
         if "file" in content.get("observation", {})
         else None,
         reading=reading,
+        executor=top.get("executor", str),
     )
 
 

@@ -13,8 +13,9 @@ from ..observations import Observation, as_output, as_stack, read_observation, r
 from ..observations.reading import options_for
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
-from ..simulations.time_limits import bounded
-from .argument_types import Several, count, named_number, natural, positive
+from ..simulations.run_limits import bounded
+from .argument_types import Several, count, memory, named_number, natural, positive
+from .executor_option import opened_executor
 from .folder import Folder, command_line
 from .problem import Problem, read_problem
 from .terminal import Terminal
@@ -33,21 +34,42 @@ def add_condition(command: argparse.ArgumentParser, text: str = THIS_CONDITION) 
 
 
 def add_workers(command: argparse.ArgumentParser) -> None:
-    """Adds --workers N and --timeout SECONDS; `workers_of` reads both."""
+    """Adds --workers N, --executor NAME, --timeout SECONDS and --memory SIZE; `workers_of` reads them."""
     command.add_argument(
         "--workers",
         type=count,
-        default=1,
         metavar="N",
-        help="processes of a Python simulator, or runs of a program at a time",
+        help="processes of a Python simulator, or runs of a program at a time (default: 1)",
     )
+    text = "who runs them elsewhere: dask://HOST:PORT, or MODULE:FUNCTION that returns a concurrent.futures.Executor"
+    command.add_argument("--executor", metavar="NAME", help=text)
     text = "of one run, which is ended then and has failed (not of simulators in JAX)"
     command.add_argument("--timeout", type=positive, metavar="SECONDS", help=text)
+    text = "of the process of one run, such as 2GB; a row that takes more twice has failed (not of simulators in JAX)"
+    command.add_argument("--memory", type=memory, metavar="SIZE", help=text)
 
 
-def workers_of(options: argparse.Namespace) -> Workers:
-    """Who runs the rows, and how long one may take."""
-    return bounded(options.workers, getattr(options, "timeout", None))
+def workers_of(options: argparse.Namespace, problem: Problem) -> Workers:
+    """Who runs the rows, and what one may take.
+
+    An executor that is named is opened once, and closed when the command ends (`options.closing`).
+
+    Raises:
+        ValueError: both workers and an executor are given; or the executor cannot be made (see `opened_executor`).
+    """
+    who, name = options.workers, getattr(options, "executor", None)
+    if who is not None and name is not None:
+        raise ValueError(
+            f"--workers {who} are processes on this machine, and there is --executor {name}: leave one out."
+        )
+    # What is typed comes before what stands in the problem.
+    name = problem.executor if who is None and name is None else name
+    if name is not None:
+        if getattr(options, "opened", None) is None:
+            folder = Path.cwd() if problem.path is None else problem.path.resolve().parent
+            options.opened = opened_executor(name, folder, options.closing)
+        who = options.opened
+    return bounded(who or 1, getattr(options, "timeout", None), getattr(options, "memory", None))
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:
@@ -114,9 +136,18 @@ def stack_of(
 
 
 def folder_of(options: argparse.Namespace) -> Folder:
-    """The output folder: given, or named after the problem file, in the current directory."""
+    """The output folder: given, or named after the problem file, in the current directory.
+
+    Raises:
+        ValueError: a file has the name of the folder, such as the program of the problem.
+    """
     other = getattr(options, "observation", None)
     path = Path(options.problem.stem) if options.out is None else options.out
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            f"the results of {options.problem} belong into a folder {path}, and there is a file of this name: name "
+            f"another folder (--out {path}-results), or rename the file."
+        )
     return Folder(path, "" if other is None else other.stem)
 
 

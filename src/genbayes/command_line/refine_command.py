@@ -80,7 +80,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             seed=options.seed,
             store=folder.simulations,
             batch_size=options.batch_size,
-            workers=workers_of(options),
+            workers=workers_of(options, problem),
             progress=not terminal.quiet,
         )
     save(refined.cost, folder.cost)

@@ -36,6 +36,7 @@ ORDER = (
     "report_command",
     "explore_command",
     "run_command",
+    "campaign_command",
     "check_command",
     "refine_command",
     "sensitivity_command",

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             draws,
             simulations,
             resimulate=options.resimulate,
-            workers=workers_of(options),
+            workers=workers_of(options, problem),
             warnings=tuple(warnings),
             observation=observation,
             sections=stored_sections(folder, cost, draws.beta),

@@ -62,7 +62,7 @@ def all_stages(
             simulations,
             observation=problem.observation,
             resimulate=options.resimulate,
-            workers=workers_of(options),
+            workers=workers_of(options, problem),
             progress=not terminal.quiet,
         )
         print_result(simulations, cost, draws, reported, terminal)

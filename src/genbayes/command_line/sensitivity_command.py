@@ -119,7 +119,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
                 labels=_labels(problem, cost),
                 simulator=problem.simulator if options.resimulate else None,
                 resimulate=max(options.resimulate, 2),
-                workers=workers_of(options),
+                workers=workers_of(options, problem),
                 progress=not terminal.quiet,
             )
         _store(found, folder, cost, beta, terminal)

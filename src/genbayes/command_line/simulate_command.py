@@ -58,7 +58,7 @@ def simulate_and_tell(problem: Problem, folder: Folder, options: argparse.Namesp
         folder,
         options.n_simulations,
         seed=options.seed,
-        workers=workers_of(options),
+        workers=workers_of(options, problem),
         batch_size=getattr(options, "batch_size", None),
         retry_failed=getattr(options, "retry_failed", False),
         progress=not terminal.quiet,

@@ -149,6 +149,7 @@ def run_report(
     simulations: Simulations,
     *,
     resimulate: int = 500,
+    check: PredictiveCheck | None = None,
     workers: Workers = 1,
     warnings: tuple[str, ...] = (),
     observation: Observation | None = None,
@@ -159,14 +160,15 @@ def run_report(
 ) -> Reported:
     """Runs the simulator at `resimulate` draws (0: at none) and writes the report.
 
+    With `check` nothing is run: these are the runs.
     `observation` is what was read of the draws' observation: its index is the axis of a series where the problem gives
     no values for it, and its names are the labels.
     `figures` makes further pictures, caption -> Figure, of these runs; `extra_settings` go into the report's table,
     `sections` below its pictures.
     """
     posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
-    check, seconds = None, {}
-    if resimulate:
+    seconds = {}
+    if resimulate and check is None:
         seed = resimulation_seed(simulations)
         started = time.perf_counter()
         with plain_main():

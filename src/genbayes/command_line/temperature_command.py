@@ -123,9 +123,10 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             f"reports: {_sampling(options)} --beta B1 B2"
         )
     terminal.say(f"\n{wrapped(advice.reason)}" if advice.reason else "")
+    terminal.warn([advice.reason] if terminal.quiet and advice.reason else ())
     if choices:
         betas = " ".join(f"{beta:.4g}" for beta in advice.betas)
-        terminal.say(f"{advice.take()}: {_sampling(options)} --beta {betas}")
+        terminal.result(f"{advice.take()}: {_sampling(options)} --beta {betas}")
 
 
 def _sampling(options: argparse.Namespace) -> str:
@@ -178,7 +179,7 @@ def _question(
         n=options.n,
         seed=options.seed,
         run_seed=stages.resimulation_seed(simulations),
-        workers=workers_of(options),
+        workers=workers_of(options, problem),
         progress=not terminal.quiet,
         options=vars(options),
     )

@@ -18,7 +18,7 @@ class Terminal:
     """What the user sees: results on stdout, warnings and progress on stderr.
 
     Attributes:
-        quiet: print nothing but paths, warnings and errors.
+        quiet: print nothing but paths, results in a line, warnings and errors.
     """
 
     quiet: bool = False
@@ -27,6 +27,10 @@ class Terminal:
         """Prints a result or what is about to happen."""
         if not self.quiet:
             print(text, flush=True)
+
+    def result(self, text: str) -> None:
+        """Prints what a command was asked for, also when quiet."""
+        print(text, flush=True)
 
     def path(self, path: Path) -> None:
         """Prints where something was written; bare for scripts when quiet."""

@@ -35,6 +35,7 @@ from ..learning import (
 from ..learning.training import FitRecord
 from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
+from ..runtime.object_storage import need_local
 from ..runtime.outcome import Outcome
 from . import forms, noise_on_scales, spread_shares
 from .cost import Cost
@@ -106,6 +107,7 @@ def save(cost: Cost, path: str | Path) -> Path:
     """
     if not isinstance(cost, Cost):
         raise TypeError(f"save stores a genbayes.Cost, got {type(cost).__name__}.")
+    need_local(path, "path", "Save it to a local path, and copy the file.")
     if cost.whole is not None:
         raise ValueError(
             f"cost is that of a posterior which holds {', '.join(held_names(cost))} at values: save the cost that was "
@@ -155,6 +157,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         ValueError: the file is damaged, truncated, of another program or of a newer genbayes, or the distance is
             missing or has another name.
     """
+    need_local(path, "path", "Copy the file here first.")
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}; save a cost there by genbayes.save(cost, path).")

@@ -21,6 +21,7 @@ from .failing_runs import Failures, checked_failures
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
+from .fit_memory import need_memory_for_fit
 from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -81,6 +82,7 @@ def fit_cost(
             its transform is not defined; x_o is missing, or given where it is not used; or failures is another text or
             a distance that is negative or not finite.
         TypeError: simulations, distance or failures are something else.
+        MemoryError: so many simulations surely do not fit into the memory that is there.
 
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
@@ -96,6 +98,7 @@ def fit_cost(
     if isinstance(distance, AdditiveDistance):
         distance = distance.with_outputs(simulations.outputs)
     x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
+    need_memory_for_fit(simulations, kind)
     data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None

@@ -1,6 +1,6 @@
 """The last layer of a trained network, solved for by ridge regression."""
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..runtime.compiling import compiled
+from . import row_blocks
 from .folds import Folds
 from .layers import ResidualMLP
 from .ridge import RidgeResidual
@@ -42,18 +43,16 @@ def last_layers_solved(
         left_alone: outputs whose last layer stays: those that are no linear function of it, or fitted with weights.
     """
     network = cast(ResidualMLP, ensemble.network)
-    parts = _left_over(ensemble, jnp.asarray(theta), jnp.asarray(labels, jnp.float32))
-    hidden, residual = (np.asarray(part, np.float64) for part in parts)
-    members = range(len(residual))
+    left = _LeftOver(ensemble, theta, labels)
+    held_out_of_each = [left.of(member, noise.rows(units)) for member, units in enumerate(folds.validation)]
     noise = noise.estimated(
-        np.concatenate([residual[i, noise.rows(folds.validation[i])] for i in members]), folds.validation.reshape(-1)
+        np.concatenate([residual for _, residual in held_out_of_each]), folds.validation.reshape(-1)
     )
     weights, biases = np.array(network.last.weight, np.float64), np.array(network.last.bias, np.float64)
     errors = []
     for member, (train_units, held_out) in enumerate(zip(folds.train, folds.validation, strict=True)):
-        steps = _ridge_steps(hidden[member], residual[member], train_units, noise)
-        held_out_rows = noise.rows(held_out)
-        tried = steps.left_over(hidden[member, held_out_rows], residual[member, held_out_rows])
+        steps = _ridge_steps(left, member, train_units, noise)
+        tried = steps.left_over(*held_out_of_each[member])
         squares = np.stack([noise.whitened(errors_of_one, held_out) ** 2 for errors_of_one in tried])
         # The last step is none.
         squares[:-1, :, left_alone] = np.inf
@@ -65,6 +64,39 @@ def last_layers_solved(
     last = (jnp.asarray(weights, jnp.float32), jnp.asarray(biases, jnp.float32))
     network = eqx.tree_at(lambda module: (module.last.weight, module.last.bias), network, last)
     return eqx.tree_at(lambda module: module.network, ensemble, network), np.concatenate(errors)
+
+
+class _LeftOver:
+    """What enters a member's last layer at rows, and what the member leaves of their labels, in units of its scale.
+
+    Few rows are computed once, for all members; many when they are asked for, a block at a time: of all rows and
+    members together they would be the largest thing in the memory.
+    """
+
+    def __init__(self, ensemble: RidgeResidual, theta: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"]):
+        self._ensemble, self._theta, self._labels = ensemble, theta, labels
+        self._all: tuple[Array, Array] | None = None
+        if len(theta) <= row_blocks.BLOCK:
+            self._all = _left_over(ensemble, jnp.asarray(theta), jnp.asarray(labels, jnp.float32))
+
+    def of(
+        self, member: int, rows: Int[np.ndarray, " m"]
+    ) -> tuple[Float[np.ndarray, "m width"], Float[np.ndarray, "m k"]]:
+        """Of some rows, by their numbers."""
+        if self._all is not None:
+            hidden, residual = (np.asarray(part[member], np.float64)[rows] for part in self._all)
+            return hidden, residual
+        alone = jax.tree.map(lambda leaf: leaf[member : member + 1], self._ensemble)
+        found = [self._of_block(alone, part) for part in row_blocks.blocks(len(self._theta), rows)]
+        hidden, residual = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return hidden, residual
+
+    def _of_block(self, alone: RidgeResidual, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+        # Filled up, so that blocks of all sizes are one program.
+        filled = np.resize(rows, row_blocks.BLOCK)
+        theta, labels = jnp.asarray(self._theta[filled]), jnp.asarray(self._labels[filled], jnp.float32)
+        hidden, residual = (np.asarray(part[0], np.float64)[: len(rows)] for part in _left_over(alone, theta, labels))
+        return hidden, residual
 
 
 class _Steps(NamedTuple):
@@ -93,19 +125,25 @@ class _Steps(NamedTuple):
         return step.T, self.shifts[which, outputs] - self.mean @ step
 
 
-def _ridge_steps(
-    hidden: Float[np.ndarray, "n width"],
-    residual: Float[np.ndarray, "n k"],
-    units: Int[np.ndarray, " m"],
-    noise: SharedNoise,
-) -> _Steps:
+def _ridge_steps(left: _LeftOver, member: int, units: Int[np.ndarray, " m"], noise: SharedNoise) -> _Steps:
     """The ridge fits of residuals to hidden units, over the rows of the given units."""
-    rows, ones = noise.rows(units), noise.constant(units)
-    features, left = (noise.whitened(part[rows], units) for part in (hidden, residual))
-    mean, mean_left = (ones @ part / (ones @ ones) for part in (features, left))
-    features, left = features - np.outer(ones, mean), left - np.outer(ones, mean_left)
-    eigenvalues, vectors = np.linalg.eigh(features.T @ features)
-    projected = vectors.T @ (features.T @ left)
+    parts = np.array_split(units, -(-len(units) * noise.size // row_blocks.BLOCK))
+    weight, mean, mean_left, products, crossed = 0.0, 0.0, 0.0, 0.0, 0.0
+    for part in parts:
+        ones = noise.constant(part)
+        features, residual = (noise.whitened(of, part) for of in left.of(member, noise.rows(part)))
+        own, size = ones @ ones, weight + ones @ ones
+        mean_here, mean_left_here = (ones @ of / own for of in (features, residual))
+        features, residual = features - np.outer(ones, mean_here), residual - np.outer(ones, mean_left_here)
+        # Sums of squares around the joint mean: those of each part, and of the means (Chan, Golub, LeVeque 1983).
+        apart, apart_left = mean_here - mean, mean_left_here - mean_left
+        products = products + features.T @ features + weight * own / size * np.outer(apart, apart)
+        crossed = crossed + features.T @ residual + weight * own / size * np.outer(apart, apart_left)
+        mean, mean_left = mean + own / size * apart, mean_left + own / size * apart_left
+        weight = size
+    mean, mean_left = np.asarray(mean), np.asarray(mean_left)
+    eigenvalues, vectors = np.linalg.eigh(np.asarray(products))
+    projected = vectors.T @ np.asarray(crossed)
     penalties = max(float(eigenvalues[-1]), 1e-30) * _PENALTIES
     inverses = 1 / (np.maximum(eigenvalues, 0.0) + penalties[:, None])
     steps = np.concatenate([vectors @ (inverses[:, :, None] * projected), np.zeros((1, *projected.shape))])

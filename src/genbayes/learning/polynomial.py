@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import erf
 
+from .row_blocks import blocks
+
 # Products of Legendre polynomials up to a total degree, as many as least squares can do with: degree 14 in one and two
 # dimensions, 5 in four, 3 in six, 2 in eight and ten.
 MOST_FEATURES = 128
@@ -64,6 +66,14 @@ class Polynomial(eqx.Module):
 
     def of_rows(self, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n size"]:
         """The same of many standardised parameters in numpy: solvers work in double precision, nothing is compiled."""
+        features = np.ones((len(z), z.shape[1] + self.chosen.shape[2]))
+        for part in blocks(len(z)):
+            features[part, : z.shape[1]] = z[part]
+            self._multiply(z[part], features[part, z.shape[1] :])
+        return features
+
+    def _multiply(self, z: Float[np.ndarray, "n dim"], products: Float[np.ndarray, "n features"]) -> None:
+        """Multiplies products of rows, which are 1, by what each has of every coordinate."""
         centre, half_width, bent, chosen = (
             np.asarray(part, np.float64) for part in (self.centre, self.half_width, self.bent, self.chosen)
         )
@@ -71,11 +81,9 @@ class Polynomial(eqx.Module):
         legendre = [np.ones_like(u), u]
         for k in range(1, chosen.shape[1] - 1):
             legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
-        products = np.ones((len(z), chosen.shape[2]))
         for j, power in enumerate(np.argmax(chosen, axis=1)):
             for degree in np.unique(power[power > 0]):
                 products[:, power == degree] *= legendre[degree][:, j, None]
-        return np.concatenate([z, products], axis=1)
 
 
 def features_to(

@@ -55,7 +55,7 @@ class RegressionData:
 
 
 class Polynomials(NamedTuple):
-    """Members without networks, their errors on held-out rows, and the degree of every output."""
+    """Members without networks, their errors on held-out rows, the degree of every output, and features for weights."""
 
     ensemble: RidgeResidual
     errors: Float[np.ndarray, "held_out k"]
@@ -84,6 +84,8 @@ def polynomials_fitted(data: RegressionData, noise: SharedNoise, *, weighted: bo
     chosen = WeightedOutputs()
     if weighted:
         chosen = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
+    # Without weights nobody asks for them again, and they are the largest thing in the memory.
+    features = features if chosen else features[:0].copy()
     plain = Polynomials(ensemble, errors, degree_of_each, features, chosen)
     return (_with_weighted(plain, data) if chosen else plain), noise
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from .folds import Folds
 from .layers import Standardiser
 from .polynomial import degrees
-from .ridge import best_degrees, polynomial_ensemble
+from .ridge import NormalEquations, best_degrees, polynomial_ensemble
 from .shared_noise import SharedNoise
 from .weighted import varies
 
@@ -86,16 +86,17 @@ def signal_directions(
         ],
         axis=0,
     )
-    axes = _axes(slopes.mean(axis=0), features)[:, : int(np.argmin(scores)) + 1]
+    of_all = NormalEquations.of(features, away)
+    axes = _axes(slopes.mean(axis=0), of_all)[:, : int(np.argmin(scores)) + 1]
     axes = np.concatenate([axes, _standing_out(errors, axes)], axis=1)
     if axes.shape[1] > _MOST_SHARE * k:
         return None
     return Directions(*(jnp.asarray(part, jnp.float32) for part in (centre, np.linalg.qr(axes)[0])))
 
 
-def _axes(slopes: Float[np.ndarray, "k size"], features: Float[np.ndarray, "m size"]) -> Float[np.ndarray, "k r"]:
-    """Principal directions of what is fitted, the one of greatest variance first."""
-    covariance = np.atleast_2d(np.cov(features.T))
+def _axes(slopes: Float[np.ndarray, "k size"], rows: NormalEquations) -> Float[np.ndarray, "k r"]:
+    """Principal directions of what is fitted to rows, the one of greatest variance first."""
+    covariance = rows.products / (rows.n - 1)
     values, vectors = np.linalg.eigh(covariance)
     return np.linalg.svd(slopes @ (vectors * np.sqrt(np.maximum(values, 0.0))), full_matrices=False)[0]
 
@@ -108,9 +109,10 @@ def _held_out_scores(
     held_out: np.ndarray,
 ) -> Float[np.ndarray, " r"]:
     """Mean squared error of held-out rows with 1, 2, ... directions, less that without any."""
-    axes = _axes(slopes, features[train])
-    predicted = (features[held_out] - features[train].mean(axis=0)) @ slopes.T @ axes
-    observed = (away[held_out] - away[train].mean(axis=0)) @ axes
+    rows = NormalEquations.of(features, away, rows=train)
+    axes = _axes(slopes, rows)
+    predicted = (features[held_out] - rows.means) @ slopes.T @ axes
+    observed = (away[held_out] - rows.label_means) @ axes
     return np.cumsum(np.mean(predicted**2 - 2 * predicted * observed, axis=0))
 
 

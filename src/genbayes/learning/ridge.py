@@ -13,6 +13,7 @@ from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .mean_model import MeanModel
 from .polynomial import MOST_DEGREE, Groups, Polynomial, degrees, features_to
+from .row_blocks import blocks
 from .shared_noise import SharedNoise
 
 # Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
@@ -121,12 +122,27 @@ class NormalEquations(NamedTuple):
         z: Float[np.ndarray, "n size"],
         labels: Float[np.ndarray, "n k"],
         ones: Float[np.ndarray, " n"] | None = None,
+        rows: Int[np.ndarray, " m"] | None = None,
     ) -> "NormalEquations":
-        """See `ridge`."""
+        """See `ridge`; of some rows, where they are given, which are never copied all at once."""
         ones = np.ones(len(z)) if ones is None else ones
-        means, label_means = (ones @ part / (ones @ ones) for part in (z, labels))
-        z, labels = z - np.outer(ones, means), labels - np.outer(ones, label_means)
-        return cls(len(z), means, label_means, z.T @ z, z.T @ labels, np.sum(labels**2, axis=0))
+        parts = blocks(len(z), rows)
+        size, k = z.shape[1], labels.shape[1]
+        # Means first: what is left of large squares would be nothing.
+        weight, means, label_means = 0.0, np.zeros(size), np.zeros(k)
+        for part in parts:
+            column = ones[part]
+            weight += column @ column
+            means += column @ z[part]
+            label_means += column @ labels[part]
+        means, label_means = means / weight, label_means / weight
+        products, crossed, total = np.zeros((size, size)), np.zeros((size, k)), np.zeros(k)
+        for part in parts:
+            away, left = z[part] - np.outer(ones[part], means), labels[part] - np.outer(ones[part], label_means)
+            products += away.T @ away
+            crossed += away.T @ left
+            total += np.sum(left**2, axis=0)
+        return cls(len(z) if rows is None else len(rows), means, label_means, products, crossed, total)
 
     def solved(self, size: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"]]:
         """Intercept, slopes of the first `size` features, and the mean squared error expected of new rows."""
@@ -145,7 +161,10 @@ class NormalEquations(NamedTuple):
 
 
 def ridge(
-    z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"], ones: Float[np.ndarray, " n"] | None = None
+    z: Float[np.ndarray, "n size"],
+    labels: Float[np.ndarray, "n k"],
+    ones: Float[np.ndarray, " n"] | None = None,
+    rows: Int[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Ridge regression with one penalty per output, by generalized cross-validation (Golub, Heath, Wahba 1979).
 
@@ -157,16 +176,20 @@ def ridge(
         z: features, (n, size).
         labels: to be predicted, (n, k).
         ones: the column that the intercept multiplies, where rows were whitened; 1 if not given.
+        rows: numbers of the rows that are fitted, of all if not given.
 
     Returns:
         Intercept, slopes, the residual standard deviation of each output (1 where it is 0), and the mean squared error
         that generalized cross-validation expects of new rows.
     """
     ones = np.ones(len(z)) if ones is None else ones
-    equations = NormalEquations.of(z, labels, ones)
+    equations = NormalEquations.of(z, labels, ones, rows)
     intercept, slopes, expected = equations.solved(z.shape[1])
-    residual = np.sqrt(np.mean((labels - np.outer(ones, intercept) - z @ slopes.T) ** 2, axis=0))
-    floor = 1e-6 * np.sqrt(equations.total / len(z))
+    squares = np.zeros(labels.shape[1])
+    for part in blocks(len(z), rows):
+        squares += np.sum((labels[part] - np.outer(ones[part], intercept) - z[part] @ slopes.T) ** 2, axis=0)
+    residual = np.sqrt(squares / equations.n)
+    floor = 1e-6 * np.sqrt(equations.total / equations.n)
     scale = np.where(residual > np.maximum(floor, 1e-30), residual, np.where(floor > 0, floor, 1.0))
     return intercept, slopes, scale, expected
 
@@ -213,7 +236,7 @@ def polynomial_ensemble(
     for value in np.unique(degree_of_each):
         which, size = np.flatnonzero(degree_of_each == value), sizes[int(value)]
         for member, rows in enumerate(noise.rows(folds.train)):
-            fit = ridge(columns[rows, :size], outputs[np.ix_(rows, which)], ones[rows])
+            fit = ridge(columns[:, :size], outputs if len(which) == k else outputs[:, which], ones, rows)
             intercept[member, which], slopes[member, which, :size] = fit[0], fit[1]
     errors = [
         labels[rows] - intercept[member] - features[rows] @ slopes[member].T

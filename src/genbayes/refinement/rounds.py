@@ -105,6 +105,7 @@ def refine(
     batch_size: int | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.
@@ -126,6 +127,7 @@ def refine(
         batch_size: see `simulate`.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         progress: show progress bars.
 
     Raises:
@@ -158,6 +160,7 @@ def refine(
             batch_size=batch_size,
             workers=workers,
             timeout=timeout,
+            memory=memory,
             progress=progress,
         )
         found = _agreements(observations, cost, rows_as_known(cost, new), number)

@@ -19,6 +19,7 @@ from ..runtime.checksums import (
     is_checked,
 )
 from ..runtime.files import recovered, replaced_folder
+from ..runtime.object_storage import need_local
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +37,9 @@ def save_tree(tree: "xr.DataTree", path: str | Path) -> None:
 
     Raises:
         FileExistsError: something else than a Zarr folder is there; it is left alone.
+        ValueError: an address of object storage.
     """
+    need_local(path, "path", "Save it to a local path, and copy the folder.")
     path = recovered(Path(path))
     if path.exists() and not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
         raise FileExistsError(f"{path} is there already, and is no Zarr folder: remove it, or give another path.")
@@ -60,8 +63,9 @@ def load_tree(path: str | Path, read: "Callable[[xr.DataTree], Loaded]") -> Load
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it is damaged, or `read` refuses it.
+        ValueError: it is damaged, `read` refuses it, or an address of object storage is given.
     """
+    need_local(path, "path", "Copy the folder here first.")
     path = recovered(Path(path))
     if not path.exists():
         raise FileNotFoundError(f"there are no draws at {path}. Draws are written by draws.save(path).")

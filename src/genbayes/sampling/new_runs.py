@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -44,6 +45,7 @@ def runs_at(
     seed: int,
     cost: Cost,
     conditions: Mapping[str, float] | None = None,
+    store: str | Path | None = None,
     workers: Workers = 1,
     progress: bool = True,
 ) -> Simulations:
@@ -56,12 +58,15 @@ def runs_at(
         cost: of the posterior whose draws the parameters are.
         conditions: known conditions of the observation, name -> value, with the values of parameters that are held;
             none if empty.
+        store: path of a store in which the runs are kept, see `simulate_at`.
         workers: see `simulate`.
         progress: show a progress bar.
     """
     every, names, own = inputs_of_simulator(cost, theta, conditions)
     known = own or None
-    runs = simulate_at(simulator, every, seed=seed, names=names, conditions=known, workers=workers, progress=progress)
+    runs = simulate_at(
+        simulator, every, seed=seed, names=names, conditions=known, store=store, workers=workers, progress=progress
+    )
     return rows_as_known(cost, runs)
 
 
@@ -72,6 +77,7 @@ def run_pairs_at(
     seed: int,
     cost: Cost,
     conditions: Mapping[str, float] | None = None,
+    store: str | Path | None = None,
     workers: Workers = 1,
     progress: bool = True,
 ) -> RunPairs:
@@ -85,6 +91,7 @@ def run_pairs_at(
         seed=seed,
         cost=cost,
         conditions=conditions,
+        store=store,
         workers=workers,
         progress=progress,
     )

@@ -28,8 +28,8 @@ from ..sampling.sampler import Sampler
 from ..sampling.smc import SMC
 from ..sampling.weights import some_draws
 from ..simulations.executors import Workers
+from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator
-from ..simulations.time_limits import bounded
 from .distances import (
     Group,
     ReplicateOutputs,
@@ -58,6 +58,7 @@ def sensitivity(
     resimulate: int = 100,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     sampler: Sampler | None = None,
     progress: bool = True,
 ) -> Sensitivity:
@@ -80,6 +81,7 @@ def sensitivity(
         resimulate: number of such draws of each variant.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         sampler: see `GibbsPosterior.sample`; if not given, SMC with populations of half the usual size.
         progress: show a progress bar.
 
@@ -121,7 +123,9 @@ def sensitivity(
         predictions = _predictions(posterior, made, replicate, between, conditions)
     else:
         draws = [one.draws for one in made]
-        predictions = _resimulated(simulator, posterior, draws, resimulate, seed, bounded(workers, timeout), progress)
+        predictions = _resimulated(
+            simulator, posterior, draws, resimulate, seed, bounded(workers, timeout, memory), progress
+        )
     return Sensitivity(
         names=posterior.prior.names,
         groups=tuple(parts),

@@ -10,12 +10,12 @@ import numpy as np
 
 from ..runtime.counts import checked_count
 from .overdue import Overdue, Watched
+from .run_limits import Bounded, run_rows_bounded
 from .spawned import rows_per_task, run_in_workers
-from .time_limits import Bounded, run_rows_bounded
 from .worker import Result, SharedTask, Task, not_sendable, pickled, reason_of, run_row, run_rows, sent_by_value, serve
 
 sent_by_value(*(f"{__package__}.{name}" for name in ("local_worker", "overdue", "program_processes", "spawned")))
-sent_by_value(f"{__package__}.time_limits")
+sent_by_value(f"{__package__}.run_limits")
 
 # Who runs the rows of a Python simulator. A number is that of processes on this machine, which the library spawns and
 # ends; 1 runs in this process. An executor of the interface of `concurrent.futures` (threads, loky, Dask's
@@ -55,6 +55,7 @@ class Job:
         batch_size: most runs at a time, None where the kind of simulator chooses.
         workers: who runs the rows, where the kind of simulator leaves that to the caller.
         timeout: seconds that a run may take, None without a limit.
+        memory: bytes that the process of a run may take, None without a limit.
         names: of the columns of `inputs`; `theta_0`, ..., then `condition_0`, ..., if not given.
     """
 
@@ -66,6 +67,7 @@ class Job:
     batch_size: int | None = None
     workers: int | Executor = 1
     timeout: float | None = None
+    memory: int | None = None
     names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,13 +101,15 @@ def run_each(function: Callable[[np.ndarray, np.random.Generator, int], Any], jo
     tasks = list(zip(job.rows.tolist(), job.numbers.tolist(), job.inputs, strict=True))
     batch = job.batch_size or _BATCH
     overdue = Overdue(job.names)
+    limited = job.timeout is not None or job.memory is not None
     if isinstance(job.workers, Executor):
-        run = run_rows if job.timeout is None else run_rows_bounded(job.timeout)
+        run = run_rows_bounded(job.timeout, job.memory) if limited else run_rows
         return run_in_executor(function, job.seed, tasks, batch, job.workers, run, overdue)
-    if job.workers == 1 and job.timeout is None:
+    if job.workers == 1 and not limited:
         return run_serially(function, job.seed, tasks, batch, overdue)
-    # Nobody can end a function in this process: with a time limit it runs in another one.
-    return run_in_workers(function, job.seed, tasks, batch, job.workers, pickled(serve), job.timeout, overdue)
+    # Nobody can end a function in this process: with a limit it runs in another one.
+    server = pickled(serve)
+    return run_in_workers(function, job.seed, tasks, batch, job.workers, server, job.timeout, overdue, job.memory)
 
 
 def run_serially(

@@ -156,8 +156,15 @@ class ExternalProgram(Simulator):
         """Yield the results as the programs end; `workers=8` runs eight of them at a time."""
         self.check_names(job.names)
         limits = [limit for limit in (self._plan.timeout, job.timeout) if limit is not None]
-        plan = replace(self._plan, names=job.names, program=self._found_program(), timeout=min(limits, default=None))
-        return _run(plan, replace(job, timeout=None))
+        memory = [limit for limit in (self._plan.memory_limit, job.memory) if limit is not None]
+        plan = replace(
+            self._plan,
+            names=job.names,
+            program=self._found_program(),
+            timeout=min(limits, default=None),
+            memory_limit=min(memory, default=None),
+        )
+        return _run(plan, replace(job, timeout=None, memory=None))
 
     def check_templates(self, names: tuple[str, ...]) -> None:
         """Look whether templates and names match, wherever the program may be.

@@ -80,19 +80,24 @@ class LocalWorker:
         self.tasks: list[list[Task]] = []
         self.fresh, self.leaving, self.base_memory = True, False, 0
         self._answered, self._seen_ended = 0, False
-        with tempfile.NamedTemporaryFile(prefix="genbayes-", delete=False) as file:
-            file.write(array.array("d", (0, -1, 0)).tobytes())
-            file.flush()
-            self._note_file = file.name
-            self._note = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
-        options = subprocess._args_from_interpreter_flags()  # pyright: ignore[reportAttributeAccessIssue]
+        handle, name = tempfile.mkstemp(prefix="genbayes-")
         try:
-            self._process = processes.begin([sys.executable, *options, "-c", _START])
+            os.write(handle, array.array("d", (0, -1, 0)).tobytes())
+            self._note = memoryview(mmap.mmap(handle, 0)).cast("d")
+            if os.name == "posix":
+                # Without a name nothing is left of it, however both processes end; the worker gets the open file.
+                os.unlink(name)
+            options = subprocess._args_from_interpreter_flags()  # pyright: ignore[reportAttributeAccessIssue]
+            self._process = processes.begin([sys.executable, *options, "-c", _START], handle)
         except BaseException:
-            os.unlink(self._note_file)
+            with suppress(OSError):
+                os.unlink(name)
             raise
+        finally:
+            os.close(handle)
+        self._note_file = name
         threading.Thread(target=self._read, args=(answers,), name="genbayes worker", daemon=True).start()
-        self._send({**start, "path": sys.path, "argv": sys.argv, "note": self._note_file})
+        self._send({**start, "path": sys.path, "argv": sys.argv, "note": handle if os.name == "posix" else name})
 
     @property
     def has_room(self) -> bool:
@@ -120,6 +125,12 @@ class LocalWorker:
         if first != again or first.index < 0 or first.number != self._answered or not self.tasks:
             return None
         return self.tasks[0][first.index], time.monotonic() - first.since
+
+    def memory(self) -> int:
+        """Bytes of it that are in memory now; 0 where the platform does not say it."""
+        with suppress(OSError, ValueError, AttributeError), open(f"/proc/{self._process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 0
 
     def end(self, *, grace: float = GRACE_SECONDS) -> None:
         """End it in the middle of what it does: asked first, then killed, with all that it has started."""

@@ -148,8 +148,12 @@ def checked_timeout(timeout: Any) -> float | None:
     return float(timeout)
 
 
-def checked_memory(limit: Any) -> int | None:
+def checked_memory(limit: Any, name: str = "memory_limit") -> int | None:
     """Bytes.
+
+    Args:
+        limit: a number of them, or a text like "2 GB".
+        name: what the error calls it.
 
     Raises:
         TypeError: neither a number nor a text.
@@ -158,18 +162,18 @@ def checked_memory(limit: Any) -> int | None:
     if limit is None:
         return None
     if isinstance(limit, bool) or not isinstance(limit, int | str):
-        raise TypeError(f'`memory_limit` must be a number of bytes or like "2 GB", got {limit!r}.')
+        raise TypeError(f'`{name}` must be a number of bytes or like "2 GB", got {limit!r}.')
     if isinstance(limit, int):
         size = float(limit)
     else:
         words = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]+)\s*", limit)
         if words is None or words[2].lower() not in _UNITS or words[1].count(".") > 1 or words[1] == ".":
-            raise ValueError(f'`memory_limit` must be like "2 GB" or "500 MiB", got {limit!r}.')
+            raise ValueError(f'`{name}` must be like "2 GB" or "500 MiB", got {limit!r}.')
         size = float(words[1]) * _UNITS[words[2].lower()]
     if size < _LEAST_MEMORY:
-        raise ValueError(f'`memory_limit` is in bytes, and {limit!r} is too little for any program. Write "2 GB".')
+        raise ValueError(f'`{name}` is in bytes, and {limit!r} is too little for any process. Write "2 GB".')
     if not can_limit_memory():
-        raise ValueError("`memory_limit` needs Linux. Leave it out, or limit the memory inside the program.")
+        raise ValueError(f"`{name}` needs Linux. Leave it out, or limit the memory inside the simulator.")
     return int(size)
 
 

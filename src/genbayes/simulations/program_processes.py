@@ -113,11 +113,12 @@ class Processes:
             raise KeyboardInterrupt
         return process.returncode if in_time else None
 
-    def begin(self, command: list[str]) -> subprocess.Popen:
+    def begin(self, command: list[str], handle: int) -> subprocess.Popen:
         """Start a program that talks to this process by its standard input and output; `end` ends it.
 
         Args:
             command: the program and its arguments.
+            handle: of an open file that it gets, by the same number, where the platform hands over files.
         """
         self._watch()
         process = subprocess.Popen(
@@ -126,6 +127,7 @@ class Processes:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            pass_fds=(handle,) if os.name == "posix" else (),
         )
         self._note(process.pid, running=True)
         return process

@@ -10,10 +10,13 @@ import numpy as np
 
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
+from ..runtime.counts import checked_count
 from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_folder
 from ..runtime.formatting import html_table, number
+from ..runtime.memory import need_memory
 from ..runtime.named_values import Names
+from ..runtime.object_storage import fetched, is_remote, uploaded
 from .damage import warn_of
 from .given_arrays import checked_runs
 from .runs_elsewhere import Columns, read_run_netcdf, read_run_table
@@ -304,18 +307,30 @@ class Simulations:
         return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
 
     @classmethod
-    def open(cls, path: str | Path) -> "Simulations":
-        """Read a store written by `simulate` or `save`.
+    def open(cls, path: str | Path, *, n: int | None = None) -> "Simulations":
+        """Read a store written by `simulate` or `save`, at a path or an address such as "s3://bucket/runs.zarr".
 
         Rows of a chunk that is damaged or missing are pending, and a warning names it: `simulate` with the same
         arguments runs them again.
 
+        Args:
+            path: of the store.
+            n: read the first n draws of the prior alone, and no rows of a refinement: of a store that is too large
+                for the memory. All rows if not given.
+
         Raises:
             FileNotFoundError: nothing at `path`.
+            MemoryError: the arrays are larger than the memory that is there.
             ValueError: not a store of simulations, one of a newer format, or one that is damaged as a whole.
         """
         with damage_told(path, "a store of simulations", "Bring it back from a copy, or simulate anew."):
-            record = SimulationStore.open(path).read()
+            with fetched(path) as local:
+                store = SimulationStore.open(local, round=None if n is None else 0)
+                rows = len(store) if n is None else min(checked_count("n", n), len(store))
+                if store.x_shape is not None and store.x_dtype is not None:
+                    size = rows * int(np.prod(store.x_shape)) * store.x_dtype.itemsize
+                    need_memory(size, f"Reading {rows:,} rows of {path}", "Read fewer: Simulations.open(path, n=...).")
+                record = store.read(rows)
             simulations = from_record(record)
         warn_of(record["damage"], str(path), "run simulate(..., store=...) as before, which runs them again.")
         return simulations
@@ -323,9 +338,16 @@ class Simulations:
     def save(self, path: str | Path) -> None:
         """Write a Zarr store that `open` and `xarray.open_zarr` read.
 
+        Args:
+            path: where nothing is; or an address, such as "s3://bucket/runs.zarr", of any kind that fsspec knows.
+
         Raises:
             FileExistsError: something is at `path` already.
         """
+        if is_remote(path):
+            with uploaded(path) as folder:
+                self._write(folder)
+            return
         place = Path(path)
         with only_writer(path):
             if place.exists() and not is_unfinished(place):

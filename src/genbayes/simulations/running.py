@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from ..priors.prior import Prior
-from ..runtime.counts import checked_count
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
+from .checked_calls import checked_call, checked_conditions, checked_share
 from .damage import not_finite
-from .executors import Job, Workers, checked_workers
+from .executors import Job, Workers
 from .opening import opened_store
 from .recorder import Recorder
 from .repeats import LEAST_ROWS, Repeats
 from .rows import Simulations
-from .shards import Shard, checked_shard
-from .simulators import AnySimulator, Simulator, as_simulator
+from .run_limits import bounded, unbounded
+from .simulators import AnySimulator, Simulator
 from .store import SimulationStore, make_header
-from .time_limits import bounded, unbounded
 from .writer_lock import only_writer
 
 
@@ -37,6 +36,7 @@ def simulate(
     batch_size: int | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
     retry_failed: bool = False,
     on_shape: Callable[[tuple[int, ...]], None] | None = None,
@@ -61,6 +61,9 @@ def simulate(
             It runs the rows and stays open.
         timeout: seconds that one run may take: it is ended then, and has failed ("no answer within 60 s"). A Python
             simulator runs in processes of its own for it, with workers=1 in one. A simulator in JAX has no such limit.
+        memory: bytes that the process of one run may take, or a text like "2 GB" (Linux only). A Python simulator's
+            worker is ended above it, and the row run again in a fresh one; if that takes more as well, it has failed
+            ("took more than 2 GB of memory"). Of an `ExternalProgram` it bounds the address space of each process.
         progress: show progress on stderr.
         retry_failed: run the failed rows of the store again.
         on_shape: called with the shape of one output as soon as it is known, after the first run; what it raises stops
@@ -86,10 +89,10 @@ def simulate(
         raise TypeError(
             f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
         )
-    workers = bounded(workers, timeout)
-    simulator = _checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
+    workers = bounded(workers, timeout, memory)
+    simulator = checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
-    share = None if shard is None else _checked_share(shard, n, store)
+    share = None if shard is None else checked_share(shard, n, store)
     inputs = np.asarray(prior.sample(n, seed=seed))
     header = make_header(prior.names, seed, prior.describe(), simulator.name)
     if conditions is not None:
@@ -112,9 +115,11 @@ def simulate_at(
     seed: int,
     names: Sequence[str] | None = None,
     conditions: Any = None,
+    store: str | Path | None = None,
     batch_size: int | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate given parameters, such as draws of a posterior.
@@ -128,14 +133,18 @@ def simulate_at(
         names: one name per parameter; `theta_0`, `theta_1`, ... if not given.
         conditions: known conditions, (c,) for all rows or (n, c), where the simulator takes them; or name -> a value
             for all rows or (n,) values, in the simulator's order. Without names they are `condition_0`, ...
+        store: path of a Zarr store of these runs, which is written batch by batch; an interrupted call with the same
+            parameters goes on where it stopped.
         batch_size: see `simulate`.
         workers: see `simulate`.
         timeout: see `simulate`.
+        memory: see `simulate`.
         progress: show progress on stderr.
 
     Raises:
         TypeError: a simulator of no known kind or without an array as output.
-        ValueError: `theta` is not (n, dim) or not finite, or another argument out of range.
+        ValueError: `theta` is not (n, dim) or not finite, another argument is out of range, or the store holds runs at
+            other parameters.
         RuntimeError: all simulations failed.
     """
     parameters = np.array(theta, np.float32)
@@ -146,16 +155,18 @@ def simulate_at(
     names = [f"theta_{i}" for i in range(parameters.shape[1])] if names is None else list(names)
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
-    workers = bounded(workers, timeout)
-    simulator = _checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
+    workers = bounded(workers, timeout, memory)
+    simulator = checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], simulator.name)
     if conditions is not None:
-        known, given = _checked_conditions(conditions, len(parameters))
+        known, given = checked_conditions(conditions, len(parameters))
         parameters = np.concatenate([parameters, given], axis=1)
         header |= {"condition_names": known}
     simulator.check_names(_names_of(header))
-    recorder = Recorder(header, parameters, None, False)
-    return _run(simulator, recorder, batch_size, workers, progress)
+    with only_writer(store):
+        opened = opened_store(store, header, parameters) if store is not None else None
+        recorder = Recorder(header, parameters, opened, False)
+        return _run(simulator, recorder, batch_size, workers, progress)
 
 
 def simulate_round(
@@ -170,6 +181,7 @@ def simulate_round(
     batch_size: int | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Simulations:
     """Simulate a round of refinement; an interrupted one in the store goes on with the parameters that it had.
@@ -185,13 +197,14 @@ def simulate_round(
         batch_size: see `simulate`.
         workers: see `simulate`.
         timeout: see `simulate`.
+        memory: see `simulate`.
         progress: show progress on stderr.
 
     Returns:
         The round's rows alone.
     """
-    workers = bounded(workers, timeout)
-    simulator = _checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
+    workers = bounded(workers, timeout, memory)
+    simulator = checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
     header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
@@ -226,61 +239,6 @@ def _first_of_block(block: np.ndarray) -> np.ndarray:
     return np.where(block > 0, first[which], np.arange(len(block)))
 
 
-def _checked_share(shard: tuple[int, int], n: int, store: str | Path | None) -> Shard:
-    """The share that is asked for, which has rows and a place where it is kept."""
-    share = checked_shard(shard)
-    if share.of > n:
-        raise ValueError(f"`shard`: {n} simulations cannot be shared out among {share.of}. Give a larger `n`.")
-    if store is None:
-        raise ValueError(
-            f"`shard`: {share} is put together with the others from stores. Give the path of the whole as `store`."
-        )
-    return share
-
-
-def _checked_conditions(conditions: Any, n: int) -> tuple[list[str], np.ndarray]:
-    """The names of known conditions, and their values (n, c)."""
-    names = None
-    if isinstance(conditions, Mapping):
-        names = list(conditions)
-        try:
-            conditions = np.stack([np.broadcast_to(value, (n,)) for value in conditions.values()], axis=1)
-        except ValueError:
-            shapes = {name: np.shape(value) for name, value in conditions.items()}
-            raise ValueError(f"`conditions` must have one number per name, or ({n},) numbers, got {shapes}.") from None
-    values = np.atleast_1d(np.array(conditions, np.float32))
-    if values.ndim > 2 or 0 in values.shape or (values.ndim == 2 and len(values) != n):
-        raise ValueError(f"`conditions` must have shape (c,) or ({n}, c), one row per parameter, got {values.shape}.")
-    if not np.isfinite(values).all():
-        raise ValueError("`conditions` has NaN or infinite entries.")
-    names = [f"condition_{i}" for i in range(values.shape[-1])] if names is None else names
-    return names, np.broadcast_to(values, (n, values.shape[-1]))
-
-
-def _checked_call(
-    simulator: AnySimulator, n: int, batch_size: int | None, workers: Workers, *, conditional: bool
-) -> Simulator:
-    """The simulator in its kind, after a look at what goes with it."""
-    checked_count("`n`", n)
-    if batch_size is not None:
-        checked_count("`batch_size`", batch_size)
-    checked_workers(workers)
-    found = as_simulator(simulator, conditional=conditional)
-    who, limit = unbounded(workers)
-    if found.vectorised and limit is not None:
-        raise ValueError(
-            f"`timeout` must be None for a {found.kind} simulator, got {limit:g}: its runs are one compiled program, "
-            "in which no single run can be ended. Bound its loops, such as the steps of a solver, inside it."
-        )
-    if found.vectorised and who != 1:
-        given = who if isinstance(who, int) else type(who).__name__
-        raise ValueError(
-            f"`workers` must be 1 for a {found.kind} simulator, got {given}: its runs are vectorised and use all "
-            f"cores already. Raise `batch_size` instead."
-        )
-    return found
-
-
 def _run(
     simulator: Simulator, recorder: Recorder, batch_size: int | None, workers: Workers, progress: bool
 ) -> Simulations:
@@ -289,7 +247,7 @@ def _run(
     if len(job) and (output_shape := simulator.output_shape(job)) is not None:
         recorder.expect(output_shape, simulator.output_names(job))
     if len(job):
-        _compare_with_store(simulator, recorder, bounded(1, unbounded(workers)[1]))
+        _compare_with_store(simulator, recorder, unbounded(workers)._replace(workers=1))
     repeats = Repeats(job) if len(job) >= LEAST_ROWS and not simulator.vectorised else None
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
@@ -311,7 +269,7 @@ def _run(
 
 
 def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, workers: Workers = 1) -> Job:
-    who, timeout = unbounded(workers)
+    who, timeout, memory = unbounded(workers)
     return Job(
         seed=recorder.header["seed"],
         rows=rows,
@@ -321,6 +279,7 @@ def _job(recorder: Recorder, rows: np.ndarray, batch_size: int | None = None, wo
         batch_size=batch_size,
         workers=who,
         timeout=timeout,
+        memory=memory,
         names=_names_of(recorder.header),
     )
 

@@ -36,12 +36,13 @@ def run_in_workers(
     server: bytes,
     timeout: float | None = None,
     overdue: Overdue | None = None,
+    memory: int | None = None,
 ) -> Iterator[list[Result]]:
     """Yield the results of rows as worker processes finish them.
 
-    A row that kills its worker, or runs out of memory, is tried once more in a fresh one, and has then failed; so has
-    one that takes longer than the time limit, whose worker is killed. On KeyboardInterrupt the finished rows are
-    yielded before it is raised again.
+    A row that kills its worker, runs out of memory or takes more than the limit is tried once more in a fresh one, and
+    has then failed; so has one that takes longer than the time limit, whose worker is killed. On KeyboardInterrupt the
+    finished rows are yielded before it is raised again.
 
     Args:
         function: `function(inputs, rng, row)`.
@@ -52,12 +53,13 @@ def run_in_workers(
         server: `serve`, as `pickled` gives it: what a worker does.
         timeout: seconds that a row may take.
         overdue: tells of rows that take very long.
+        memory: bytes that a worker may take; above it another one takes its place.
 
     Raises:
         RuntimeError: workers cannot start, or cannot load the simulator.
         TypeError: the simulator cannot be pickled.
     """
-    pool = _Pool(function, seed, server, timeout, overdue or Overdue(()))
+    pool = _Pool(function, seed, server, timeout, overdue or Overdue(()), memory)
     pool.todo = tasks[::-1]
     try:
         pool.start(min(workers, max(1, len(tasks))))
@@ -90,13 +92,15 @@ class _Pool:
         interrupted: whether a row has raised KeyboardInterrupt.
     """
 
-    def __init__(self, function: Callable, seed: int, server: bytes, timeout: float | None, overdue: Overdue):
+    def __init__(
+        self, function: Callable, seed: int, server: bytes, timeout: float | None, overdue: Overdue, most: int | None
+    ):
         try:
             payload = cloudpickle.dumps(function)
         except Exception as error:
             raise not_sendable(error, "workers=1") from error
         self._start = {"payload": payload, "seed": seed, "serve": server}
-        self._timeout, self._overdue = timeout, overdue
+        self._timeout, self._overdue, self._most_memory = timeout, overdue, most
         self._processes, self._answers = Processes(), SimpleQueue()
         self._workers: list[LocalWorker] = []
         self.todo: list[Task] = []
@@ -106,6 +110,11 @@ class _Pool:
         self._useless = self._stillborn = 0
         self.seconds_per_row: float | None = None
         self.interrupted = False
+
+    @property
+    def _look_seconds(self) -> float:
+        """How long to wait before somebody looks after the workers; memory is taken fast."""
+        return _LOOK_SECONDS if self._most_memory is None else _LOOK_SECONDS / 4
 
     @property
     def busy(self) -> bool:
@@ -142,7 +151,7 @@ class _Pool:
         finished: list[Result] = []
         while True:
             try:
-                worker, answer = self._answers.get(timeout=_LOOK_SECONDS) if wait else self._answers.get_nowait()
+                worker, answer = self._answers.get(timeout=self._look_seconds) if wait else self._answers.get_nowait()
             except queue.Empty:
                 if wait:
                     finished += [one for dead in list(self._workers) if dead.is_gone() for one in self._lost(dead)]
@@ -151,7 +160,7 @@ class _Pool:
             if worker not in self._workers:
                 continue
             finished += self._lost(worker) if answer is None else self._taken(worker, answer)
-        return finished + self._too_long()
+        return finished + self._too_much()
 
     def leave(self) -> None:
         """Let the workers end by themselves, once all is done."""
@@ -205,7 +214,8 @@ class _Pool:
                 self._useless = 0
             finished.append((row, outcome))
         worker.base_memory = worker.base_memory or memory
-        if memory > max(self._memory, 2 * worker.base_memory):
+        leaks = memory > max(self._memory, 2 * worker.base_memory)
+        if leaks or (self._most_memory is not None and memory > self._most_memory):
             worker.leaving = True
         if worker.leaving and not worker.tasks:
             self._renew(worker)
@@ -222,8 +232,8 @@ class _Pool:
         self._alone.append(task)
         return True
 
-    def _lost(self, worker: LocalWorker, reason: str | None = None) -> list[Result]:
-        """What becomes of the rows of a worker that has died, or (with a reason) has to."""
+    def _lost(self, worker: LocalWorker, reason: str | None = None, *, again: bool = False) -> list[Result]:
+        """What becomes of the rows of a worker that has died, or (with a reason) has to; the one may be tried again."""
         running = worker.running()
         culprit = None if running is None else running[0]
         unfinished = [task for tasks in worker.tasks for task in tasks]
@@ -240,12 +250,12 @@ class _Pool:
         self.todo += [task for task in unfinished if culprit is None or task[0] != culprit[0]][::-1]
         if culprit is None:
             return []
-        if reason is not None:
+        if reason is not None and not again:
             return [(culprit[0], reason)]
-        return [] if self._once_more(culprit) else [(culprit[0], WORKER_DIED)]
+        return [] if self._once_more(culprit) else [(culprit[0], reason or WORKER_DIED)]
 
-    def _too_long(self) -> list[Result]:
-        """Kills the workers whose row is over the time limit; tells of those that are long overdue."""
+    def _too_much(self) -> list[Result]:
+        """Kills the workers whose row is over a limit; tells of those that are long overdue."""
         finished: list[Result] = []
         for worker in list(self._workers):
             running = worker.running()
@@ -254,6 +264,9 @@ class _Pool:
             task, seconds = running
             if self._timeout is not None and seconds > self._timeout:
                 finished += self._lost(worker, f"no answer within {self._timeout:g} s")
+            elif self._most_memory is not None and worker.memory() > self._most_memory:
+                reason = f"took more than {self._most_memory / 1e9:.3g} GB of memory"
+                finished += self._lost(worker, reason, again=True)
             else:
                 self._overdue.look(task, seconds)
         return finished

@@ -108,7 +108,7 @@ def serve(receive: Callable[[], bytes], writing: IO[bytes], start: dict[str, Any
     Args:
         receive: waits for the next message, and ends the process where there is no parent any more.
         writing: where answers go.
-        start: the pickled function of the job as `payload`, its `seed`, and the path of the memory `note`.
+        start: the pickled function of the job as `payload`, its `seed`, and the path or file of the memory `note`.
     """
     # Ctrl-C reaches every process of a terminal; the parent alone decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -157,12 +157,28 @@ def memory_in_use() -> int:
         return 0
 
 
+def run_elsewhere(path: list[str], function: bytes, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+    """Run rows on another machine, or in another folder, where the function's module is to be found as it was here.
+
+    Args:
+        path: where the sender's modules are looked for, of a file system that both see.
+        function: pickled, of the rows.
+        tasks: the rows.
+    """
+    sys.path.extend(entry for entry in path if entry not in sys.path)
+    return cloudpickle.loads(function)(tasks)
+
+
 class SharedTask:
     """`run_rows`, or what does the same, for an executor that may keep it in this process or send it to another one.
 
     Attributes:
         unsendable: why the function could not be pickled; None as long as that was not tried or has succeeded.
     """
+
+    # No `__dict__`: who wraps this (Parsl, by `functools.wraps`) would copy it, and pickle what is in it by reference,
+    # for which every worker would have to import this package.
+    __slots__ = ("_payload", "_run", "unsendable")
 
     def __init__(self, function: Callable, seed: int, run: Callable = run_rows):
         self._run = functools.partial(run, function, seed)
@@ -176,7 +192,7 @@ class SharedTask:
     def __reduce__(self) -> tuple:
         if self._payload is None:
             try:
-                self._payload = pickled(self._run)
+                self._payload = pickled(functools.partial(run_elsewhere, list(sys.path), pickled(self._run)))
             except Exception as error:
                 self.unsendable = error
                 raise

@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..runtime.object_storage import need_local
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -45,12 +47,14 @@ def only_writer(store: str | Path | None) -> Iterator[None]:
     """Holds the lock of a store while something is written to it; nothing happens where there is no store.
 
     Raises:
+        ValueError: the store is no path of this machine, but an address of object storage.
         StoreInUse: somebody else holds it; with who that is.
         OSError: there is no space, or the place may not be written to; what was written before is kept.
     """
     if store is None:
         yield
         return
+    need_local(store, "store", "Give a local path, and copy what comes of it: simulations.save(ADDRESS).")
     try:
         lock = _Lock(lock_path(store), str(store))
         try:

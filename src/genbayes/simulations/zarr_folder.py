@@ -12,6 +12,7 @@ import zarr
 import zarr.errors
 
 from ..runtime.checksums import CHECKSUM, attributes_are_whole, checked_codecs, checksum_of
+from ..runtime.object_storage import need_local
 
 _CHUNK_BYTES = 2**20
 MOST_ROWS = 4096
@@ -46,6 +47,7 @@ class ZarrFolder:
             FileNotFoundError: nothing at `path`.
             ValueError: no group, or one that is damaged.
         """
+        need_local(path, "path", "Simulations.open(ADDRESS) reads a store from there; save it to a local path.")
         if not Path(path).exists():
             raise FileNotFoundError(f"`path`: there is nothing at {path}. Make a store with simulate(..., store=path).")
         try:

@@ -15,8 +15,8 @@ from ..runtime.outcome import Outcome
 from ..runtime.units import unit_label, unit_of_beta
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
+from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator
-from ..simulations.time_limits import bounded
 from .choice import Choice, checked_grid
 from .ladders import Ladder
 from .replicates import LEAST_ROWS, NO_NOISE, Replicates, checked_pairs, of_pairs, of_rows, simulated_pairs, spread_out
@@ -47,6 +47,7 @@ def noise_floor(
     distance: Distance | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
+    memory: int | str | None = None,
     progress: bool = True,
 ) -> Choice:
     """Chooses the smallest beta whose expected cost reaches the replicate distance of its own posterior.
@@ -68,6 +69,7 @@ def noise_floor(
         distance: needed only for `Cost.exact`, with a simulator or pairs.
         workers: see `simulate`.
         timeout: of one run, in seconds; see `simulate`.
+        memory: of one run; see `simulate`.
         progress: show a progress bar.
 
     Returns:
@@ -91,7 +93,7 @@ def noise_floor(
     else:
         distance = ladder.cost.distance if distance is None else distance.fitted(ladder.x_o[None])
         if simulator is not None:
-            who = bounded(workers, timeout)
+            who = bounded(workers, timeout, memory)
             pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=who, progress=progress)
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
