@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..runtime.figure_style import (
+    DASHES,
     OBSERVED,
     PRIOR,
     SEVERAL_COLOURS,
@@ -23,14 +24,16 @@ from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Told apart by shape too, for colour is lost in print.
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 # What a panel has besides the posteriors: dashes of the prior's bounds.
 _BOUND: Any = (0, (3, 2))
 
 
 def compared(
-    draws: Mapping[str, Any], prior: Any, truth: Any, parameters: Sequence[str] | None
+    draws: Mapping[str, Any],
+    prior: Any,
+    truth: Any,
+    parameters: Sequence[str] | None,
+    colours: Sequence[str] = SEVERAL_COLOURS,
 ) -> matplotlib.figure.Figure:
     """Draws `pair` of several posteriors, see there."""
     names = _names(draws)
@@ -49,7 +52,7 @@ def compared(
     for i, c in enumerate(columns):
         values, shown = [theta[:, c] for theta in thetas], None if before is None else before[:, c]
         draw = _bars if whole[c] else _marginals
-        limits.append(draw(axes[i, i], values, shown, bounds[c], marks[i]))
+        limits.append(draw(axes[i, i], values, shown, bounds[c], marks[i], colours))
     for i, row in enumerate(columns):
         for j, column in enumerate(columns):
             ax = axes[i, j]
@@ -58,7 +61,8 @@ def compared(
                 continue
             if j < i:
                 pair = [column, row]
-                _joint(ax, [theta[:, pair] for theta in thetas], bounds[pair], contours=not whole[pair].any())
+                smooth = not whole[pair].any()
+                _joint(ax, [theta[:, pair] for theta in thetas], bounds[pair], colours, contours=smooth)
                 if truth is not None:
                     ax.plot(marks[j], marks[i], "x", color=OBSERVED, markersize=7, markeredgewidth=1.8)
                 ax.set_ylim(limits[i])
@@ -67,7 +71,8 @@ def compared(
     figure.align_labels()
     edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
     contours = np.sum(~whole[columns]) > 1
-    _legend(figure, list(draws), bool(contours), prior is not None, bool(np.any(edges)), truth is not None)
+    lines = dict(zip(draws, colours, strict=False))
+    _legend(figure, lines, bool(contours), prior is not None, bool(np.any(edges)), truth is not None)
     return figure
 
 
@@ -93,7 +98,12 @@ def _names(draws: Mapping[str, Any]) -> list[str]:
 
 
 def _marginals(
-    ax: Any, values: list[np.ndarray], prior: np.ndarray | None, bounds: np.ndarray, truth: float | None
+    ax: Any,
+    values: list[np.ndarray],
+    prior: np.ndarray | None,
+    bounds: np.ndarray,
+    truth: float | None,
+    colours: Sequence[str],
 ) -> tuple[float, float]:
     """Draws the density of one parameter by each posterior, over the prior's, and returns the range shown."""
     windows = [window(one, bounds, truth) for one in values]
@@ -106,7 +116,7 @@ def _marginals(
     if prior is not None:
         ax.fill_between(grid, density(prior, grid, bounds), color=PRIOR, alpha=0.35, linewidth=0)
     curves = [density(one, grid, bounds) for one in values]
-    for curve, color, dash in zip(curves, SEVERAL_COLOURS, DASHES, strict=False):
+    for curve, color, dash in zip(curves, colours, DASHES, strict=False):
         ax.plot(grid, curve, color=color, linewidth=1.4, linestyle=dash)
     for bound in bounds[np.isfinite(bounds)]:
         if limits[0] <= bound <= limits[1]:
@@ -119,7 +129,12 @@ def _marginals(
 
 
 def _bars(
-    ax: Any, values: list[np.ndarray], prior: np.ndarray | None, bounds: np.ndarray, truth: float | None
+    ax: Any,
+    values: list[np.ndarray],
+    prior: np.ndarray | None,
+    bounds: np.ndarray,
+    truth: float | None,
+    colours: Sequence[str],
 ) -> tuple[float, float]:
     """Draws the probability of every whole number by each posterior as steps, and returns the range shown."""
     del bounds
@@ -130,7 +145,7 @@ def _bars(
     if prior is not None:
         ax.bar(numbers, [np.mean(prior == k) for k in numbers], width=0.9, color=PRIOR, alpha=0.35, linewidth=0)
     shares = [np.array([np.mean(one == k) for k in numbers]) for one in values]
-    for share, color, dash in zip(shares, SEVERAL_COLOURS, DASHES, strict=False):
+    for share, color, dash in zip(shares, colours, DASHES, strict=False):
         ax.stairs(share, edges, color=color, linewidth=1.4, linestyle=dash)
     if truth is not None:
         ax.axvline(truth, color=OBSERVED, linewidth=1.2)
@@ -139,10 +154,10 @@ def _bars(
     return float(marks.min() - 0.1), float(marks.max() + 0.1)
 
 
-def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, *, contours: bool) -> None:
+def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, colours: Sequence[str], *, contours: bool) -> None:
     """Draws contours of one pair by each posterior; points where there are whole numbers, or too few draws."""
     rng = np.random.default_rng(0)
-    for theta, color, dash in zip(thetas, SEVERAL_COLOURS, DASHES, strict=False):
+    for theta, color, dash in zip(thetas, colours, DASHES, strict=False):
         smooth = contours and len(theta) >= 50 and min(bandwidth(theta[:, 0]), bandwidth(theta[:, 1])) > 0
         if smooth and np.all(np.ptp(theta, axis=0) > 0):
             x, y, heights, levels = density_2d(theta[:, 0], theta[:, 1], *bounds)
@@ -156,14 +171,14 @@ def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, *, contours: b
         ax.plot(*(few + scatter).T, ".", color=color, alpha=0.3, markersize=2.5, markeredgewidth=0, rasterized=True)
 
 
-def _legend(figure: Any, names: list[str], contours: bool, prior: bool, edge: bool, truth: bool) -> None:
+def _legend(figure: Any, names: Mapping[str, str], contours: bool, prior: bool, edge: bool, truth: bool) -> None:
     """Explains colours and lines, in the empty upper triangle or below a single panel."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
         Line2D([], [], color=color, linewidth=1.5, linestyle=dash, label=plain(name, 30))
-        for name, color, dash in zip(names, SEVERAL_COLOURS, DASHES, strict=False)
+        for (name, color), dash in zip(names.items(), DASHES, strict=False)
     ]
     if contours:
         handles.append(Line2D([], [], linestyle="none", label="contours: 50, 90 %"))
