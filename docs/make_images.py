@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from PIL import Image
 
 import genbayes as gb
 import genbayes.hodgkin_huxley as hh
@@ -34,8 +35,12 @@ LABELS = tuple(f"log {name}" for name in SPECIES)
 
 
 def save(figure: Any, name: str) -> None:
-    """Writes docs/images/NAME.png."""
-    figure.savefig(IMAGES / f"{name}.png", dpi=110, bbox_inches="tight")
+    """Writes docs/images/NAME.png, of at most 256 colours."""
+    path = IMAGES / f"{name}.png"
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
     print(f"docs/images/{name}.png")
 
 
