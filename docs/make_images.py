@@ -88,7 +88,7 @@ def predictive_position(_: Path | None) -> None:
 
 
 def temperature(_: Path | None) -> None:
-    """Logistic growth with 10 % noise, twenty yearly log counts (temperature.md)."""
+    """Logistic growth with 10 % noise, twenty yearly log counts (docs/temperature.md and the gallery)."""
 
     def growth(key, theta):
         def year(count, _):
@@ -109,6 +109,9 @@ def temperature(_: Path | None) -> None:
     print(floor.summary(), calibrated.summary(), sep="\n")
     save(gb.plots.temperature(ladder, [floor, calibrated]), "temperature_ladder")
     save(gb.plots.choice(calibrated), "temperature_calibrated")
+    save(gb.plots.pair(ladder, prior=prior, truth=[0.4, 60.0]), "pair_ladder")
+    found = gb.coverage(prior, cost, held_out, calibrated.beta, seed=5)
+    save(gb.plots.coverage(found), "coverage")
 
 
 def stack(_: Path | None) -> None:
@@ -175,7 +178,7 @@ def _recording(data: Path | None) -> Path:
 MADE: dict[str, tuple[Callable[[Path | None], None], tuple[str, ...]]] = {
     "lynx_hare": (lynx_hare, ("lynx_hare_pair", "lynx_hare_predictive")),
     "predictive_position": (predictive_position, ("predictive_position",)),
-    "temperature": (temperature, ("temperature_ladder", "temperature_calibrated")),
+    "temperature": (temperature, ("temperature_ladder", "temperature_calibrated", "pair_ladder", "coverage")),
     "stack": (stack, ("stack",)),
     "sensitivity": (sensitivity, ("sensitivity",)),
     "hodgkin_huxley": (hodgkin_huxley, ("hodgkin_huxley_traces",)),

@@ -29,9 +29,8 @@ def within_limit(parts: Sequence[str], others: int, most: int = MOST_PAGE_BYTES)
             if size <= most:
                 return kept, left_out
             caption = _CAPTION.search(found.group())
-            text = (
-                f'<p class="muted">Left out, for the page would be too large: {caption.group(1) if caption else ""}</p>'
-            )
+            named = caption.group(1) if caption else "a picture"
+            text = f'<p class="muted">Left out, for the page would be too large: {named}</p>'
             kept[i] = kept[i][: found.start()] + text + kept[i][found.end() :]
             size += len(text.encode()) - len(found.group().encode())
             left_out += 1

@@ -264,7 +264,9 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
         colour = LEVEL_COLOURS[k % len(LEVEL_COLOURS)]
         error = np.sqrt(coverage * (1 - coverage) / m)
         ax.fill_between(e["betas"], coverage - 2 * error, coverage + 2 * error, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(e["betas"], coverage, "o-", color=colour, markersize=2.5, linewidth=1.3, label=f"{100 * level:g} % sets")
+        ax.plot(
+            e["betas"], coverage, "o-", color=colour, markersize=2.5, linewidth=1.3, label=f"{100 * level:g} % sets"
+        )
         ax.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (2, 2)))
     ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2)
     ax.axvspan(*chosen.interval, color=ACCENT, alpha=0.12, linewidth=0)
