@@ -84,7 +84,8 @@ def predictive_position(_: Path | None) -> None:
         posterior, draws, simulations=simulations, predictive=check, seed=2, kind="series", labels=LABELS
     )
     print(verdict.summary())
-    save(gb.plots.predictive_position(verdict.evidence.position), "predictive_position")
+    position: Any = verdict.evidence.position
+    save(gb.plots.predictive_position(position), "predictive_position")
 
 
 def temperature(_: Path | None) -> None:
@@ -109,7 +110,8 @@ def temperature(_: Path | None) -> None:
     print(floor.summary(), calibrated.summary(), sep="\n")
     save(gb.plots.temperature(ladder, [floor, calibrated]), "temperature_ladder")
     save(gb.plots.choice(calibrated), "temperature_calibrated")
-    save(gb.plots.pair(ladder, prior=prior, truth=[0.4, 60.0]), "pair_ladder")
+    few = gb.temperature.ladder(prior, cost, x_o, [10.0, 30.0, 100.0, 300.0, 1000.0], n=2000, seed=6)
+    save(gb.plots.pair(few, truth=[0.4, 60.0]), "pair_ladder")
     found = gb.coverage(prior, cost, held_out, calibrated.beta, seed=5)
     save(gb.plots.coverage(found), "coverage")
 

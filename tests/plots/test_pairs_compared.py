@@ -113,10 +113,18 @@ def test_a_ladder_goes_from_light_to_dark() -> None:
     figure: Any = plots.pair(ladder)
     [legend] = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["β = 1.00", "β = 3.16", "β = 10.0", "β = 31.6", "β = 100", "contours: 50, 90 %"]
+    assert texts == [
+        "β = 1.00",
+        "β = 3.16",
+        "β = 10.0",
+        "β = 31.6",
+        "β = 100",
+        "contours: 50, 90 %;\ndensities of one height",
+    ]
     curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 100]
-    # A narrower density is higher: that of beta 100 ten times that of beta 1.
-    heights = [line.get_ydata().max() for line in curves]
-    np.testing.assert_allclose(np.array(heights) / heights[0], np.sqrt(betas[::2]), rtol=0.1)
+    np.testing.assert_allclose([line.get_ydata().max() for line in curves], 1.0)
+    # That of beta 100 is a tenth as wide as that of beta 1.
+    areas = np.array([line.get_ydata().sum() for line in curves])
+    np.testing.assert_allclose(areas[0] / areas, np.sqrt(betas[::2]), rtol=0.1)
     light = [sum(to_rgb(line.get_color())) for line in curves]
     assert light == sorted(light, reverse=True)

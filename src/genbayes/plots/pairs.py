@@ -43,7 +43,7 @@ def pair(
     Args:
         draws: `Draws` with `flat` (n, dim) and `names`; or several of the same parameters by name, at most five, such
             as {"patient 1": a, "patient 2": b}: contours of each in a colour of its own. Of a `Ladder` at most five
-            betas, from light to dark, between the least and the largest.
+            betas, from light to dark, between the least and the largest; their densities have one height.
         prior: The `Prior`, drawn behind in grey with its bounds.
         truth: Parameters (dim,) to mark, if known.
         max_points: Most points drawn per panel (the densities use all draws); several draws have no points.
@@ -62,7 +62,7 @@ def pair(
     if isinstance(draws, Mapping):
         return compared(draws, prior, truth, parameters)
     if isinstance(draws, Ladder):
-        return compared(_steps(draws), prior, truth, parameters, LADDER_COLOURS)
+        return compared(_steps(draws), prior, truth, parameters, LADDER_COLOURS, one_height=True)
     columns = columns_of(draws.names, parameters)
     theta, dim = np.asarray(draws.flat, float), len(columns)
     if truth is not None and np.shape(truth) != (theta.shape[1],):

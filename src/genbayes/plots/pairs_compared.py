@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,10 @@ def compared(
     truth: Any,
     parameters: Sequence[str] | None,
     colours: Sequence[str] = SEVERAL_COLOURS,
+    *,
+    one_height: bool = False,
 ) -> matplotlib.figure.Figure:
-    """Draws `pair` of several posteriors, see there."""
+    """Draws `pair` of several posteriors, see there; with `one_height` densities that differ much in width."""
     names = _names(draws)
     columns = columns_of(names, parameters)
     if truth is not None and np.shape(truth) != (len(names),):
@@ -51,7 +54,7 @@ def compared(
     limits = []
     for i, c in enumerate(columns):
         values, shown = [theta[:, c] for theta in thetas], None if before is None else before[:, c]
-        draw = _bars if whole[c] else _marginals
+        draw = _bars if whole[c] else partial(_marginals, one_height=one_height)
         limits.append(draw(axes[i, i], values, shown, bounds[c], marks[i], colours))
     for i, row in enumerate(columns):
         for j, column in enumerate(columns):
@@ -70,9 +73,10 @@ def compared(
             outer_labels(ax, i, j, len(columns), names[column], names[row])
     figure.align_labels()
     edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
-    contours = np.sum(~whole[columns]) > 1
+    notes = ["contours: 50, 90 %"] if np.sum(~whole[columns]) > 1 else []
+    notes += ["densities of one height"] if one_height else []
     lines = dict(zip(draws, colours, strict=False))
-    _legend(figure, lines, bool(contours), prior is not None, bool(np.any(edges)), truth is not None)
+    _legend(figure, lines, ";\n".join(notes), prior is not None, bool(np.any(edges)), truth is not None)
     return figure
 
 
@@ -104,6 +108,8 @@ def _marginals(
     bounds: np.ndarray,
     truth: float | None,
     colours: Sequence[str],
+    *,
+    one_height: bool,
 ) -> tuple[float, float]:
     """Draws the density of one parameter by each posterior, over the prior's, and returns the range shown."""
     windows = [window(one, bounds, truth) for one in values]
@@ -114,8 +120,13 @@ def _marginals(
             limits = wide
     grid = np.linspace(limits[0], limits[1], 400)
     if prior is not None:
-        ax.fill_between(grid, density(prior, grid, bounds), color=PRIOR, alpha=0.35, linewidth=0)
+        before = density(prior, grid, bounds)
+        before = before / max(before.max(), 1e-30) if one_height else before
+        ax.fill_between(grid, before, color=PRIOR, alpha=0.35, linewidth=0)
     curves = [density(one, grid, bounds) for one in values]
+    if one_height:
+        # Side by side the narrowest would press all others onto the axis.
+        curves = [curve / max(curve.max(), 1e-30) for curve in curves]
     for curve, color, dash in zip(curves, colours, DASHES, strict=False):
         ax.plot(grid, curve, color=color, linewidth=1.4, linestyle=dash)
     for bound in bounds[np.isfinite(bounds)]:
@@ -171,7 +182,7 @@ def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, colours: Seque
         ax.plot(*(few + scatter).T, ".", color=color, alpha=0.3, markersize=2.5, markeredgewidth=0, rasterized=True)
 
 
-def _legend(figure: Any, names: Mapping[str, str], contours: bool, prior: bool, edge: bool, truth: bool) -> None:
+def _legend(figure: Any, names: Mapping[str, str], note: str, prior: bool, edge: bool, truth: bool) -> None:
     """Explains colours and lines, in the empty upper triangle or below a single panel."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -180,8 +191,8 @@ def _legend(figure: Any, names: Mapping[str, str], contours: bool, prior: bool, 
         Line2D([], [], color=color, linewidth=1.5, linestyle=dash, label=plain(name, 30))
         for (name, color), dash in zip(names.items(), DASHES, strict=False)
     ]
-    if contours:
-        handles.append(Line2D([], [], linestyle="none", label="contours: 50, 90 %"))
+    if note:
+        handles.append(Line2D([], [], linestyle="none", label=note))
     if prior:
         handles.append(Patch(facecolor=PRIOR, alpha=0.35, label="prior"))
     if edge:
