@@ -48,7 +48,9 @@ def test_what_holds_no_simulations_is_refused() -> None:
 @pytest.mark.slow
 # In sbi's pictures: torch's tensors as arrays of numpy 2.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_with_sbi_itself() -> None:
+def test_with_sbi_itself(tmp_path, monkeypatch) -> None:
+    # It writes logs into the folder in which it runs.
+    monkeypatch.chdir(tmp_path)
     torch = pytest.importorskip("torch")
     inference_of = pytest.importorskip("sbi.inference")
     box = pytest.importorskip("sbi.utils").BoxUniform(torch.zeros(2), torch.tensor([1.0, 2.0]))
