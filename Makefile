@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow test-ci lint types wheel examples site benchmark clean
+.PHONY: demo test test-slow test-ci lint types wheel examples site images benchmark clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/genbayes demo --out demo
@@ -46,6 +46,10 @@ examples: $(VENV)/.dev-installed
 # The documentation as a site, site/html/index.html; runs every notebook and fails at the first warning.
 site: $(VENV)/.site-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d site/doctrees . site/html
+
+# The pictures of docs/images, as far as they need no recordings: minutes.
+images: $(VENV)/.dev-installed
+	$(BIN)/python docs/make_images.py
 
 benchmark: $(VENV)/.dev-installed
 	$(BIN)/python benchmarks/linear_gaussian.py

@@ -32,11 +32,23 @@ def write_files(app: Sphinx, error: Exception | None) -> None:
     """Writes index.html and llms.txt to the root of the finished site."""
     if error is None and app.builder.name == "html":
         out = Path(app.outdir)
+        for page in (out / "docs" / "reference").glob("*.html"):
+            page.write_text(lists_of_parameters(page.read_text("utf-8")), "utf-8")
         (out / "index.html").write_text(DOORWAY, "utf-8")
         (out / "llms.txt").write_text(llms_text(app), "utf-8")
         missing = [name for name in left_by_notebooks(out) if not (out / name).is_file()]
         if missing:
             raise ExtensionError(f"no notebook has made {', '.join(missing)}. Remove site/executed, and build again.")
+
+
+def lists_of_parameters(text: str) -> str:
+    """Signatures of several lines as lists: Sphinx writes definitions without terms, which is no valid HTML."""
+
+    def as_list(found: re.Match) -> str:
+        lines = found.group(1).replace("<dd>", '<div role="listitem">').replace("</dd>", "</div>")
+        return f'<div class="sig-lines" role="list">{lines}</div>'
+
+    return re.sub(r'(?s)<dl>(\s*<dd><em class="sig-param">(?:(?!<dl|</dl>).)*)</dl>', as_list, text)
 
 
 def left_by_notebooks(out: Path) -> list[str]:

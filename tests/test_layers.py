@@ -20,6 +20,7 @@ learning
 simulations
 costs
 sampling
+exchange
 model_comparison
 tasks
 checks

@@ -20,6 +20,10 @@ from .costs.cost import Cost as Cost
 from .costs.files import load as load
 from .costs.files import save as save
 from .costs.fitting import fit_cost as fit_cost
+from .exchange.arviz_groups import to_arviz as to_arviz
+from .exchange.petab_problem import PetabProblem as PetabProblem
+from .exchange.petab_problem import from_petab as from_petab
+from .exchange.sbi_runs import from_sbi as from_sbi
 from .explorer.alone import ExplorerPage as ExplorerPage
 from .explorer.alone import explore as explore
 from .learning.training import FitConfig as FitConfig

@@ -146,7 +146,7 @@ def test_everything_is_done_by_the_keyboard(browser, path, run) -> None:
             shown.keyboard.press("Tab")
             name = "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
             reached.append(shown.evaluate(name))
-        wanted = ["beta", "which value of the observation", "value", "weight", "hold slope", "Back to the report"]
+        wanted = ["beta", "which value of the observation", "value", "weight", "hold slope", "Back to the start"]
         # Each control once, in the order in which they stand; then the round begins again.
         assert [name for name in dict.fromkeys(reached) if name in wanted] == wanted
         shown.get_by_label("beta", exact=True).focus()
@@ -157,7 +157,7 @@ def test_everything_is_done_by_the_keyboard(browser, path, run) -> None:
         state = settled(shown)
         exact = shown.evaluate("document.getElementById('explorer').explorer.beta")
         agree(state, gb.GibbsPosterior(PRIOR, posterior.cost, posterior.x_o, exact))
-        shown.get_by_role("button", name="Back to the report").press("Enter")
+        shown.get_by_role("button", name="Back to the start").press("Enter")
         agree(settled(shown), posterior)
 
 
@@ -170,7 +170,7 @@ def test_values_are_left_out_weighted_and_parameters_held(browser, path, run) ->
         state = settled(shown)
         gap = np.where(np.arange(8) < 3, np.nan, posterior.x_o)
         agree(state, gb.GibbsPosterior(PRIOR, posterior.cost, gap, BETA))
-        shown.get_by_role("button", name="Back to the report").click()
+        shown.get_by_role("button", name="Back to the start").click()
         shown.get_by_label("hold start").check()
         shown.fill("input[aria-label='value of start, as a number']", "0.5")
         shown.press("input[aria-label='value of start, as a number']", "Enter")

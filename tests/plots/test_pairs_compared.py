@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.contour import ContourSet
 
 from genbayes import Prior, plots
 from genbayes.runtime.figure_style import OBSERVED, SEVERAL_COLOURS
+from genbayes.temperature.ladders import Ladder
 
 PRIOR = Prior.uniform([-3.0, -3.0], [3.0, 3.0], names=["a", "b"])
 
@@ -97,3 +98,33 @@ def test_what_cannot_be_compared_is_refused(draws, message):
 def test_a_truth_of_another_length_is_refused():
     with pytest.raises(ValueError, match="one value per parameter"):
         plots.pair(TWO, truth=[1.0])
+
+
+def test_a_ladder_goes_from_light_to_dark() -> None:
+    rng = np.random.default_rng(0)
+    betas = np.geomspace(1.0, 100.0, 9)
+    widths = 1 / np.sqrt(betas)
+
+    def draws(_, j):
+        return SimpleNamespace(flat=widths[j] * rng.standard_normal((4000, 2)), names=("a", "b"))
+
+    ladder: Any = object.__new__(Ladder)
+    object.__setattr__(ladder, "draws", SimpleNamespace(betas=betas, draws=draws))
+    figure: Any = plots.pair(ladder)
+    [legend] = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == [
+        "β = 1.00",
+        "β = 3.16",
+        "β = 10.0",
+        "β = 31.6",
+        "β = 100",
+        "contours: 50, 90 %;\ndensities of one height",
+    ]
+    curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 100]
+    np.testing.assert_allclose([line.get_ydata().max() for line in curves], 1.0)
+    # That of beta 100 is a tenth as wide as that of beta 1.
+    areas = np.array([line.get_ydata().sum() for line in curves])
+    np.testing.assert_allclose(areas[0] / areas, np.sqrt(betas[::2]), rtol=0.1)
+    light = [sum(to_rgb(line.get_color())) for line in curves]
+    assert light == sorted(light, reverse=True)

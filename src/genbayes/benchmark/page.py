@@ -4,9 +4,7 @@ import datetime
 import html
 import platform
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from ..reports import markup
 from ..runtime.formatting import plain
@@ -73,10 +71,9 @@ def write_benchmark(
     sections.append(markup.section("How to repeat", text))
     summary, page = out / "summary.md", out / "benchmark.html"
     summary.write_text("\n\n".join(markdown) + "\n", "utf-8")
-    template = Template(resources.files("genbayes.reports").joinpath("template.html").read_text("utf-8"))
     subtitle = f"{sum(row.ok for row in rows):,} posteriors. Written by genbayes {version('genbayes')} on "
     subtitle += f"{datetime.date.today()}. All numbers: results.csv in the same folder."
-    page.write_text(template.substitute(title="Benchmark", subtitle=subtitle, body="\n".join(sections)), "utf-8")
+    page.write_text(markup.filled("Benchmark", subtitle, "\n".join(sections)), "utf-8")
     return [summary, page]
 
 

@@ -55,7 +55,8 @@ def judge_means(evidence: Evidence) -> list[Finding]:
         why = "the network's cost is wrong at the draws, and error bars of a wrong posterior say nothing"
         return [not_judged("means", why, _REMEDY)._replace(numbers=numbers)]
     if resolved > RESOLVED_CARE:
-        enough = number(len(evidence.predictive.theta) * (resolved / RESOLVED_CARE) ** 2 if evidence.predictive else 0)
+        runs = 0 if evidence.predictive is None else len(evidence.predictive.theta)
+        enough = f"{np.ceil(runs * (resolved / RESOLVED_CARE) ** 2):,.0f}"
         why = (
             f"the new runs would show an error of the network only beyond {resolved:.2g} posterior standard deviations"
         )

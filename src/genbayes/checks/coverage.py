@@ -29,6 +29,9 @@ class Coverage:
         by_parameter: (dim, l), the same for the central interval of each parameter.
         names: of the parameters.
         rows: held-out simulations.
+        joint_ranks: (rows,), the level at which each set of highest density begins to hold the truth.
+        ranks: (rows, dim), the share of draws below each true parameter; uniform if the posteriors are right (Talts et
+            al. 2018). Both None where they were not kept.
     """
 
     beta: float
@@ -38,6 +41,8 @@ class Coverage:
     by_parameter: Float[np.ndarray, "dim l"]
     names: tuple[str, ...]
     rows: int
+    joint_ranks: Float[np.ndarray, " rows"] | None = None
+    ranks: Float[np.ndarray, "rows dim"] | None = None
 
     def __repr__(self) -> str:
         return f"Coverage({self.summary().removeprefix('coverage ')})"
@@ -112,4 +117,6 @@ def coverage(
         by_parameter=(single[:, :, None] <= asked).mean(axis=0),
         names=prior.names,
         rows=m,
+        joint_ranks=joint,
+        ranks=found.below[:, 0],
     )

@@ -12,7 +12,6 @@ from ..distances import Distance
 from ..distances.batched import distances_to, paired_distances
 from ..distances.gaps import with_gaps
 from ..runtime.counts import checked_count, evenly_spaced
-from ..runtime.formatting import number
 from ..runtime.named_values import Names
 from ..runtime.outcome import Outcome
 from ..sampling.draws import Draws
@@ -142,7 +141,7 @@ def more_runs(error: ErrorInNats, runs: int) -> str:
     """What makes an error visible that these runs cannot show: an imperative sentence."""
     if not np.isfinite(error.needed):
         return f"Run the simulator at more draws than {runs}."
-    enough = number(1.1 * runs * error.needed)
+    enough = f"{np.ceil(1.1 * runs * error.needed):,.0f}"
     return f"Run the simulator at about {enough} draws (--resimulate, n), or lower beta."
 
 

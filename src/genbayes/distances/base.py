@@ -173,11 +173,21 @@ class HilbertDistance(Distance):
         """What the distance holds of one argument alone; ||features(x)||^2 where the feature map is exact."""
 
 
+# What JAX raises where a function wants the values of arrays while it is compiled, as those of numpy do.
+_OF_TRACERS = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
 class UserDistance(Distance):
     """Any function of one output and one target, written with jax.numpy.
 
     Args:
-        function: `function(x, x_target) -> scalar`; not negative, differentiable or not.
+        function: `function(x, x_target) -> scalar`; not negative, differentiable or not. One written with numpy is
+            refused when it is first used: jax.numpy has the same functions.
         name: identifies the function when a cost is saved and loaded.
         units: of the distance.
     """
@@ -193,7 +203,15 @@ class UserDistance(Distance):
 
     def __call__(self, x: Float[Array, "*shape"], x_target: Float[Array, "*target_shape"]) -> Float[Array, ""]:
         """The distance of one output to one target."""
-        value = jnp.asarray(self.function(x, x_target))
+        try:
+            value = jnp.asarray(self.function(x, x_target))
+        except _OF_TRACERS as error:
+            raise TypeError(
+                f"the distance {self.name!r} cannot be compiled: it uses numpy, float(), if or a loop on values that "
+                f"JAX does not know yet ({type(error).__name__}). Write it with jax.numpy, such as jnp.mean for "
+                "np.mean and jnp.where(condition, a, b) for if. What only Python can compute goes through "
+                "jax.pure_callback, slowly; better let the simulator return it, and compare that."
+            ) from error
         if value.shape != ():
             raise ValueError(
                 f"the distance {self.name!r} must return one number for one output and one target, but for outputs of "

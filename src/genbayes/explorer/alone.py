@@ -14,7 +14,7 @@ from ..sampling.draws_origin import need_own_draws
 from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
-from .markup import explorer_body
+from .markup import explorer_body, page_style
 from .payload import explorer_data
 
 
@@ -115,4 +115,5 @@ def page_alone(title: str, subtitle: str, body: str) -> str:
         body: HTML.
     """
     template = Template(resources.files("genbayes.explorer").joinpath("static", "page.html").read_text("utf-8"))
-    return template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
+    words = {"title": html.escape(title), "subtitle": html.escape(subtitle)}
+    return template.substitute(words, body=body, style=page_style())

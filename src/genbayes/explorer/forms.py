@@ -22,9 +22,11 @@ from .regressions import (
     export_mean,
     export_network,
     export_polynomial,
+    export_regression,
     export_standardiser,
     members_of,
     of_member,
+    only_member,
     shared,
 )
 
@@ -98,9 +100,7 @@ def _(form: MarginalForm, x_o: np.ndarray) -> dict[str, Any]:
     growth = form.growth
     return {
         "form": "marginal",
-        "members": [
-            _export_mixture(of_member(form.distribution, member)) for member in range(members_of(form.distribution))
-        ],
+        "members": [_export_mixture(form.distribution, member) for member in range(members_of(form.distribution))],
         "scale": double(np.reshape(form.scale, -1)),
         "weights": double(np.reshape(form.weights, -1)),
         "growth": double([float(part) for part in (growth.square, growth.knee, growth.slope, growth.cap)]),
@@ -110,25 +110,13 @@ def _(form: MarginalForm, x_o: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _export_mixture(mixture: LogisticMixture) -> dict[str, Any]:
-    transform, location = mixture.transform, mixture.location
-    regression = {
-        "standardise": export_standardiser(location.standardise),
-        "basis": export_polynomial(location.basis),
-        "intercept": double(location.intercept),
-        "slopes": single(location.slopes),
-        "networks": [],
-    }
-    if location.network is not None:
-        network = {"network": export_network(location.network), "scale": single(location.scale)}
-        regression["networks"] = [network]
-    if location.log_link is not None:
-        most = 80.0 if location.log_most is None else np.minimum(np.asarray(location.log_most), 80.0)
-        regression["log_link"] = single(location.log_link)
-        regression["log_most"] = double(np.broadcast_to(most, np.shape(location.log_link)))
+def _export_mixture(stacked: LogisticMixture, member: int) -> dict[str, Any]:
+    mixture = of_member(stacked, member)
     return {
-        "transform": {name: double(getattr(transform, name)) for name in ("centre", "width", "unit", "low", "high")},
-        "location": regression,
+        "transform": {
+            name: double(getattr(mixture.transform, name)) for name in ("centre", "width", "unit", "low", "high")
+        },
+        "location": export_regression(only_member(stacked.location, member), each=False),
         "residual": double(mixture.residual),
         "floor": double(mixture.floor),
         "network": export_network(mixture.network),

@@ -23,7 +23,7 @@ _EXACT = (
     "The page holds the fitted cost itself, not an approximation: polynomials, networks and mixtures as numbers. It is "
     "computed in double precision from numbers in single precision, and agrees with Python's to about five digits. "
     "Draws are new for everything you ask: they are reweighted from stored ones, moved until they are independent, and "
-    "carry Monte Carlo error. Checks of the report are those of the report's own observation and beta."
+    "carry Monte Carlo error. Checks beside it are those of the observation and the beta that were sampled."
 )
 
 
@@ -37,6 +37,11 @@ def program(names: Iterable[str]) -> str:
 def style() -> str:
     """The style of the page's part."""
     return resources.files("genbayes.explorer").joinpath("static", "explorer.css").read_text("utf-8")
+
+
+def page_style() -> str:
+    """What all pages look like: colours in the light and in the dark, text and tables."""
+    return resources.files("genbayes.explorer").joinpath("static", "page.css").read_text("utf-8")
 
 
 def explorer_part(posterior: GibbsPosterior, draws: Draws, **shown: Any) -> str:
@@ -75,8 +80,8 @@ def explorer_body(data: Mapping[str, Any]) -> str:
             '<p class="muted">Move beta, drag the observation, leave values out, hold a parameter: the posterior '
             "follows. Nothing leaves this page.</p>",
             f"<style>\n{style()}</style>",
-            '<div class="explorer" id="explorer"><p>The explorer needs JavaScript, which is off or still starting; the '
-            "rest of the report does not.</p></div>",
+            '<div class="explorer" id="explorer"><p>The explorer needs JavaScript, which is off or still starting; '
+            "nothing else on this page does.</p></div>",
             f'<script type="application/json" id="explorer-data">{text}</script>',
             f'<script type="text/plain" id="explorer-worker">{program(WORKER)}\nlisten(self);</script>',
             f'<script type="module">{program(PAGE)}\n{start}</script>',

@@ -78,7 +78,7 @@ def explorer_data(
         "growths": _growths(cost),
         "why_whole": _why_whole(cost),
         "why_fixed": "The features of this distance are a function in Python, which a page cannot call: they are those "
-        "of the report's observation, whose values cannot be changed here.",
+        "of the observation that was sampled, whose values cannot be changed here.",
         **_outputs(cost, x_o, simulations),
         **across,
         "output_names": _names(cost, x_o, across, labels),
@@ -117,7 +117,7 @@ def _growths(cost: Cost) -> list[dict[str, Any]] | None:
         return None
     own: Any = cost.form.growth
     choices = {
-        f"{cost.distance.name.replace('_', ' ')} (the report's)": own,
+        f"{cost.distance.name.replace('_', ' ')} (as fitted)": own,
         "squared error": Growth.of(square=1.0, knee=np.inf),
         "absolute error": Growth.of(slope=1.0),
         "Huber, straight from 1 scale on": Growth.of(square=0.5, knee=1.0, slope=1.0),

@@ -19,6 +19,11 @@ def of_member(module: Any, member: int) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[member], module)
 
 
+def only_member(module: Any, member: int) -> Any:
+    """The modules with one member alone along their leading axis."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[member : member + 1], module)
+
+
 def members_of(module: Any) -> int:
     """How many members a module has."""
     return len(jax.tree.leaves(module)[0])
@@ -108,8 +113,13 @@ def _export_process(ensemble: ProcessMean) -> dict[str, Any]:
     }
 
 
-def export_regression(ensemble: RidgeResidual) -> dict[str, Any]:
-    """The regression of an ensemble: what is mixed into one prediction, and each member's own coefficients."""
+def export_regression(ensemble: RidgeResidual, *, each: bool = True) -> dict[str, Any]:
+    """The regression of an ensemble: what is mixed into one prediction, and each member's own coefficients.
+
+    Args:
+        ensemble: stacked members, or one.
+        each: whether a page asks for the predictions of single members.
+    """
     networks = []
     if ensemble.network is not None:
         for member in range(members_of(ensemble)):
@@ -124,7 +134,7 @@ def export_regression(ensemble: RidgeResidual) -> dict[str, Any]:
         if np.size(ensemble.slopes) < 2000
         else single(np.mean(np.asarray(ensemble.slopes, np.float64), axis=0)),
         "networks": networks,
-        "members": {"intercept": single(ensemble.intercept), "slopes": single(ensemble.slopes)},
+        **({"members": {name: single(getattr(ensemble, name)) for name in ("intercept", "slopes")}} if each else {}),
         **links,
     }
 

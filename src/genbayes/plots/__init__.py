@@ -6,6 +6,7 @@ in come the objects of a run, out comes a Figure that nothing has to close.
 
 from .costs import cost_accuracy as cost_accuracy
 from .costs import cost_profiles as cost_profiles
+from .coverages import coverage as coverage
 from .losses import training as training
 from .pairs import pair as pair
 from .positions import predictive_position as predictive_position

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..runtime.figure_style import (
     ACCENT,
+    LADDER_COLOURS,
     POSTERIOR,
     PRIOR,
     SMALL,
@@ -18,6 +19,7 @@ from ..runtime.figure_style import (
     window,
 )
 from ..runtime.formatting import number
+from ..temperature.ladders import Ladder
 from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
 from .pairs_compared import compared
 
@@ -40,7 +42,8 @@ def pair(
 
     Args:
         draws: `Draws` with `flat` (n, dim) and `names`; or several of the same parameters by name, at most five, such
-            as {"patient 1": a, "patient 2": b}: contours of each in a colour of its own.
+            as {"patient 1": a, "patient 2": b}: contours of each in a colour of its own. Of a `Ladder` at most five
+            betas, from light to dark, between the least and the largest; their densities have one height.
         prior: The `Prior`, drawn behind in grey with its bounds.
         truth: Parameters (dim,) to mark, if known.
         max_points: Most points drawn per panel (the densities use all draws); several draws have no points.
@@ -58,6 +61,8 @@ def pair(
     """
     if isinstance(draws, Mapping):
         return compared(draws, prior, truth, parameters)
+    if isinstance(draws, Ladder):
+        return compared(_steps(draws), prior, truth, parameters, LADDER_COLOURS, one_height=True)
     columns = columns_of(draws.names, parameters)
     theta, dim = np.asarray(draws.flat, float), len(columns)
     if truth is not None and np.shape(truth) != (theta.shape[1],):
@@ -94,6 +99,12 @@ def pair(
     edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
     _pair_legend(figure, axes, prior is not None, bool(np.any(edges)), truth is not None)
     return figure
+
+
+def _steps(ladder: Ladder) -> dict[str, Any]:
+    """The draws at some betas of a ladder by their names, the least and the largest among them."""
+    places = np.unique(np.linspace(0, len(ladder) - 1, len(LADDER_COLOURS)).round().astype(int))
+    return {f"β = {number(float(ladder.betas[j]))}": ladder.draws.draws(0, int(j)) for j in places}
 
 
 def _marginal(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..runtime.figure_style import (
+    DASHES,
     OBSERVED,
     PRIOR,
     SEVERAL_COLOURS,
@@ -23,16 +25,20 @@ from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Told apart by shape too, for colour is lost in print.
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 # What a panel has besides the posteriors: dashes of the prior's bounds.
 _BOUND: Any = (0, (3, 2))
 
 
 def compared(
-    draws: Mapping[str, Any], prior: Any, truth: Any, parameters: Sequence[str] | None
+    draws: Mapping[str, Any],
+    prior: Any,
+    truth: Any,
+    parameters: Sequence[str] | None,
+    colours: Sequence[str] = SEVERAL_COLOURS,
+    *,
+    one_height: bool = False,
 ) -> matplotlib.figure.Figure:
-    """Draws `pair` of several posteriors, see there."""
+    """Draws `pair` of several posteriors, see there; with `one_height` densities that differ much in width."""
     names = _names(draws)
     columns = columns_of(names, parameters)
     if truth is not None and np.shape(truth) != (len(names),):
@@ -48,8 +54,8 @@ def compared(
     limits = []
     for i, c in enumerate(columns):
         values, shown = [theta[:, c] for theta in thetas], None if before is None else before[:, c]
-        draw = _bars if whole[c] else _marginals
-        limits.append(draw(axes[i, i], values, shown, bounds[c], marks[i]))
+        draw = _bars if whole[c] else partial(_marginals, one_height=one_height)
+        limits.append(draw(axes[i, i], values, shown, bounds[c], marks[i], colours))
     for i, row in enumerate(columns):
         for j, column in enumerate(columns):
             ax = axes[i, j]
@@ -58,7 +64,8 @@ def compared(
                 continue
             if j < i:
                 pair = [column, row]
-                _joint(ax, [theta[:, pair] for theta in thetas], bounds[pair], contours=not whole[pair].any())
+                smooth = not whole[pair].any()
+                _joint(ax, [theta[:, pair] for theta in thetas], bounds[pair], colours, contours=smooth)
                 if truth is not None:
                     ax.plot(marks[j], marks[i], "x", color=OBSERVED, markersize=7, markeredgewidth=1.8)
                 ax.set_ylim(limits[i])
@@ -66,8 +73,10 @@ def compared(
             outer_labels(ax, i, j, len(columns), names[column], names[row])
     figure.align_labels()
     edges = [(limits[i][0] < bounds[c]) & (bounds[c] < limits[i][1]) & ~whole[c] for i, c in enumerate(columns)]
-    contours = np.sum(~whole[columns]) > 1
-    _legend(figure, list(draws), bool(contours), prior is not None, bool(np.any(edges)), truth is not None)
+    notes = ["contours: 50, 90 %"] if np.sum(~whole[columns]) > 1 else []
+    notes += ["densities of one height"] if one_height else []
+    lines = dict(zip(draws, colours, strict=False))
+    _legend(figure, lines, ";\n".join(notes), prior is not None, bool(np.any(edges)), truth is not None)
     return figure
 
 
@@ -93,7 +102,14 @@ def _names(draws: Mapping[str, Any]) -> list[str]:
 
 
 def _marginals(
-    ax: Any, values: list[np.ndarray], prior: np.ndarray | None, bounds: np.ndarray, truth: float | None
+    ax: Any,
+    values: list[np.ndarray],
+    prior: np.ndarray | None,
+    bounds: np.ndarray,
+    truth: float | None,
+    colours: Sequence[str],
+    *,
+    one_height: bool,
 ) -> tuple[float, float]:
     """Draws the density of one parameter by each posterior, over the prior's, and returns the range shown."""
     windows = [window(one, bounds, truth) for one in values]
@@ -104,9 +120,14 @@ def _marginals(
             limits = wide
     grid = np.linspace(limits[0], limits[1], 400)
     if prior is not None:
-        ax.fill_between(grid, density(prior, grid, bounds), color=PRIOR, alpha=0.35, linewidth=0)
+        before = density(prior, grid, bounds)
+        before = before / max(before.max(), 1e-30) if one_height else before
+        ax.fill_between(grid, before, color=PRIOR, alpha=0.35, linewidth=0)
     curves = [density(one, grid, bounds) for one in values]
-    for curve, color, dash in zip(curves, SEVERAL_COLOURS, DASHES, strict=False):
+    if one_height:
+        # Side by side the narrowest would press all others onto the axis.
+        curves = [curve / max(curve.max(), 1e-30) for curve in curves]
+    for curve, color, dash in zip(curves, colours, DASHES, strict=False):
         ax.plot(grid, curve, color=color, linewidth=1.4, linestyle=dash)
     for bound in bounds[np.isfinite(bounds)]:
         if limits[0] <= bound <= limits[1]:
@@ -119,7 +140,12 @@ def _marginals(
 
 
 def _bars(
-    ax: Any, values: list[np.ndarray], prior: np.ndarray | None, bounds: np.ndarray, truth: float | None
+    ax: Any,
+    values: list[np.ndarray],
+    prior: np.ndarray | None,
+    bounds: np.ndarray,
+    truth: float | None,
+    colours: Sequence[str],
 ) -> tuple[float, float]:
     """Draws the probability of every whole number by each posterior as steps, and returns the range shown."""
     del bounds
@@ -130,7 +156,7 @@ def _bars(
     if prior is not None:
         ax.bar(numbers, [np.mean(prior == k) for k in numbers], width=0.9, color=PRIOR, alpha=0.35, linewidth=0)
     shares = [np.array([np.mean(one == k) for k in numbers]) for one in values]
-    for share, color, dash in zip(shares, SEVERAL_COLOURS, DASHES, strict=False):
+    for share, color, dash in zip(shares, colours, DASHES, strict=False):
         ax.stairs(share, edges, color=color, linewidth=1.4, linestyle=dash)
     if truth is not None:
         ax.axvline(truth, color=OBSERVED, linewidth=1.2)
@@ -139,10 +165,10 @@ def _bars(
     return float(marks.min() - 0.1), float(marks.max() + 0.1)
 
 
-def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, *, contours: bool) -> None:
+def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, colours: Sequence[str], *, contours: bool) -> None:
     """Draws contours of one pair by each posterior; points where there are whole numbers, or too few draws."""
     rng = np.random.default_rng(0)
-    for theta, color, dash in zip(thetas, SEVERAL_COLOURS, DASHES, strict=False):
+    for theta, color, dash in zip(thetas, colours, DASHES, strict=False):
         smooth = contours and len(theta) >= 50 and min(bandwidth(theta[:, 0]), bandwidth(theta[:, 1])) > 0
         if smooth and np.all(np.ptp(theta, axis=0) > 0):
             x, y, heights, levels = density_2d(theta[:, 0], theta[:, 1], *bounds)
@@ -156,17 +182,17 @@ def _joint(ax: Any, thetas: list[np.ndarray], bounds: np.ndarray, *, contours: b
         ax.plot(*(few + scatter).T, ".", color=color, alpha=0.3, markersize=2.5, markeredgewidth=0, rasterized=True)
 
 
-def _legend(figure: Any, names: list[str], contours: bool, prior: bool, edge: bool, truth: bool) -> None:
+def _legend(figure: Any, names: Mapping[str, str], note: str, prior: bool, edge: bool, truth: bool) -> None:
     """Explains colours and lines, in the empty upper triangle or below a single panel."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
         Line2D([], [], color=color, linewidth=1.5, linestyle=dash, label=plain(name, 30))
-        for name, color, dash in zip(names, SEVERAL_COLOURS, DASHES, strict=False)
+        for (name, color), dash in zip(names.items(), DASHES, strict=False)
     ]
-    if contours:
-        handles.append(Line2D([], [], linestyle="none", label="contours: 50, 90 %"))
+    if note:
+        handles.append(Line2D([], [], linestyle="none", label=note))
     if prior:
         handles.append(Patch(facecolor=PRIOR, alpha=0.35, label="prior"))
     if edge:

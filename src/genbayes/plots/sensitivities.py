@@ -74,6 +74,7 @@ def _intervals(axes: np.ndarray, found: Sensitivity, names: Sequence[str]) -> No
         few_ticks(ax.xaxis, 2)
         # In a panel this narrow three numbers of four digits would run into one another.
         ax.tick_params(axis="x", rotation=45)
+    axes[0].figure.align_xlabels(axes)
 
 
 def _moved(found: Sensitivity) -> np.ndarray:

@@ -4,11 +4,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import numpyro.distributions as dist
 
-_REMEDY = "Write the prior with numpyro: Prior({'name': numpyro.distributions.Gamma(2.0, 1.0), ...})"
+from .converted import COMPARED, REMEDY, class_name, same_density
 
 # torch class name -> (attributes of the torch object, in the order of the numpyro constructor's positions, constructor)
 _SCALAR: dict[str, tuple[tuple[str, ...], Callable[..., dist.Distribution]]] = {
@@ -43,7 +42,7 @@ def convert_torch_prior(prior: Any) -> list[dist.Distribution]:
     ancestry = [base.__name__ for base in type(prior).__mro__]
     if not any(base.__module__.split(".")[0] in ("torch", "sbi") for base in type(prior).__mro__):
         raise TypeError(
-            f"`prior` must be a torch or sbi distribution, or a list of them, got {_class_name(prior)}. {_REMEDY}."
+            f"`prior` must be a torch or sbi distribution, or a list of them, got {class_name(prior)}. {REMEDY}."
         )
     if "MultipleIndependent" in ancestry:
         return convert_torch_prior(list(prior.dists))
@@ -52,17 +51,17 @@ def convert_torch_prior(prior: Any) -> list[dist.Distribution]:
     if "MultivariateNormal" in ancestry:
         location, factor = _array(prior.loc), _array(prior.scale_tril)
         if location.ndim != 1:
-            raise ValueError(f"`prior` ({_class_name(prior)}) has batch shape {location.shape[:-1]}; expected ().")
+            raise ValueError(f"`prior` ({class_name(prior)}) has batch shape {location.shape[:-1]}; expected ().")
         return _compared(prior, [dist.MultivariateNormal(location, scale_tril=factor)])
     if "Categorical" in ancestry:
         probs = _array(prior.probs)
         if probs.ndim > 2:
-            raise ValueError(f"`prior` ({_class_name(prior)}) has batch shape {probs.shape[:-1]}; expected () or (k,).")
+            raise ValueError(f"`prior` ({class_name(prior)}) has batch shape {probs.shape[:-1]}; expected () or (k,).")
         return _compared(prior, [dist.CategoricalProbs(row) for row in np.atleast_2d(probs)])
     for name in ancestry:
         if name in _SCALAR:
             return _compared(prior, _convert_scalars(prior, *_SCALAR[name]))
-    raise TypeError(f"`prior` contains {_class_name(prior)}, which has no conversion. {_REMEDY}.")
+    raise TypeError(f"`prior` contains {class_name(prior)}, which has no conversion. {REMEDY}.")
 
 
 def _convert_scalars(
@@ -71,44 +70,20 @@ def _convert_scalars(
     settings = np.broadcast_arrays(*(_array(getattr(prior, attribute)) for attribute in attributes))
     if settings[0].ndim > 1:
         raise ValueError(
-            f"`prior` ({_class_name(prior)}) has batch shape {settings[0].shape}; expected () or (k,). {_REMEDY}."
+            f"`prior` ({class_name(prior)}) has batch shape {settings[0].shape}; expected () or (k,). {REMEDY}."
         )
     columns = (np.atleast_1d(setting) for setting in settings)
     return [constructor(*values) for values in zip(*columns, strict=True)]
 
 
 def _compared(prior: Any, converted: list[dist.Distribution]) -> list[dist.Distribution]:
-    """The conversion, if it has the density of the original at 64 draws of it: a subclass may have changed that.
-
-    Raises:
-        TypeError: the densities differ.
-    """
+    """The conversion, if it has the density of the original; see `same_density`."""
     torch = sys.modules["torch"]
     with torch.random.fork_rng():
-        draws = prior.sample((64,))
-    expected = _array(prior.log_prob(draws)).reshape(64, -1).sum(axis=1)
-    values = _array(draws).reshape(64, -1)
-    columns = [values] if converted[0].event_shape else list(values.T)
-    # One at a time, because numpyro's formulas rely on implicit broadcasting.
-    each = [
-        np.asarray(jax.vmap(one.log_prob)(column.astype(np.int32) if one.is_discrete else column))
-        for one, column in zip(converted, columns, strict=True)
-    ]
-    found = np.sum(each, axis=0)
-    # Both compute in single precision, by other formulas.
-    if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * len(converted)):
-        worst = int(np.nanargmax(np.abs(found - expected)))
-        raise TypeError(
-            f"`prior` contains {_class_name(prior)}, whose log density at {values[worst].tolist()} is "
-            f"{expected[worst]:.6g}, and not {found[worst]:.6g} as that of {type(converted[0]).__name__}: a subclass "
-            f"that changes its parent cannot be converted by the parent's name. {_REMEDY}."
-        )
-    return converted
+        draws = prior.sample((COMPARED,))
+    expected = _array(prior.log_prob(draws)).reshape(COMPARED, -1).sum(axis=1)
+    return same_density(prior, converted, _array(draws).reshape(COMPARED, -1), expected)
 
 
 def _array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
-
-
-def _class_name(value: object) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -132,7 +132,7 @@ def _as_event(name: str, distribution: Any) -> dist.Distribution:
         kind = f"{type(distribution).__module__}.{type(distribution).__qualname__}"
         raise TypeError(
             f"Parameter {name!r} must be a numpyro distribution, got {kind}. Write for example "
-            f"numpyro.distributions.Uniform(0.0, 1.0); Prior.from_torch converts torch and sbi priors."
+            f"numpyro.distributions.Uniform(0.0, 1.0); Prior.from_scipy and Prior.from_torch convert others."
         )
     kind = type(distribution).__name__
     support = distribution.support

@@ -15,6 +15,7 @@ from ..runtime.compiling import in_full_precision, is_traced, over_rows
 from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .density import PriorDensity
+from .from_scipy import convert_scipy_prior
 from .from_torch import convert_torch_prior
 from .parameter import AnyParameter, check_name, describe_parameter, make_parameter
 from .table import parameter_table
@@ -109,6 +110,30 @@ class Prior:
             ValueError: a number of names that does not match.
         """
         return cls._from_list(convert_torch_prior(prior), names)
+
+    @classmethod
+    def from_scipy(cls, prior: Any, names: Sequence[str] | None = None) -> "Prior":
+        """Convert frozen distributions of `scipy.stats`, such as `gamma(2.0, scale=3.0)`, or `multivariate_normal`.
+
+        Args:
+            prior: a frozen distribution, a list of them, or a mapping from name to one.
+            names: as for `from_torch`; those of a mapping are its own.
+
+        Raises:
+            TypeError: a distribution that has no counterpart here.
+            ValueError: a number of names that does not match.
+
+        Example:
+            >>> from scipy import stats
+            >>> prior = Prior.from_scipy({"rate": stats.gamma(2.0, scale=3.0), "delay": stats.uniform(0, 5)})
+        """
+        if isinstance(prior, Mapping):
+            if names is not None:
+                raise TypeError(
+                    "`names` is given, and `prior` is a mapping, which has names of its own. Give one of both."
+                )
+            names, prior = list(prior), list(prior.values())
+        return cls._from_list(convert_scipy_prior(prior), names)
 
     @classmethod
     def _from_list(cls, distributions: Sequence[dist.Distribution], names: Sequence[str] | None) -> "Prior":

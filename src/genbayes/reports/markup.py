@@ -6,8 +6,11 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import resources
+from string import Template
 from typing import Any
 
+from ..explorer.markup import page_style
 from ..runtime.formatting import number
 
 
@@ -24,6 +27,18 @@ class Section:
     title: str
     body: str
     level: str = "ok"
+
+
+def filled(title: str, subtitle: str, body: str) -> str:
+    """A whole page.
+
+    Args:
+        title: plain text.
+        subtitle: plain text.
+        body: HTML.
+    """
+    template = Template(resources.files("genbayes.reports").joinpath("template.html").read_text("utf-8"))
+    return template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body=body, style=page_style())
 
 
 def composed(title: str, parts: Iterable[str], level: str = "ok") -> Section:

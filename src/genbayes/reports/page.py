@@ -6,9 +6,7 @@ import datetime
 import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ..checks.evidence import Evidence
@@ -24,13 +22,18 @@ from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 from .citations import bibtex
-from .markup import Section, picture, section
+from .markup import Section, filled, picture, section
+from .page_size import MOST_PAGE_BYTES, within_limit
 from .pictures import pictures
 from .run import ReportedRun
 from .tables import costs_table, parameters_table, seconds_table, settings_table, versions_table
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+
+# Bytes of the note that pictures were left out.
+_OF_A_NOTE = 300
 
 
 def report(
@@ -154,9 +157,11 @@ def _judged(
 def page(path: str | os.PathLike, title: str, subtitle: str, found: list[Finding], body: Iterable[str]) -> Path:
     """Writes a page of a verdict and, below it, HTML."""
     subtitle += f" Written by genbayes {version('genbayes')} on {datetime.date.today()}."
-    template = Template(resources.files("genbayes.reports").joinpath("template.html").read_text("utf-8"))
-    content = "\n".join([_verdict(found), *body])
-    text = template.substitute(title=html.escape(title), subtitle=html.escape(subtitle), body=content)
+    parts, left_out = within_limit(list(body), len(filled(title, subtitle, _verdict(found)).encode()) + _OF_A_NOTE)
+    if left_out:
+        text = f"{left_out} picture(s) were left out, for the page would have more than {MOST_PAGE_BYTES / 1e6:g} MB; "
+        found = [*found, Finding("note", text + "genbayes.plots makes them as files.")]
+    text = filled(title, subtitle, "\n".join([_verdict(found), *parts]))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")

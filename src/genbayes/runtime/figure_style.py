@@ -19,6 +19,10 @@ OBSERVED = "#000000"
 LEVEL_COLOURS = ("#56b4e9", "#0072b2", "#00415f", "#009e73", "#e69f00")
 # Of posteriors that are compared: Okabe and Ito's blue, vermillion, green, purple and orange.
 SEVERAL_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+# Of the betas of a ladder, from small to large: from light to dark, as widths shrink.
+LADDER_COLOURS = ("#74b3d8", "#3d94c9", "#0072b2", "#004c78", "#00263d")
+# Kinds of lines of several curves, told apart where colour is lost, as in print.
+DASHES: Any = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 SMALL = 8
 # Parameters that one picture shows beside or above one another.
 MOST_PARAMETERS = 8

@@ -87,17 +87,22 @@ class HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class Ranks:
-    """The level at which each credible set begins to hold the true parameter.
+    """Where the true parameters lie among the draws.
 
     Attributes:
-        joint: (m, b), of the sets of highest density.
-        by_parameter: (m, b, dim), of the central intervals of each parameter.
+        joint: (m, b), the level at which the set of highest density begins to hold the true parameters.
+        below: (m, b, dim), the share of draws below each true parameter.
         messages: what is wrong with the rows or with the draws.
     """
 
     joint: Float[np.ndarray, "m b"]
-    by_parameter: Float[np.ndarray, "m b dim"]
+    below: Float[np.ndarray, "m b dim"]
     messages: tuple[str, ...]
+
+    @property
+    def by_parameter(self) -> Float[np.ndarray, "m b dim"]:
+        """The level at which the central interval of each parameter begins to hold the true one."""
+        return np.abs(2 * self.below - 1)
 
 
 def ranks_of_truth(
@@ -144,7 +149,7 @@ def _levels(
     m, b = draws.theta.shape[:2]
     n = draws.theta.shape[2] * draws.theta.shape[3]
     values, costs = draws.theta.reshape(m, b, n, -1), draws.cost.reshape(m, b, n)
-    joint, single = np.zeros((m, b)), np.zeros((m, b, theta.shape[1]))
+    joint, below = np.zeros((m, b)), np.zeros((m, b, theta.shape[1]))
     for i in range(m):
         advantage = np.asarray(prior.log_density(values[i]), np.float64) - float(prior.log_density(theta[i]))
         advantage += _log_factor(cost, values[i], held_out, i) - _log_factor(cost, theta[i][None], held_out, i)
@@ -152,9 +157,8 @@ def _levels(
         equal = values[i] == theta[i]
         same = equal.all(axis=2)
         joint[i] = _rank(np.sum((advantage > 0) & ~same, axis=1), np.sum(same, axis=1), n, rng)
-        below = _rank(np.sum(values[i] < theta[i], axis=1), np.sum(equal, axis=1), n, rng)
-        single[i] = np.abs(2 * below - 1)
-    return joint, single
+        below[i] = _rank(np.sum(values[i] < theta[i], axis=1), np.sum(equal, axis=1), n, rng)
+    return joint, below
 
 
 def _rank(below: np.ndarray, equal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -264,7 +264,9 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
         colour = LEVEL_COLOURS[k % len(LEVEL_COLOURS)]
         error = np.sqrt(coverage * (1 - coverage) / m)
         ax.fill_between(e["betas"], coverage - 2 * error, coverage + 2 * error, color=colour, alpha=0.2, linewidth=0)
-        ax.plot(e["betas"], coverage, "o-", color=colour, markersize=2.5, linewidth=1.3, label=f"{level:.0%} sets")
+        ax.plot(
+            e["betas"], coverage, "o-", color=colour, markersize=2.5, linewidth=1.3, label=f"{100 * level:g} % sets"
+        )
         ax.axhline(level, color=colour, linewidth=0.8, linestyle=(0, (2, 2)))
     ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2)
     ax.axvspan(*chosen.interval, color=ACCENT, alpha=0.12, linewidth=0)
@@ -285,7 +287,7 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     ax.set_ylim(0, 1)
     ax.set_xlabel("level of the credible set")
     ax.set_ylabel("coverage")
-    ax.set_title(f"at β = {number(chosen.beta)}")
+    ax.set_title(f"at β = {number(chosen.beta)}", fontsize=9)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper left")
     return figure
 

@@ -92,7 +92,7 @@ export class Page {
     this.status = make("p", { class: "status", role: "status" });
     this.warnings = make("ul", { class: "doubts" });
     this.table = make("tbody");
-    const heads = ["parameter", "5 %", "median", "95 %", "report 5 %", "report 95 %"];
+    const heads = ["parameter", "5 %", "median", "95 %", "sampled 5 %", "sampled 95 %"];
     const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
     // On a phone the posterior comes first, and what moves it right below.
     const main = make("div", { class: "main" }, this.status, this.warnings);
@@ -107,7 +107,7 @@ export class Page {
 
   legend() {
     const key = (name, text) => make("span", { class: `key ${name}` }, text);
-    return make("p", { class: "keys" }, key("now", "now"), key("report", "the report"), key("prior", "prior"));
+    return make("p", { class: "keys" }, key("now", "now"), key("report", "as sampled"), key("prior", "prior"));
   }
 
   controls() {
@@ -122,7 +122,7 @@ export class Page {
         this.ask();
       },
     });
-    const back = make("button", { type: "button", onclick: () => this.restore() }, "Back to the report");
+    const back = make("button", { type: "button", onclick: () => this.restore() }, "Back to the start");
     const fit = make("button", { type: "button", onclick: () => this.fit() }, "Fit the axes");
     return [
       make("h3", {}, "Inverse temperature beta"),
