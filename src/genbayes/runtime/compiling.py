@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable)
 
 # LLVM's full optimisation takes 9.4 s on the SMC program and gains nothing at run time, for the work is in matrix
 # products and exponentials, which are the same kernels at every level; level 1 takes 3.8 s.
-_OPTIONS = {"xla_backend_optimization_level": 1}
+OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 def in_full_precision(function: F) -> F:
@@ -38,7 +38,7 @@ def in_full_precision(function: F) -> F:
 def compiled(function: F) -> F:
     """Compiles a function of pytrees, in full precision; arguments that are not arrays are static."""
     # equinox hands further settings on to jax.jit; its stub does not say so.
-    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=_OPTIONS))
+    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=OPTIONS))
 
 
 def shared_length(n: int) -> int:
