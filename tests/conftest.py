@@ -15,9 +15,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 # Tests compile many programs and run each briefly. Without LLVM's optimisation and by the older emitters a program of
 # the sampler compiles in a quarter of the time, and takes three times as long to run.
-_UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-_FLAGS = [f"--{name}={str(value).lower()}" for name, value in _UNOPTIMISED.items()]
-os.environ["XLA_FLAGS"] = " ".join([*_FLAGS, os.environ.get("XLA_FLAGS", "")]).strip()
+os.environ["XLA_FLAGS"] = " ".join(
+    ["--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false", os.environ.get("XLA_FLAGS", "")]
+).strip()
 
 import jax
 import pytest
@@ -38,7 +38,7 @@ with hook:
 
     # Before the modules that compile by it are imported; but training runs longer than it compiles.
     importlib.import_module("genbayes.learning.training")
-    compiling.OPTIONS.update(_UNOPTIMISED)
+    compiling.OPTIONS["xla_backend_optimization_level"] = 0
 
     # All that is public now: the package imports a name when it is first used.
     for name in genbayes.__all__:
