@@ -26,6 +26,8 @@ from ..runtime.timing import stopwatch
 # Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
 _EPOCHS_OF_A_RACE = 10
 _EPOCHS_COMPARED = 5
+# Ratio of two such losses that chance does not make: fits that end alike may be a few percent apart on the way.
+_WELL_ABOVE = 1.05
 # loss(member module, row indices, data, key) -> mean loss over the rows
 Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
 
@@ -198,7 +200,7 @@ def train(
 
 
 def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndarray, "members other_epochs"]) -> bool:
-    """Whether every member's validation loss is above that of the same member of another fit, for a while.
+    """Whether every member's validation loss is well above that of the same member of another fit.
 
     Both follow the same schedule and are judged on the same held-out rows, so that one epoch of either compares with
     that epoch of the other. The members' mean losses of the last five epochs count, from the tenth epoch on.
@@ -206,9 +208,9 @@ def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndar
     epochs = losses.shape[1]
     if epochs < _EPOCHS_OF_A_RACE or epochs > others.shape[1]:
         return False
-    recent = slice(epochs - _EPOCHS_COMPARED, epochs)
+    own, other = (values[:, epochs - _EPOCHS_COMPARED : epochs].mean(axis=1) for values in (losses, others))
     # Of a member that has stopped nothing is known: it is NaN, and behind nobody.
-    return bool(np.all(losses[:, recent].mean(axis=1) > others[:, recent].mean(axis=1)))
+    return bool(np.all(own > _WELL_ABOVE * other))
 
 
 def _order(
