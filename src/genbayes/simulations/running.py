@@ -11,6 +11,7 @@ import numpy as np
 
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
+from ..runtime.program_memory import make_room
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .damage import not_finite
@@ -86,6 +87,7 @@ def simulate(
         raise TypeError(
             f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
         )
+    make_room()
     workers = bounded(workers, timeout)
     simulator = _checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)
