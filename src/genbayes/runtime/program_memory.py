@@ -4,8 +4,8 @@ from pathlib import Path
 
 import jax
 
-# Every program keeps dozens of pieces of memory mapped. Linux allows a process some 65,000; beyond them LLVM ends it with
-# "Cannot allocate memory".
+# Every program keeps dozens of pieces of memory mapped. Linux allows a process some 65,000; beyond them LLVM cannot
+# allocate memory, which ends the process.
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = Path("/proc/sys/vm/max_map_count")
 _SHARE = 0.6
