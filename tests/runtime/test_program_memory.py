@@ -21,7 +21,7 @@ def maps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def compiled_once() -> Any:
-    function = jax.jit(lambda value: value + 1.5)
+    function: Any = jax.jit(lambda value: value + 1.5)
     function(jnp.ones(3))
     assert function._cache_size() == 1
     return function
