@@ -113,16 +113,17 @@ def test_a_fit_ends_where_it_falls_behind_its_rival(fitted: tuple[Any, FitRecord
     np.testing.assert_array_equal(record.validation_loss, whole.validation_loss[:, :10])
 
 
-def test_behind_is_every_member_over_the_last_five_epochs() -> None:
+def test_behind_are_all_members_over_the_last_five_epochs() -> None:
     others = np.ones((3, 30))
     behind = np.full((3, 12), 1.1)
     assert is_behind(behind, others)
     assert not is_behind(behind[:, :9], others)
     assert not is_behind(behind, others[:, :11])
+    assert not is_behind(behind - 0.06, others)
     # What was before the last five does not count; one member that is not behind does, and one that has stopped.
     behind[:, :7] = 0.0
     assert is_behind(behind, others)
-    for better in (1.04, np.nan):
+    for better in (0.99, np.nan):
         one = behind.copy()
         one[1, 7:] = better
         assert not is_behind(one, others)

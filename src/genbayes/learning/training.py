@@ -26,7 +26,7 @@ from ..runtime.timing import stopwatch
 # Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
 _EPOCHS_OF_A_RACE = 10
 _EPOCHS_COMPARED = 5
-# Ratio of two such losses that chance does not make: fits that end alike may be a few percent apart on the way.
+# Mean ratio of the members' losses that chance does not make: fits that end alike may be a few percent apart before.
 _WELL_ABOVE = 1.05
 # loss(member module, row indices, data, key) -> mean loss over the rows
 Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
@@ -200,7 +200,7 @@ def train(
 
 
 def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndarray, "members other_epochs"]) -> bool:
-    """Whether every member's validation loss is well above that of the same member of another fit.
+    """Whether every member is above the same member of another fit by its validation loss, and well above on average.
 
     Both follow the same schedule and are judged on the same held-out rows, so that one epoch of either compares with
     that epoch of the other. The members' mean losses of the last five epochs count, from the tenth epoch on.
@@ -210,7 +210,7 @@ def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndar
         return False
     own, other = (values[:, epochs - _EPOCHS_COMPARED : epochs].mean(axis=1) for values in (losses, others))
     # Of a member that has stopped nothing is known: it is NaN, and behind nobody.
-    return bool(np.all(own > _WELL_ABOVE * other))
+    return bool(np.all(own > other) and np.mean(own / other) > _WELL_ABOVE)
 
 
 def _order(
