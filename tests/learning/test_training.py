@@ -11,7 +11,7 @@ import pytest
 
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import ResidualMLP, stack
-from genbayes.learning.training import FitConfig, FitRecord, train
+from genbayes.learning.training import FitConfig, FitRecord, is_behind, train
 
 CONFIG = FitConfig(
     members=3, width=16, depth=1, max_epochs=25, batch_size=8, patience=3, learning_rate=1e-2, validation_fraction=0.25
@@ -28,14 +28,16 @@ def squared_error(module: Any, rows: jax.Array, data: Any, key: jax.Array) -> ja
     return jnp.mean((jax.vmap(module)(inputs[rows]) - labels[rows]) ** 2)
 
 
-def fit(config: FitConfig, labels: np.ndarray = LABELS, seed: int = 0) -> tuple[Any, FitRecord, Folds]:
+def fit(
+    config: FitConfig, labels: np.ndarray = LABELS, seed: int = 0, rival: FitRecord | None = None
+) -> tuple[Any, FitRecord, Folds]:
     folds = Folds.make(np.arange(N), config, seed)
     rng = np.random.default_rng(seed)
     modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
     data = (jnp.asarray(INPUTS), jnp.asarray(labels))
     modules, record = train(
         modules, squared_error, data, folds.train, folds.validation, config,
-        rng=rng, name="test", loss_name="squared error",
+        rng=rng, name="test", loss_name="squared error", rival=rival,
     )  # fmt: skip
     return modules, record, folds
 
@@ -97,6 +99,34 @@ def test_no_more_epochs_than_asked_for(epochs: int) -> None:
     assert record.validation_loss.shape == (1, epochs + 1)
     assert np.all(np.isfinite(record.validation_loss))
     assert 0 <= record.best_epoch[0] <= epochs
+
+
+def test_a_fit_ends_where_it_falls_behind_its_rival(fitted: tuple[Any, FitRecord, Folds]) -> None:
+    patient = replace(CONFIG, patience=100)
+    whole = fit(patient)[1]
+    # Against itself it is behind nowhere, and against one that stopped early in epochs that are not known.
+    for rival in (whole, fitted[1], replace(whole, validation_loss=1.04 * whole.validation_loss)):
+        np.testing.assert_array_equal(fit(patient, rival=rival)[1].validation_loss, whole.validation_loss)
+    ahead = replace(whole, validation_loss=whole.validation_loss / 1.06)
+    _, record, _ = fit(patient, rival=ahead)
+    # 26 validations in six blocks of five, of which the second one ends at the tenth.
+    np.testing.assert_array_equal(record.validation_loss, whole.validation_loss[:, :10])
+
+
+def test_behind_are_all_members_over_the_last_five_epochs() -> None:
+    others = np.ones((3, 30))
+    behind = np.full((3, 12), 1.1)
+    assert is_behind(behind, others)
+    assert not is_behind(behind[:, :9], others)
+    assert not is_behind(behind, others[:, :11])
+    assert not is_behind(behind - 0.06, others)
+    # What was before the last five does not count; one member that is not behind does, and one that has stopped.
+    behind[:, :7] = 0.0
+    assert is_behind(behind, others)
+    for better in (0.99, np.nan):
+        one = behind.copy()
+        one[1, 7:] = better
+        assert not is_behind(one, others)
 
 
 def test_equal_seeds_give_equal_fits(fitted: tuple[Any, FitRecord, Folds]) -> None:

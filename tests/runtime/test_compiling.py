@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 
 import genbayes
 import genbayes as gb
-from genbayes.runtime.compiling import compiled, in_full_precision
+from genbayes.runtime.compiling import compiled, in_full_precision, shared_length
 
 SOURCES = Path(genbayes.__file__).parent
 
@@ -48,6 +48,14 @@ def test_costs_and_samplers_are_in_full_precision() -> None:
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=gb.FitConfig(max_epochs=2), progress=False)
     theta = jnp.zeros((4, 2))
     assert precisions(lambda one: cost(one, np.zeros(3)), theta) == {"HIGHEST"}
+
+
+def test_lengths_of_programs_are_few_and_waste_little() -> None:
+    lengths = {n: shared_length(n) for n in range(1, 100_001)}
+    assert all(length >= n for n, length in lengths.items())
+    assert all(length <= 1.25 * n for n, length in lengths.items() if n > 1024)
+    # Four up to 1024, four for each of 6 doublings to 65,536, then 5, 6 and 7 eighths of 131,072.
+    assert len(set(lengths.values())) == 4 + 4 * 6 + 3
 
 
 def test_every_program_of_the_library_says_so() -> None:

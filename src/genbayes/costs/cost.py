@@ -1,43 +1,34 @@
 """`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from numpy.typing import ArrayLike
 
 from ..distances import AdditiveDistance, Distance, UserDistance
 from ..distances.additive import CoordinateDistance
 from ..distances.base import class_names
-from ..distances.gaps import has_gaps, without_missing_trials
+from ..distances.gaps import has_gaps
 from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel, SuccessProbability
 from ..learning.training import FitRecord
-from ..runtime.compiling import compiled, in_full_precision, is_traced, over_rows
-from ..runtime.named_values import Names, fields_of
+from ..runtime.named_values import Names
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.units import unit_label
+from .checked_inputs import Conditions, Numbers, Observed, checked_conditions, checked_observation
+from .evaluated import embed_each, embed_one, values_of_rows
 from .failing_runs import failures_told, penalty_by
-from .forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm, PenalisedForm
-from .frame import Frame, is_of_jax
+from .forms import CostForm, FunctionForm, MarginalForm, PenalisedForm
+from .frame import Frame
 from .held_out import HeldOutRows
 from .known_parameters import held_names, order_of_networks, with_known
-from .named_observations import as_vector
 from .placed import PlacedForm, PlacedSuccess, Places
-
-# Numbers and arrays of any rank. float and int are spelled out: numpy counts them as complex, run-time checks do not.
-Numbers = ArrayLike | float | int
-# An observation: its numbers, or a mapping to them from the names of the simulator's outputs.
-Observed = Numbers | Mapping[str, Any]
-# Known conditions: values by name, or an array (..., c) in the order of `Cost.condition_names`.
-Conditions = Mapping[str, Numbers] | Numbers | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -208,11 +199,11 @@ class Cost:
             ValueError: theta's last axis, x's last axes or the conditions are not those of the simulations, or an
                 integer is no whole number.
         """
-        return self._batched(theta, x, conditions, members=False)
+        return values_of_rows(self, theta, x, conditions, members=False)
 
     def members(self, theta: Numbers, x: Observed, conditions: Conditions = None) -> Float[Array, "... members"]:
         """The cost by each member of the ensemble, of shape (..., members); their spread shows network error."""
-        return self._batched(theta, x, conditions, members=True)
+        return values_of_rows(self, theta, x, conditions, members=True)
 
     def log_success(self, theta: Numbers, conditions: Conditions = None) -> Float[Array, "..."]:
         """Log probability that a run at parameters (..., dim) succeeds; 0 where no run has failed.
@@ -294,7 +285,7 @@ class Cost:
     def embed(self, x_o: Observed) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
         checked = self.check_observation(x_o)
-        return _embed(self.expectation, jnp.asarray(self.frame(checked)), has_gaps(checked))
+        return embed_one(self.expectation, jnp.asarray(self.frame(checked)), has_gaps(checked))
 
     def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"], *, gaps: bool) -> Any:
         """The same of many checked observations; every array has them as its leading axis.
@@ -303,51 +294,14 @@ class Cost:
             x_o: observations.
             gaps: whether any has missing values, these or others that are to share one program with them.
         """
-        return _embed_all(self.expectation, jnp.asarray(self.frame(x_o)), gaps)
+        return embed_each(self.expectation, jnp.asarray(self.frame(x_o)), gaps)
 
     def check_observation(self, x_o: Observed) -> Float[np.ndarray, "..."]:
         """One observation as an array in double precision, or ValueError that says what is wrong with it.
 
         NaN is a missing value where the cost reads gaps; missing trials of a set are left out of it.
         """
-        values = as_vector(x_o, self.outputs)
-        if values.dtype.kind not in "fiub":
-            raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
-        if values.ndim == 0 and self.x_shape == (1,):
-            values = values.reshape(1)
-        self.distance.check_target(self.x_shape, values.shape)
-        values = values.astype(np.float64)
-        if self.distance.reads_sets and has_gaps(values):
-            values = without_missing_trials(values)
-        self.frame.transform.check(values[None], "x_o")
-        framed = self.frame(values)
-        missing = np.isnan(values) if self.reads_gaps else np.zeros(values.shape, bool)
-        bad = np.argwhere(~np.isfinite(framed) & ~missing)
-        if len(bad):
-            where = tuple(int(i) for i in bad[0])
-            raise ValueError(
-                f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
-                f"{self._gaps_remedy if has_gaps(values) else 'A distance takes finite numbers.'}"
-            )
-        if not values.size or missing.all():
-            raise ValueError("x_o has no value that was observed: all are missing (NaN).")
-        return values
-
-    @property
-    def _gaps_remedy(self) -> str:
-        """What to do about missing values that the cost cannot leave out."""
-        if self.distance.reads_gaps and isinstance(self.form, HilbertForm):
-            return "The cost was fitted by an earlier genbayes: fit it again, and NaN is a missing value."
-        if self.distance.reads_gaps and isinstance(self.form, NetworkForm):
-            return (
-                "The general network reads whole observations: fit the cost with method='auto' or 'marginal', where "
-                "NaN is a missing value."
-            )
-        return (
-            f"The distance {self.distance.name} compares whole outputs: take an additive one "
-            f"({class_names(AdditiveDistance)}), of which NaN is a missing value, or leave these coordinates out of "
-            "the simulator's output, the distance and x_o."
-        )
+        return checked_observation(self, x_o)
 
     def check_conditions(self, conditions: Conditions) -> Float[Array, "... c"]:
         """Conditions as an array, from a mapping of names to values or from an array (..., c).
@@ -355,98 +309,7 @@ class Cost:
         Raises:
             ValueError: conditions are missing, too many, of other names, or between the values of an integer.
         """
-        names = self.condition_names
-        if conditions is None and not names:
-            return jnp.zeros(0)
-        expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
-        if conditions is None:
-            raise ValueError(
-                f"conditions are missing: the cost was fitted for {expected}; pass "
-                f"conditions={{{', '.join(f'{name!r}: ...' for name in names)}}}, those of the observation."
-            )
-        if isinstance(conditions, Mapping):
-            if set(conditions) != set(names):
-                raise ValueError(f"conditions has the names {sorted(conditions)}, but the cost takes {expected}.")
-            values = jnp.asarray([conditions[name] for name in names], jnp.float32)
-        else:
-            values = jnp.asarray(conditions, jnp.float32)
-        if values.ndim == 0 or values.shape[-1] != len(names):
-            raise ValueError(
-                f"conditions has shape {values.shape}, but the cost takes {expected}: (..., {len(names)})."
-            )
-        self._check_whole("conditions", values, names)
-        return values
-
-    def _check_whole(self, argument: str, values: Array | np.ndarray, names: tuple[str, ...]) -> None:
-        """ValueError where an integer is between the values at which the cost was learned, one by one."""
-        for name in self.settings.get("runs_at_levels", {}):
-            if name not in names or is_traced(values):
-                continue
-            column = np.asarray(values[..., names.index(name)])
-            between = column[column != np.round(column)]
-            if between.size:
-                raise ValueError(
-                    f"{argument} has {name} = {between.reshape(-1)[0]:.6g}, but the cost was learned at whole numbers "
-                    "of it alone, and says nothing between them: round it."
-                )
-
-    def _batched(self, theta: Numbers, x: Observed, conditions: Conditions, *, members: bool) -> Array:
-        theta = jnp.asarray(theta, jnp.float32) if is_traced(theta) else np.asarray(theta, np.float32)
-        named = fields_of(x) is not None
-        x = jnp.asarray(x) if not named and is_of_jax(x) else np.asarray(as_vector(x, self.outputs), np.float64)
-        rank = len(self.x_shape)
-        if theta.ndim == 0 or theta.shape[-1] != self.dim:
-            raise ValueError(f"theta has shape {theta.shape}, expected (..., {self.dim}): {', '.join(self.names)}.")
-        self._check_whole("theta", theta, self.names)
-        if x.ndim < rank:
-            raise ValueError(f"x has shape {x.shape}, expected (..., {', '.join(map(str, self.x_shape))}).")
-        batch_x, shape_x = x.shape[: x.ndim - rank], x.shape[x.ndim - rank :]
-        self.distance.check_target(self.x_shape, shape_x)
-        # Of traced values it is not known whether they are NaN.
-        gaps = isinstance(x, np.ndarray) and self.reads_gaps and has_gaps(x)
-        if isinstance(x, np.ndarray):
-            self.frame.transform.check(x.reshape(-1, *shape_x), "x")
-            x = self.frame(x)
-        else:
-            x = self.frame.of_traced(x.astype(jnp.float32))
-        known = self.check_conditions(conditions)
-        batch = jnp.broadcast_shapes(theta.shape[:-1], batch_x, known.shape[:-1])
-        # In numpy where that can be: every operation of JAX outside a program is a program of its own.
-        xp = jnp if is_traced(theta, known, x) else np
-        parts = [xp.broadcast_to(part, (*batch, part.shape[-1])) for part in (theta, known)]
-        inputs = xp.concatenate(parts, axis=-1).reshape(-1, self.dim + len(self.condition_names))
-        # An observation that all parameters share is embedded once.
-        one_observation = all(length == 1 for length in batch_x)
-        x = x.reshape(shape_x) if one_observation else xp.broadcast_to(x, (*batch, *shape_x)).reshape(-1, *shape_x)
-        if xp is jnp:
-            values = _values(self.expectation, jnp.asarray(inputs), jnp.asarray(x), one_observation, members, gaps)
-        elif one_observation:
-            of_all = jnp.asarray(x)
-            values = over_rows(lambda rows: _values(self.expectation, rows, of_all, True, members, gaps), inputs)
-        else:
-            values = over_rows(lambda rows, own: _values(self.expectation, rows, own, False, members, gaps), inputs, x)
-        return values.reshape(*batch, *values.shape[1:])
-
-
-# This is plain `filter_jit`, because the compiler settings of `compiled` are refused inside a jit of the user's.
-@eqx.filter_jit
-@in_full_precision
-def _values(form: CostForm, inputs: Array, x: Array, one_observation: bool, members: bool, gaps: bool) -> Array:
-    function = form.member_values if members else form.value
-    if one_observation:
-        embedded = form.embed(x, gaps=gaps)
-        return jax.vmap(lambda parameter: function(parameter, embedded))(inputs)
-    return jax.vmap(lambda parameter, target: function(parameter, form.embed(target, gaps=gaps)))(inputs, x)
-
-
-@compiled
-def _embed(form: CostForm, x_o: Array, gaps: bool) -> Any:
-    return form.embed(x_o, gaps=gaps)
-
-
-@compiled
-def _embed_all(form: CostForm, x_o: Array, gaps: bool) -> Any:
-    return jax.vmap(lambda one: form.embed(one, gaps=gaps))(x_o)
+        return checked_conditions(self, conditions)
 
 
 def _no_distance(x: Array, x_target: Array) -> Array:

@@ -13,6 +13,7 @@ from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
+from ..runtime.program_memory import make_room
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
@@ -90,6 +91,7 @@ def fit_cost(
     """
     _check_arguments(simulations, distance, x_o)
     _check_start(start, distance)
+    make_room()
     way, penalty = checked_failures(failures, distance.units)
     kind = cost_kind(distance, method)
     config = default_config(distance, method) if config is None else config

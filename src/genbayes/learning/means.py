@@ -88,10 +88,12 @@ def fit_mean(
     curved, noise = networks_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
     worth = _worth_a_network(polynomials, curved, data, noise)
     if np.any(worth):
-        other, noise = networks_fitted(data, polynomials, noise, config, cornered=_CORNERED, **shared)
+        shared["rival"] = curved.record
+        other, noise_of_other = networks_fitted(data, polynomials, noise, config, cornered=_CORNERED, **shared)
         seconds = {part: curved.record.seconds.get(part, 0.0) + took for part, took in other.record.seconds.items()}
-        if _is_better(other, curved, polynomials, worth, data, noise):
-            curved, worth = other, _worth_a_network(polynomials, other, data, noise)
+        if _is_better(other, curved, polynomials, worth, data, noise_of_other):
+            curved, noise = other, noise_of_other
+            worth = _worth_a_network(polynomials, curved, data, noise)
         curved = replace(curved, record=replace(curved.record, seconds=seconds))
     errors = np.where(worth, curved.errors, polynomials.errors)
     # A polynomial of less than the highest degree that the rows allow, and no network: nothing is left to be found.

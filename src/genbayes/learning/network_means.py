@@ -37,8 +37,12 @@ def networks_fitted(
     rng: np.random.Generator,
     name: str,
     progress: bool,
+    rival: FitRecord | None = None,
 ) -> tuple[Networks, SharedNoise]:
-    """Trains networks around linear fits, solves their last layers, and re-estimates the shared noise."""
+    """Trains networks around linear fits, solves their last layers, and re-estimates the shared noise.
+
+    With the record of a rival the training ends where it falls behind, see `train`.
+    """
     lines = _lines(data, polynomials, noise)
     trained, record = train(
         _linear_with_networks(data, lines, config, cornered=cornered, rng=rng),
@@ -51,6 +55,7 @@ def networks_fitted(
         name=name,
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
+        rival=rival,
     )
     labels = data.labels
     if trained.log_link is not None:

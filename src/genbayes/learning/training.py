@@ -23,6 +23,11 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 
+# Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
+_EPOCHS_OF_A_RACE = 10
+_EPOCHS_COMPARED = 5
+# Mean ratio of the members' losses that chance does not make: fits that end alike may be a few percent apart before.
+_WELL_ABOVE = 1.05
 # loss(member module, row indices, data, key) -> mean loss over the rows
 Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
 
@@ -142,6 +147,7 @@ def train(
     name: str,
     loss_name: str,
     progress: bool = False,
+    rival: FitRecord | None = None,
 ) -> tuple[PyTree, FitRecord]:
     """Fits an ensemble and returns each member's weights of its best validation epoch.
 
@@ -157,6 +163,8 @@ def train(
         name: what is fitted, for messages.
         loss_name: what the loss measures.
         progress: show a progress bar.
+        rival: of another fit of the same rows by the same configuration, of which the better one is wanted: training
+            ends where it falls behind, see `is_behind`.
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
     held_out = jnp.asarray(validation_rows)
@@ -176,6 +184,8 @@ def train(
             advance(min(block, config.max_epochs - epoch), note=f"validation loss {np.mean(state.best_loss):.4g}")
             if np.all(epoch + block - 1 - best_epoch >= config.patience):
                 break
+            if rival is not None and is_behind(np.concatenate(losses, axis=1)[1].T, rival.validation_loss):
+                break
     train_loss, validation_loss = np.concatenate(losses, axis=1).transpose(0, 2, 1)
     record = FitRecord(
         name=name,
@@ -187,6 +197,20 @@ def train(
         outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
     )
     return eqx.combine(_unravelled(state.best, weights), static), record
+
+
+def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndarray, "members other_epochs"]) -> bool:
+    """Whether every member is above the same member of another fit by its validation loss, and well above on average.
+
+    Both follow the same schedule and are judged on the same held-out rows, so that one epoch of either compares with
+    that epoch of the other. The members' mean losses of the last five epochs count, from the tenth epoch on.
+    """
+    epochs = losses.shape[1]
+    if epochs < _EPOCHS_OF_A_RACE or epochs > others.shape[1]:
+        return False
+    own, other = (values[:, epochs - _EPOCHS_COMPARED : epochs].mean(axis=1) for values in (losses, others))
+    # Of a member that has stopped nothing is known: it is NaN, and behind nobody.
+    return bool(np.all(own > other) and np.mean(own / other) > _WELL_ABOVE)
 
 
 def _order(

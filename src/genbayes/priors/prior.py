@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Bool, Float, Key, Num
+from jaxtyping import Array, Bool, Float, Int, Key, Num
 
 from ..runtime.compiling import in_full_precision, is_traced, over_rows
 from ..runtime.counts import checked_count
@@ -19,6 +19,9 @@ from .from_scipy import convert_scipy_prior
 from .from_torch import convert_torch_prior
 from .parameter import AnyParameter, check_name, describe_parameter, make_parameter
 from .table import parameter_table
+
+# Draws that one program makes, of which a call takes what it needs.
+_ROWS_OF_A_DRAW = 4096
 
 
 class Prior:
@@ -208,10 +211,11 @@ class Prior:
             ValueError: `n` is negative, or `seed` out of range.
         """
         n = checked_count("`n`", n, least=0, remedy="; write int(n)")
-        # A power of two as the compiled length: few recompilations, and no remainder loop that could round differently.
-        length = max(16, 1 << max(n - 1, 0).bit_length())
-        rows = _sample_rows(self.density, length, jax.random.key(check_seed(seed)), stream)
-        return jnp.asarray(np.asarray(rows)[:n])
+        key = jax.random.key(check_seed(seed))
+        # Every n by the same program, chunk by chunk: each length would be compiled, and could round differently.
+        starts = np.arange(0, max(n, 1), _ROWS_OF_A_DRAW, dtype=np.int32)
+        chunks = [np.asarray(_sample_rows(self.density, jnp.asarray(start), key, stream)) for start in starts]
+        return jnp.asarray(np.concatenate(chunks)[:n])
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """Draw one parameter vector (dim,) from a JAX key; traceable."""
@@ -376,7 +380,10 @@ def _apply_to_rows(density: PriorDensity, method: str, values: Array) -> Array:
     return getattr(density, method)(values)
 
 
-@functools.partial(jax.jit, static_argnames=("length", "stream"))
+@functools.partial(jax.jit, static_argnames="stream")
 @in_full_precision
-def _sample_rows(density: PriorDensity, length: int, key: Key[Array, ""], stream: int) -> Float[Array, "length dim"]:
-    return jax.vmap(lambda row: density.sample_one(row_key(key, row, stream)))(jnp.arange(length))
+def _sample_rows(
+    density: PriorDensity, start: Int[Array, ""], key: Key[Array, ""], stream: int
+) -> Float[Array, "length dim"]:
+    """Draws of the rows from `start` on."""
+    return jax.vmap(lambda row: density.sample_one(row_key(key, row, stream)))(start + jnp.arange(_ROWS_OF_A_DRAW))

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable)
 
 # LLVM's full optimisation takes 9.4 s on the SMC program and gains nothing at run time, for the work is in matrix
 # products and exponentials, which are the same kernels at every level; level 1 takes 3.8 s.
-_OPTIONS = {"xla_backend_optimization_level": 1}
+OPTIONS = {"xla_backend_optimization_level": 1}
 
 
 def in_full_precision(function: F) -> F:
@@ -38,18 +38,19 @@ def in_full_precision(function: F) -> F:
 def compiled(function: F) -> F:
     """Compiles a function of pytrees, in full precision; arguments that are not arrays are static."""
     # equinox hands further settings on to jax.jit; its stub does not say so.
-    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=_OPTIONS))
+    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=OPTIONS))
 
 
 def shared_length(n: int) -> int:
     """The number of rows, at least n, of the program that runs n rows: few lengths, so that programs are shared.
 
-    Powers of two up to 1024 and four lengths between powers of two above: at most a quarter of many rows is in vain.
+    Powers of four up to 1024, for a program takes longer to compile than to run with some hundred rows. Above there are
+    four lengths between powers of two: at most a quarter of many rows is in vain.
     """
-    least = max(n, 16)
-    power = 1 << (least - 1).bit_length()
-    step = power if power <= 1024 else power // 8
-    return -(-least // step) * step
+    if n <= 1024:
+        return next(length for length in (16, 64, 256, 1024) if length >= n)
+    step = (1 << (n - 1).bit_length()) // 8
+    return -(-n // step) * step
 
 
 def over_rows(function: Callable[..., Array], *rows: Shaped[Array | np.ndarray, "n ..."]) -> Shaped[Array, "n ..."]:

@@ -3,6 +3,7 @@
 import jax
 
 from ..runtime.counts import checked_count
+from ..runtime.program_memory import make_room
 from ..runtime.timing import stopwatch
 from .sampler import Sampled, Sampler
 from .smc import SMC
@@ -17,6 +18,7 @@ def run_sampler(
     sampler = SMC() if sampler is None else sampler
     if isinstance(sampler, type) or not isinstance(sampler, Sampler):
         raise TypeError(f"sampler must be a sampler such as genbayes.SMC() or genbayes.NUTS(), got {sampler!r}.")
+    make_room()
     with stopwatch() as seconds:
         sampled = sampler.run(target, n, key=jax.random.key(seed))
     return sampler, sampled, seconds

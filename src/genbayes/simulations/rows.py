@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
 import numpy as np
 
 from ..priors.parameter import described_levels
@@ -18,18 +17,17 @@ from ..runtime.memory import need_memory
 from ..runtime.named_values import Names
 from ..runtime.object_storage import fetched, is_remote, uploaded
 from .damage import warn_of
+from .failure_kinds import kinds_of_failures
 from .given_arrays import checked_runs
-from .runs_elsewhere import Columns, read_run_netcdf, read_run_table
-from .status import INITIAL_REASONS, OK
-from .store import ARRAY_NAMES, PENDING, SimulationStore, make_header
+from .runs_elsewhere import Columns, asked_for, read_run_netcdf, read_run_table
+from .status import OK
+from .store import PENDING, SimulationStore, make_header
+from .stored_rows import as_dataset, fields_of_record, write_rows
 from .writer_lock import only_writer
 from .zarr_folder import is_unfinished
 
 if TYPE_CHECKING:
     import xarray as xr
-else:
-    # Its import, with pandas, takes half a second.
-    xr = lazy_loader.load("xarray")
 
 _ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block")
 
@@ -200,17 +198,7 @@ class Simulations:
 
         Exceptions of one type are one kind, whatever they say.
         """
-        counts = np.bincount(self.status, minlength=len(self.reasons))
-        kinds: dict[str, list[tuple[int, str]]] = {}
-        for k in range(PENDING + 1, len(self.reasons)):
-            if counts[k]:
-                kinds.setdefault(self.reasons[k].split(":")[0], []).append((int(counts[k]), self.reasons[k]))
-        found = []
-        for kind, reasons in kinds.items():
-            most = max(reasons)[1]
-            total = sum(count for count, _ in reasons)
-            found.append((total, most if len(reasons) == 1 else f"{kind} (such as: {most.removeprefix(kind)[2:]})"))
-        return sorted(found, key=lambda pair: -pair[0])
+        return kinds_of_failures(self.status, self.reasons)
 
     @classmethod
     def from_arrays(
@@ -269,7 +257,7 @@ class Simulations:
         Example:
             >>> simulations = gb.Simulations.from_csv("runs.csv", ["growth", "capacity"], "day1:day70", prior=prior)
         """
-        wanted = _parameters(parameters, prior)
+        wanted = asked_for(parameters, prior)
         with damage_told(path, "a table of runs"):
             runs = read_run_table(path, wanted, outputs, conditions, missing, decimal)
         names = None if prior is not None else runs.names
@@ -302,7 +290,7 @@ class Simulations:
             FileNotFoundError: there is no such file.
             ValueError: no NetCDF, or a variable or the dimension is not there; see `from_arrays` for the rest.
         """
-        runs = read_run_netcdf(source, _parameters(parameters, prior), output, conditions, dimension)
+        runs = read_run_netcdf(source, asked_for(parameters, prior), output, conditions, dimension)
         names = None if prior is not None else runs.names
         return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
 
@@ -353,33 +341,11 @@ class Simulations:
             if place.exists() and not is_unfinished(place):
                 raise FileExistsError(f"`path`: {path} exists already. Give another path, or remove it.")
             with replaced_folder(place) as beside:
-                self._write(beside)
-
-    def _write(self, path: Path) -> None:
-        part = self.of_prior
-        store = SimulationStore.create(path, self._header(), part.inputs)
-        store.create_outputs(self.x_shape, self.x.dtype, self.outputs)
-        store.write(np.arange(len(part)), part.x, part.status, self.reasons)
-        store.add_seconds(self.seconds)
-        for k in np.unique(self.round[self.round > 0]).tolist():
-            part = self.selected(self.round == k)
-            store = SimulationStore.open(path, writable=True, round=k)
-            store.append(part.inputs, part.noise_block)
-            store.write(np.arange(len(part)), part.x, part.status, self.reasons)
+                write_rows(self, beside, self._header())
 
     def to_xarray(self) -> "xr.Dataset":
         """Return a Dataset with the dimensions simulation, parameter, x_dim_0, ... (and condition, where there are)."""
-        dimensions = ("simulation", *(f"x_dim_{i}" for i in range(len(self.x_shape))))
-        arrays = {"theta": (("simulation", "parameter"), self.theta), "x": (dimensions, self.x)}
-        status = {"status": self.status} | {array: getattr(self, name) for name, array in ARRAY_NAMES.items()}
-        status = {name: (("simulation",), values) for name, values in status.items()}
-        coordinates = {"parameter": list(self.names)}
-        if self.outputs is not None:
-            coordinates |= {"x_dim_0": list(self.outputs.coordinates)}
-        if self.condition_names:
-            arrays |= {"conditions": (("simulation", "condition"), self.conditions)}
-            coordinates |= {"condition": list(self.condition_names)}
-        return xr.Dataset({**arrays, **status}, coordinates, {**self._header(), "seconds": self.seconds})
+        return as_dataset(self, self._header())
 
     def _header(self) -> dict[str, Any]:
         header = make_header(self.names, self.seed, self.prior, self.simulator)
@@ -388,32 +354,6 @@ class Simulations:
         return {**header, "reasons": list(self.reasons)}
 
 
-def _parameters(parameters: Columns | None, prior: Prior | None) -> Columns:
-    """What a file is asked for."""
-    if parameters is None and isinstance(prior, Prior):
-        return prior.names
-    if parameters is None or not len(parameters):
-        raise ValueError('`parameters` must name the parameters in the file, such as ["growth", "capacity"], got none.')
-    return parameters
-
-
 def from_record(record: dict[str, Any]) -> Simulations:
-    """Build simulations from what a store holds, with the reasons renumbered by their first row.
-
-    The numbers in a store follow the order in which runs ended; these do not, so equal runs give equal arrays.
-    """
-    status, reasons = record["status"], list(record["reasons"])
-    codes, first_rows = np.unique(status[status > PENDING], return_index=True)
-    codes = codes[np.argsort(first_rows)]
-    renumbered = np.arange(max(len(reasons), 2), dtype=np.int32)
-    renumbered[codes] = np.arange(len(codes)) + PENDING + 1
-    dim = len(record["names"])
-    prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
-    record = {"condition_names": (), "conditions_prior": [], "deterministic": False, **prior_rows, **record}
-    record["outputs"] = Names.read(record.get("outputs"))
-    record |= {"theta": record["inputs"][:, :dim], "conditions": record["inputs"][:, dim:]}
-    values = {field.name: record[field.name] for field in fields(Simulations)}
-    values["status"] = renumbered[status]
-    values["reasons"] = (*INITIAL_REASONS, *(reasons[code] for code in codes))
-    values["names"], values["condition_names"] = tuple(values["names"]), tuple(values["condition_names"])
-    return Simulations(**values)
+    """Build simulations from what a store holds, with the reasons renumbered by their first row."""
+    return Simulations(**fields_of_record(record, [field.name for field in fields(Simulations)]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..priors.prior import Prior
+from ..runtime.program_memory import make_room
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
 from .checked_calls import checked_call, checked_conditions, checked_share
@@ -89,6 +90,7 @@ def simulate(
         raise TypeError(
             f"`conditions` must be a genbayes.Prior over the known conditions, got {type(conditions).__name__}."
         )
+    make_room()
     workers = bounded(workers, timeout, memory)
     simulator = checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
     seed = check_seed(seed)

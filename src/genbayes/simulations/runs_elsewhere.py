@@ -11,6 +11,7 @@ import numpy as np
 from ..observations.cells import INFINITE, NumberStyle, checked_missing, number_style
 from ..observations.headers import Head, read_head
 from ..observations.lines import Record, Records, read_records
+from ..priors.prior import Prior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,6 +40,19 @@ class RunsElsewhere:
     names: tuple[str, ...]
     conditions: dict[str, np.ndarray]
     outputs: tuple[str, ...] = ()
+
+
+def asked_for(parameters: Columns | None, prior: Any) -> Columns:
+    """The names of the parameters in a file: as given, or those of the `Prior`.
+
+    Raises:
+        ValueError: there are neither.
+    """
+    if parameters is None and isinstance(prior, Prior):
+        return prior.names
+    if parameters is None or not len(parameters):
+        raise ValueError('`parameters` must name the parameters in the file, such as ["growth", "capacity"], got none.')
+    return parameters
 
 
 def plain_array(values: Any, dtype: Any = None) -> np.ndarray:
