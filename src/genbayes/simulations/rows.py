@@ -334,7 +334,7 @@ class Simulations:
         """
         if is_remote(path):
             with uploaded(path) as folder:
-                self._write(folder)
+                write_rows(self, folder, self._header())
             return
         place = Path(path)
         with only_writer(path):
