@@ -549,12 +549,13 @@ def _interrupt(*args):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_demo_finds_the_rates_of_the_lynx_hare_record(empty, capsys):
-    assert run("demo --simulations 1000 -n 200") == 0
+    assert run("demo --simulations 3000 -n 200") == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "written: demo/report.html" in out
-    # Carpenter (2018), the Bayesian posterior of the same record: 0.55, 0.028, 0.80, 0.024 (Stan case study); 1,000
-    # simulations, and another loss, come within a factor of 1.4.
+    # Carpenter (2018), the Bayesian posterior of the same record: 0.55, 0.028, 0.80, 0.024 (Stan case study); 3,000
+    # simulations, and another loss, come within a factor of 1.1 for three seeds, 1,000 within 2 and say so.
     medians = [float(re.findall(rf"{name} +\S+ +(\S+)", out)[0]) for name in ("hare_birth", "predation", "lynx_death")]
-    np.testing.assert_allclose(np.log(medians), np.log([0.55, 0.028, 0.80]), atol=np.log(1.4))
+    np.testing.assert_allclose(np.log(medians), np.log([0.55, 0.028, 0.80]), atol=np.log(1.3))

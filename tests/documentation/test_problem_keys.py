@@ -34,7 +34,7 @@ def keys_of_the_code() -> dict[str, set[str]]:
     classes = [cls for cls in distance_classes().values() if cls is not UserDistance and "genbayes" in cls.__module__]
     arguments = {name for cls in classes for name in list(inspect.signature(cls.__init__).parameters)[1:]}
     source = inspect.getsource(problem.read_problem)
-    [top] = re.findall(r"known = \((.*?)\)", source)
+    [top] = re.findall(r"known = \((.*?)\)", source, re.DOTALL)
     parts = {"conditions", "distance", "observation", "fit", "sample", "report"}
     return {
         "top of the file": set(re.findall(r'"(\w+)"', top)) - parts,
