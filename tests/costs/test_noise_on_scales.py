@@ -126,8 +126,8 @@ def test_the_posterior_of_a_noise_parameter_from_100_runs(tmp_path: Path) -> Non
     deviation = np.sqrt(weight @ (theta - exact) ** 2)
     posterior = gb.GibbsPosterior(prior, cost, x_o, 40.0)
     draws = np.asarray(posterior.sample(2000, seed=1))
-    # A spread that does not know of the noise leaves its mean off by 3 and more; a hundred runs leave means open by half
-    # of one, typically: three times that.
+    # A spread that does not know of the noise leaves its mean off by 3 and more; a hundred runs leave means open by
+    # half of one, typically: three times that.
     assert np.all(np.abs(draws.mean(axis=0) - exact) / deviation < 1.5)
     again = gb.load(gb.save(cost, tmp_path / "cost.safetensors"))
     np.testing.assert_array_equal(np.asarray(again(theta[:50], x_o)), np.asarray(cost(theta[:50], x_o)))
