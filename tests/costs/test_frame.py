@@ -66,7 +66,9 @@ def costs(one: gb.GibbsPosterior, in_data_units: bool, units: float) -> np.ndarr
     return np.asarray(one.cost_at(THETA[:100]), np.float64) / (units if in_data_units else 1.0)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("MMD", "energy") else ()) for name in CASES]
+)
 def test_units_do_not_matter(name: str) -> None:
     in_data_units = CASES[name][2]
     known = posterior(name)

@@ -103,6 +103,7 @@ def test_rows_that_the_mean_misses_are_no_noise() -> None:
     assert np.all(level < 1.5 * clean)
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_noise_parameter_from_100_runs(tmp_path: Path) -> None:
     def simulate(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mean = growth(np.asarray(theta))

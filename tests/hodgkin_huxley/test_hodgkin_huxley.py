@@ -103,6 +103,7 @@ def prior_rows(n: int, seed: int) -> np.ndarray:
 # --- exactness -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_data
 def test_reference_traces_and_statistics(reference: Any, float64: None) -> None:
     """The published simulator's runs with its own noise: 2 traces, 200 rows of statistics, two ways to compute them."""

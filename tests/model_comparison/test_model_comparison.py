@@ -127,6 +127,7 @@ def test_failures_count(fitted):
     assert abs(factor - np.log(2)) < 3 * error + 0.15
 
 
+@pytest.mark.slow
 def test_a_penalty_for_failures_is_part_of_the_cost_alone():
     """Half of the runs fail, wherever, at a distance of 0.05: exp(-beta / 2 (E[d] + 0.05)), times no probability."""
     model = fitted_model(DESIGNS["straight"], fails=True, failures=0.05)

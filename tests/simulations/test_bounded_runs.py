@@ -53,6 +53,7 @@ def test_a_run_without_an_answer_fails_with_that_reason(workers, tmp_path):
                     retry_failed=True)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_code_that_ignores_the_request_to_end_is_killed(monkeypatch):
     monkeypatch.setattr(spawned.LocalWorker.end, "__kwdefaults__", {"grace": 0.2})
 
@@ -263,6 +264,7 @@ def test_workers_end_with_their_parent_and_leave_a_store_that_goes_on(tmp_path, 
     assert not list(scratch.glob("genbayes-*"))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_long_overdue_is_named_while_it_runs(monkeypatch, capfd):
     monkeypatch.setattr(overdue, "_LEAST_SECONDS", 0.3)
 

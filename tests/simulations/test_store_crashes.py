@@ -81,6 +81,7 @@ def crash_points(act, tmp_path, start=None, every=1):
         return
 
 
+@pytest.mark.slow
 def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp_path):
     whole = run(N)
     make_and_extend(tmp_path / "runs.zarr")
