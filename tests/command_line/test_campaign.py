@@ -153,14 +153,27 @@ def test_a_campaign_killed_before_every_note_ends_the_same(here, whole, monkeypa
     assert "was fitted anew by another command" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(10, marks=pytest.mark.long)])
+# Programs compiled as in this process (tests/conftest.py), for the numbers are compared bit by bit.
+AS_HERE = """
+import sys
+import genbayes.runtime.compiling as compiling
+import genbayes.learning.training
+compiling.OPTIONS["xla_backend_optimization_level"] = 0
+from genbayes.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(1, marks=pytest.mark.slow), pytest.param(10, marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_sigkill_at_random_times_changes_nothing(here, whole, kills) -> None:
     rng = np.random.default_rng(kills)
     code, undisturbed = whole
     environment = {**os.environ, "PYTHONPATH": str(Path(gb.__file__).parents[1])}
     for _ in range(kills):
         process = subprocess.Popen(
-            [sys.executable, "-m", "genbayes", *COMMAND.split()],
+            [sys.executable, "-c", AS_HERE, *COMMAND.split()],
             env=environment,
             start_new_session=True,
             stdout=subprocess.DEVNULL,

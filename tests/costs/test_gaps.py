@@ -216,6 +216,7 @@ def test_gaps_are_saved_and_older_files_say_what_to_do(fitted, tmp_path):
             gb.GibbsPosterior(PRIOR, old, x_o, 1.0)
 
 
+@pytest.mark.slow
 def test_what_cannot_leave_values_out_says_so(straight):
     _, simulations, _, _, observed = straight
     config = gb.FitConfig(members=2, max_epochs=2)

@@ -120,6 +120,7 @@ def test_weights_by_name_need_names(simulations):
         gb.distances.MeanSquaredError(weights={"peak": -1.0})
 
 
+@pytest.mark.slow
 def test_a_scale_set_by_few_runs_is_told_by_name():
     rng = np.random.default_rng(0)
     theta = rng.uniform(size=(1000, 1))

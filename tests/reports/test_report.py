@@ -146,6 +146,7 @@ def test_an_explorer_is_there_or_the_reason_why_not(run, page, tmp_path):
     assert "explorer" not in without.lower()
 
 
+@pytest.mark.slow
 def test_report_of_many_parameters_shows_the_best_determined(tmp_path):
     run = make_run(20, n=400)
     text = report(tmp_path / "run.html", run.posterior, run.draws, check=run.check).read_text("utf-8")

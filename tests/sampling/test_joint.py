@@ -269,6 +269,7 @@ def test_fitted_costs_with_conditions_gaps_and_failures(fitted):
     assert float(line.log_success(np.array([0.1, 1.8]))) < -0.3
 
 
+@pytest.mark.slow
 def test_each_data_set_is_checked_by_itself(fitted):
     levels, line = fitted
     x_a, x_b = np.array([1.5, np.nan, 1.7]), np.array([1.0, 1.2])

@@ -190,7 +190,8 @@ def test_a_worker_that_leaks_over_the_limit_is_renewed_and_its_row_run_again():
 
 
 def test_a_memory_limit_of_the_call_holds_for_programs_too():
-    command = [sys.executable, "-c", "print(len(bytes(600_000_000)))", "{rate}"]
+    # The limit is set from outside once the program has begun, which may take a moment on a busy machine.
+    command = [sys.executable, "-c", "import time; time.sleep(0.3); print(len(bytes(600_000_000)))", "{rate}"]
     program = gb.ExternalProgram(command, memory_limit="4 GB")
     prior = gb.Prior.uniform(1, 2, names=["rate"])
     assert gb.simulate(program, prior, 2, seed=0, progress=False).ok.all()

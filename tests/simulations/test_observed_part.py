@@ -49,6 +49,7 @@ def test_a_failure_where_something_is_observed_stays_one():
     assert simulations.failures() == [(int(np.sum(simulations.theta[:, 0] > 1.9)), "NaN in the output")]
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_the_observed_values():
     def without_failures(key, theta):
         return jnp.where(jnp.asarray(LAND), jnp.nan, means(theta[0], theta[1]) + 0.3 * jax.random.normal(key, (2, 3)))

@@ -309,6 +309,7 @@ def test_calibrated_beta_of_the_location_model(chosen):
     np.testing.assert_allclose(band(np.array([0.5]), 400)[:, 0], [0.45, 0.55], atol=0.003)
 
 
+@pytest.mark.slow
 def test_calibrated_beta_follows_the_noise_of_the_simulator():
     """Twice the noise that the cost knows of: a quarter of beta, and levels can be chosen one by one."""
     rows = simulations(np.random.default_rng(3), 300, noise=2 * S)
