@@ -80,8 +80,7 @@ class HilbertForm(CostForm):
     g regresses E[features(x) | theta]; v regresses E[s(x) - 2 <g, features(x)> + ||g||^2 | theta], the spread of
     outputs around g. Regressing s(x) itself would be right too, but its noise is that of ||x||^2, many times larger.
     v is one function, or the sum of one for each feature where their spreads vary by decades, or follows the means on
-    the scales of a Gaussian process. Of many features g is
-    regressed in a few directions, and constant across them.
+    the scales of a Gaussian process. Of many features g is regressed in a few directions, and constant across them.
 
     With gaps both sums run over the observed coordinates, and are divided by their number instead of all: exact where
     v is a sum of its own functions of the coordinates, else by what share of it each has (`SpreadShares`).

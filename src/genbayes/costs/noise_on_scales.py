@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
-from ..learning.layers import stack
 from ..learning.polynomial import features_to
 from ..learning.process_means import ProcessMean
-from ..learning.ridge import RidgeResidual
+from ..learning.ridge import RidgeResidual, log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import LogLinear, fit_variance
 
@@ -104,17 +103,9 @@ def fit_noise_on_scales(
         factors.append(fit_variance(features[rows], sizes, of_rows) if with_factor else LogLinear(0.0, np.zeros(0)))
     members = len(levels)
     slopes = np.stack([np.pad(one.slopes, (0, features.shape[1] - len(one.slopes))) for one in factors])
-    predictors = np.array([one.intercept for one in factors])[:, None] + slopes @ features.T
-    factor = RidgeResidual(
-        standardise=mean.standardise,
-        basis=stack([basis] * members),
-        intercept=_f32([[one.intercept] for one in factors]),
-        slopes=_f32(slopes[:, None]),
-        scale=jnp.ones((members, 1)),
-        network=None,
-        log_link=jnp.ones((members, 1)),
-        log_most=_f32(np.full((members, 1), predictors.max())),
-    )
+    intercept = np.array([[one.intercept] for one in factors])
+    log_most = _f32([np.max(intercept + slopes @ features.T)])
+    factor = log_linear_ensemble(standardise, basis, intercept, slopes[:, None], log_most)
     return NoiseOnScales(_f32(levels), _f32([added] * members), _f32([power] * members), factor)
 
 

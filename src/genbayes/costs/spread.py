@@ -6,10 +6,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
-from ..learning.layers import stack
 from ..learning.mean_model import MeanModel
 from ..learning.polynomial import features_to
-from ..learning.ridge import RidgeResidual
+from ..learning.ridge import log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import fit_variance
 from ..learning.weighted_outputs import MOST_ROWS
@@ -50,16 +49,8 @@ def better_spread(
         for j in range(k):
             fit = fit_variance(features[rows], sizes, squares[rows, j])
             intercept[member, j], slopes[member, j, : len(fit.slopes)] = fit.intercept, fit.slopes
-    each = RidgeResidual(
-        standardise=stack([standardise] * members),
-        basis=stack([basis] * members),
-        intercept=jnp.asarray(intercept, jnp.float32),
-        slopes=jnp.asarray(slopes, jnp.float32),
-        scale=jnp.ones((members, k)),
-        network=None,
-        log_link=jnp.ones((members, k)),
-        log_most=jnp.tile(jnp.log(jnp.maximum(jnp.asarray(squares.max(axis=0), jnp.float32), 1e-30)), (members, 1)),
-    )
+    log_most = jnp.log(jnp.maximum(jnp.asarray(squares.max(axis=0), jnp.float32), 1e-30))
+    each = log_linear_ensemble(standardise, basis, intercept, slopes, log_most)
     rows = np.unique(noise.rows(folds.validation).reshape(-1))
     floor = max(float(total.min()), 1e-300)
     deviances = []

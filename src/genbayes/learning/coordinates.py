@@ -102,14 +102,8 @@ def _nats_of_output(
     if not spread > 0:
         return 0.0, np.inf
     # In units of the spread, so that a precise output counts for no more than its coefficients allow.
-    labels, least, errors = labels / spread, np.inf, labels
-    equations = NormalEquations.of(features, labels[:, None])
-    for size in sizes.values():
-        intercept, slopes, _ = equations.solved(size)
-        left = labels - intercept[0] - features[:, :size] @ slopes[0]
-        nats = 0.5 + 0.5 * float(np.log(np.mean(left**2) + 1e-12)) + (size + 1) / n
-        if nats < least:
-            least, errors = nats, left
+    labels = labels / spread
+    least, errors = _by_polynomial(features, sizes, labels)
     weighted, never_negative = [least, np.inf], labels.min() >= 0
     if never_negative or varies(features, sizes, errors[:, None])[0]:
         for log_link in (False, True) if never_negative else (False,):
@@ -117,19 +111,22 @@ def _nats_of_output(
             nats = float(fit.score(features, labels).mean()) + (len(fit.slopes) + 1) / n
             weighted[log_link] = min(weighted[log_link], nats)
     if labels.min() > 0:
-        weighted[1] = min(weighted[1], _nats_of_logarithm(features, sizes, labels))
+        # By the log-normal density: noise that multiplies, and by much, is far from normal around any mean.
+        logs = np.log(labels)
+        weighted[1] = min(weighted[1], _by_polynomial(features, sizes, logs)[0] + float(logs.mean()))
     return weighted[0], weighted[1]
 
 
-def _nats_of_logarithm(
+def _by_polynomial(
     features: Float[np.ndarray, "n size"], sizes: Mapping[int, int], labels: Float[np.ndarray, " n"]
-) -> float:
-    """By the log-normal density: noise that multiplies, and by much, is far from normal around any mean."""
-    logs = np.log(labels)
-    equations, n = NormalEquations.of(features, logs[:, None]), len(labels)
-    nats = []
+) -> tuple[float, Float[np.ndarray, " n"]]:
+    """Minus the log of the normal density around the best polynomial, and what that leaves of every row."""
+    equations, n = NormalEquations.of(features, labels[:, None]), len(labels)
+    least, errors = np.inf, labels
     for size in sizes.values():
         intercept, slopes, _ = equations.solved(size)
-        left = logs - intercept[0] - features[:, :size] @ slopes[0]
-        nats.append(0.5 + 0.5 * float(np.log(np.mean(left**2) + 1e-12)) + (size + 1) / n)
-    return min(nats) + float(logs.mean())
+        left = labels - intercept[0] - features[:, :size] @ slopes[0]
+        nats = 0.5 + 0.5 * float(np.log(np.mean(left**2) + 1e-12)) + (size + 1) / n
+        if nats < least:
+            least, errors = nats, left
+    return least, errors

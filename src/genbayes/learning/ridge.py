@@ -95,6 +95,35 @@ class RidgeResidual(MeanModel):
         return intercept + slopes @ basis(z)
 
 
+def log_linear_ensemble(
+    standardise: Standardiser,
+    basis: Polynomial,
+    intercept: Float[np.ndarray, "members k"],
+    slopes: Float[np.ndarray, "members k size"],
+    log_most: Float[Array, " k"],
+) -> RidgeResidual:
+    """Members that predict exp(intercept + slopes . basis(z)), such as variances.
+
+    Args:
+        standardise: z(theta), the same for all members.
+        basis: features of z, the same for all members.
+        intercept: of every member and output.
+        slopes: of every member and output.
+        log_most: logarithm of the largest value that each output may have.
+    """
+    members, k = intercept.shape
+    return RidgeResidual(
+        standardise=stack([standardise] * members),
+        basis=stack([basis] * members),
+        intercept=jnp.asarray(intercept, jnp.float32),
+        slopes=jnp.asarray(slopes, jnp.float32),
+        scale=jnp.ones((members, k)),
+        network=None,
+        log_link=jnp.ones((members, k)),
+        log_most=jnp.tile(log_most, (members, 1)),
+    )
+
+
 class NormalEquations(NamedTuple):
     """What least squares needs to know of rows: the products of centred features and labels.
 
