@@ -11,12 +11,14 @@ import numpyro.distributions as dist
 
 import genbayes as gb
 from genbayes import distances as gbd
+from genbayes.costs.corrected_spread import CorrectedSpread
 from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm
 from genbayes.costs.frame import Frame
 from genbayes.costs.noise_on_scales import NoiseOnScales
 from genbayes.costs.spread_shares import SpreadShares
 from genbayes.distances.sets import KernelDistance
 from genbayes.distances.spread import OutputSpread
+from genbayes.learning.corrected_mean import CorrectedMean
 from genbayes.learning.distributions import LogisticMixture, TailTransform
 from genbayes.learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from genbayes.learning.folds import Folds
@@ -111,6 +113,14 @@ def noise_on_scales(k: int) -> NoiseOnScales:
     factor = regression(1, links=True)
     factor = replace(factor, log_link=jnp.ones((2, 1)), log_most=jnp.full((2, 1), 1.0))
     return NoiseOnScales(level, jnp.full((2, k), 0.05), power, factor)
+
+
+def of_two_simulators(k: int) -> dict[str, Any]:
+    """The mean and spread of a cheap simulator with their corrections, and shares of the spread."""
+    correction = regression(k)
+    mean = CorrectedMean(correction.standardise, process(k), correction)
+    spread = CorrectedSpread(noise_on_scales(k), positive(1))
+    return {"mean": mean, "spread": spread, "shares": shares(k)}
 
 
 def of_features(distance: Any, k: int, shape: tuple[int, ...], shared: Any = "nothing", **parts: Any) -> gb.Cost:
@@ -225,6 +235,7 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
             of_features(gbd.MeanSquaredError(), 4, (4,), mean=process(4), spread=noise_on_scales(4)),
             gap,
         ),
+        "two simulators": (of_features(gbd.MeanSquaredError(), 4, (4,), **of_two_simulators(4)), gap),
         "Mahalanobis": (of_features(gbd.Mahalanobis("prior_predictive"), 4, (4,)), outputs(4)[0]),
         "MMD": (of_features(gbd.MMD(max_landmarks=12), 12, (5, 2), "units"), trials),
         "energy": (of_features(gbd.EnergyDistance("unbiased", max_landmarks=12), 12, (5, 2), "units"), trials[:3]),

@@ -22,6 +22,7 @@ from ..distances.base import Distance, distance_classes
 from ..distances.spread import OutputSpread
 from ..distances.transforms import transform_of
 from ..learning import (
+    corrected_mean,
     distributions,
     embeddings,
     layers,
@@ -37,7 +38,7 @@ from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.object_storage import need_local
 from ..runtime.outcome import Outcome
-from . import forms, noise_on_scales, spread_shares
+from . import corrected_spread, forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -67,6 +68,8 @@ _PARTS: dict[str, type] = {
         layers.ResidualMLP,
         layers.Standardiser,
         process_means.ProcessMean,
+        corrected_mean.CorrectedMean,
+        corrected_spread.CorrectedSpread,
         warps.Warps,
         polynomial.Polynomial,
         reduced_rank.Directions,

@@ -22,8 +22,9 @@ from ..learning.weighted_outputs import MOST_WEIGHTED
 from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm
-from .noise_on_scales import NoiseOnScales, fit_noise_on_scales
+from .noise_on_scales import fit_noise_on_scales
 from .spread import better_spread
+from .spread_around_mean import Spread, spread_of_members
 from .spread_shares import SpreadShares
 
 
@@ -38,6 +39,7 @@ def fit_features(
     rng: np.random.Generator,
     progress: bool,
     levels: Mapping[int, Sequence[int]] | None = None,
+    reduced: bool = True,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -51,14 +53,15 @@ def fit_features(
         rng: source of the networks' first weights and of batches.
         progress: show progress bars.
         levels: values of the parameters that are integers, by their numbers.
+        reduced: whether many features may be regressed along a few directions alone.
     """
-    features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
+    features, rests = features_and_rests(distance, x)
     coordinates = features
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
     directions = None
     # Log links are of outputs as they are, and take time.
-    if not multiplicative or features.shape[1] > MOST_WEIGHTED:
+    if reduced and (not multiplicative or features.shape[1] > MOST_WEIGHTED):
         directions = signal_directions(theta, features, folds, standardise, noise)
     if directions is not None:
         along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
@@ -77,12 +80,12 @@ def fit_features(
         processes=True,
     )
     mean, mean_record = fitted.ensemble, fitted.record
-    predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    predicted = predicted_means(mean, theta)
     left_out = predicted if fitted.left_out is None else fitted.left_out
-    squares = _noise_squares(features, predicted, left_out)
+    squares = noise_squares(features, predicted, left_out)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
-    spread: MeanModel | NoiseOnScales
+    spread: Spread
     if isinstance(mean, ProcessMean) and directions is None:
         spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
     else:
@@ -105,12 +108,32 @@ def fit_features(
             spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted, left_out))
+        form = replace(form, shares=spread_shares(form, standardise, theta, coordinates, predicted, left_out))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), *spread_records)
 
 
-def _noise_squares(
+def features_and_rests(
+    distance: HilbertDistance, x: Float[np.ndarray, "n *x_shape"]
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
+    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`), in double precision."""
+    features, rests = _features_and_rests(distance, jnp.asarray(x))
+    return np.asarray(features, np.float64), np.asarray(rests, np.float64)
+
+
+def predicted_means(mean: MeanModel, theta: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n k"]:
+    """By the ensemble, in double precision."""
+    return np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+
+
+def predicted_spread(
+    spread: Spread, theta: Float[np.ndarray, "n dim"], means: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " n"]:
+    """The sum of all its parts by the ensemble, in double precision."""
+    return np.asarray(_predict_spread(spread, jnp.asarray(theta), jnp.asarray(means, jnp.float32)), np.float64)
+
+
+def noise_squares(
     features: Float[np.ndarray, "n k"], predicted: Float[np.ndarray, "n k"], left_out: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, "n k"]:
     """What has the variance around the mean as its own mean: squared deviations, where `left_out` is `predicted`.
@@ -121,7 +144,7 @@ def _noise_squares(
     return np.maximum((features - predicted) * (features - left_out), 0.0)
 
 
-def _shares(
+def spread_shares(
     form: HilbertForm,
     standardise: Standardiser,
     theta: Float[np.ndarray, "n dim"],
@@ -130,12 +153,11 @@ def _shares(
     left_out: Float[np.ndarray, "n r"],
 ) -> SpreadShares:
     """Of each coordinate in the spread, for observations with gaps."""
-    assert isinstance(form.spread, MeanModel)  # else the form reads gaps without them
-    spread = np.asarray(_predict(form.spread, jnp.asarray(theta)), np.float64).sum(axis=1)
+    spread = predicted_spread(form.spread, theta, predicted)
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
         predicted, left_out = (centre + part @ axes.T for part in (predicted, left_out))
-    squares = _noise_squares(features, predicted, left_out)
+    squares = noise_squares(features, predicted, left_out)
     spread = np.maximum(spread, float(form.least_spread))
     return SpreadShares.fit(standardise, theta, squares, spread)
 
@@ -155,6 +177,11 @@ def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]
 @compiled
 def _along_and_across(directions: Directions, features: Float[Array, "n k"]) -> tuple[Array, Array]:
     return jax.vmap(directions.along)(features), jax.vmap(directions.across)(features)
+
+
+@compiled
+def _predict_spread(spread: Spread, theta: Float[Array, "n dim"], means: Float[Array, "n k"]) -> Float[Array, " n"]:
+    return jax.vmap(lambda parameter, mean: jnp.sum(spread_of_members(spread, parameter, mean)))(theta, means)
 
 
 @compiled

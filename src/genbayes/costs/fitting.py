@@ -19,6 +19,7 @@ from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
 from .cost import Cost, Observed
 from .failing_runs import Failures, checked_failures
+from .fit_corrected import fit_corrected
 from .fit_features import fit_features
 from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
 from .fit_marginal import MARGINAL_CONFIG, fit_marginal
@@ -27,6 +28,7 @@ from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
 from .named_observations import as_vector
+from .paired_runs import PairedRows, PairedRuns
 from .settings import fit_settings
 from .training_rows import TrainingRows
 
@@ -47,6 +49,7 @@ def fit_cost(
     start: Cost | None = None,
     failures: Failures = "condition",
     x_o: Observed | None = None,
+    cheap: Simulations | None = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -74,6 +77,9 @@ def fit_cost(
             E[d | theta, success] alone, and extrapolates to where no run has succeeded.
         x_o: one observation, for a distance with scale="observation" and no other: the scale suits it, and is the same
             for all observations that the cost is asked about.
+        cheap: runs of a cheaper simulator of the same quantities, some of them at the parameters of `simulations` (with
+            the same prior and seed, the first ones are): the cost is learned from them, and corrected by the pairs. For
+            distances with a feature map.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -100,8 +106,10 @@ def fit_cost(
     if isinstance(distance, AdditiveDistance):
         distance = distance.with_outputs(simulations.outputs)
     x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
-    need_memory_for_fit(simulations, kind)
-    data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
+    pairs = None if cheap is None else _pairs(simulations, cheap, kind, distance)
+    need_memory_for_fit(simulations if pairs is None else pairs.others, kind)
+    runs = simulations if pairs is None else pairs.dear
+    data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     frame = _frame(data, distance, reader) if start is None else start.frame
@@ -109,7 +117,8 @@ def fit_cost(
     framed = _in_frame(distance, frame, x_of_prior, x_o)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
-    fitted = _FormFit(data, x, framed, spread, simulations, config, np.random.default_rng(seed), progress, start)
+    paired = None if pairs is None else PairedRows.of(pairs, data, frame, seed, config)
+    fitted = _FormFit(data, x, framed, spread, runs, config, np.random.default_rng(seed), progress, start, paired)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -118,10 +127,14 @@ def fit_cost(
     held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation), failed)
     # Where runs fail, it is known that they do.
     seen = data.theta if success is None else simulations.inputs[ran]
+    if pairs is not None:
+        seen = np.concatenate([seen, pairs.others.inputs])
     settings = fit_settings(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
     if simulations.outputs is not None:
         settings["outputs"] = simulations.outputs.stored
+    if pairs is not None:
+        settings["cheap"] = {"simulator": pairs.partners.simulator, "pairs": len(runs), "others": len(pairs.others)}
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
@@ -141,12 +154,16 @@ class _FormFit(NamedTuple):
     rng: np.random.Generator
     progress: bool
     start: Cost | None
+    pairs: PairedRows | None
 
     def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
         """The form and the records of its fit; `reader` is the general network's embedding."""
         theta, folds, config = self.data.theta, self.data.folds, self.config
         before = None if self.start is None else self.start.form
         shared: dict[str, Any] = {"rng": self.rng, "progress": self.progress, "levels": self.simulations.levels}
+        if kind == "features" and isinstance(self.distance, HilbertDistance) and self.pairs is not None:
+            cheap, noise = self.pairs, self.data.noise
+            return fit_corrected(theta, self.x, self.distance, folds, config, cheap=cheap, noise=noise, **shared)
         if kind == "features" and isinstance(self.distance, HilbertDistance):
             return fit_features(theta, self.x, self.distance, folds, config, noise=self.data.noise, **shared)
         if kind == "marginal" and isinstance(self.distance, AdditiveDistance) and self.spread is not None:
@@ -159,6 +176,17 @@ class _FormFit(NamedTuple):
         return fit_general(
             theta, self.x, self.distance, reader, folds, config, noise_id=noise_id, start=start, **shared
         )
+
+
+def _pairs(dear: Simulations, cheap: Simulations, kind: CostKind, distance: Distance) -> PairedRuns:
+    """Pairs of runs, for distances whose features a dear and a cheap simulator have in common."""
+    if kind != "features":
+        raise ValueError(
+            f"`cheap` serves distances with a feature map ({class_names(HilbertDistance)}) by method='auto': the mean "
+            f"features are corrected. {distance.name} is learned here as a {kind} cost: leave cheap out, or take "
+            "another distance."
+        )
+    return PairedRuns.of(dear, cheap)
 
 
 def _in_frame(

@@ -23,7 +23,7 @@ from ..learning.layers import Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.reduced_rank import Directions
 from ..learning.success import SuccessProbability
-from .noise_on_scales import NoiseOnScales
+from .spread_around_mean import Spread, spread_at, spread_of_members
 from .spread_shares import ObservedShare, SpreadShares
 
 
@@ -88,7 +88,7 @@ class HilbertForm(CostForm):
 
     distance: HilbertDistance
     mean: MeanModel
-    spread: MeanModel | NoiseOnScales
+    spread: Spread
     least_spread: Float[Array, ""]
     directions: Directions | None = None
     shares: SpreadShares | None = None
@@ -147,10 +147,7 @@ class HilbertForm(CostForm):
     def member_values(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, " members"]:
         """Each member's cost."""
         means = eqx.filter_vmap(lambda module: module(theta))(self.mean)
-        if isinstance(self.spread, NoiseOnScales):
-            spreads = eqx.filter_vmap(lambda module, mean: module(theta, mean))(self.spread, means)
-        else:
-            spreads = eqx.filter_vmap(lambda module: module(theta))(self.spread)
+        spreads = eqx.filter_vmap(lambda spread, mean: spread_at(spread, theta, mean))(self.spread, means)
         if isinstance(embedded, Observed):
             return jax.vmap(lambda mean, spread: self._observed_value(mean, spread, theta, embedded))(means, spreads)
         features, rest = embedded
@@ -160,10 +157,7 @@ class HilbertForm(CostForm):
     def value(self, theta: Float[Array, " dim"], embedded: PyTree) -> Float[Array, ""]:
         """The cost by the members' mean prediction (the mean of their costs would count their disagreement as cost)."""
         mean = self.mean.mean_of_members(theta)
-        if isinstance(self.spread, NoiseOnScales):
-            spreads = self.spread.mean_of_members(theta, mean)
-        else:
-            spreads = self.spread.mean_of_members(theta)
+        spreads = spread_of_members(self.spread, theta, mean)
         if isinstance(embedded, Observed):
             return self._observed_value(mean, spreads, theta, embedded)
         features, rest = embedded

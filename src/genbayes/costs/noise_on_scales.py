@@ -5,7 +5,6 @@ the variance is then proportional to the mean, or to its square. That leaves one
 regression of squared deviations has a whole function to learn, from labels that scatter more than anything else.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +16,7 @@ from ..learning.process_means import ProcessMean
 from ..learning.ridge import RidgeResidual, log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import LogLinear, fit_variance
+from .spread_around_mean import SpreadAroundMean
 
 # The median of a squared standard normal.
 _MEDIAN_SQUARE = 0.4549
@@ -34,7 +34,7 @@ _BEYOND_DOUBT = 5.0
 _LEAST_MEAN = 1e-9
 
 
-class NoiseOnScales(eqx.Module):
+class NoiseOnScales(SpreadAroundMean):
     """v_j(theta) = level_j (g_j(theta) + added_j)^power_j factor(theta), with g_j the mean of feature j.
 
     Attributes:

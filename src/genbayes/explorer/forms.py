@@ -9,12 +9,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..costs.corrected_spread import CorrectedSpread
 from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
 from ..costs.noise_on_scales import NoiseOnScales
+from ..costs.spread_around_mean import Spread
 from ..costs.spread_shares import SpreadShares
 from ..learning import logistic_rule
 from ..learning.distributions import LogisticMixture
 from ..learning.embeddings import Embedding, SetEmbedding, TimeSeriesEmbedding
+from ..learning.mean_model import MeanModel
 from .distances import export_features
 from .numbers import NotExportable, double, single
 from .regressions import (
@@ -65,13 +68,23 @@ def _(form: HilbertForm, x_o: np.ndarray) -> dict[str, Any]:
         "form": "features",
         "distance": features,
         "mean": export_mean(form.mean),
-        "spread": _export_noise(form.spread) if isinstance(form.spread, NoiseOnScales) else export_mean(form.spread),
+        "spread": _export_spread(form.spread),
         "least_spread": float(form.least_spread),
         "directions": None
         if directions is None
         else {"centre": double(directions.centre), "axes": single(directions.axes)},
         "shares": None if form.shares is None else _export_shares(form.shares),
     }
+
+
+def _export_spread(spread: Spread) -> dict[str, Any]:
+    if isinstance(spread, CorrectedSpread):
+        terms = {"base": _export_spread(spread.base), "correction": export_mean(spread.correction)}
+        return {"kind": "corrected spread", **terms}
+    if isinstance(spread, NoiseOnScales):
+        return _export_noise(spread)
+    assert isinstance(spread, MeanModel)  # there is no other spread around a mean
+    return export_mean(spread)
 
 
 def _export_noise(noise: NoiseOnScales) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..learning.corrected_mean import CorrectedMean
 from ..learning.layers import Linear, ResidualMLP, Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.polynomial import Polynomial
@@ -93,6 +94,9 @@ def export_mean(ensemble: MeanModel) -> dict[str, Any]:
         return export_regression(ensemble)
     if isinstance(ensemble, ProcessMean):
         return _export_process(ensemble)
+    if isinstance(ensemble, CorrectedMean):
+        terms = {name: export_mean(getattr(ensemble, name)) for name in ("base", "correction")}
+        return {"kind": "sum", **terms}
     raise NotExportable(f"The mean is a {type(ensemble).__name__}, for which the page has no program.")
 
 

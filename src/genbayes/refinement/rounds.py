@@ -50,12 +50,14 @@ class Refined:
         simulations: those given, then those of each round, which bear its number in `round`.
         posteriors: as given, with the new cost.
         history: predicted against re-simulated distance in every round, for every posterior.
+        cheap: runs of a cheap simulator, with those at the new parameters; None without such a simulator.
     """
 
     cost: Cost
     simulations: Simulations
     posteriors: list[GibbsPosterior]
     history: tuple[Agreement, ...]
+    cheap: Simulations | None = None
 
     def __repr__(self) -> str:
         rounds = self.history[-1].round if self.history else 0
@@ -107,6 +109,7 @@ def refine(
     timeout: int | float | None = None,
     memory: int | str | None = None,
     progress: bool = True,
+    cheap: tuple[AnySimulator, Simulations] | None = None,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.
 
@@ -129,10 +132,13 @@ def refine(
         timeout: of one run, in seconds; see `simulate`.
         memory: of one run; see `simulate`.
         progress: show progress bars.
+        cheap: where the cost was fitted with runs of a cheap simulator: this simulator and these runs. It is run at the
+            new parameters as well, with the same random numbers; its runs are not stored.
 
     Raises:
         TypeError: posteriors are none, or simulations are none.
-        ValueError: the posteriors have different costs or priors; simulations of other parameters; too few new runs.
+        ValueError: the posteriors have different costs or priors; simulations of other parameters; too few new runs;
+            or cheap is missing where the cost needs it, or given where it does not.
 
     Example:
         >>> refined = gb.refine(posterior, simulator, simulations, 2000, seed=1)
@@ -142,10 +148,12 @@ def refine(
     n, rounds, seed = checked_count("n", n), checked_count("rounds", rounds), check_seed(seed)
     cost, prior = given[0].cost, given[0].prior
     _check_simulations(simulations, cost)
+    _check_cheap(cheap, cost)
     observations = _observations(given)
     _check_size(n, rounds, len(observations))
     simulations, done = _begun(simulations, cost, store)
     history: list[Agreement] = []
+    running: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": progress}
     for number in range(1, rounds + 1):
         size = n * number // rounds - n * (number - 1) // rounds
         seeds = np.random.SeedSequence([seed, done + number]).generate_state(2).tolist()
@@ -157,19 +165,20 @@ def refine(
             seed=seeds[1],
             noise_block=_noise_blocks(size, cost),
             store=store,
-            batch_size=batch_size,
-            workers=workers,
             timeout=timeout,
             memory=memory,
-            progress=progress,
+            **running,
         )
+        if cheap is not None:
+            cheap = (cheap[0], cheap[1].joined(_same_runs(cheap[0], cheap[1], new, seeds[1], **running)))
         found = _agreements(observations, cost, rows_as_known(cost, new), number)
         history += found
         simulations = simulations.joined(new)
-        cost = refit(cost, simulations, seed=seed, progress=progress)
+        cost = refit(cost, simulations, seed=seed, progress=progress, cheap=None if cheap is None else cheap[1])
         if all(agreement.suffices for agreement in found):
             break
-    return Refined(cost, simulations, [_with_cost(posterior, cost) for posterior in given], tuple(history))
+    posteriors = [_with_cost(posterior, cost) for posterior in given]
+    return Refined(cost, simulations, posteriors, tuple(history), None if cheap is None else cheap[1])
 
 
 def _check_simulations(simulations: Simulations, cost: Cost) -> None:
@@ -184,6 +193,28 @@ def _check_simulations(simulations: Simulations, cost: Cost) -> None:
         )
     if cost.settings.get("form") is None:
         raise ValueError("the cost was not fitted (Cost.exact?): there is nothing to refine.")
+
+
+def _check_cheap(cheap: tuple[AnySimulator, Simulations] | None, cost: Cost) -> None:
+    """Raise ValueError where a cost needs a cheap simulator at new parameters, or has no use for one."""
+    fitted = (cost if cost.whole is None else cost.whole).settings.get("cheap")
+    if fitted is not None and cheap is None:
+        raise ValueError(
+            f"the cost was fitted with {fitted['pairs'] + fitted['others']} runs of a cheap simulator "
+            f"({fitted['simulator']}), and new runs need a partner each: give refine(..., cheap=(simulator, "
+            "simulations)) with this simulator and these runs."
+        )
+    if fitted is None and cheap is not None:
+        raise ValueError(
+            "cheap is for a cost that was fitted with runs of a cheap simulator, fit_cost(..., cheap=simulations), and "
+            "this one was not: leave it out, or fit the cost with them first."
+        )
+
+
+def _same_runs(simulator: AnySimulator, cheap: Simulations, new: Simulations, seed: int, **running: Any) -> Simulations:
+    """The runs of a round by the cheap simulator: the same parameters and random numbers."""
+    number, shared = int(new.round[0]), new.noise_block
+    return simulate_round(simulator, cheap, lambda: new.inputs, number, seed=seed, noise_block=shared, **running)
 
 
 def _check_size(n: int, rounds: int, observations: int) -> None:
@@ -213,13 +244,14 @@ def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:
     return np.arange(size) // _SHARING + 1 if isinstance(cost.form, HilbertForm) else None
 
 
-def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) -> Cost:
+def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, cheap: Simulations | None = None) -> Cost:
     """The cost fitted on more simulations, in the same way; networks of marginal and general costs are trained on.
 
     Where parameters are held at values, simulations are of all parameters, and so is the fit.
     """
     if cost.whole is not None:
-        return with_known(refit(cost.whole, simulations, seed=seed, progress=progress), held_names(cost))
+        whole = refit(cost.whole, simulations, seed=seed, progress=progress, cheap=cheap)
+        return with_known(whole, held_names(cost))
     config = FitConfig(**cost.settings["config"])
     method: Method = "general"
     if isinstance(cost.form, HilbertForm):
@@ -237,6 +269,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) ->
         failures=cost.settings.get("failures", "condition"),
         progress=progress,
         start=cost,
+        cheap=cheap,
     )
     return replace(made, settings={**cost.settings, **made.settings})
 

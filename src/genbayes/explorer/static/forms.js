@@ -77,6 +77,40 @@ class NoiseOnScales {
   }
 }
 
+/** A spread that does not ask for the means. */
+class RegressedSpread {
+  constructor(data) {
+    this.regression = new Regression(data);
+    this.outputs = this.regression.outputs;
+  }
+
+  around(means, inputs, n, width, member) {
+    return this.regression.rows(inputs, n, width, member);
+  }
+}
+
+/** The spread of a cheap simulator and what is to be added for a dear one: one number. */
+class CorrectedSpread {
+  constructor(data) {
+    this.base = spreadOf(data.base);
+    this.correction = new Regression(data.correction);
+    this.outputs = 1;
+  }
+
+  around(means, inputs, n, width, member) {
+    const parts = this.base.around(means, inputs, n, width, member);
+    const count = this.base.outputs;
+    return this.correction
+      .rows(inputs, n, width, member)
+      .map((added, i) => parts.subarray(i * count, (i + 1) * count).reduce((sum, part) => sum + part, added));
+  }
+}
+
+function spreadOf(data) {
+  if (data.kind === "noise on scales") return new NoiseOnScales(data);
+  return data.kind === "corrected spread" ? new CorrectedSpread(data) : new RegressedSpread(data);
+}
+
 const LEAST_SUM = 0.1;
 
 /** ||g(theta) - features(x_o)||^2 + v(theta) + rest. */
@@ -84,8 +118,7 @@ export class FeaturesForm {
   constructor(data) {
     this.map = new FeatureMap(data.distance);
     this.mean = meanOf(data.mean);
-    const onScales = data.spread.kind === "noise on scales";
-    this.spread = onScales ? new NoiseOnScales(data.spread) : new Regression(data.spread);
+    this.spread = spreadOf(data.spread);
     this.leastSpread = data.least_spread;
     this.directions = data.directions && {
       centre: decoded(data.directions.centre),
@@ -154,10 +187,7 @@ export class FeaturesForm {
   /** Mean features and spread of n inputs; by one member where it is given. */
   prepare(inputs, n, width, member = null) {
     const means = this.mean.rows(inputs, n, width, member);
-    const spreads =
-      this.spread instanceof NoiseOnScales
-        ? this.spread.around(means, inputs, n, width, member)
-        : this.spread.rows(inputs, n, width, member);
+    const spreads = this.spread.around(means, inputs, n, width, member);
     return { n, parts: { means, spreads, inputs } };
   }
 

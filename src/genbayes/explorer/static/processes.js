@@ -1,4 +1,5 @@
-// Means as Gaussian processes: learning/process_means.py and learning/warps.py in double precision.
+// Means as Gaussian processes and as sums of two: learning/process_means.py, warps.py and corrected_mean.py in double
+// precision.
 import { decoded } from "./numbers.js";
 import { Regression, Standardiser, turned } from "./regressions.js";
 
@@ -6,7 +7,23 @@ const [STRAIGHT, ROOT] = [0, 1];
 
 /** The mean regression of a cost, whatever its kind. */
 export function meanOf(data) {
+  if (data.kind === "sum") return new SumOfMeans(data);
   return data.kind === "process" ? new Process(data) : new Regression(data);
+}
+
+/** What many runs of a cheap simulator say, and its correction by few runs of a dear one. */
+class SumOfMeans {
+  constructor(data) {
+    this.terms = [meanOf(data.base), meanOf(data.correction)];
+    this.outputs = this.terms[0].outputs;
+    this.memberCount = Math.min(...this.terms.map((term) => term.memberCount));
+  }
+
+  /** Predictions of n inputs, one row behind the other: of all members together, or of one. */
+  rows(inputs, n, width, member = null) {
+    const [base, correction] = this.terms.map((term) => term.rows(inputs, n, width, member));
+    return base.map((value, at) => value + correction[at]);
+  }
 }
 
 /** Outputs of `warps` at middle + axes (intercept + slopes z + sum over centres of weights times a bump). */
