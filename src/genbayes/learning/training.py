@@ -148,6 +148,7 @@ def train(
     loss_name: str,
     progress: bool = False,
     rival: FitRecord | None = None,
+    renewed: Callable[[], tuple[PyTree, Int[np.ndarray, "members n_train"]]] | None = None,
 ) -> tuple[PyTree, FitRecord]:
     """Fits an ensemble and returns each member's weights of its best validation epoch.
 
@@ -165,6 +166,7 @@ def train(
         progress: show a progress bar.
         rival: of another fit of the same rows by the same configuration, of which the better one is wanted: training
             ends where it falls behind, see `is_behind`.
+        renewed: of a store, other data and training rows after every block of epochs, see `TrainingData`.
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
     held_out = jnp.asarray(validation_rows)
@@ -176,6 +178,8 @@ def train(
     losses: list[np.ndarray] = []
     with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
         for epoch in range(0, config.max_epochs + 1, block):
+            if renewed is not None and epoch > 0:
+                data, train_rows = renewed()
             order = _order(train_rows, block, config, rng)
             number = jnp.asarray(epoch)
             state, new = _epochs(state, weights, static, loss, data, order, held_out, key, number, config)
