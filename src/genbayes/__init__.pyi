@@ -40,6 +40,7 @@ from .refinement.rounds import refine as refine
 from .reports.citations import bibtex as bibtex
 from .reports.page import report as report
 from .runtime.compile_cache import cache as cache
+from .runtime.devices import over_devices as over_devices
 from .runtime.outcome import Outcome as Outcome
 from .sampling.draws import Draws as Draws
 from .sampling.joint import JointPosterior as JointPosterior

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.devices import divided
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
@@ -225,7 +226,7 @@ def _order(
     batch_size = min(config.batch_size, n_train)
     steps = n_train // batch_size
     shuffled = rng.permuted(np.broadcast_to(train_rows, (block, *train_rows.shape)), axis=2)
-    return jnp.asarray(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
+    return divided(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
 
 
 def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:
