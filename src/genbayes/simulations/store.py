@@ -254,13 +254,16 @@ class SimulationStore:
     def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
         rows = self._rows[rows]
+        # Whole chunks are written as they are; by single rows, zarr would look for each.
+        in_a_row = len(rows) and rows[-1] - rows[0] == len(rows) - 1
+        where = slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows
         if x is not None:
             with np.errstate(over="ignore"):
                 x = x.astype(self.x_dtype)
-            self._folder.array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
+            self._folder.array("x").set_orthogonal_selection((where, *(slice(None) for _ in x.shape[1:])), x)
         if list(reasons) != self.attributes.get("reasons"):
             self.set_attributes(reasons=list(reasons))
-        self._folder.array("status").set_orthogonal_selection((rows,), status)
+        self._folder.array("status").set_orthogonal_selection((where,), status)
 
     def note_deterministic(self, value: bool) -> None:
         """Note whether runs of one parameter are all the same."""
