@@ -40,6 +40,7 @@ examples: $(VENV)/.dev-installed
 	rm -rf $(VENV)/river
 	$(BIN)/genbayes --quiet run examples/river/problem.toml --simulations 1000 --resimulate 200 --seed 0 --out $(VENV)/river
 	rm -rf $(VENV)/epidemic
+	if $(BIN)/python -c "import roadrunner" 2>/dev/null; then $(BIN)/python examples/sbml/chain.py; fi
 	$(CC) -O2 -o examples/epidemic/epidemic examples/epidemic/epidemic.c -lm
 	$(BIN)/genbayes --quiet simulate examples/epidemic/problem.toml -n 1000 --workers 2 --out $(VENV)/epidemic
 

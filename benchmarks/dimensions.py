@@ -96,7 +96,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     command = f"python benchmarks/dimensions.py --part {' '.join(arguments.part)} --seeds {arguments.seeds}"
     lines = ["# Many parameters, many outputs", "", f"`{command}`. {described()}", ""]
-    lines += ["| simulator | parameters | outputs | runs | shift | width | error (nats) | told | means | fit (s) | draws (s) |"]
+    lines += [
+        "| simulator | parameters | outputs | runs | shift | width | error (nats) | told | means | fit (s) | draws (s) |"
+    ]
     lines += ["|---" * 11 + "|"]
     for part in arguments.part:
         for dim, outputs, runs in PARTS[part]:

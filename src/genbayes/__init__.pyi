@@ -40,6 +40,7 @@ from .refinement.rounds import refine as refine
 from .reports.citations import bibtex as bibtex
 from .reports.page import report as report
 from .runtime.compile_cache import cache as cache
+from .runtime.devices import over_devices as over_devices
 from .runtime.outcome import Outcome as Outcome
 from .sampling.draws import Draws as Draws
 from .sampling.joint import JointPosterior as JointPosterior
@@ -62,6 +63,7 @@ from .simulations.observed_part import where_observed as where_observed
 from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate
 from .simulations.running import simulate_at as simulate_at
+from .simulations.sbml_model import SBMLModel as SBMLModel
 from .simulations.simulators import JaxSimulator as JaxSimulator
 from .simulations.simulators import PythonSimulator as PythonSimulator
 from .simulations.simulators import Simulator as Simulator

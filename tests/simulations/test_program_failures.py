@@ -3,6 +3,7 @@
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import genbayes as gb
+from genbayes.simulations.program_processes import limited_command
 
 _programs = runpy.run_path(str(Path(__file__).with_name("programs.py")))
 awk, is_gone, all_are_gone = (_programs[name] for name in ("awk", "is_gone", "all_are_gone"))
@@ -69,6 +71,28 @@ def test_failures_of_one_kind_are_counted_together(tmp_path: Path) -> None:
     [(count, text)] = made.failures()
     assert count == (made.theta[:, 0] <= 0.5).sum()
     assert text.startswith("exit code 9 (such as: 0.")
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs prlimit of util-linux")
+def test_the_memory_limit_is_there_from_the_first_instruction() -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    # A shell prints its own limit in kilobytes at once; set from outside, the limit came too late for some of them.
+    program = gb.ExternalProgram([shell, "-c", "ulimit -v; : {rate}"], memory_limit="500 MB")
+    simulations = run(program, n=40)
+    np.testing.assert_array_equal(simulations.x, 500_000_000 // 1024)
+
+
+def test_only_what_the_system_starts_by_itself_is_wrapped(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text("echo 1")
+    (tmp_path / "script").chmod(0o755)
+    assert limited_command([str(tmp_path / "script")], 10**9) is None
+    assert limited_command([str(tmp_path / "none")], 10**9) is None
+    (tmp_path / "script").write_text("#!/usr/bin/awk -f")
+    if shutil.which("prlimit"):
+        assert limited_command([str(tmp_path / "script"), "-x"], 10**9)[1:] == [
+            "--as=1000000000", "--", str(tmp_path / "script"), "-x",
+        ]  # fmt: skip
 
 
 def test_memory_is_limited(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ..costs.cost import Cost
 from ..costs.files import load
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
+from ..learning.row_blocks import BLOCK
 from ..reports.markup import Section
 from ..runtime.damaged_files import damage_told
 from ..runtime.named_values import Names
@@ -85,18 +86,31 @@ class Folder:
         names = [path.name for path in self.path.glob("*.zarr") if path.name.startswith(start)]
         return sorted(float(name.removeprefix(start).removesuffix(".zarr")) for name in names)
 
+    def rows(self) -> int:
+        """Number of all rows in the store, also those of refinements; 0 where there is none."""
+        there = (self.simulations / "status").exists() and not is_unfinished(self.simulations)
+        return len(SimulationStore.open(self.simulations)) if there else 0
+
     def stored(self, shard: Shard | None = None) -> tuple[int, int]:
         """Number of draws of the prior that have been simulated (also those that failed), and of all, or of a share."""
         path = self.simulations if shard is None else shard.path(self.simulations)
         if not (path / "status").exists() or is_unfinished(path):
             return 0, 0
-        status = SimulationStore.open(path, round=0).read()["status"]
+        store = SimulationStore.open(path, round=0)
+        # Outputs are looked at, too, for damage: a part at a time, of a store that may be larger than the memory.
+        parts = np.array_split(np.arange(len(store)), 1 + len(store) // BLOCK)
+        status = np.concatenate([store.read(chosen=part)["status"] for part in parts])
         status = status if shard is None else status[shard.owns(np.arange(len(status)))]
         return int(np.sum(status != PENDING)), len(status)
 
 
-def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
+def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -> Simulations:
     """The simulations of the folder, which must be those of the problem.
+
+    Args:
+        problem: whose they are.
+        folder: where they are.
+        n: so many of the prior alone; all if None.
 
     Raises:
         FileNotFoundError: there are none.
@@ -106,7 +120,7 @@ def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
         raise FileNotFoundError(
             f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
         )
-    simulations = Simulations.open(folder.simulations)
+    simulations = Simulations.open(folder.simulations, n=n)
     if simulations.prior != problem.prior.describe():
         raise ValueError(
             f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "

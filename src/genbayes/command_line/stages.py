@@ -88,11 +88,28 @@ def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
         problem.distance.check_target(x_shape, one.shape)
 
 
-def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed: int, progress: bool = True) -> Cost:
-    """Fits the cost and saves it."""
+def run_fit(
+    problem: Problem,
+    folder: Folder,
+    simulations: Simulations,
+    *,
+    seed: int,
+    progress: bool = True,
+    rows_in_memory: int | None = None,
+) -> Cost:
+    """Fits the cost and saves it.
+
+    Args:
+        problem: whose cost it is.
+        folder: where it is saved.
+        simulations: to be fitted; a few of those in the folder where `rows_in_memory` is given.
+        seed: of the fit.
+        progress: show progress bars.
+        rows_in_memory: fit all simulations of the folder with so many in memory.
+    """
     check_output_names(problem, simulations.outputs)
     cost = fit_cost(
-        simulations,
+        simulations if rows_in_memory is None else folder.simulations,
         problem.distance,
         seed=seed,
         config=problem.fit,
@@ -101,6 +118,7 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
         failures=problem.failures,
         progress=progress,
         x_o=_scale_observation(problem, simulations.x_shape),
+        **({} if rows_in_memory is None else {"rows_in_memory": rows_in_memory}),
     )
     cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})
     save(cost, folder.cost)

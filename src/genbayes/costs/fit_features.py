@@ -1,7 +1,8 @@
 """Fits the cost of a distance with a feature map: regressions of the mean features and of the spread around them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +18,10 @@ from ..learning.means import fit_mean
 from ..learning.process_means import ProcessMean
 from ..learning.reduced_rank import Directions, signal_directions
 from ..learning.shared_noise import SharedNoise
+from ..learning.streamed_rows import StreamedRows
 from ..learning.training import FitConfig, FitRecord
 from ..learning.weighted_outputs import MOST_WEIGHTED
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, over_rows
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm
 from .noise_on_scales import fit_noise_on_scales
@@ -40,6 +42,7 @@ def fit_features(
     progress: bool,
     levels: Mapping[int, Sequence[int]] | None = None,
     reduced: bool = True,
+    stream: StreamedRows | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -54,6 +57,7 @@ def fit_features(
         progress: show progress bars.
         levels: values of the parameters that are integers, by their numbers.
         reduced: whether many features may be regressed along a few directions alone.
+        stream: all rows of a store and their outputs, where those given are a part of them.
     """
     features, rests = features_and_rests(distance, x)
     coordinates = features
@@ -66,6 +70,7 @@ def fit_features(
     if directions is not None:
         along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
         features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
+    of_block = partial(_of_block, distance, directions)
     fitted = fit_mean(
         theta,
         features.astype(np.float32),
@@ -78,6 +83,7 @@ def fit_features(
         progress=progress,
         weighted=not distance.reads_sets,
         processes=True,
+        stream=None if stream is None else stream.mapped(lambda _, x: of_block(x)[0].astype(np.float32)),
     )
     mean, mean_record = fitted.ensemble, fitted.record
     predicted = predicted_means(mean, theta)
@@ -102,6 +108,7 @@ def fit_features(
             name="spread",
             progress=progress,
             weighted=not distance.reads_sets,
+            stream=None if stream is None else stream.mapped(partial(_spread_labels, mean, of_block)),
         )
         spread, spread_records = spread_fit.ensemble, (spread_fit.record,)
         if mean.is_multiplicative:
@@ -131,6 +138,29 @@ def predicted_spread(
 ) -> Float[np.ndarray, " n"]:
     """The sum of all its parts by the ensemble, in double precision."""
     return np.asarray(_predict_spread(spread, jnp.asarray(theta), jnp.asarray(means, jnp.float32)), np.float64)
+
+
+def _of_block(
+    distance: HilbertDistance, directions: Directions | None, x: Float[np.ndarray, "n *x_shape"]
+) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n"]]:
+    """Features of a block of a store, along the directions, and the rest of the self term."""
+    features, rests = over_rows(lambda rows: _features_and_rests(distance, rows), x)
+    if directions is not None:
+        along, across = over_rows(lambda rows: _along_and_across(directions, rows), features)
+        features, rests = along, np.asarray(rests, np.float64) + np.asarray(across, np.float64)
+    return np.asarray(features, np.float64), np.asarray(rests, np.float64)
+
+
+def _spread_labels(
+    mean: MeanModel,
+    of_block: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    theta: Float[np.ndarray, "n dim"],
+    x: Float[np.ndarray, "n *x_shape"],
+) -> Float[np.ndarray, "n 1"]:
+    """What the spread is regressed on, of a block of a store."""
+    features, rests = of_block(x)
+    predicted = np.asarray(over_rows(lambda rows: _predict(mean, rows), theta), np.float64)
+    return (rests + np.sum((features - predicted) ** 2, axis=1))[:, None].astype(np.float32)
 
 
 def noise_squares(

@@ -15,6 +15,7 @@ from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeri
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser, stack
 from ..learning.steps import find_steps
+from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import compiled
 from .forms import NetworkForm
@@ -66,6 +67,7 @@ def fit_general(
     noise_id: Int[np.ndarray, " n"],
     start: NetworkForm | None = None,
     levels: Mapping[int, Sequence[int]] | None = None,
+    stream: StreamedRows | None = None,
 ) -> tuple[NetworkForm, tuple[FitRecord, ...]]:
     """Regresses d(x_i, x_target_j) on (theta_i, x_target_j) over pairs of different rows of one side of the split.
 
@@ -81,6 +83,7 @@ def fit_general(
         noise_id: equal where rows share their random numbers: such rows are never paired.
         start: whose networks are trained on, with their standardisation and scale.
         levels: values of the parameters that are integers, by their numbers.
+        stream: all rows of a store and their outputs, where those given are a part of them.
     """
     if config.batch_size < 2:
         raise ValueError(
@@ -102,21 +105,28 @@ def fit_general(
     else:
         standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
         members = start.network
-    z = jnp.asarray(standardise.of_rows(theta), jnp.float32)
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
+
+    def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Any, ...]:
+        # Of so many rows as a store has hardly two that share their random numbers meet.
+        own = noise_id if stream is None else np.arange(len(x))
+        z = jnp.asarray(standardise.of_rows(theta), jnp.float32)
+        return z, jnp.asarray(x), jnp.asarray(own), distance, noise_std, scale
+
+    rows = training_data(of_rows, theta, x, folds, stream)
     trained, record = train(
         members,
         _PairLoss(config.targets, config.noise_targets),
-        (z, jnp.asarray(x), jnp.asarray(noise_id), distance, noise_std, scale),
-        folds.train,
-        folds.validation,
+        rows.data,
+        rows.train,
+        rows.validation,
         config,
         rng=rng,
         name="cost",
         loss_name="gamma deviance of single distances",
         progress=progress,
+        renewed=rows.renewed,
     )
-
     k = config.members
     return NetworkForm(stack([standardise] * k), trained, stack([scale] * k)), (record,)
 

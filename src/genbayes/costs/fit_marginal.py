@@ -16,7 +16,10 @@ from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, stack
 from ..learning.ridge import best_degrees, polynomial_ensemble
 from ..learning.shared_noise import SharedNoise
+from ..learning.streamed_equations import streamed_equations
+from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
+from ..runtime.compiling import over_rows
 from .forms import MarginalForm
 
 _COMPONENTS = 4
@@ -41,6 +44,7 @@ def fit_marginal(
     spread: Float[np.ndarray, "*x_shape"],
     start: MarginalForm | None = None,
     levels: Mapping[int, Sequence[int]] | None = None,
+    stream: StreamedRows | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -55,25 +59,31 @@ def fit_marginal(
         spread: standard deviation of every coordinate over draws of the prior.
         start: whose networks are trained on, with their transforms and polynomials.
         levels: values of the parameters that are integers, by their numbers.
+        stream: all rows of a store and their outputs, where those given are a part of them.
     """
     values = x.reshape(len(x), -1)
     if start is None:
-        mixtures = _first(theta, values, folds, config, rng, levels)
+        mixtures = _first(theta, values, folds, config, rng, levels, stream)
     else:
         mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
     transform = jax.tree.map(lambda leaf: leaf[0], mixtures.transform)
-    transformed = jax.vmap(transform)(jnp.asarray(values))
+
+    def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Array, Array]:
+        return jnp.asarray(theta), jax.vmap(transform)(jnp.asarray(x.reshape(len(x), -1)))
+
+    rows = training_data(of_rows, theta, x, folds, stream)
     mixtures, record = train(
         mixtures,
         _negative_log_likelihood,
-        (jnp.asarray(theta), transformed),
-        folds.train,
-        folds.validation,
+        rows.data,
+        rows.train,
+        rows.validation,
         config,
         rng=rng,
         name="marginal distributions",
         loss_name="negative log-likelihood of a coordinate, mean over coordinates",
         progress=progress,
+        renewed=rows.renewed,
     )
     return MarginalForm.of(mixtures, jnp.asarray(spread), distance), (record,)
 
@@ -85,6 +95,7 @@ def _first(
     config: FitConfig,
     rng: np.random.Generator,
     levels: Mapping[int, Sequence[int]] | None,
+    stream: StreamedRows | None,
 ) -> LogisticMixture:
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     transform = TailTransform.fit(values)
@@ -93,8 +104,17 @@ def _first(
     standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
     z = standardise.of_rows(theta)
     noise = SharedNoise.independent(len(z))
-    degree_of_each, features = best_degrees(z, transformed, noise, standardise.groups)
-    location, errors = polynomial_ensemble(standardise, z, features, degree_of_each, transformed, folds, noise)
+    total, of_members = None, None
+    if stream is not None:
+
+        def labels(_: np.ndarray, x: np.ndarray) -> np.ndarray:
+            return np.asarray(over_rows(jax.vmap(transform), x.reshape(len(x), -1)), np.float64)
+
+        total, of_members = streamed_equations(stream.mapped(labels), standardise, z, np.zeros(transformed.shape[1]))
+    degree_of_each, features = best_degrees(z, transformed, noise, standardise.groups, total)
+    location, errors = polynomial_ensemble(
+        standardise, z, features, degree_of_each, transformed, folds, noise, of_members
+    )
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)

@@ -1,5 +1,6 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -11,8 +12,10 @@ from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
 from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
+from ..learning.streamed_rows import StreamedRows
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
+from ..runtime.counts import checked_count
 from ..runtime.program_memory import make_room
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
@@ -30,6 +33,7 @@ from .held_out import HeldOutRows
 from .named_observations import as_vector
 from .paired_runs import PairedRows, PairedRuns
 from .settings import fit_settings
+from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
 
 Method = Literal["auto", "marginal", "general"]
@@ -38,7 +42,7 @@ _LEAST = 1e-32
 
 
 def fit_cost(
-    simulations: Simulations,
+    simulations: Simulations | str | Path,
     distance: Distance,
     *,
     seed: int = 0,
@@ -50,6 +54,7 @@ def fit_cost(
     failures: Failures = "condition",
     x_o: Observed | None = None,
     cheap: Simulations | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -58,7 +63,8 @@ def fit_cost(
     a network of parameter and observation.
 
     Args:
-        simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded.
+        simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded. Or the
+            path (or address) of a store, which may be larger than the memory.
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
@@ -80,6 +86,9 @@ def fit_cost(
         cheap: runs of a cheaper simulator of the same quantities, some of them at the parameters of `simulations` (with
             the same prior and seed, the first ones are): the cost is learned from them, and corrected by the pairs. For
             distances with a feature map.
+        rows_in_memory: of a store with more rows so many are fitted in memory, which settles frame, scale, degrees,
+            weights, steps and the probability of success; polynomials are then solved for over all rows, in one pass,
+            and networks are trained on all in shuffled blocks. A fit in memory takes some kilobytes a row.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -94,8 +103,43 @@ def fit_cost(
     Example:
         >>> cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(scale="prior_predictive"))
         >>> cost(theta, x_o)
+        >>> cost = gb.fit_cost("runs.zarr", gb.distances.MeanSquaredError())  # of ten million rows, say
     """
     _check_arguments(simulations, distance, x_o)
+    rows_in_memory = checked_count("rows_in_memory", rows_in_memory, least=100)
+    with rows_to_fit(simulations, rows_in_memory) as (rows, store):
+        return _fit_rows(
+            rows,
+            store,
+            distance,
+            seed=seed,
+            config=config,
+            method=method,
+            embedding=embedding,
+            progress=progress,
+            start=start,
+            failures=failures,
+            x_o=x_o,
+            cheap=cheap,
+        )
+
+
+def _fit_rows(
+    simulations: Simulations,
+    store: StoreRows | None,
+    distance: Distance,
+    *,
+    seed: int,
+    config: FitConfig | None,
+    method: Method,
+    embedding: EmbeddingName,
+    progress: bool,
+    start: Cost | None,
+    failures: Failures,
+    x_o: Observed | None,
+    cheap: Simulations | None,
+) -> Cost:
+    """`fit_cost` of the rows in memory and, where these are a part of them, all rows of a store."""
     _check_start(start, distance)
     make_room()
     way, penalty = checked_failures(failures, distance.units)
@@ -106,10 +150,11 @@ def fit_cost(
     if isinstance(distance, AdditiveDistance):
         distance = distance.with_outputs(simulations.outputs)
     x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
-    pairs = None if cheap is None else _pairs(simulations, cheap, kind, distance)
+    pairs = None if cheap is None else _pairs(simulations, cheap, kind, distance, store)
     need_memory_for_fit(simulations if pairs is None else pairs.others, kind)
     runs = simulations if pairs is None else pairs.dear
-    data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features")
+    folds = None if store is None else store.folds(simulations, config, seed)
+    data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features", folds=folds)
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     frame = _frame(data, distance, reader) if start is None else start.frame
@@ -118,7 +163,9 @@ def fit_cost(
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
     paired = None if pairs is None else PairedRows.of(pairs, data, frame, seed, config)
-    fitted = _FormFit(data, x, framed, spread, runs, config, np.random.default_rng(seed), progress, start, paired)
+    stream = None if store is None else store.stream(config, seed, frame)
+    rng = np.random.default_rng(seed)
+    fitted = _FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -130,6 +177,8 @@ def fit_cost(
     if pairs is not None:
         seen = np.concatenate([seen, pairs.others.inputs])
     settings = fit_settings(simulations, seen, config, seed, form)
+    if store is not None:
+        settings |= store.told(with_failed=success is not None)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
     if simulations.outputs is not None:
         settings["outputs"] = simulations.outputs.stored
@@ -155,12 +204,14 @@ class _FormFit(NamedTuple):
     progress: bool
     start: Cost | None
     pairs: PairedRows | None
+    stream: StreamedRows | None
 
     def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
         """The form and the records of its fit; `reader` is the general network's embedding."""
         theta, folds, config = self.data.theta, self.data.folds, self.config
         before = None if self.start is None else self.start.form
         shared: dict[str, Any] = {"rng": self.rng, "progress": self.progress, "levels": self.simulations.levels}
+        shared["stream"] = self.stream
         if kind == "features" and isinstance(self.distance, HilbertDistance) and self.pairs is not None:
             cheap, noise = self.pairs, self.data.noise
             return fit_corrected(theta, self.x, self.distance, folds, config, cheap=cheap, noise=noise, **shared)
@@ -178,13 +229,20 @@ class _FormFit(NamedTuple):
         )
 
 
-def _pairs(dear: Simulations, cheap: Simulations, kind: CostKind, distance: Distance) -> PairedRuns:
+def _pairs(
+    dear: Simulations, cheap: Simulations, kind: CostKind, distance: Distance, store: StoreRows | None
+) -> PairedRuns:
     """Pairs of runs, for distances whose features a dear and a cheap simulator have in common."""
     if kind != "features":
         raise ValueError(
             f"`cheap` serves distances with a feature map ({class_names(HilbertDistance)}) by method='auto': the mean "
             f"features are corrected. {distance.name} is learned here as a {kind} cost: leave cheap out, or take "
             "another distance."
+        )
+    if store is not None:
+        raise ValueError(
+            f"`cheap` serves dear runs of which there are few, and the store has {store.blocks.rows:,} rows, more than "
+            "are fitted in memory: leave cheap out, for so many need no others."
         )
     return PairedRuns.of(dear, cheap)
 
@@ -277,9 +335,12 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations, distance: Distance, x_o: Observed | None) -> None:
-    if not isinstance(simulations, Simulations):
-        raise TypeError(f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations.")
+def _check_arguments(simulations: Simulations | str | Path, distance: Distance, x_o: Observed | None) -> None:
+    if not isinstance(simulations, Simulations | str | Path):
+        raise TypeError(
+            f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations: give Simulations "
+            "or the path of a store."
+        )
     if isinstance(distance, type):
         raise TypeError(f"distance is the class {distance.__name__}; make one of it: {distance.__name__}().")
     if not isinstance(distance, Distance):

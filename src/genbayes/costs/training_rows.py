@@ -32,17 +32,34 @@ class TrainingRows:
     x_of_prior: Float[np.ndarray, "prior_rows *x_shape"]
 
     @classmethod
-    def of(cls, simulations: Simulations, config: FitConfig, seed: int, *, share_numbers: bool) -> "TrainingRows":
-        """The simulations that succeeded; rows that share random numbers stand together where that is to be used."""
+    def of(
+        cls,
+        simulations: Simulations,
+        config: FitConfig,
+        seed: int,
+        *,
+        share_numbers: bool,
+        folds: Folds | None = None,
+    ) -> "TrainingRows":
+        """The simulations that succeeded; rows that share random numbers stand together where that is to be used.
+
+        Args:
+            simulations: of which these are some.
+            config: see `FitConfig`.
+            seed: of the folds.
+            share_numbers: whether the regression can make something of rows that share random numbers.
+            folds: of the rows that succeeded, where they have been made already: those of a part of a store.
+        """
         rows = np.flatnonzero(simulations.ok)
         noise = SharedNoise.independent(len(rows))
-        if share_numbers:
+        if share_numbers and folds is None:
             order, noise = grouped(simulations.round[rows], simulations.noise_block[rows])
             rows = rows[order]
         theta = np.asarray(simulations.inputs[rows], np.float32)
         x = simulations.x[rows]
         round_of_row = simulations.round[rows]
-        folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
+        if folds is None:
+            folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
         # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.
         used = noise.rows(np.unique(folds.train))
         return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])

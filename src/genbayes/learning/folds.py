@@ -1,5 +1,6 @@
 """Which rows every member of an ensemble trains on, and which it holds out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Folds:
         return cls(train, np.concatenate([part.validation for part in parts], axis=1))
 
     @classmethod
-    def make(cls, rows: Int[np.ndarray, " n"], config: FitConfig, seed: int) -> "Folds":
+    def make(cls, rows: Int[np.ndarray, " n"], config: FitConfig, seed: int | Sequence[int]) -> "Folds":
         """Members hold out successive stretches of one permutation, so no row is held out twice before all are once."""
         n = len(rows)
         held_out = max(2, round(config.validation_fraction * n))

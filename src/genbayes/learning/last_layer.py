@@ -1,6 +1,6 @@
 """The last layer of a trained network, solved for by ridge regression."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -12,8 +12,9 @@ from ..runtime.compiling import compiled
 from . import row_blocks
 from .folds import Folds
 from .layers import ResidualMLP
-from .ridge import RidgeResidual
+from .ridge import NormalEquations, RidgeResidual
 from .shared_noise import SharedNoise
+from .streamed_rows import StreamedRows
 
 # Penalties that are tried, in units of the largest eigenvalue: from next to none to one that leaves the layer as it is.
 _PENALTIES = np.logspace(-10, 2, 25)
@@ -27,6 +28,7 @@ def last_layers_solved(
     noise: SharedNoise,
     *,
     left_alone: Bool[np.ndarray, " k"],
+    stream: StreamedRows | None = None,
 ) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
     """The members with their last layers moved towards least squares, and their errors on held-out rows.
 
@@ -41,6 +43,7 @@ def last_layers_solved(
         folds: units of rows of each member.
         noise: which rows share random numbers.
         left_alone: outputs whose last layer stays: those that are no linear function of it, or fitted with weights.
+        stream: all rows of a store and their labels, where those given are a part of them.
     """
     network = cast(ResidualMLP, ensemble.network)
     left = _LeftOver(ensemble, theta, labels)
@@ -49,9 +52,12 @@ def last_layers_solved(
         np.concatenate([residual for _, residual in held_out_of_each]), folds.validation.reshape(-1)
     )
     weights, biases = np.array(network.last.weight, np.float64), np.array(network.last.bias, np.float64)
+    equations = (left.equations(*units, noise) for units in enumerate(folds.train))
+    if stream is not None:
+        equations = left.equations_over(stream)
     errors = []
-    for member, (train_units, held_out) in enumerate(zip(folds.train, folds.validation, strict=True)):
-        steps = _ridge_steps(left, member, train_units, noise)
+    for member, (of_member, held_out) in enumerate(zip(equations, folds.validation, strict=True)):
+        steps = _ridge_steps(of_member)
         tried = steps.left_over(*held_out_of_each[member])
         squares = np.stack([noise.whitened(errors_of_one, held_out) ** 2 for errors_of_one in tried])
         # The last step is none.
@@ -86,16 +92,36 @@ class _LeftOver:
         if self._all is not None:
             hidden, residual = (np.asarray(part[member], np.float64)[rows] for part in self._all)
             return hidden, residual
-        alone = jax.tree.map(lambda leaf: leaf[member : member + 1], self._ensemble)
-        found = [self._of_block(alone, part) for part in row_blocks.blocks(len(self._theta), rows)]
+        parts = row_blocks.blocks(len(self._theta), rows)
+        found = [self._of_block(member, self._theta[part], self._labels[part]) for part in parts]
         hidden, residual = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return hidden, residual
 
-    def _of_block(self, alone: RidgeResidual, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+    def equations(self, member: int, units: Int[np.ndarray, " m"], noise: SharedNoise) -> NormalEquations:
+        """The normal equations of residuals and hidden units, over the rows of the given units."""
+        total = None
+        for part in np.array_split(units, -(-len(units) * noise.size // row_blocks.BLOCK)):
+            features, residual = (noise.whitened(of, part) for of in self.of(member, noise.rows(part)))
+            own = NormalEquations.of(features, residual, noise.constant(part))
+            total = own if total is None else total.joined(own)
+        assert total is not None
+        return total
+
+    def equations_over(self, stream: StreamedRows) -> list[NormalEquations]:
+        """Those of every member, over its training rows of a store."""
+        totals: dict[int, NormalEquations] = {}
+        for theta, labels, folds in stream:
+            for member, rows in enumerate(folds.train):
+                own = NormalEquations.of(*self._of_block(member, theta[rows], labels[rows]))
+                totals[member] = totals[member].joined(own) if member in totals else own
+        return [totals[member] for member in sorted(totals)]
+
+    def _of_block(self, member: int, theta: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        alone = jax.tree.map(lambda leaf: leaf[member : member + 1], self._ensemble)
         # Filled up, so that blocks of all sizes are one program.
-        filled = np.resize(rows, row_blocks.BLOCK)
-        theta, labels = jnp.asarray(self._theta[filled]), jnp.asarray(self._labels[filled], jnp.float32)
-        hidden, residual = (np.asarray(part[0], np.float64)[: len(rows)] for part in _left_over(alone, theta, labels))
+        filled = np.resize(np.arange(len(theta)), row_blocks.BLOCK)
+        found = _left_over(alone, jnp.asarray(theta[filled]), jnp.asarray(labels[filled], jnp.float32))
+        hidden, residual = (np.asarray(part[0], np.float64)[: len(theta)] for part in found)
         return hidden, residual
 
 
@@ -125,25 +151,11 @@ class _Steps(NamedTuple):
         return step.T, self.shifts[which, outputs] - self.mean @ step
 
 
-def _ridge_steps(left: _LeftOver, member: int, units: Int[np.ndarray, " m"], noise: SharedNoise) -> _Steps:
-    """The ridge fits of residuals to hidden units, over the rows of the given units."""
-    parts = np.array_split(units, -(-len(units) * noise.size // row_blocks.BLOCK))
-    weight, mean, mean_left, products, crossed = 0.0, 0.0, 0.0, 0.0, 0.0
-    for part in parts:
-        ones = noise.constant(part)
-        features, residual = (noise.whitened(of, part) for of in left.of(member, noise.rows(part)))
-        own, size = ones @ ones, weight + ones @ ones
-        mean_here, mean_left_here = (ones @ of / own for of in (features, residual))
-        features, residual = features - np.outer(ones, mean_here), residual - np.outer(ones, mean_left_here)
-        # Sums of squares around the joint mean: those of each part, and of the means (Chan, Golub, LeVeque 1983).
-        apart, apart_left = mean_here - mean, mean_left_here - mean_left
-        products = products + features.T @ features + weight * own / size * np.outer(apart, apart)
-        crossed = crossed + features.T @ residual + weight * own / size * np.outer(apart, apart_left)
-        mean, mean_left = mean + own / size * apart, mean_left + own / size * apart_left
-        weight = size
-    mean, mean_left = np.asarray(mean), np.asarray(mean_left)
-    eigenvalues, vectors = np.linalg.eigh(np.asarray(products))
-    projected = vectors.T @ np.asarray(crossed)
+def _ridge_steps(equations: NormalEquations) -> _Steps:
+    """The ridge fits of residuals to hidden units."""
+    mean, mean_left = equations.means, equations.label_means
+    eigenvalues, vectors = np.linalg.eigh(equations.products)
+    projected = vectors.T @ equations.crossed
     penalties = max(float(eigenvalues[-1]), 1e-30) * _PENALTIES
     inverses = 1 / (np.maximum(eigenvalues, 0.0) + penalties[:, None])
     steps = np.concatenate([vectors @ (inverses[:, :, None] * projected), np.zeros((1, *projected.shape))])

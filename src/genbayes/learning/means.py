@@ -22,6 +22,7 @@ from .polynomial_means import Polynomials, RegressionData, polynomials_fitted
 from .process_means import processes_fitted
 from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
+from .streamed_rows import StreamedRows
 from .training import FitConfig, FitRecord
 
 # Share of the units of the second of two networks that are ReLU, for simulators that fold: |theta_1 + theta_2|, a
@@ -62,6 +63,7 @@ def fit_mean(
     progress: bool,
     weighted: bool = True,
     processes: bool = False,
+    stream: StreamedRows | None = None,
 ) -> FittedMean:
     """Regresses E[labels | theta] by squared loss, all outputs in the units of their own ridge residual.
 
@@ -81,8 +83,9 @@ def fit_mean(
         progress: show a progress bar.
         weighted: whether outputs may be fitted with weights; bounded ones, such as kernels, have nothing to gain.
         processes: whether Gaussian processes are tried where rows are few.
+        stream: all rows of a store and their labels, where those given are a part of them.
     """
-    data = RegressionData.of(theta, labels, folds, standardise)
+    data = RegressionData.of(theta, labels, folds, standardise, stream)
     polynomials, noise = polynomials_fitted(data, noise, weighted=weighted)
     shared = {"rng": rng, "name": name, "progress": progress}
     curved, noise = networks_fitted(data, polynomials, noise, config, cornered=0.0, **shared)

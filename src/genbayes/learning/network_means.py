@@ -14,6 +14,7 @@ from .polynomial import Polynomial
 from .polynomial_means import Polynomials, RegressionData, coefficients
 from .ridge import RidgeResidual, ridge
 from .shared_noise import SharedNoise
+from .streamed_rows import TrainingData, training_data
 from .training import FitConfig, FitRecord, train
 from .weighted import fit_weighted, refitted
 
@@ -44,24 +45,30 @@ def networks_fitted(
     With the record of a rival the training ends where it falls behind, see `train`.
     """
     lines = _lines(data, polynomials, noise)
+    rows = _rows(data, polynomials, noise)
     trained, record = train(
         _linear_with_networks(data, lines, config, cornered=cornered, rng=rng),
         _squared_loss,
-        _by_unit(data, polynomials.precision, noise),
-        data.folds.train,
-        data.folds.validation,
+        rows.data,
+        rows.train,
+        rows.validation,
         replace(config, batch_size=max(1, config.batch_size // noise.size)),
         rng=rng,
         name=name,
         loss_name="squared error, in units of the ridge fit's residual variance",
         progress=progress,
         rival=rival,
+        renewed=rows.renewed,
     )
-    labels = data.labels
+    labels, stream = data.labels, data.centred_stream
     if trained.log_link is not None:
-        labels = labels + np.asarray(trained.log_link[0]) * data.centre
+        added = np.asarray(trained.log_link[0]) * data.centre
+        labels = labels + added
+        stream = None if stream is None else stream.mapped(lambda _, values: values + added)
     weighted = np.isin(np.arange(labels.shape[1]), list(polynomials.weighted.fits))
-    ensemble, errors = last_layers_solved(trained, data.theta, labels, data.folds, noise, left_alone=weighted)
+    ensemble, errors = last_layers_solved(
+        trained, data.theta, labels, data.folds, noise, left_alone=weighted, stream=stream
+    )
     return Networks(ensemble, record, errors), noise.estimated(errors, data.held_out)
 
 
@@ -79,6 +86,9 @@ def _lines(data: RegressionData, polynomials: Polynomials, noise: SharedNoise) -
     train_rows = noise.rows(data.folds.train)
     fits = [ridge(straight[rows], outputs[rows], ones[rows])[:3] for rows in train_rows]
     intercept, slopes, scale = (np.stack(parts) for parts in zip(*fits, strict=True))
+    if polynomials.equations is not None:
+        solved = [of_member.solved(data.z.shape[1])[:2] for of_member in polynomials.equations]
+        intercept, slopes = (np.stack(parts) for parts in zip(*solved, strict=True))
     if not polynomials.weighted:
         return _Lines(intercept, slopes, scale, None)
     dim, log_link = data.z.shape[1], np.zeros_like(intercept)
@@ -132,11 +142,30 @@ class _Rows(NamedTuple):
     precision: Float[Array, "units size k"] | None
 
 
-def _by_unit(data: RegressionData, precision: Float[np.ndarray, "n k"] | None, noise: SharedNoise) -> _Rows:
+def _rows(data: RegressionData, polynomials: Polynomials, noise: SharedNoise) -> TrainingData:
+    """What the networks are trained on."""
+
+    def of_rows(theta: np.ndarray, labels: np.ndarray) -> _Rows:
+        if data.stream is None:
+            return _by_unit(theta, labels, data.centre, polynomials.precision, noise)
+        weighted = polynomials.weighted
+        precision = weighted.precision(data.features(theta), labels.shape[1]) if weighted else None
+        return _by_unit(theta, labels, data.centre, precision, SharedNoise.independent(len(theta)))
+
+    return training_data(of_rows, data.theta, data.labels, data.folds, data.centred_stream)
+
+
+def _by_unit(
+    theta: Float[np.ndarray, "n dim"],
+    labels: Float[np.ndarray, "n k"],
+    centre: Float[np.ndarray, " k"],
+    precision: Float[np.ndarray, "n k"] | None,
+    noise: SharedNoise,
+) -> _Rows:
     within, of_mean = noise.factors(np.arange(len(noise.shared)))
     weight = np.mean((noise.size - 1) * within**2 + of_mean**2) / noise.size
-    by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (data.theta, data.labels))
-    parts = [jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, data.centre)]
+    by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (theta, labels))
+    parts = [jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, centre)]
     even = None if precision is None else precision.reshape(-1, noise.size, precision.shape[1])
     return _Rows(*parts, precision=None if even is None else jnp.asarray(even, jnp.float32))
 

@@ -90,9 +90,14 @@ def features_to(
     z: Float[np.ndarray, "n dim"], most: int, groups: Groups = ()
 ) -> tuple[Polynomial, dict[int, int], Float[np.ndarray, "n size"]]:
     """The polynomial of the highest degree up to `most` that rows allow, sizes by degree, and the rows' features."""
-    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z), groups).items() if degree <= most}
-    basis = Polynomial.fit(z, max(sizes), groups)
+    basis, sizes = polynomial_to(z, most, groups)
     return basis, sizes, basis.of_rows(z)
+
+
+def polynomial_to(z: Float[np.ndarray, "n dim"], most: int, groups: Groups = ()) -> tuple[Polynomial, dict[int, int]]:
+    """The polynomial of the highest degree up to `most` that rows allow, and sizes by degree."""
+    sizes = {degree: size for degree, size in degrees(z.shape[1], len(z), groups).items() if degree <= most}
+    return Polynomial.fit(z, max(sizes), groups), sizes
 
 
 def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """Means as polynomials of the parameters: plain least squares, and weights where an output's noise varies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,9 +10,11 @@ from jaxtyping import Float, Int
 
 from .folds import Folds
 from .layers import Standardiser, stack
-from .polynomial import Polynomial, degrees
-from .ridge import RidgeResidual, best_degrees, polynomial_ensemble
+from .polynomial import MOST_DEGREE, Polynomial, degrees, polynomial_to
+from .ridge import NormalEquations, RidgeResidual, best_degrees, polynomial_ensemble
 from .shared_noise import SharedNoise
+from .streamed_equations import StreamedEquations, streamed_equations, weighted_over, with_members
+from .streamed_rows import StreamedRows
 from .weighted import WeightedFit
 from .weighted_outputs import WeightedOutputs, weighted_outputs
 
@@ -21,7 +24,10 @@ _MOST_POLYNOMIALS = 4
 
 @dataclass(frozen=True, eq=False)
 class RegressionData:
-    """What every regression of one call reads: parameters, as they are and standardised, and centred labels."""
+    """What every regression of one call reads: parameters, as they are and standardised, and centred labels.
+
+    Where these are a part of the rows of a store, `stream` has all, with labels that are not centred.
+    """
 
     theta: Float[np.ndarray, "n dim"]
     z: Float[np.ndarray, "n width"]
@@ -29,6 +35,7 @@ class RegressionData:
     centre: Float[np.ndarray, " k"]
     standardise: Standardiser
     folds: Folds
+    stream: StreamedRows | None = None
 
     @classmethod
     def of(
@@ -37,16 +44,33 @@ class RegressionData:
         labels: Float[np.ndarray, "n k"],
         folds: Folds,
         standardise: Standardiser,
+        stream: StreamedRows | None = None,
     ) -> "RegressionData":
         """Standardises parameters and centres labels."""
         z = standardise.of_rows(theta)
         centre = labels.mean(axis=0, dtype=np.float64)
-        return cls(theta, z, labels - centre, centre, standardise, folds)
+        return cls(theta, z, labels - centre, centre, standardise, folds, stream)
 
     @property
     def log_most(self) -> Float[np.ndarray, " k"]:
         """Logarithm of the largest label of each output."""
         return np.log(np.maximum((self.labels + self.centre).max(axis=0), 1e-30))
+
+    @property
+    def centred_stream(self) -> StreamedRows | None:
+        """The store's rows, with labels centred like those in memory."""
+        return None if self.stream is None else self.stream.mapped(lambda _, labels: labels - self.centre)
+
+    def features(self, theta: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows all"]:
+        """Of the polynomial of the highest degree, at other parameters."""
+        basis, _ = polynomial_to(self.z, MOST_DEGREE, self.standardise.groups)
+        return basis.of_rows(self.standardise.of_rows(theta))
+
+    def summed(self) -> StreamedEquations | None:
+        """The normal equations of all rows of the store, if there is one."""
+        if self.stream is None:
+            return None
+        return streamed_equations(self.stream, self.standardise, self.z, self.centre)
 
     @property
     def held_out(self) -> Int[np.ndarray, " units"]:
@@ -55,13 +79,17 @@ class RegressionData:
 
 
 class Polynomials(NamedTuple):
-    """Members without networks, their errors on held-out rows, the degree of every output, and features for weights."""
+    """Members without networks, their errors on held-out rows, the degree of every output, and features for weights.
+
+    Of a store there are the normal equations of each member, of all its training rows.
+    """
 
     ensemble: RidgeResidual
     errors: Float[np.ndarray, "held_out k"]
     degree_of_each: Int[np.ndarray, " k"]
     features: Float[np.ndarray, "n all"]
     weighted: WeightedOutputs
+    equations: Sequence[NormalEquations] | None = None
 
     @property
     def precision(self) -> Float[np.ndarray, "n k"] | None:
@@ -71,10 +99,12 @@ class Polynomials(NamedTuple):
 
 def polynomials_fitted(data: RegressionData, noise: SharedNoise, *, weighted: bool) -> tuple[Polynomials, SharedNoise]:
     """Alternates: refit, then re-estimate the shared noise, until the rows' own share changes by less than half."""
+    summed = data.summed()
+    total, of_members = (None, None) if summed is None else summed
     for _ in range(_MOST_POLYNOMIALS):
-        degree_of_each, features = best_degrees(data.z, data.labels, noise, data.standardise.groups)
+        degree_of_each, features = best_degrees(data.z, data.labels, noise, data.standardise.groups, total)
         ensemble, errors = polynomial_ensemble(
-            data.standardise, data.z, features, degree_of_each, data.labels, data.folds, noise
+            data.standardise, data.z, features, degree_of_each, data.labels, data.folds, noise, of_members
         )
         before, noise = noise, noise.estimated(errors, data.held_out)
         if noise.own > before.own / 2:
@@ -83,10 +113,14 @@ def polynomials_fitted(data: RegressionData, noise: SharedNoise, *, weighted: bo
     sizes = degrees(data.z.shape[1], len(data.z), data.standardise.groups)
     chosen = WeightedOutputs()
     if weighted:
-        chosen = weighted_outputs(features, sizes, data.labels + data.centre, train_rows, held_out_rows, errors)
+        labels = data.labels + data.centre
+        chosen = weighted_outputs(features, sizes, labels, train_rows, held_out_rows, errors)
+        if chosen and data.stream is not None:
+            members = weighted_over(chosen, data.stream, data.features, features)
+            chosen = with_members(chosen, members, features, labels, held_out_rows)
     # Without weights nobody asks for them again, and they are the largest thing in the memory.
     features = features if chosen else features[:0].copy()
-    plain = Polynomials(ensemble, errors, degree_of_each, features, chosen)
+    plain = Polynomials(ensemble, errors, degree_of_each, features, chosen, of_members)
     return (_with_weighted(plain, data) if chosen else plain), noise
 
 

@@ -1,5 +1,6 @@
 """Polynomial ridge regression: one penalty and one degree per output, in closed form."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -131,6 +132,7 @@ class NormalEquations(NamedTuple):
 
     Attributes:
         n: number of rows.
+        weight: sum of squares of the column that the intercept multiplies; n where that is 1.
         means: of the features.
         label_means: of the labels.
         products: of the features.
@@ -139,6 +141,7 @@ class NormalEquations(NamedTuple):
     """
 
     n: int
+    weight: float
     means: Float[np.ndarray, " size"]
     label_means: Float[np.ndarray, " k"]
     products: Float[np.ndarray, "size size"]
@@ -171,7 +174,22 @@ class NormalEquations(NamedTuple):
             products += away.T @ away
             crossed += away.T @ left
             total += np.sum(left**2, axis=0)
-        return cls(len(z) if rows is None else len(rows), means, label_means, products, crossed, total)
+        return cls(len(z) if rows is None else len(rows), float(weight), means, label_means, products, crossed, total)
+
+    def joined(self, other: "NormalEquations") -> "NormalEquations":
+        """Those of the rows of both: sums around the joint means (Chan, Golub, LeVeque 1983)."""
+        weight = self.weight + other.weight
+        away, left = other.means - self.means, other.label_means - self.label_means
+        share, between = other.weight / weight, self.weight * other.weight / weight
+        return NormalEquations(
+            self.n + other.n,
+            weight,
+            self.means + share * away,
+            self.label_means + share * left,
+            self.products + other.products + between * np.outer(away, away),
+            self.crossed + other.crossed + between * np.outer(away, left),
+            self.total + other.total + between * left**2,
+        )
 
     def solved(self, size: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"]]:
         """Intercept, slopes of the first `size` features, and the mean squared error expected of new rows."""
@@ -224,15 +242,21 @@ def ridge(
 
 
 def best_degrees(
-    z: Float[np.ndarray, "n dim"], labels: Float[np.ndarray, "n k"], noise: SharedNoise, groups: Groups = ()
+    z: Float[np.ndarray, "n dim"],
+    labels: Float[np.ndarray, "n k"],
+    noise: SharedNoise,
+    groups: Groups = (),
+    equations: NormalEquations | None = None,
 ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "n size"]]:
     """The degree that predicts each output best by generalized cross-validation, and the features of all rows.
 
-    The features are those of the highest degree that the rows allow, in the order of their degrees.
+    The features are those of the highest degree that the rows allow, in the order of their degrees. Where the rows are
+    a part of those of a store, the normal equations of all decide.
     """
     _, sizes, features = features_to(z, MOST_DEGREE, groups)
-    ones, columns, outputs = noise.design(features, labels)
-    equations = NormalEquations.of(columns, outputs, ones)
+    if equations is None:
+        ones, columns, outputs = noise.design(features, labels)
+        equations = NormalEquations.of(columns, outputs, ones)
     scores = np.stack([equations.solved(size)[2] for size in sizes.values()])
     return np.array(list(sizes))[np.argmin(scores, axis=0)], features
 
@@ -245,6 +269,7 @@ def polynomial_ensemble(
     labels: Float[np.ndarray, "n k"],
     folds: Folds,
     noise: SharedNoise,
+    equations: Sequence[NormalEquations] | None = None,
 ) -> tuple[RidgeResidual, Float[np.ndarray, "held_out k"]]:
     """Members without networks, each output of its own degree, and their errors on held-out rows.
 
@@ -256,6 +281,7 @@ def polynomial_ensemble(
         labels: to be predicted.
         folds: units of rows of each member.
         noise: which rows share random numbers.
+        equations: of each member's training rows of a store, where the rows are a part of them.
     """
     sizes, degree = degrees(z.shape[1], len(z), standardise.groups), int(degree_of_each.max())
     features = features[:, : sizes[degree]]
@@ -265,7 +291,10 @@ def polynomial_ensemble(
     for value in np.unique(degree_of_each):
         which, size = np.flatnonzero(degree_of_each == value), sizes[int(value)]
         for member, rows in enumerate(noise.rows(folds.train)):
-            fit = ridge(columns[:, :size], outputs if len(which) == k else outputs[:, which], ones, rows)
+            if equations is None:
+                fit = ridge(columns[:, :size], outputs if len(which) == k else outputs[:, which], ones, rows)
+            else:
+                fit = [part[which] for part in equations[member].solved(size)]
             intercept[member, which], slopes[member, which, :size] = fit[0], fit[1]
     errors = [
         labels[rows] - intercept[member] - features[rows] @ slopes[member].T

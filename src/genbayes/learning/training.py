@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled
 from ..runtime.counts import checked_count
+from ..runtime.devices import divided
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
@@ -148,6 +149,7 @@ def train(
     loss_name: str,
     progress: bool = False,
     rival: FitRecord | None = None,
+    renewed: Callable[[], tuple[PyTree, Int[np.ndarray, "members n_train"]]] | None = None,
 ) -> tuple[PyTree, FitRecord]:
     """Fits an ensemble and returns each member's weights of its best validation epoch.
 
@@ -165,6 +167,7 @@ def train(
         progress: show a progress bar.
         rival: of another fit of the same rows by the same configuration, of which the better one is wanted: training
             ends where it falls behind, see `is_behind`.
+        renewed: of a store, other data and training rows after every block of epochs, see `TrainingData`.
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
     held_out = jnp.asarray(validation_rows)
@@ -176,6 +179,8 @@ def train(
     losses: list[np.ndarray] = []
     with stopwatch() as seconds, progress_bar(f"fitting the {name}", config.max_epochs, progress) as advance:
         for epoch in range(0, config.max_epochs + 1, block):
+            if renewed is not None and epoch > 0:
+                data, train_rows = renewed()
             order = _order(train_rows, block, config, rng)
             number = jnp.asarray(epoch)
             state, new = _epochs(state, weights, static, loss, data, order, held_out, key, number, config)
@@ -221,7 +226,7 @@ def _order(
     batch_size = min(config.batch_size, n_train)
     steps = n_train // batch_size
     shuffled = rng.permuted(np.broadcast_to(train_rows, (block, *train_rows.shape)), axis=2)
-    return jnp.asarray(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
+    return divided(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
 
 
 def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:

@@ -192,11 +192,49 @@ def _one_round(
     if not log_link:
         fit, freedom, degree = _best_ridge(features, sizes, labels, weights)
         return fit, fit.linear(features), freedom, degree
-    mean = np.exp(np.clip(linear, -300.0, 300.0))
-    working = linear + np.clip((labels - mean) / mean, -2.0, 10.0)
-    fit, freedom, degree = _best_ridge(features, sizes, working, weights * mean**2)
+    working, weights = _working(labels, weights, linear)
+    fit, freedom, degree = _best_ridge(features, sizes, working, weights)
     # No more than a factor of twenty at a time: the linearisation holds near by only.
     return fit, np.clip(fit.linear(features), linear - 3.0, linear + 3.0), freedom, degree
+
+
+def _working(
+    labels: Float[np.ndarray, " n"], weights: Float[np.ndarray, " n"], linear: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Labels and weights of the linearisation of a log link around a predictor."""
+    mean = np.exp(np.clip(linear, -300.0, 300.0))
+    return linear + np.clip((labels - mean) / mean, -2.0, 10.0), weights * mean**2
+
+
+def round_equations(
+    fit: WeightedFit, features: Float[np.ndarray, "n all"], labels: Float[np.ndarray, " n"], unit: float
+) -> NormalEquations:
+    """The normal equations of one further round of a fit with some of its rows.
+
+    Args:
+        fit: from which the round starts, with the variance that it keeps.
+        features: of the rows.
+        labels: of the rows.
+        unit: of the weights, see `mean_weight`.
+    """
+    working, weights = _weighted_rows(fit, features, labels)
+    root = np.sqrt(weights / unit)
+    return NormalEquations.of(features[:, : len(fit.slopes)] * root[:, None], (working * root)[:, None], root)
+
+
+def mean_weight(fit: WeightedFit, features: Float[np.ndarray, "n all"]) -> float:
+    """What weights are divided by: penalties are relative to it."""
+    return float(_weighted_rows(fit, features, fit.mean(features))[1].mean())
+
+
+def _weighted_rows(
+    fit: WeightedFit, features: Float[np.ndarray, "n all"], labels: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """What is regressed in a round, and with which weights."""
+    weights = _weights(fit.variance(features))
+    if not fit.log_link:
+        return labels, weights
+    return _working(labels, weights, LogLinear(fit.intercept, fit.slopes).linear(features))
 
 
 def _best_ridge(

@@ -53,18 +53,18 @@ def shared_length(n: int) -> int:
     return -(-n // step) * step
 
 
-def over_rows(function: Callable[..., Array], *rows: Shaped[Array | np.ndarray, "n ..."]) -> Shaped[Array, "n ..."]:
+def over_rows(function: Callable[..., Any], *rows: Shaped[Array | np.ndarray, "n ..."]) -> Any:
     """A compiled function of n rows, called with a length that other calls share: the last row is repeated.
 
     Args:
-        function: maps arrays of rows to an array of as many rows, each row by itself.
+        function: maps arrays of rows to an array of as many rows, or several, each row by itself.
         rows: known arrays, none that is traced.
     """
     n = len(rows[0])
     missing = shared_length(n) - n if n else 0
     # In numpy: a concatenation and a slice in JAX would be two more programs for every n.
     longer = [np.concatenate([values, np.repeat(values[-1:], missing, axis=0)]) for values in map(np.asarray, rows)]
-    return jnp.asarray(np.asarray(function(*map(jnp.asarray, longer)))[:n])
+    return jax.tree.map(lambda values: jnp.asarray(np.asarray(values)[:n]), function(*map(jnp.asarray, longer)))
 
 
 def is_traced(*values: PyTree) -> bool:

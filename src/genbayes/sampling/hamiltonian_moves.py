@@ -50,15 +50,15 @@ class _Values(NamedTuple):
     cost_gradient: Array
 
 
-def evaluated(targets: Targets, u: Float[Array, "p n d"], active: Bool[Array, " p"]) -> Particles:
-    """Particles at u; on a CPU, those of an observation none of whose populations is active are skipped.
+def evaluated(targets: Targets, u: Float[Array, "p n d"], active: Bool[Array, " p"], devices: int = 1) -> Particles:
+    """Particles at u; on one CPU device, those of an observation none of whose populations is active are skipped.
 
     What stands in their place is not to be used: the slowest of the observations that run side by side takes a
     third more stages than the average one, and a chunk may be filled up with observations that are not wanted.
     """
     m = targets.conditions.shape[0]
     together = u.reshape(m, -1, u.shape[-1])
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and devices == 1:
         some_active = jnp.any(active.reshape(m, -1), axis=1)
         given = (some_active, targets.embedded, targets.conditions, together)
         values = jax.lax.map(lambda observation: _unless_resting(targets, *observation), given)
@@ -111,6 +111,7 @@ def moved(
     *,
     moves: int,
     max_steps: int,
+    devices: int = 1,
 ) -> tuple[Particles, Float[Array, " p"], Float[Array, " p"]]:
     """Moves all particles along Hamiltonian trajectories that leave exp(-beta cost) prior unchanged (Neal 2011).
 
@@ -126,6 +127,7 @@ def moved(
         shared_key: of what all populations share, the length of the trajectories and their jitter.
         moves: number of trajectories.
         max_steps: bound on the leapfrog steps of a trajectory.
+        devices: over which populations and particles are divided.
 
     Returns:
         The particles, the mean acceptance of the last trajectory and the tuned step size.
@@ -141,7 +143,7 @@ def moved(
         length = jax.random.randint(length_key, (), 1, max_steps + 1)
         jittered = (eps * jax.random.uniform(jitter_key, (), minval=0.8, maxval=1.2))[:, None, None]
         momentum = jax.vmap(lambda k: jax.random.normal(k, (n, d)))(momentum_keys)
-        new, new_momentum = _trajectory(targets, old, momentum, beta, jittered, length, factor, active)
+        new, new_momentum = _trajectory(targets, old, momentum, beta, jittered, length, factor, active, devices)
         gain = new.log_density(beta) - old.log_density(beta)
         gain -= 0.5 * (jnp.sum(new_momentum**2, axis=2) - jnp.sum(momentum**2, axis=2))
         chosen, rate = _accepted(new, old, gain, accept_keys)
@@ -170,6 +172,7 @@ def _trajectory(
     length: Int[Array, ""],
     factor: Float[Array, "p d d"],
     active: Bool[Array, " p"],
+    devices: int,
 ) -> tuple[Particles, Float[Array, "p n d"]]:
     """`length` leapfrog steps of every particle, of its place and of its whitened momentum."""
 
@@ -179,7 +182,7 @@ def _trajectory(
     def leapfrog(_: Any, carry: tuple[Particles, Array]) -> tuple[Particles, Array]:
         at, momentum = carry
         momentum = kick(momentum, at, 0.5)
-        at = evaluated(targets, at.u + step_size * jnp.einsum("pne,pde->pnd", momentum, factor), active)
+        at = evaluated(targets, at.u + step_size * jnp.einsum("pne,pde->pnd", momentum, factor), active, devices)
         return at, kick(momentum, at, 0.5)
 
     return jax.lax.fori_loop(0, length, leapfrog, (start, momentum))

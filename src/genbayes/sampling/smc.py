@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..runtime.counts import checked_count
+from ..runtime.devices import devices_asked_for
 from ..runtime.outcome import Outcome
 from .sampler import Advice, Sampled, register_sampler
 from .target import Target, Targets
@@ -132,6 +133,7 @@ class SMC:
             final_moves=self.final_moves,
             max_steps=self.max_steps,
             max_stages=self.max_stages,
+            devices=devices_asked_for(),
         )
 
     def judge(self, acceptance: float, reached: float, beta: float) -> Outcome:

@@ -23,6 +23,7 @@ from blackjax.smc.resampling import systematic
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
 from ..runtime.compiling import compiled
+from ..runtime.devices import divided_in_program
 from .hamiltonian_moves import Particles, evaluated, moved, own_keys
 from .target import Targets
 
@@ -40,6 +41,7 @@ class TemperingSettings:
     final_moves: int
     max_steps: int
     max_stages: int
+    devices: int = 1
 
     @property
     def final_stages(self) -> int:
@@ -143,13 +145,13 @@ def _start(targets: Targets, keys: Key[Array, " p"], wanted: Bool[Array, " p"], 
     """Draws of the prior, at inverse temperature 0."""
     b, p = targets.betas.shape[0], keys.shape[0]
     each = jax.vmap(lambda k: jax.random.split(k, settings.particles))(keys)
-    u = jax.vmap(jax.vmap(targets.start))(each)
+    u = divided_in_program(jax.vmap(jax.vmap(targets.start))(each), settings.devices)
     ancestor = jnp.broadcast_to(jnp.arange(settings.particles), u.shape[:2])
     if targets.success is not None:
         u, ancestor = _of_successes(targets, u, keys)
     most_stages = settings.max_stages + b * settings.final_stages
     return _State(
-        particles=evaluated(targets, u, wanted),
+        particles=evaluated(targets, u, wanted, settings.devices),
         ancestor=ancestor,
         reached=jnp.zeros(p),
         step_size=jnp.full(p, 0.5),
@@ -211,6 +213,7 @@ def _stage(
         shared_key,
         moves=settings.moves,
         max_steps=settings.max_steps,
+        devices=settings.devices,
     )
     particles = jax.tree.map(lambda new, before: _where(active, new, before), particles, old.particles)
     arrived = active & ((reached >= goal_beta) | ~tempering)

@@ -70,7 +70,7 @@ class ExternalProgram(Simulator):
         environment: variables that are added to those of this process, or replace them.
         timeout: seconds after which a run has failed. The program and all that it has started are asked to end
             (SIGTERM), and killed after two more seconds.
-        memory_limit: most address space of each process, in bytes or like "2 GB" (Linux only); set as soon as it runs.
+        memory_limit: most address space of each process, in bytes or like "2 GB" (Linux only).
         exit_codes: those of success.
         keep_failed: folder into which the scratch folders of failed runs are moved, with the command (`.command`) and
             what was printed (`.stdout`, `.stderr`); it is made when it is needed.

@@ -32,6 +32,11 @@ class NamedOutputs:
         """
         self.names, self._known, self._in_order = names, True, in_order
 
+    @property
+    def in_order(self) -> bool:
+        """Whether outputs come as vectors in the order of the names, or have none."""
+        return self._in_order
+
     def vectors(self, results: list[Result]) -> list[Result]:
         """The results with named outputs as vectors; one of other names than the rest is a failure."""
         if self._in_order:

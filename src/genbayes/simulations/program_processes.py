@@ -5,6 +5,7 @@ Nothing here imports this package: worker processes receive these functions whol
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,14 +92,21 @@ class Processes:
         self._watch()
         environment = {**environment, _MARK: self._mark}
         stdin, stdout, stderr = streams
+        limited = None if memory_limit is None else limited_command(command, memory_limit)
         # A session is a group of processes, which Ctrl-C in the terminal does not reach: `stop` ends it.
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+            limited or command,
+            cwd=folder,
+            env=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
         )
         in_time = True
         try:
             self._note(process.pid, running=True)
-            if memory_limit is not None:
+            if memory_limit is not None and limited is None:
                 _limit_memory(process.pid, memory_limit)
             in_time = ended(process, timeout)
             if not in_time:
@@ -216,6 +224,24 @@ def can_limit_memory() -> bool:
     except ImportError:
         return False
     return hasattr(resource, "prlimit")
+
+
+def limited_command(command: list[str], limit: int) -> list[str] | None:
+    """The command begun by prlimit (of util-linux), so that the program has its limit from its first instruction.
+
+    Returns:
+        None where there is no prlimit, or the system may not be able to start the program: it would tell nobody why.
+    """
+    wrapper = shutil.which("prlimit")
+    if wrapper is None or not os.path.isabs(command[0]):
+        return None
+    try:
+        with open(command[0], "rb") as file:
+            # What is neither would be run by a shell.
+            known = file.read(4).startswith((b"\x7fELF", b"#!"))
+    except OSError:
+        return None
+    return [wrapper, f"--as={limit}", "--", *command] if known and os.access(command[0], os.X_OK) else None
 
 
 def _limit_memory(process: int, limit: int) -> None:

@@ -2,18 +2,19 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..runtime.named_values import Names
+from .batch import Batch
 from .damage import warn_of
 from .named_outputs import NamedOutputs
 from .rounding import Rounding, is_watched, kept
 from .rows import Simulations, from_record
 from .shards import Shard
-from .status import OK, output_problem, reason_code
+from .status import LARGEST, OK, output_problem, reason_code
 from .store import PENDING, SimulationStore
 from .worker import Result
 
@@ -64,7 +65,7 @@ class Recorder:
             self._load(store)
         redo = self._status != OK if retry_failed else self._status == PENDING
         self.rows = np.flatnonzero(redo & self.of_share)
-        self._order = iter(self.rows.tolist())
+        self._order = map(int, self.rows)
         self._next = next(self._order, None)
         self._waiting: dict[int, np.ndarray | str] = {}
         self._confirmed = self._output_shape is None
@@ -102,13 +103,16 @@ class Recorder:
             raise self._wrong_store(output_shape)
         self._confirmed = True
 
-    def add(self, results: list[Result]) -> None:
+    def add(self, results: Sequence[Result]) -> None:
         """Take results in; writes them once the shape of one output is known.
 
         Raises:
             ValueError: the store has outputs of another shape.
         """
-        results = self.named.vectors(results)
+        if isinstance(results, Batch) and self._takes(results):
+            self._commit_batch(results)
+            return
+        results = self.named.vectors(list(results))
         for row, outcome in results:
             self._note_missing(outcome)
             if is_watched(row):
@@ -130,6 +134,21 @@ class Recorder:
             ready += list(self._waiting.items())
             self._waiting.clear()
         self._commit(ready)
+
+    def _takes(self, batch: Batch) -> bool:
+        """Whether the outputs of a batch are as they are known to be, so that they need not be looked at one by one."""
+        known = self._confirmed and not self._misfits and self.named.in_order
+        return known and batch.outputs.shape[1:] == self._output_shape and batch.outputs.dtype.kind in "fiub"
+
+    def _commit_batch(self, batch: Batch) -> None:
+        rows, outputs = batch.rows, batch.outputs
+        if outputs.dtype.kind == "f":
+            missing = np.isnan(outputs).all(axis=0)
+            self._never = missing if self._never is None else self._never & missing
+            self._rounding.add_all(outputs[is_watched(rows)])
+        x = outputs.reshape(len(rows), *(self._output_shape or (1,)))
+        bad = np.flatnonzero(~(np.abs(x) <= LARGEST).reshape(len(rows), -1).all(axis=1))
+        self._take(rows, x, {i: str(self._problem(np.asarray(outputs[i]))) for i in bad.tolist()})
 
     def finish(self) -> None:
         """Settle what was held back, once every row has come back.
@@ -178,7 +197,7 @@ class Recorder:
         assert self._x is not None
         x = kept(self._x, self._rounding)
         if self._store is not None and self._store.x_dtype is not None:
-            x = self._x.astype(self._store.x_dtype)
+            x = self._x.astype(self._store.x_dtype, copy=False)
         record = {"inputs": self.inputs, "x": x, "status": self._status, "reasons": self._reasons}
         if self.named.names is not None:
             record["outputs"] = self.named.names.stored
@@ -240,19 +259,37 @@ class Recorder:
         if not results:
             return
         rows = np.array([row for row, _ in results])
-        self._status[rows] = [reason_code(problem, self._reasons) for problem in problems]
-        self._n_new_failed += len(problems) - problems.count(None)
-        self._note_in_a_row(problems)
+        outputs = None
         if self._x is not None:
-            if self._x.dtype == np.float32 and any(getattr(one, "dtype", None) == np.float64 for _, one in results):
+            double = any(getattr(one, "dtype", None) == np.float64 for _, one in results)
+            outputs = np.full((len(rows), *self._x.shape[1:]), np.nan, np.float64 if double else self._x.dtype)
+            for i, ((_, outcome), problem) in enumerate(zip(results, problems, strict=True)):
+                outputs[i] = np.nan if problem is not None else outcome
+        self._take(rows, outputs, {i: problem for i, problem in enumerate(problems) if problem is not None})
+
+    def _take(self, rows: np.ndarray, x: np.ndarray | None, problems: dict[int, str]) -> None:
+        """Keeps ascending rows, and writes them.
+
+        Args:
+            rows: numbers of the rows (n,).
+            x: their outputs (n, *x_shape); None where no run has succeeded yet.
+            problems: why runs failed, by their places among these, ascending.
+        """
+        failed = np.array(list(problems), int)
+        self._status[rows] = OK
+        self._status[rows[failed]] = [reason_code(problem, self._reasons) for problem in problems.values()]
+        self._n_new_failed += len(failed)
+        self._note_in_a_row(problems, len(rows))
+        if self._x is not None and x is not None:
+            if self._x.dtype == np.float32 and x.dtype == np.float64:
                 self._x = self._x.astype(np.float64)
-            for (row, outcome), problem in zip(results, problems, strict=True):
-                self._x[row] = np.nan if problem is not None else outcome
+            self._x[rows] = x
+            self._x[rows[failed]] = np.nan
         if self._store is not None:
             if self._shard is not None:
                 self._settle_precision()
-            x = None if self._x is None else self._x[rows]
-            self._store.write(rows, x, self._status[rows], self._reasons)
+            known = None if self._x is None else self._x[rows]
+            self._store.write(rows, known, self._status[rows], self._reasons)
             if self._rounding.count >= _ENOUGH:
                 self._settle_precision()
 
@@ -301,20 +338,20 @@ class Recorder:
             "to `store`, or the simulator that the store was made with."
         )
 
-    def _note_in_a_row(self, problems: list[str | None]) -> None:
+    def _note_in_a_row(self, problems: dict[int, str], n: int) -> None:
         """A UserWarning where very many runs, one after the other, have failed: something else is wrong than they."""
-        if self._told or problems.count(None) == len(problems):
+        if self._told or len(problems) < n:
             self._in_a_row.clear()
+        if self._told or not problems:
             return
-        succeeded = [i for i, problem in enumerate(problems) if problem is None]
-        if succeeded:
-            self._in_a_row.clear()
-        self._in_a_row.update(str(problem) for problem in problems[succeeded[-1] + 1 if succeeded else 0 :])
-        if (n := self._in_a_row.total()) >= _MANY_IN_A_ROW:
+        # Those behind the last success.
+        last = next((i for i in range(n - 1, -1, -1) if i not in problems), -1)
+        self._in_a_row.update(problem for i, problem in problems.items() if i > last)
+        if (failures := self._in_a_row.total()) >= _MANY_IN_A_ROW:
             self._told = True
             listed = "; ".join(f"{count} x {reason}" for reason, count in self._in_a_row.most_common(3))
             warnings.warn(
-                f"the last {n} runs have all failed: {listed}. The others go on; stop them (Ctrl-C) if this is not the "
+                f"the last {failures} runs have all failed: {listed}. The others go on; stop them (Ctrl-C) if this is not the "
                 "simulator's doing (a licence, a disk, a machine), and run the failed rows again by retry_failed=True.",
                 stacklevel=6,
             )

@@ -1,6 +1,7 @@
 """What single precision takes from outputs beside their spread, and so which precision they are kept in."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,9 @@ _MOST_LOST = 0.01
 _ALL_WATCHED, _WATCHED_EVERY = 4096, 32
 
 
-def is_watched(row: int) -> bool:
-    """Whether the output of this row is one of those by which the precision is chosen."""
-    return row < _ALL_WATCHED or row % _WATCHED_EVERY == 0
+def is_watched(row: Any) -> Any:
+    """Whether the output of this row, or of each of these, is one of those by which the precision is chosen."""
+    return (row < _ALL_WATCHED) | (row % _WATCHED_EVERY == 0)
 
 
 class Rounding:
@@ -32,21 +33,28 @@ class Rounding:
 
     def add(self, output: object) -> None:
         """Takes an output in; a reason why a run failed, and what single precision cannot hold, is passed over."""
-        if not isinstance(output, np.ndarray) or output.dtype.kind != "f" or not output.size:
+        if isinstance(output, np.ndarray):
+            self.add_all(output[None])
+
+    def add_all(self, outputs: np.ndarray) -> None:
+        """Takes outputs (n, ...) in; those that single precision cannot hold are passed over."""
+        if outputs.dtype.kind != "f" or not outputs.size:
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            single = output.astype(np.float32)
-        if not np.isfinite(single).all():
+            single = outputs.astype(np.float32)
+        finite = np.isfinite(single).reshape(len(single), -1).all(axis=1)
+        outputs, single = outputs[finite], single[finite]
+        if not len(outputs):
             return
-        self._first = np.asarray(output, np.float64) if self._first is None else self._first
-        if output.shape != self._first.shape:
+        self._first = outputs[0].astype(np.float64) if self._first is None else self._first
+        if outputs.shape[1:] != self._first.shape:
             return
         # Numbers of single precision have been rounded already, by half a step at most.
-        lost = np.abs(output - single) if output.dtype == np.float64 else 0.5 * np.spacing(np.abs(output))
-        away = np.asarray(output, np.float64) - self._first
-        self.count += 1
-        self._lost = np.maximum(self._lost, lost)
-        self._sum, self._squares = self._sum + away, self._squares + away**2
+        lost = np.abs(outputs - single) if outputs.dtype == np.float64 else 0.5 * np.spacing(np.abs(outputs))
+        away = outputs.astype(np.float64) - self._first
+        self.count += len(outputs)
+        self._lost = np.maximum(self._lost, lost.max(axis=0))
+        self._sum, self._squares = self._sum + away.sum(axis=0), self._squares + np.sum(away**2, axis=0)
 
     def worst(self) -> tuple[tuple[int, ...], float, float] | None:
         """The coordinate that loses most of its standard deviation, what it loses, and that; None if 1 % at most."""

@@ -6,8 +6,9 @@ does run the rows; nothing else depends on the kind.
 
 import functools
 import inspect
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, TypeVar, final
 
 import jax
@@ -17,11 +18,14 @@ import numpy as np
 from ..runtime.compiling import in_full_precision
 from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
+from .batch import Batch
 from .executors import Job, run_each
 from .traced_simulator import TracedSimulator, traced
 from .worker import Result
 
 _JAX_BATCH = 1024
+# Rows and bytes of outputs that are handed over together at most, and seconds after which fewer are.
+_MOST_TOGETHER, _MOST_BYTES, _MOST_SECONDS = 65_536, 2**26, 1.0
 
 
 class Simulator(ABC):
@@ -77,8 +81,8 @@ class Simulator(ABC):
         return f"{type(self).__name__}({self.name})"
 
     @abstractmethod
-    def run(self, job: Job) -> Iterator[list[Result]]:
-        """Yield the results of a job's rows as they are finished.
+    def run(self, job: Job) -> Iterator[Sequence[Result]]:
+        """Yield the results of a job's rows as they are finished: lists of pairs, or a `Batch` of arrays.
 
         On KeyboardInterrupt the finished rows are yielded before it is raised again.
         """
@@ -220,8 +224,8 @@ class JaxSimulator(Simulator):
         """`module:name` of the function."""
         return qualified_name(self.function)
 
-    def run(self, job: Job) -> Iterator[list[Result]]:
-        """Yield the results batch by batch; every batch runs the same compiled program."""
+    def run(self, job: Job) -> Iterator[Sequence[Result]]:
+        """Yield the results, many at a time; every batch runs the same compiled program."""
         # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
         size = job.batch_size or min(_JAX_BATCH, max(16, 1 << (len(job) - 1).bit_length()))
         key = jax.random.key(job.seed)
@@ -236,12 +240,11 @@ class JaxSimulator(Simulator):
             outputs = jax.vmap(one)(batch_numbers, batch_inputs)
             return outputs if outputs.dtype == jnp.float64 else outputs.astype(jnp.float32)
 
-        for start in range(0, len(job), size):
-            batch = np.arange(start, min(start + size, len(job)))
-            padded = np.pad(batch, (0, size - len(batch)), mode="edge")
-            outputs = np.asarray(run(jnp.asarray(job.numbers[padded]), jnp.asarray(job.inputs[padded])))
-            # As arrays: iterating over scalar outputs would give numpy scalars.
-            yield [(int(row), np.asarray(output)) for row, output in zip(job.rows[batch], outputs, strict=False)]
+        def started(start: int) -> jax.Array:
+            padded = np.minimum(np.arange(start, start + size), len(job) - 1)
+            return run(job.numbers[padded], job.inputs[padded])
+
+        yield from _together(job, size, started)
 
     def is_deterministic(self, job: Job) -> bool:
         """Return whether the traced function leaves its key unread."""
@@ -288,6 +291,43 @@ class JaxSimulator(Simulator):
         if layout not in self._found:
             self._found[layout] = traced(self.function, job)
         return self._found[layout]
+
+
+def _together(job: Job, size: int, started: Callable[[int], jax.Array]) -> Iterator[Batch]:
+    """The outputs of a job in large batches: one is written in less time than many small ones.
+
+    Args:
+        job: whose rows these are.
+        size: of the batches that are run.
+        started: starts the runs from a row on, and does not wait for them.
+    """
+    done: list[np.ndarray] = []
+    first, since = 0, time.monotonic()
+
+    def batch() -> Batch:
+        nonlocal first, since
+        rows = job.rows[first : first + len(done) * size]
+        outputs = np.concatenate(done)[: len(rows)] if len(done) > 1 else done[0][: len(rows)]
+        first, since = first + len(rows), time.monotonic()
+        done.clear()
+        return Batch(rows, outputs)
+
+    try:
+        waiting = started(0) if len(job) else None
+        for start in range(size, len(job) + size, size):
+            # The next ones run while these are taken out.
+            following = started(start) if start < len(job) else None
+            done.append(np.asarray(waiting))
+            waiting = following
+            many = len(done) * size >= _MOST_TOGETHER or len(done) * done[0].nbytes >= _MOST_BYTES
+            if many or time.monotonic() - since > _MOST_SECONDS:
+                yield batch()
+    except KeyboardInterrupt:
+        if done:
+            yield batch()
+        raise
+    if done:
+        yield batch()
 
 
 @final

@@ -4,7 +4,7 @@ import numpy as np
 
 OK = 0
 # Beyond it single precision, in which networks compute, has no numbers.
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 INITIAL_REASONS: tuple[str, ...] = ("ok", "pending")
 _MOST_REASONS = 100
 _POOLED = f"another exception (over {_MOST_REASONS} different messages)"
@@ -14,7 +14,7 @@ def output_problem(x: np.ndarray) -> str | None:
     """Return why an output cannot be used, None if it can."""
     if np.isnan(x).any():
         return "NaN in the output"
-    return None if np.all(np.abs(x) <= _LARGEST) else "infinity in the output (float32)"
+    return None if np.all(np.abs(x) <= LARGEST) else "infinity in the output (float32)"
 
 
 def reason_code(problem: str | None, reasons: list[str]) -> int:

@@ -70,6 +70,7 @@ class SimulationStore:
         self.path = str(path)
         self._round = round
         self._known_rows: tuple[int, np.ndarray] | None = None
+        self._known_numbers: dict[str, np.ndarray] = {}
 
     def __repr__(self) -> str:
         return f"SimulationStore({self.path!r}, {len(self)} rows)"
@@ -144,13 +145,17 @@ class SimulationStore:
         # Rows whose creation was interrupted have a round and no status.
         length = self._folder.array("status").shape[0]
         if not self._folder.has(name) and self.attributes["format_version"] < _VERSION_WITH[name]:
-            return np.zeros(length, np.int32)
+            return np.broadcast_to(np.int32(0), (length,))
+        # Asked for by every block that is read; rows are only ever added, by this object.
+        if len(self._known_numbers.get(name, ())) == length > 0:
+            return self._known_numbers[name]
         values, damages = read_rows(self._folder.array(name), Path(self.path), np.arange(length), whole=True)
         if damages:
             raise ValueError(
                 f"`path`: {self.path} is damaged: {damages[0]}, which says which rows are draws of the prior and which "
                 "are of a refinement. Bring the file back from a copy, or simulate into another store."
             )
+        self._known_numbers[name] = values
         return values
 
     @property
@@ -249,13 +254,16 @@ class SimulationStore:
     def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
         rows = self._rows[rows]
+        # Whole chunks are written as they are; by single rows, zarr would look for each.
+        in_a_row = len(rows) and rows[-1] - rows[0] == len(rows) - 1
+        where = slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows
         if x is not None:
             with np.errstate(over="ignore"):
                 x = x.astype(self.x_dtype)
-            self._folder.array("x").set_orthogonal_selection((rows, *(slice(None) for _ in x.shape[1:])), x)
+            self._folder.array("x").set_orthogonal_selection((where, *(slice(None) for _ in x.shape[1:])), x)
         if list(reasons) != self.attributes.get("reasons"):
             self.set_attributes(reasons=list(reasons))
-        self._folder.array("status").set_orthogonal_selection((rows,), status)
+        self._folder.array("status").set_orthogonal_selection((where,), status)
 
     def note_deterministic(self, value: bool) -> None:
         """Note whether runs of one parameter are all the same."""

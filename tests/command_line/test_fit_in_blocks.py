@@ -1,0 +1,25 @@
+"""`genbayes fit` of a store with more simulations than are held in memory."""
+
+from pathlib import Path
+
+import numpy as np
+
+import genbayes as gb
+from genbayes.cli import main
+from genbayes.costs import store_rows
+
+
+def test_a_large_store_is_fitted_in_blocks(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(store_rows, "BLOCK", 200)
+    Path("growth.py").write_text("def simulate(theta, rng):\n    return theta + rng.normal(size=2)\n")
+    Path("growth.toml").write_text(
+        'simulator = "growth:simulate"\n[prior]\nrate = { distribution = "Uniform", low = 0.0, high = 1.0 }\n'
+        '[distance]\nname = "MeanSquaredError"\n[fit]\nmembers = 2\nwidth = 8\ndepth = 1\nmax_epochs = 3\n'
+    )
+    assert main(["simulate", "growth.toml", "-n", "1500", "--quiet"]) == 0
+    assert main(["fit", "growth.toml", "--in-memory", "400"]) == 0
+    assert "fitted the cost on 1500 simulations, 400 of them in memory and all in blocks" in capsys.readouterr().out
+    cost = gb.load(Path("growth") / "cost.safetensors")
+    # E[mean (x - 0)^2] = rate^2 + 1; of 1,500 rows the mean square is known to 0.04.
+    assert abs(float(cost([0.5], np.zeros(2))) - 1.25) < 0.2
