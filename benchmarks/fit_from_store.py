@@ -34,9 +34,9 @@ distance = gb.distances.MeanSquaredError()
 start = time.perf_counter()
 """
 STEPS = {
-    "simulate": 'gb.simulate(simulator, prior, n, seed=0, store=path, progress=False)',
-    "fit": 'cost = gb.fit_cost(path, distance, progress=False)',
-    "fit in memory": 'cost = gb.fit_cost(gb.Simulations.open(path, n=n), distance, progress=False)',
+    "simulate": "gb.simulate(simulator, prior, n, seed=0, store=path, progress=False)",
+    "fit": "cost = gb.fit_cost(path, distance, progress=False)",
+    "fit in memory": "cost = gb.fit_cost(gb.Simulations.open(path, n=n), distance, progress=False)",
 }
 TOLD = """
 seconds = time.perf_counter() - start
@@ -73,7 +73,10 @@ def main() -> None:
     parser.add_argument("--kind", nargs="+", default=["smooth", "folded"], choices=["smooth", "folded"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    lines = ["| outputs | step | rows | s | µs a row | peak, GiB | error of the cost |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| outputs | step | rows | s | µs a row | peak, GiB | error of the cost |",
+        "|---|---|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         for kind in options.kind:
             path = Path(folder) / f"{kind}.zarr"

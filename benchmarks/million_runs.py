@@ -1,7 +1,7 @@
 """A million runs of small JAX simulators into a store, against one bare vmapped call of the same runs.
 
-Both are compiled before, and the bare call's outputs are copied to numpy. Wall and processor seconds, with their ratios;
-peak memory of the process, which also holds the result. Prints, and writes to --out, a table.
+Both are compiled before, and the bare call's outputs are copied to numpy. Wall and processor seconds, with their
+ratios; peak memory of the process, which also holds the result. Prints, and writes to --out, a table.
 
     python benchmarks/million_runs.py --out benchmarks/million_runs.md
 """
@@ -86,7 +86,9 @@ def main() -> None:
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     if options.out is not None:
-        head = f"# A million small runs\n\n`python benchmarks/million_runs.py`: {options.runs:,} runs, least of three.\n"
+        head = (
+            f"# A million small runs\n\n`python benchmarks/million_runs.py`: {options.runs:,} runs, least of three.\n"
+        )
         options.out.write_text("\n".join([head, *lines]) + "\n", "utf-8")
 
 

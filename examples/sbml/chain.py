@@ -1,7 +1,7 @@
 """A model in SBML, simulated by libroadrunner: two rates from noisy concentrations.
 
-    pip install "genbayes[sbml]"
-    python examples/sbml/chain.py
+pip install "genbayes[sbml]"
+python examples/sbml/chain.py
 """
 
 from pathlib import Path

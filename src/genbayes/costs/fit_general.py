@@ -107,7 +107,6 @@ def fit_general(
         members = start.network
     noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
 
-
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Any, ...]:
         # Of so many rows as a store has hardly two that share their random numbers meet.
         own = noise_id if stream is None else np.arange(len(x))

@@ -68,7 +68,6 @@ def fit_marginal(
         mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
     transform = jax.tree.map(lambda leaf: leaf[0], mixtures.transform)
 
-
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Array, Array]:
         return jnp.asarray(theta), jax.vmap(transform)(jnp.asarray(x.reshape(len(x), -1)))
 

@@ -94,9 +94,7 @@ def features_to(
     return basis, sizes, basis.of_rows(z)
 
 
-def polynomial_to(
-    z: Float[np.ndarray, "n dim"], most: int, groups: Groups = ()
-) -> tuple[Polynomial, dict[int, int]]:
+def polynomial_to(z: Float[np.ndarray, "n dim"], most: int, groups: Groups = ()) -> tuple[Polynomial, dict[int, int]]:
     """The polynomial of the highest degree up to `most` that rows allow, and sizes by degree."""
     sizes = {degree: size for degree, size in degrees(z.shape[1], len(z), groups).items() if degree <= most}
     return Polynomial.fit(z, max(sizes), groups), sizes

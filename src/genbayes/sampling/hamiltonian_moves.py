@@ -50,9 +50,7 @@ class _Values(NamedTuple):
     cost_gradient: Array
 
 
-def evaluated(
-    targets: Targets, u: Float[Array, "p n d"], active: Bool[Array, " p"], devices: int = 1
-) -> Particles:
+def evaluated(targets: Targets, u: Float[Array, "p n d"], active: Bool[Array, " p"], devices: int = 1) -> Particles:
     """Particles at u; on one CPU device, those of an observation none of whose populations is active are skipped.
 
     What stands in their place is not to be used: the slowest of the observations that run side by side takes a
