@@ -9,6 +9,7 @@ import pytest
 
 import genbayes as gb
 from genbayes.costs import store_rows
+from genbayes.costs.forms import HilbertForm
 
 CONFIG = gb.FitConfig(members=2, width=8, depth=1, max_epochs=6)
 MIXING = np.array([[1.0, 0.5, -1.0], [0.0, 1.0, 2.0]])
@@ -94,6 +95,7 @@ def test_networks_are_trained_on_all_blocks(monkeypatch, tmp_path) -> None:
     cost = gb.fit_cost(
         tmp_path / "runs.zarr", gb.distances.MeanSquaredError(), config=config, rows_in_memory=3000, progress=False
     )
+    assert isinstance(cost.form, HilbertForm)
     assert cost.form.mean.network_share == 1.0
     theta = np.random.default_rng(5).uniform(-1, 1, (300, 2))
     exact = np.abs(theta[:, 0] - theta[:, 1]) ** 2 + NOISE_OF_FOLD**2

@@ -90,7 +90,9 @@ def test_only_what_the_system_starts_by_itself_is_wrapped(tmp_path: Path) -> Non
     assert limited_command([str(tmp_path / "none")], 10**9) is None
     (tmp_path / "script").write_text("#!/usr/bin/awk -f")
     if shutil.which("prlimit"):
-        assert limited_command([str(tmp_path / "script"), "-x"], 10**9)[1:] == [
+        made = limited_command([str(tmp_path / "script"), "-x"], 10**9)
+        assert made is not None
+        assert made[1:] == [
             "--as=1000000000", "--", str(tmp_path / "script"), "-x",
         ]  # fmt: skip
 

@@ -32,6 +32,7 @@ def test_a_chain_of_reactions_is_its_closed_form(workers) -> None:
     made = gb.simulate(model, PRIOR, 12, seed=0, workers=workers, progress=False)
     assert made.ok.all()
     assert made.simulator == "chain.xml"
+    assert made.outputs is not None
     fields = made.outputs.fields(made.x)
     for row, (k1, k2) in enumerate(made.theta.astype(float)):
         exact = chain(k1, k2, TIMES)

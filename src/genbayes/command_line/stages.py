@@ -13,6 +13,7 @@ from ..checks.predictive import PredictiveCheck, check_predictive
 from ..costs.cost import Cost
 from ..costs.files import save
 from ..costs.fitting import fit_cost
+from ..costs.store_rows import ROWS_IN_MEMORY
 from ..observations import Observation, as_output, as_stack
 from ..reports.markup import Section
 from ..reports.page import report
@@ -118,7 +119,7 @@ def run_fit(
         failures=problem.failures,
         progress=progress,
         x_o=_scale_observation(problem, simulations.x_shape),
-        **({} if rows_in_memory is None else {"rows_in_memory": rows_in_memory}),
+        rows_in_memory=ROWS_IN_MEMORY if rows_in_memory is None else rows_in_memory,
     )
     cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})
     save(cost, folder.cost)

@@ -15,7 +15,8 @@ def need_memory_for_fit(simulations: Simulations, kind: CostKind) -> None:
     rows, (of_row, of_output) = int(simulations.ok.sum()), _OF_ROW[kind]
     size = rows * (of_row + of_output * int(np.prod(simulations.x_shape)))
     remedy = (
-        "Fit on fewer of them, which are draws of the prior as well: Simulations.open(path, n=1_000_000), or "
-        "simulations.selected(rows); or on a machine with more memory."
+        "Give fit_cost the path of a store, which it goes through in blocks (genbayes fit --in-memory ROWS). Or fit on "
+        "fewer of them, which are draws of the prior as well: Simulations.open(path, n=1_000_000), or "
+        "simulations.selected(rows)."
     )
     need_memory(size, f"A fit of {rows:,} simulations with outputs of shape {simulations.x_shape}", remedy)

@@ -338,8 +338,8 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
 def _check_arguments(simulations: Simulations | str | Path, distance: Distance, x_o: Observed | None) -> None:
     if not isinstance(simulations, Simulations | str | Path):
         raise TypeError(
-            f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations: give Simulations "
-            "or the path of a store."
+            f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations: give "
+            "Simulations or the path of a store."
         )
     if isinstance(distance, type):
         raise TypeError(f"distance is the class {distance.__name__}; make one of it: {distance.__name__}().")

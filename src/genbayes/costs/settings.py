@@ -54,7 +54,10 @@ def rows_joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]
         (low, high), (other_low, other_high) = first[name], second[name]
         both[name] = [list(map(min, low, other_low)), list(map(max, high, other_high))]
     both["runs_at_levels"] = {
-        name: [[value, count + other] for (value, count), (_, other) in zip(counts, second["runs_at_levels"][name])]
+        name: [
+            [value, count + other]
+            for (value, count), (_, other) in zip(counts, second["runs_at_levels"][name], strict=True)
+        ]
         for name, counts in first["runs_at_levels"].items()
     }
     return both

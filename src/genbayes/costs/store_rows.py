@@ -73,7 +73,8 @@ class StoreRows:
         """
         size = self.blocks.rows_of_block
         counts = [int(simulations.ok[start : start + size].sum()) for start in range(0, len(simulations), size)]
-        folds = [folds_of_block(count, config, seed, number) for number, count in zip(self.of_sample, counts)]
+        pairs = zip(self.of_sample, counts, strict=True)
+        folds = [folds_of_block(count, config, seed, number) for number, count in pairs]
         if None in folds:
             raise ValueError(
                 f"{self.blocks.path}: of some {size} rows only {min(counts)} succeeded, too few to hold some out. Fit "

@@ -5,7 +5,7 @@ blocks, and networks are trained on blocks in random order. A block is divided b
 by itself, always in the same way, so that a member holds out the same rows of it in every pass.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from jaxtyping import Float, Int, PyTree
 
 from .folds import Folds
 from .training import FitConfig
-
 
 NO_FOLDS = Folds(np.zeros((0, 0), int), np.zeros((0, 0), int))
 
@@ -56,8 +55,9 @@ class StreamedRows:
         return replace(self, read=read)
 
     def shuffled(self) -> Iterator[Block]:
-        """As many random blocks at a time as are in memory, joined, for ever; each block comes once before any twice."""
-        rng, waiting = np.random.default_rng(self.seed), []
+        """As many random blocks at a time as are in memory, joined, for ever; each comes once before any twice."""
+        rng = np.random.default_rng(self.seed)
+        waiting: list[int] = []
         while True:
             parts = []
             while len(parts) < len(self.of_sample):
@@ -75,7 +75,7 @@ def folds_of_block(rows: int, config: FitConfig, seed: int, number: int) -> Fold
     return Folds.make(np.arange(rows), config, [seed, number])
 
 
-def joined(folds: list[Folds], lengths: list[int]) -> Folds:
+def joined(folds: Sequence[Folds], lengths: Sequence[int]) -> Folds:
     """The folds of blocks that stand one behind the other."""
     starts = np.cumsum([0, *lengths[:-1]])
     parts = [(one.train + start, one.validation + start) for one, start in zip(folds, starts, strict=True)]

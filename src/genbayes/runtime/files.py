@@ -12,7 +12,8 @@ from pathlib import Path
 def replaced_file(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on leaving, what was written there takes the place of `path`.
 
-    After an exception nothing is replaced, and what was written is removed.
+    After an exception nothing is replaced, and what was written is removed. Both are on the disk when this returns: a
+    machine that loses its power later has the new one, and one that loses it before has the old one.
 
     Example:
         >>> with replaced_file(Path("cost.bin")) as beside:
@@ -21,7 +22,9 @@ def replaced_file(path: Path) -> Iterator[Path]:
     beside = _beside(path)
     try:
         yield beside
+        forced(beside)
         os.replace(beside, path)
+        forced(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -61,6 +64,20 @@ def recovered(path: Path) -> Path:
         # The new one was complete before the old one was moved away.
         (_beside(path) if _beside(path).is_dir() else _old(path)).rename(path)
     return path
+
+
+def forced(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk; where a system has no such thing for folders, not.
+
+    A rename may reach the disk before what is in the file, which then would be empty.
+    """
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _old(path: Path) -> Path:

@@ -143,7 +143,7 @@ class Recorder:
     def _commit_batch(self, batch: Batch) -> None:
         rows, outputs = batch.rows, batch.outputs
         if outputs.dtype.kind == "f":
-            missing = np.isnan(outputs).all(axis=0)
+            missing = np.asarray(np.isnan(outputs).all(axis=0))
             self._never = missing if self._never is None else self._never & missing
             self._rounding.add_all(outputs[is_watched(rows)])
         x = outputs.reshape(len(rows), *(self._output_shape or (1,)))
@@ -351,8 +351,9 @@ class Recorder:
             self._told = True
             listed = "; ".join(f"{count} x {reason}" for reason, count in self._in_a_row.most_common(3))
             warnings.warn(
-                f"the last {failures} runs have all failed: {listed}. The others go on; stop them (Ctrl-C) if this is not the "
-                "simulator's doing (a licence, a disk, a machine), and run the failed rows again by retry_failed=True.",
+                f"the last {failures} runs have all failed: {listed}. The others go on; stop them (Ctrl-C) if this is "
+                "not the simulator's doing (a licence, a disk, a machine), and run the failed rows again by "
+                "retry_failed=True.",
                 stacklevel=6,
             )
 

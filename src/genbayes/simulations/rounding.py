@@ -46,12 +46,13 @@ class Rounding:
         outputs, single = outputs[finite], single[finite]
         if not len(outputs):
             return
-        self._first = outputs[0].astype(np.float64) if self._first is None else self._first
-        if outputs.shape[1:] != self._first.shape:
+        first = outputs[0].astype(np.float64) if self._first is None else self._first
+        self._first = first
+        if outputs.shape[1:] != first.shape:
             return
         # Numbers of single precision have been rounded already, by half a step at most.
         lost = np.abs(outputs - single) if outputs.dtype == np.float64 else 0.5 * np.spacing(np.abs(outputs))
-        away = outputs.astype(np.float64) - self._first
+        away = outputs.astype(np.float64) - first
         self.count += len(outputs)
         self._lost = np.maximum(self._lost, lost.max(axis=0))
         self._sum, self._squares = self._sum + away.sum(axis=0), self._squares + np.sum(away**2, axis=0)

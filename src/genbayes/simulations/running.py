@@ -255,7 +255,7 @@ def _run(
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
             if len(job):
                 for results in simulator.run(job if repeats is None else repeats.job):
-                    results = results if repeats is None else repeats.without(results)
+                    results = results if repeats is None else repeats.without(list(results))
                     recorder.add(results)
                     advance(len(results), note=f"{recorder.n_failed} failed" if recorder.n_failed else "")
         recorder.finish()

@@ -25,8 +25,8 @@ class SBMLModel(Simulator):
 
     Args:
         path: of the file, SBML of level 2 or 3.
-        outputs: symbols to return, one time course each: "glucose" is an amount, "[glucose]" a concentration, and the id
-            of a reaction its rate. Or a mapping from names to symbols.
+        outputs: symbols to return, one time course each: "glucose" is an amount, "[glucose]" a concentration, and the
+            id of a reaction its rate. Or a mapping from names to symbols.
         times: at which they are returned (times,), ascending, from 0 on, in the model's units of time.
         parameters: symbols of those parameters of the prior that are called differently, {"k": "kcat_HK"}.
         stochastic: by Gillespie's algorithm, in numbers of molecules; else ordinary differential equations, which are

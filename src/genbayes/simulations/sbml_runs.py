@@ -3,6 +3,7 @@
 Nothing here imports this package: worker processes receive these functions whole.
 """
 
+import importlib
 import sys
 import types
 from typing import Any, NamedTuple
@@ -61,8 +62,7 @@ def loaded(plan: Plan) -> Any:
     """The model in this process, which it takes a fifth of a second to compile."""
     state = sys.modules.setdefault("_genbayes_sbml", types.ModuleType("_genbayes_sbml")).__dict__
     if state.get("plan") != plan:
-        import roadrunner
-
+        roadrunner: Any = importlib.import_module("roadrunner")
         roadrunner.Logger.setLevel(roadrunner.Logger.LOG_CRITICAL)
         model = roadrunner.RoadRunner(plan.text)
         model.setIntegrator("gillespie" if plan.stochastic else "cvode")

@@ -12,6 +12,7 @@ import zarr
 import zarr.errors
 
 from ..runtime.checksums import CHECKSUM, attributes_are_whole, checked_codecs, checksum_of
+from ..runtime.files import forced
 from ..runtime.object_storage import need_local
 
 _CHUNK_BYTES = 2**20
@@ -176,6 +177,7 @@ class ZarrFolder:
         }
         beside = self.path / "zarr.json.partial"
         beside.write_text(json.dumps(content), "utf-8")
+        forced(beside)
         os.replace(beside, self.path / "zarr.json")
 
     def _metadata(self) -> dict[str, Any]:

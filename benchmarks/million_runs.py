@@ -1,0 +1,96 @@
+"""A million runs of small JAX simulators into a store, against one bare vmapped call of the same runs.
+
+Both are compiled before, and the bare call's outputs are copied to numpy. Wall and processor seconds, with their
+ratios; peak memory of the process, which also holds the result. Prints, and writes to --out, a table.
+
+    python benchmarks/million_runs.py --out benchmarks/million_runs.md
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+RUNS = """
+import json, resource, sys, tempfile, time
+from pathlib import Path
+import jax, jax.numpy as jnp
+import numpy as np
+import genbayes as gb
+from genbayes.runtime.seeds import SIMULATOR_STREAM, row_key
+
+kind, n = sys.argv[1], int(sys.argv[2])
+
+
+def normal(key, theta):
+    return theta[0] + theta[1] * jax.random.normal(key, (4,))
+
+
+def growth(key, theta):
+    def step(size, noise):
+        size = size + 0.1 * theta[0] * size * (1 - size) + 0.02 * theta[1] * noise
+        return size, size
+
+    return jax.lax.scan(step, 0.1, jax.random.normal(key, (100,)))[1][::10]
+
+
+simulator = {"4 normal numbers": normal, "growth, 100 steps": growth}[kind]
+prior = gb.Prior.uniform([0, 0.1], [1, 1], names=["a", "b"])
+theta = np.asarray(prior.sample(n, seed=0))
+numbers = np.arange(n)
+bare = jax.jit(jax.vmap(lambda number, one: simulator(row_key(jax.random.key(0), number, SIMULATOR_STREAM), one)))
+np.asarray(bare(numbers, theta))
+gb.simulate(simulator, prior, 2000, seed=0, progress=False)
+
+
+def seconds(function):
+    wall, processor = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+with tempfile.TemporaryDirectory() as folder:
+    found = {
+        "bare": min(seconds(lambda: np.asarray(bare(numbers, theta))) for _ in range(3)),
+        "stored": min(
+            seconds(lambda: gb.simulate(simulator, prior, n, seed=0, store=Path(folder) / str(i), progress=False))
+            for i in range(3)
+        ),
+    }
+print(json.dumps({**found, "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+"""
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    lines = [
+        "| simulator | bare, s (processor) | stored, s (processor) | ratio (processor) | peak, GiB |",
+        "|---|---|---|---|---|",
+    ]
+    for kind in ("4 normal numbers", "growth, 100 steps"):
+        command = [sys.executable, "-c", RUNS, kind, str(options.runs)]
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+        (wall, processor), (stored, of_stored) = found["bare"], found["stored"]
+        cells = [
+            kind,
+            f"{wall:.2f} ({processor:.2f})",
+            f"{stored:.2f} ({of_stored:.2f})",
+            f"{stored / wall:.1f} ({of_stored / processor:.1f})",
+            f"{found['peak'] / 2**30:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], flush=True)
+    if options.out is not None:
+        head = (
+            f"# A million small runs\n\n`python benchmarks/million_runs.py`: {options.runs:,} runs, least of three.\n"
+        )
+        options.out.write_text("\n".join([head, *lines]) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
