@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from ..costs.cost import Cost
 from ..costs.forms import NetworkForm
+from ..distances.unequal_sets import trials_present
 from ..learning.embeddings import SetEmbedding
 
 Kind = Literal["coordinates", "series", "set"]
@@ -33,15 +34,20 @@ def output_kind(cost: Cost, kind: str | None = None) -> Kind:
 
 
 def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
-    """Outputs (n, *x_shape) as vectors: their numbers; of a set, statistics that do not depend on the trials' order."""
+    """Outputs (n, *x_shape) as vectors: their numbers; of a set, statistics that do not depend on the trials' order.
+
+    Rows of NaN in a set are no trials.
+    """
     if kind != "set":
         return x.reshape(len(x), -1)
     x = np.asarray(x, np.float64)
     trials = x[:, :, None] if x.ndim == 2 else x.reshape(*x.shape[:2], -1)
-    parts = [trials.mean(axis=1), trials.std(axis=1)]
-    parts += list(np.quantile(trials, _PROBABILITIES, axis=1))
-    away = trials - parts[0][:, None]
-    products = np.einsum("nti,ntj->nij", away, away) / trials.shape[1]
+    seen = trials_present(trials)
+    count = seen.sum(axis=1)
+    mean = np.where(seen[:, :, None], trials, 0.0).sum(axis=1) / count[:, None]
+    away = np.where(seen[:, :, None], trials - mean[:, None], 0.0)
+    products = np.einsum("nti,ntj->nij", away, away) / count[:, None, None]
+    parts = [mean, np.sqrt(np.diagonal(products, axis1=1, axis2=2)), *_quantiles(trials, count)]
     rows, columns = np.triu_indices(trials.shape[2], 1)
     # The signed root is in the trials' units, like the other statistics.
     parts.append(np.sign(products[:, rows, columns]) * np.sqrt(np.abs(products[:, rows, columns])))
@@ -49,6 +55,18 @@ def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
 
 
 _PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def _quantiles(trials: Float[np.ndarray, "n trials k"], count: Int[np.ndarray, " n"]) -> list[Float[np.ndarray, "n k"]]:
+    """Quantiles of the trials of each set; numpy's for NaN takes a call for every set."""
+    ordered, rows = np.sort(trials, axis=1), np.arange(len(trials))
+    found = []
+    for probability in _PROBABILITIES:
+        place = probability * (count - 1)
+        below = np.floor(place).astype(int)
+        above = np.minimum(below + 1, count - 1)
+        found.append(ordered[rows, below] + (place - below)[:, None] * (ordered[rows, above] - ordered[rows, below]))
+    return found
 
 
 def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None) -> list[str]:
@@ -74,6 +92,11 @@ def _labels(labels: Sequence[str] | None, size: int, word: str) -> list[str]:
     if labels is not None and len(labels) == size:
         return list(labels)
     return [f"{word} {j + 1}" for j in range(size)] if size > 1 else [word]
+
+
+def usual_trials(x: np.ndarray) -> int:
+    """How many trials an output (n, trials, ...) has: the median, where their number varies."""
+    return int(np.median(trials_present(x.reshape(*x.shape[:2], -1)).sum(axis=1)))
 
 
 def same_trials(x_o: np.ndarray, n_trials: int) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from .output_space import Kind, as_vectors, same_trials, vector_names
+from .output_space import Kind, as_vectors, same_trials, usual_trials, vector_names
 
 # Probability of an alarm for any coordinate where the observation is one more output; it is 1 / (runs + 1) with fewer
 # than 100 runs.
@@ -88,7 +88,8 @@ def predictive_position(
         raise ValueError(f"x_o has shape {x_o.shape}, the outputs {x.shape[1:]}.")
     if kind == "set":
         # The statistics of more trials than a run's would scatter less, those of fewer trials more.
-        x_o, x = same_trials(x_o, x.shape[1])[0], x[:, : len(x_o)]
+        x_o = same_trials(x_o, usual_trials(x))[0]
+        x = x[:, : len(x_o)]
     outputs, observed = (as_vectors(part, kind).astype(np.float64) for part in (x, x_o[None]))
     observed = observed[0]
     seen = np.isfinite(observed)

@@ -9,12 +9,14 @@ import numpy as np
 import scipy
 from jaxtyping import Bool, Float
 
+from ..distances.unequal_sets import in_front, trials_present
 from ..runtime.counts import evenly_spaced
 from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
 from ..simulations.rows import Simulations
 from .finding import Finding, headline, not_judged, ordered
+from .output_space import same_trials
 from .support import LEAST_SIMULATIONS, LEVEL, SupportReference
 from .verdict import EXIT_CODES
 
@@ -137,12 +139,33 @@ def check_stack(stack: GibbsPosteriors, draws: StackedDraws, simulations: Simula
 def _support(stack: GibbsPosteriors, simulations: Simulations) -> Float[np.ndarray, " m"]:
     """The p-value of every observation, among outputs with the same values missing."""
     missing = np.isnan(stack.x_o).reshape(len(stack), -1)
+    if stack.cost.distance.reads_unequal_sets:
+        return _support_of_sets(stack, simulations)
     _, first, pattern, count = np.unique(missing, axis=0, return_index=True, return_inverse=True, return_counts=True)
     p_value = np.full(len(stack), np.nan)
     for which in np.argsort(-count, kind="stable")[:_MOST_PATTERNS]:
         rows = np.flatnonzero(pattern.reshape(-1) == which)
         reference = SupportReference.of(stack.cost, simulations, x_o=stack.x_o[first[which]])
         p_value[rows] = reference.p_values(stack.x_o[rows], stack.conditions[rows])[:, 0]
+    return p_value
+
+
+def _support_of_sets(stack: GibbsPosteriors, simulations: Simulations) -> Float[np.ndarray, " m"]:
+    """The p-value of every set, among outputs of half as many trials or more, cut to those of the least such set."""
+    count = trials_present(stack.x_o).sum(axis=1)
+    size = np.floor(np.log2(count)).astype(int)
+    p_value = np.full(len(stack), np.nan)
+    for which in np.unique(size):
+        rows = np.flatnonzero(size == which)
+        least = stack.x_o[rows[np.argmin(count[rows])]]
+        reference = SupportReference.of(stack.cost, simulations, x_o=least)
+        # A set of more trials than the simulated ones is judged in parts, as by `SupportReference.judge`.
+        parts = [same_trials(in_front(stack.x_o[i])[: count[i]], reference.trials) for i in rows]
+        numbers = np.array([len(one) for one in parts])
+        known = np.repeat(stack.conditions[rows], numbers, axis=0)
+        found = reference.p_values(np.stack([part for one in parts for part in one]), known)[:, 0]
+        least_of_each = np.minimum.reduceat(found, np.cumsum(numbers) - numbers)
+        p_value[rows] = np.minimum(1.0, numbers * least_of_each)
     return p_value
 
 

@@ -29,6 +29,7 @@ from .held_out import HeldOutRows
 from .named_observations import as_vector
 from .settings import fit_settings
 from .training_rows import TrainingRows
+from .unequal_sets import check_unequal_sets
 
 Method = Literal["auto", "marginal", "general"]
 # Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
@@ -104,6 +105,8 @@ def fit_cost(
     data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
+    if simulations.unequal_sets:
+        check_unequal_sets(distance, reader, data.x)
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
     framed = _in_frame(distance, frame, x_of_prior, x_o)

@@ -42,6 +42,7 @@ class GibbsPosteriors:
         prior: over the parameters that the cost knows, in its order.
         cost: from `fit_cost`, `load` or `Cost.exact`.
         x_o: observations (m, *x_shape); NaN is a missing value as in `GibbsPosterior`, and each may have its own gaps.
+            Of distances that read sets of any size also a list of m sets (any number of trials, trial_dim).
         beta: one inverse temperature or ascending ones (b,), in 1 / units of the distance; every observation is
             sampled at every one.
         conditions: known conditions (m, c), or a mapping from name to (m,) values, where the simulator takes them.
@@ -85,10 +86,10 @@ class GibbsPosteriors:
         # Most have no gaps, and there may be many thousands.
         for number in np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(axis=1)):
             try:
-                same = cost.check_observation(values[number]).shape == cost.x_shape
+                checked = cost.check_observation(values[number])
             except ValueError as error:
                 raise ValueError(f"observation number {number}: {error}") from error
-            if not same:
+            if checked.shape != values[number].shape and not cost.distance.reads_unequal_sets:
                 raise ValueError(
                     f"observation number {number} has missing trials, and the sets of a stack have one size: give it "
                     "to a GibbsPosterior by itself."
@@ -96,7 +97,7 @@ class GibbsPosteriors:
         self.prior = prior
         self.cost = cost
         self.x_o = values
-        self._gaps = has_gaps(values)
+        self._gaps = cost.reads_gaps and has_gaps(values)
         self.conditions = known
         self.outcome = Outcome.joined(
             [

@@ -76,6 +76,7 @@ class Measured(Simulator):
 
     def __init__(self, simulator: Simulator, sd: Deviation):
         self.simulator, self.sd = simulator, sd
+        self.unequal_sets, self.vectorised = simulator.unequal_sets, simulator.vectorised
         self.failure_remedy = simulator.failure_remedy
         self.noise_source, self.noise_remedy = simulator.noise_source, simulator.noise_remedy
 

@@ -50,6 +50,8 @@ class Recorder:
         self.header = header
         self.inputs = inputs
         self.numbers = np.arange(len(inputs)) if numbers is None else numbers
+        # Whether outputs are sets in which rows of NaN are no trials.
+        self._unequal_sets = bool(header.get("unequal_sets"))
         self.of_share = np.full(len(inputs), True) if shard is None else shard.owns(np.arange(len(inputs)))
         self._shard = shard
         self._on_shape = on_shape
@@ -123,7 +125,7 @@ class Recorder:
             row = self._next
             outcome = self._waiting.pop(row)
             ready.append((row, outcome))
-            if isinstance(outcome, np.ndarray) and outcome.size and output_problem(outcome) is None:
+            if isinstance(outcome, np.ndarray) and outcome.size and self._problem(outcome) is None:
                 self._fix_shape(outcome.shape, outcome.dtype)
             self._next = next(self._order, None)
         if self._output_shape is not None:
@@ -281,7 +283,7 @@ class Recorder:
             return "the output is empty"
         if self._output_shape is not None and outcome.shape != self._output_shape:
             return f"wrong output shape {outcome.shape}, expected {self._output_shape}"
-        return output_problem(outcome)
+        return output_problem(outcome, unequal_sets=self._unequal_sets)
 
     def as_stored(self, output: np.ndarray | str) -> np.ndarray | str:
         """One output of the simulator in the order of the store's outputs.
@@ -321,7 +323,7 @@ class Recorder:
 
     def _note_missing(self, outcome: np.ndarray | str) -> None:
         """Keeps in mind which coordinates were NaN in every output so far."""
-        if not isinstance(outcome, np.ndarray) or outcome.dtype.kind != "f":
+        if not isinstance(outcome, np.ndarray) or outcome.dtype.kind != "f" or self._unequal_sets:
             return
         missing = np.isnan(outcome)
         if self._never is None or self._never.shape == missing.shape:

@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 
+from ..distances.unequal_sets import with_first_trial
+
 # Share of a coordinate's standard deviation that rounding may take.
 _MOST_LOST = 0.01
 # Rows that are watched for it: all of the first, then every so many; the choice does not depend on who is faster.
@@ -34,6 +36,8 @@ class Rounding:
         """Takes an output in; a reason why a run failed, and what single precision cannot hold, is passed over."""
         if not isinstance(output, np.ndarray) or output.dtype.kind != "f" or not output.size:
             return
+        if output.ndim == 2:
+            output = with_first_trial(output)
         with np.errstate(over="ignore", invalid="ignore"):
             single = output.astype(np.float32)
         if not np.isfinite(single).all():

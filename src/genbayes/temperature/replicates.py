@@ -15,6 +15,7 @@ from ..distances.gaps import with_gaps
 from ..runtime.counts import evenly_spaced
 from ..sampling.held_out import held_out_rows
 from ..sampling.new_runs import run_pairs_at
+from ..simulations.damage import not_finite
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
@@ -84,7 +85,9 @@ def checked_pairs(ladder: Ladder, pairs: Any) -> tuple[np.ndarray, np.ndarray, n
         )
     if x.shape[1:] != expected:
         raise ValueError(f"the outputs of pairs have shape {x.shape[1:]}, but the cost is for outputs of {expected}.")
-    finite = np.all([np.isfinite(part).reshape(len(theta), -1).all(axis=1) for part in (theta, x, again)], axis=0)
+    sets = ladder.cost.distance.reads_unequal_sets
+    wrong = [not_finite(theta), not_finite(x, unequal_sets=sets), not_finite(again, unequal_sets=sets)]
+    finite = ~np.any(wrong, axis=0)
     if not finite.all():
         raise ValueError(
             f"pairs have NaN or infinite values (in float32) in {np.sum(~finite)} of {len(theta)} rows, the first is "
