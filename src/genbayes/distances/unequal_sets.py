@@ -19,10 +19,11 @@ def present(x: Float[Array, "trials trial_dim"]) -> Bool[Array, " trials"]:
 def shares(x: Float[Array, "trials trial_dim"]) -> tuple[Float[Array, "trials trial_dim"], Float[Array, " trials"]]:
     """A set with 0 where there is no trial, and the share of each row in a mean over the trials.
 
-    NaN of a part of a trial stays, and makes NaN of what is computed from it.
+    NaN of a part of a trial stays, and makes NaN of what is computed from it; so does a set without trials.
     """
-    seen = present(x)
-    return jnp.where(seen[:, None], x, 0.0), seen / jnp.sum(seen)
+    seen = present(x).astype(x.dtype)
+    count = jnp.sum(seen)
+    return jnp.where(seen[:, None] > 0, x, 0.0), jnp.where(count > 0, seen / jnp.maximum(count, 1.0), jnp.nan)
 
 
 def trials_present(x: Float[np.ndarray, "*n trials trial_dim"]) -> Bool[np.ndarray, "*n trials"]:

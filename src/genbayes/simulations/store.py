@@ -120,6 +120,10 @@ class SimulationStore:
         if conditions:
             folder.make_array("conditions", (0, conditions), np.float32, np.nan, ("simulation", "condition"))
         folder.make_array("status", (0,), np.int32, PENDING, ("simulation",))
+        if header.get("unequal_sets"):
+            # A store of this version has all that the versions before it have.
+            for name in _VERSION_WITH:
+                folder.make_filled(name, np.zeros(0))
         # The format last: a store whose creation was interrupted is not taken for a whole one.
         store.append(inputs)
         version = 5 if header.get("unequal_sets") else 2 if conditions else 1
