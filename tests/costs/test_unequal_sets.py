@@ -1,7 +1,8 @@
 """Sets of unequal size: distances pair by pair without any filling up, and costs and posteriors in closed form.
 
-A run has K trials, normal with mean m and deviation 1, where K - 1 is Poisson with mean r. Of the biased distances, whose
-means within a set count pairs of a trial with itself, the number of trials is a part: E[1 / K] = (1 - exp(-r)) / r.
+A run has K trials, normal with mean m and deviation 1, where K - 1 is Poisson with mean r. Of the biased distances,
+whose means within a set count pairs of a trial with itself, the number of trials is a part: E[1 / K] is
+(1 - exp(-r)) / r.
 """
 
 import jax
@@ -219,14 +220,15 @@ def test_a_set_is_judged_among_sets_of_its_size(fitted, simulations) -> None:
     assert not reference.judge(sets[0] + 30.0).inside
 
 
+@pytest.mark.slow
 def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_path) -> None:
-    cost, x_o = gb.fit_cost(simulations, EnergyDistance(), progress=False), observations[2]
+    cost, x_o = gb.fit_cost(simulations, MMD(BANDWIDTH), progress=False), observations[2]
     gb.save(cost, tmp_path / "cost.safetensors")
     loaded = gb.load(tmp_path / "cost.safetensors")
     place = np.array([0.3, 5.0])
     assert float(loaded(place, x_o)) == float(cost(place, x_o))
     assert np.array_equal(loaded.held_out.x, cost.held_out.x, equal_nan=True)
-    posterior = gb.GibbsPosterior(PRIOR, loaded, x_o, 12.0)
+    posterior = gb.GibbsPosterior(PRIOR, loaded, x_o, 40.0)
     draws = posterior.sample(500, seed=0)
     draws.save(tmp_path / "draws.zarr")
     draws = gb.Draws.load(tmp_path / "draws.zarr")
@@ -238,7 +240,7 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     # New runs at the draws are sets of any size, and their distances those of sets that stand by themselves.
     sizes = trials_present(runs.x).sum(axis=1)
     assert sizes.min() < 5 < 10 < sizes.max()
-    wanted = [by_loops("energy", all_trials(run), x_o, unbiased=False) for run in runs.x[:20]]
+    wanted = [by_loops("mmd", all_trials(run), x_o, unbiased=False) for run in runs.x[:20]]
     assert np.allclose(runs.simulated[:20], wanted, atol=1e-4)
     figure = gb.plots.predictive(runs, x_o, kind="set", prior_x=simulations.x[:100])
     shares = [patch.get_data().values for patch in figure.axes[0].patches if patch.get_label() == "observed"][0]
@@ -246,14 +248,15 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     plt.close(figure)
     page = gb.report(tmp_path / "report.html", posterior, draws, check=verdict, simulations=simulations)
     assert page.stat().st_size > 10_000
-    held_out = gb.simulate(SIMULATOR, PRIOR, 150, seed=5, progress=False)
-    choice = gb.temperature.calibrated(PRIOR, cost, held_out, seed=0, n=100, progress=False)
+    held_out = gb.simulate(SIMULATOR, PRIOR, 60, seed=5, progress=False)
+    grid = {"betas": [5.0, 50.0], "rows": 25, "n": 100}
+    choice = gb.temperature.calibrated(PRIOR, cost, held_out, seed=0, progress=False, **grid)
     assert choice.beta > 0
-    ladder = gb.temperature.ladder(PRIOR, cost, x_o, np.geomspace(0.5, 50.0, 5), n=300, seed=0)
-    floor = gb.temperature.noise_floor(ladder, simulator=SIMULATOR, seed=3, progress=False)
+    ladder = gb.temperature.ladder(PRIOR, cost, x_o, [1.0, 10.0, 100.0], n=100, seed=0)
+    floor = gb.temperature.noise_floor(ladder, simulator=SIMULATOR, n=100, seed=3, progress=False)
     assert floor.beta > 0
     pairs = tuple(part[:100] for part in (runs.theta, runs.x, runs.x[::-1]))
-    assert gb.temperature.noise_floor(ladder, pairs=pairs).beta > 0
+    assert gb.temperature.noise_floor(ladder, pairs=pairs, seed=0).beta > 0
 
 
 def test_refinement_adds_sets_to_the_store(observations, tmp_path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,6 +11,7 @@ from ..costs.cost import Cost
 from ..costs.forms import NetworkForm
 from ..distances.unequal_sets import trials_present
 from ..learning.embeddings import SetEmbedding
+from ..observations import Observation
 
 Kind = Literal["coordinates", "series", "set"]
 # Directions of outputs beyond these are noise that would drown the others; their common size is kept.
@@ -69,8 +70,19 @@ def _quantiles(trials: Float[np.ndarray, "n trials k"], count: Int[np.ndarray, "
     return found
 
 
-def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None) -> list[str]:
-    """One name for each number of `as_vectors`; labels are those of coordinates, channels or trial coordinates."""
+def vector_names(
+    x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None, axis: Any = None
+) -> list[str]:
+    """One name for each number of `as_vectors`.
+
+    Args:
+        x_shape: of an output.
+        kind: of output.
+        labels: of coordinates, channels or trial coordinates.
+        axis: dates, times or names of the steps of a series, or of the values of a vector without labels: an
+            observation with an index, values, or (values, label).
+    """
+    steps = steps_shown(axis, x_shape[0] if x_shape else 1)
     if kind == "set":
         size = int(np.prod(x_shape[1:], dtype=int))
         names = _labels(labels, size, "coordinate")
@@ -82,10 +94,24 @@ def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | N
     if kind == "series" and len(x_shape) == 2:
         names = _labels(labels, x_shape[1], "channel")
         of = [f"{name} at " if x_shape[1] > 1 or labels else "" for name in names]
-        return [f"{name}step {t}" for t in range(x_shape[0]) for name in of]
+        return [f"{name}{step}" for step in steps or [f"step {t}" for t in range(x_shape[0])] for name in of]
+    if steps is not None and len(x_shape) == 1 and (labels is None or len(labels) != len(steps)):
+        return steps
     if kind == "series":
         return [f"step {t}" for t in range(int(np.prod(x_shape, dtype=int)))]
     return _labels(labels, int(np.prod(x_shape, dtype=int)), "output")
+
+
+def steps_shown(axis: Any, count: int) -> list[str] | None:
+    """The members of an axis as texts; None where there is none of this length."""
+    values, name = axis if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str) else (axis, "")
+    index, name = (values.index, values.index_name) if isinstance(values, Observation) else (values, name)
+    if index is None or np.shape(index) != (count,):
+        return None
+    index = np.asarray(index)
+    shown = Observation(np.zeros(count), index=index).labels(count) or []
+    # A date speaks for itself, a number does not.
+    return [f"{name or 'step'} {one}" for one in shown] if index.dtype.kind in "iuf" else shown
 
 
 def _labels(labels: Sequence[str] | None, size: int, word: str) -> list[str]:

@@ -40,6 +40,7 @@ _READING: dict[str, Any] = {
     "column": str | list,
     "index": str,
     "group": str,
+    "only": str | int,
     "missing": str | int | float | list,
     "decimal": str,
     "date_format": str,
@@ -142,6 +143,7 @@ def read_problem(path: str | Path) -> Problem:
     known = (
         "name",
         "simulator",
+        "max_trials",
         "prior",
         "conditions",
         "distance",

@@ -12,6 +12,7 @@ from ..costs.cost import Conditions, Cost, Observed
 from ..costs.known_parameters import with_known
 from ..costs.named_observations import as_stack
 from ..distances.gaps import has_gaps
+from ..observations import Observation
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -69,6 +70,8 @@ class GibbsPosteriors:
         betas: list[Any] = [beta] if beta is None or np.ndim(beta) == 0 else list(cast(Sequence, beta))
         if not betas:
             raise ValueError("beta is empty: give one inverse temperature, or several in ascending order.")
+        # Names of patients, sites, ...: by which checks call the observations.
+        self.names = x_o.groups if isinstance(x_o, Observation) else None
         x_o = as_stack(x_o, cost.outputs)
         if x_o.ndim != len(cost.x_shape) + 1 or not len(x_o):
             raise ValueError(
