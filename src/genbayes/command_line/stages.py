@@ -100,6 +100,7 @@ def run_fit(problem: Problem, folder: Folder, simulations: Simulations, *, seed:
         method=problem.method,
         embedding=problem.embedding,
         failures=problem.failures,
+        measurement_error=problem.measurement_error,
         progress=progress,
         x_o=_scale_observation(problem, simulations.x_shape),
     )

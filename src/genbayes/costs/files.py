@@ -42,6 +42,7 @@ from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
 from .known_parameters import held_names, with_known
+from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
 _VERSION = 11
@@ -121,6 +122,7 @@ def save(cost: Cost, path: str | Path) -> Path:
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "success": _encode(cost.success, tensors, "success"),
         "penalty": cost.penalty,
+        **({} if cost.measurement_error is None else {"measurement_error": cost.measurement_error.stored}),
         **({"held": list(held)} if held else {}),
         "frame": [_encode(cost.frame.location, tensors, "location"), _encode(cost.frame.unit, tensors, "unit")],
         "transform": cost.frame.transform.name,
@@ -203,6 +205,7 @@ def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: Us
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
         penalty=described.get("penalty"),
+        measurement_error=MeasurementError.read(described.get("measurement_error")),
         frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
         spread=_decode_spread(described.get("spread"), tensors),
     )

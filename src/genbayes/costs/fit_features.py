@@ -38,6 +38,7 @@ def fit_features(
     rng: np.random.Generator,
     progress: bool,
     levels: Mapping[int, Sequence[int]] | None = None,
+    error_variance: Float[np.ndarray, "n coordinates"] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -51,6 +52,8 @@ def fit_features(
         rng: source of the networks' first weights and of batches.
         progress: show progress bars.
         levels: values of the parameters that are integers, by their numbers.
+        error_variance: of an error of measurement of every number of the outputs, which these do not have, for a
+            distance that is linear: it adds its variance to the spread, and nothing to the means.
     """
     features, rests = (np.asarray(part, np.float64) for part in _features_and_rests(distance, jnp.asarray(x)))
     coordinates = features
@@ -80,10 +83,17 @@ def fit_features(
     predicted = np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
     left_out = predicted if fitted.left_out is None else fitted.left_out
     squares = _noise_squares(features, predicted, left_out)
+    errors = None if error_variance is None else _errors_of_features(distance, x[0], error_variance)
+    if errors is not None and directions is None:
+        squares = squares + errors
+    elif errors is not None:
+        # Along and across the directions.
+        rests = rests + errors.sum(axis=1)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
     spread: MeanModel | NoiseOnScales
-    if isinstance(mean, ProcessMean) and directions is None:
+    # Scales on which noise is even are those of a simulator's own noise.
+    if isinstance(mean, ProcessMean) and directions is None and errors is None:
         spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
     else:
         # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
@@ -105,9 +115,17 @@ def fit_features(
             spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted, left_out))
+        form = replace(form, shares=_shares(form, standardise, theta, coordinates, predicted, left_out, errors))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), *spread_records)
+
+
+def _errors_of_features(
+    distance: HilbertDistance, x: Float[np.ndarray, "*x_shape"], variance: Float[np.ndarray, "n coordinates"]
+) -> Float[np.ndarray, "n k"]:
+    """Variances of linear features whose outputs have independent errors of these variances."""
+    slopes = np.asarray(jax.jacobian(distance.features)(jnp.asarray(x)), np.float64)
+    return variance @ (slopes.reshape(len(slopes), -1) ** 2).T
 
 
 def _noise_squares(
@@ -128,6 +146,7 @@ def _shares(
     features: Float[np.ndarray, "n k"],
     predicted: Float[np.ndarray, "n r"],
     left_out: Float[np.ndarray, "n r"],
+    errors: Float[np.ndarray, "n k"] | None,
 ) -> SpreadShares:
     """Of each coordinate in the spread, for observations with gaps."""
     assert isinstance(form.spread, MeanModel)  # else the form reads gaps without them
@@ -135,7 +154,7 @@ def _shares(
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
         predicted, left_out = (centre + part @ axes.T for part in (predicted, left_out))
-    squares = _noise_squares(features, predicted, left_out)
+    squares = _noise_squares(features, predicted, left_out) + (0.0 if errors is None else errors)
     spread = np.maximum(spread, float(form.least_spread))
     return SpreadShares.fit(standardise, theta, squares, spread)
 

@@ -1,5 +1,6 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from .fit_memory import need_memory_for_fit
 from .forms import CostForm, MarginalForm, NetworkForm
 from .frame import Frame
 from .held_out import HeldOutRows
+from .measured import MeasurementError
 from .named_observations import as_vector
 from .settings import fit_settings
 from .training_rows import TrainingRows
@@ -48,6 +50,7 @@ def fit_cost(
     start: Cost | None = None,
     failures: Failures = "condition",
     x_o: Observed | None = None,
+    measurement_error: Any = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -75,6 +78,12 @@ def fit_cost(
             E[d | theta, success] alone, and extrapolates to where no run has succeeded.
         x_o: one observation, for a distance with scale="observation" and no other: the scale suits it, and is the same
             for all observations that the cost is asked about.
+        measurement_error: standard deviation of independent normal errors that an observation has and simulations have
+            not, in data units: one number, one per coordinate, a mapping from names of outputs, or a function of one
+            output. The cost is then E[d(x + error, x_o) | theta]. Squared errors and Mahalanobis distances without a
+            transform get the exact expectation, which is a variance; for all others errors are added to the stored
+            outputs. Nothing is simulated again. Rules for beta and checks add the error to whatever they run or read.
+            For a simulator that has it already (`with_measurement_error`) it is refused.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -102,6 +111,10 @@ def fit_cost(
         distance = distance.with_outputs(simulations.outputs)
     x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
     need_memory_for_fit(simulations, kind)
+    exact, error = simulations, None
+    if measurement_error is not None:
+        error = MeasurementError.of(measurement_error, simulations)
+        simulations = error.added_to(simulations)
     data = TrainingRows.of(simulations, config, seed, share_numbers=kind == "features")
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
@@ -112,7 +125,12 @@ def fit_cost(
     framed = _in_frame(distance, frame, x_of_prior, x_o)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
-    fitted = _FormFit(data, x, framed, spread, simulations, config, np.random.default_rng(seed), progress, start)
+    variance = None
+    if error is not None and kind == "features" and isinstance(framed, HilbertDistance) and framed.is_linear:
+        # The error's expectation is known: the regression is of outputs without it.
+        x, variance = frame(exact.x[data.rows]), _error_variance(error, exact.x[data.rows], frame)
+    rng = np.random.default_rng(seed)
+    fitted = _FormFit(data, x, framed, spread, simulations, config, rng, progress, start, variance)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -123,13 +141,22 @@ def fit_cost(
     seen = data.theta if success is None else simulations.inputs[ran]
     settings = fit_settings(simulations, seen, config, seed, form)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
+    settings["simulator"] = exact.simulator
     if simulations.outputs is not None:
         settings["outputs"] = simulations.outputs.stored
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
     known, conditions = frame.moved_back(framed), simulations.condition_names
-    return Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+    made = Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+    return replace(made, measurement_error=error)
+
+
+def _error_variance(
+    error: MeasurementError, x: Float[np.ndarray, "n *x_shape"], frame: Frame
+) -> Float[np.ndarray, "n coordinates"]:
+    """Variances of the errors of outputs, in the units of the frame."""
+    return ((error.deviations(x) / frame.unit) ** 2).reshape(len(x), -1)
 
 
 class _FormFit(NamedTuple):
@@ -144,6 +171,7 @@ class _FormFit(NamedTuple):
     rng: np.random.Generator
     progress: bool
     start: Cost | None
+    error_variance: Float[np.ndarray, "n coordinates"] | None = None
 
     def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
         """The form and the records of its fit; `reader` is the general network's embedding."""
@@ -151,7 +179,8 @@ class _FormFit(NamedTuple):
         before = None if self.start is None else self.start.form
         shared: dict[str, Any] = {"rng": self.rng, "progress": self.progress, "levels": self.simulations.levels}
         if kind == "features" and isinstance(self.distance, HilbertDistance):
-            return fit_features(theta, self.x, self.distance, folds, config, noise=self.data.noise, **shared)
+            shared |= {"noise": self.data.noise, "error_variance": self.error_variance}
+            return fit_features(theta, self.x, self.distance, folds, config, **shared)
         if kind == "marginal" and isinstance(self.distance, AdditiveDistance) and self.spread is not None:
             start = before if isinstance(before, MarginalForm) else None
             deviation = self.spread.deviation

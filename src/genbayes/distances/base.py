@@ -167,6 +167,11 @@ class HilbertDistance(Distance):
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("features", "general")
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether features are linear in the output and the self term their square: errors then add a variance."""
+        return False
+
     @abstractmethod
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The feature map of one output."""

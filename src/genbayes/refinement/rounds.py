@@ -237,6 +237,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool) ->
         failures=cost.settings.get("failures", "condition"),
         progress=progress,
         start=cost,
+        measurement_error=cost.measurement_error,
     )
     return replace(made, settings={**cost.settings, **made.settings})
 

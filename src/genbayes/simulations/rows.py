@@ -196,7 +196,7 @@ class Simulations:
             text += f"\nsets of {sizes.min()} to {sizes.max()} trials"
         if self.deterministic:
             text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it)."
+            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost)."
         return text
 
     def failures(self) -> list[tuple[int, str]]:
