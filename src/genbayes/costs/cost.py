@@ -56,6 +56,7 @@ class Cost:
         penalty: the distance that a failing run counts as; None where the cost is that of runs that succeed.
         whole: the cost of all parameters, where some of them are held at values and therefore stand among the known
             conditions (see `known_parameters`); None for most costs.
+        measurement_error: that an observation has and the simulator has not; None where there is none.
     """
 
     form: CostForm
