@@ -113,7 +113,7 @@ class GibbsPosterior:
     def observation_told(self) -> str:
         """The observation's shape and what is missing in it, by dates and names where they are known."""
         if self.observation is None or not self.observation.n_missing:
-            return f"{self.x_o.shape}{gaps_told(self.x_o)}"
+            return f"{self.x_o.shape}{gaps_told(self.x_o, self.cost.output_names)}"
         missing = f"{self.observation.n_missing} of {self.x_o.size} values missing"
         return f"{self.x_o.shape}, {missing} ({self.observation.missing_places})"
 

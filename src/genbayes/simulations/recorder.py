@@ -334,7 +334,9 @@ class Recorder:
         if self._never is None or not self._never.any() or self._never.all():
             return ""
         places = np.argwhere(self._never)
-        named = ", ".join(str(int(p[0])) if len(p) == 1 else str(tuple(p.tolist())) for p in places[:5])
+        names = None if self.named.names is None else self.named.names.coordinates
+        called = [str(tuple(p.tolist())) if len(p) > 1 else str(p[0]) if names is None else names[p[0]] for p in places]
+        named = ", ".join(called[:5])
         more = ", ..." if len(places) > 5 else ""
         return (
             f" {len(places)} of {self._never.size} values (at {named}{more}) were NaN in every output: if they are "
