@@ -130,6 +130,20 @@ def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None
         gb.temperature.calibrated(PRIOR, bare, held_out, seed=0, progress=False)
 
 
+def test_the_noise_floor_is_the_matching_beta_where_each_output_has_a_parameter_of_its_own() -> None:
+    """Nothing is left of the residuals then, and the floor is D / (2 sd^2) whatever was observed.
+
+    In general the residuals of D outputs around a fit of p parameters leave it open by sqrt(2 (D - p)) / p.
+    """
+    prior = gb.Prior({f"t{i}": dist.Normal(0, 2) for i in range(3)})
+    runs = gb.simulate(lambda key, theta: theta, prior, 600, seed=0, progress=False)
+    cost = gb.fit_cost(runs, MeanSquaredError(), measurement_error=0.3, progress=False)
+    x_o, beta = np.array([0.5, -0.2, 1.0]), 3 / (2 * 0.3**2)
+    ladder = gb.temperature.ladder(prior, cost, x_o, np.geomspace(1, 300, 10), n=1000, seed=1)
+    exact = gb.temperature.noise_floor(ladder, simulator=lambda key, theta: theta, n=1000, seed=2, progress=False)
+    assert abs(exact.beta / beta - 1) < 0.15, exact.beta / beta
+
+
 def test_it_is_saved_held_and_refined(simulations, tmp_path) -> None:
     cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, progress=False)
     gb.save(cost, tmp_path / "cost.safetensors")

@@ -135,7 +135,7 @@ def check_stack(
     given = (stack.names or ()) if names is None else tuple(names)
     if given and len(given) != len(stack):
         raise ValueError(f"names must be those of {len(stack)} observations, got {len(given)}.")
-    called = [f"number {i}" for i in range(len(stack))] if not given else list(given)
+    called: list[str] = list(given) if given else [f"number {i}" for i in range(len(stack))]
     p_value, found = np.full(len(stack), np.nan), [_on_sampling(draws)]
     of_prior = 0 if simulations is None else int(np.sum(simulations.ok & (simulations.round == 0)))
     if simulations is None or of_prior < LEAST_SIMULATIONS:

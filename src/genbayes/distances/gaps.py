@@ -47,7 +47,7 @@ def gaps_told(x_o: np.ndarray, names: Sequence[str] | None = None) -> str:
         return ""
     places = np.argwhere(missing)
     by_name = names if names is not None and missing.ndim == 1 and len(names) == missing.size else None
-    named = [_index(place) if by_name is None else by_name[place[0]] for place in places[:5]]
+    named = [_index(place) if by_name is None else by_name[int(place[0])] for place in places[:5]]
     more = ", ..." if len(places) > 5 else ""
     return f", {len(places)} of {missing.size} values missing (at {', '.join(named)}{more})"
 

@@ -28,7 +28,7 @@ def shares(x: Float[Array, "trials trial_dim"]) -> tuple[Float[Array, "trials tr
 
 def trials_present(x: Float[np.ndarray, "*n trials trial_dim"]) -> Bool[np.ndarray, "*n trials"]:
     """Which rows of sets are trials."""
-    return ~np.isnan(x).all(axis=-1)
+    return np.logical_not(np.all(np.isnan(x), axis=-1))
 
 
 def all_trials(x: Float[np.ndarray, "*n trials trial_dim"]) -> Float[np.ndarray, "m trial_dim"]:

@@ -92,7 +92,8 @@ def predictive(
     if len(labels) != columns:
         raise ValueError(f"labels has {len(labels)} names {list(labels)}; expected {columns}, one per {default}")
     shape = (columns,) if kind == "coordinates" else (-1, columns)
-    x, before = (None if part is None else part.reshape(len(part), *shape) for part in (x, before))
+    x = x.reshape(len(x), *shape)
+    before = None if before is None else before.reshape(len(before), *shape)
     figure = draw(x, x_o.reshape(shape), axis, [plain(label) for label in labels], before)
     if n_failed:
         figure.suptitle(f"{n_failed} failed runs left out", fontsize=SMALL, x=0.01, ha="left")

@@ -121,8 +121,8 @@ def not_finite(values: np.ndarray, *, unequal_sets: bool = False) -> np.ndarray:
     """
     if unequal_sets and values.ndim == 3:
         seen = trials_present(values)
-        wrong = ~np.isfinite(values).all(axis=2)
-        return (wrong & seen).any(axis=1) | ~seen.any(axis=1)
+        wrong = np.logical_not(np.all(np.isfinite(values), axis=2))
+        return np.logical_or(np.any(wrong & seen, axis=1), np.logical_not(np.any(seen, axis=1)))
     return np.logical_not(np.isfinite(values).reshape(len(values), -1).all(axis=1))
 
 
