@@ -96,10 +96,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     command = f"python benchmarks/dimensions.py --part {' '.join(arguments.part)} --seeds {arguments.seeds}"
     lines = ["# Many parameters, many outputs", "", f"`{command}`. {described()}", ""]
-    lines += [
-        "| simulator | parameters | outputs | runs | shift | width | error (nats) | told | means | fit (s) | draws (s) |"
-    ]
-    lines += ["|---" * 11 + "|"]
+    columns = "simulator", "parameters", "outputs", "runs", "shift", "width", "error (nats)", "told", "means"
+    lines += [f"| {' | '.join(columns)} | fit (s) | draws (s) |", "|---" * (len(columns) + 2) + "|"]
     for part in arguments.part:
         for dim, outputs, runs in PARTS[part]:
             for kind in STRENGTHS:

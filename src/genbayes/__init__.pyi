@@ -64,6 +64,7 @@ from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate
 from .simulations.running import simulate_at as simulate_at
 from .simulations.sbml_model import SBMLModel as SBMLModel
+from .simulations.sets_of_trials import sets_of_trials as sets_of_trials
 from .simulations.simulators import JaxSimulator as JaxSimulator
 from .simulations.simulators import PythonSimulator as PythonSimulator
 from .simulations.simulators import Simulator as Simulator

@@ -42,7 +42,7 @@ def keys_of_the_code() -> dict[str, set[str]]:
         "conditions": {"NAME"},
         "distance": arguments | {"name", "function", "units"},
         "observation": {*problem._READING, "file", "values", "conditions"},
-        "fit": {item.name for item in fields(FitConfig)} | {"method", "embedding", "failures"},
+        "fit": {item.name for item in fields(FitConfig)} | {"method", "embedding", "failures", "measurement_error"},
         "sample": {item.name for item in fields(problem.SampleSettings)},
         "report": {item.name for item in fields(problem.ReportSettings)},
         "simulator": set(simulator_entry._KEYS),

@@ -62,6 +62,9 @@ READ: dict[str, tuple[str | bytes, dict[str, Any], Any]] = {
     "minus sign of typesetters": ("\u22121\n2\n", {}, [-1, 2]),
     "blank lines beside an index": ("t,q\n1,2\n\n2,3\n", {"index": "t"}, [2, 3]),
     "a name that begins with a digit": ("2m_temperature\n1\n2\n", {}, [1, 2]),
+    "one group of several": ("p,t,c\nA,0,1\nB,1,2\nB,3,NA\n", {"group": "p", "index": "t", "only": "B"}, [2, NAN]),
+    "one group called by a number": ("p,c\n1,5\n2,6\n2,7\n", {"group": "p", "only": 2}, [6, 7]),
+    "months": ("month,q\n2021-11,1\n2021-12,2\n2022-01,3\n", {"index": "month"}, [1, 2, 3]),
     "missing separated by tabs": ("a\tb\n1\t\n\t2\n", {}, [[1, NAN], [NAN, 2]]),
 }
 
@@ -156,6 +159,12 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 3: 'A' has a row for t 0 in line 2"],
     ),
     "groups of unequal size": ("p,c\nA,0\nA,1\nB,3\n", {"group": "p"}, ["'A' has 2 rows and 'B' 1", 'index="..."']),
+    "no such group": ("p,c\nA,0\nB,1\n", {"group": "p", "only": "C"}, ["no row of 'p' is 'C'; there are A, B"]),
+    "one group of no column": ("p,c\nA,0\n", {"only": "A"}, ["only = 'A' is one of several groups", "by group="]),
+    "below a limit of detection": ("1\n<0.5\n2\n", {}, ["line 2", "got '<0.5', which is no number"]),
+    "a flag behind a number": ("1\n2.5*\n3\n", {}, ["line 2", "got '2.5*', which is no number"]),
+    "a share in percent": ("45\n46%\n", {}, ["line 2", "got '46%', which is no number"]),
+    "a unit behind a number": ("1\n2.5mg\n", {}, ["line 2", "got '2.5mg', which is no number"]),
     "a blank group": ("p,c\nA,0\n,1\n", {"group": "p"}, ["line 3: the group 'p' is blank"]),
     "an open quote": ('a,b\n"1,2\n3,4\n', {}, ["line 2", "Quotes must be closed"]),
     "no text": (b"\x00\x01\x02", {}, ["x.csv is no text file. Save the table as CSV"]),

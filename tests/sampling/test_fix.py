@@ -392,7 +392,18 @@ def test_a_cost_with_held_parameters_takes_other_distances(marginal):
     np.testing.assert_allclose(changed(theta, x_o, known), expected, rtol=1e-6)
 
 
-def test_a_cost_with_held_parameters_is_not_saved(fixed, tmp_path):
-    with pytest.raises(ValueError, match=r"holds shift at values: save the cost that was fitted \(cost.whole\)"):
-        gb.save(fixed.cost, tmp_path / "cost.safetensors")
-    gb.save(fixed.cost.whole, tmp_path / "cost.safetensors")
+def test_a_cost_with_held_parameters_is_saved_with_what_is_held(fixed, tmp_path):
+    gb.save(fixed.cost, tmp_path / "cost.safetensors")
+    again = gb.load(tmp_path / "cost.safetensors")
+    assert (again.names, again.condition_names) == (fixed.cost.names, fixed.cost.condition_names)
+    theta = np.asarray(fixed.prior.sample(20, seed=0))
+    held = gb.GibbsPosterior(fixed.prior, again, fixed.x_o, fixed.beta, conditions=fixed.conditions)
+    np.testing.assert_array_equal(held.cost_at(theta), fixed.cost_at(theta))
+    assert held.held == fixed.held
+    # Draws of the one are draws of the other, and both go into a joint posterior.
+    draws = fixed.sample(200, seed=3)
+    np.testing.assert_array_equal(held.sample(200, seed=3).theta, draws.theta)
+    together, before = (gb.joint({"a": one}, fixed.prior) for one in (held, fixed))
+    np.testing.assert_array_equal(together.cost_at(theta), before.cost_at(theta))
+    gb.save(again.whole, tmp_path / "whole.safetensors")
+    assert gb.load(tmp_path / "whole.safetensors").whole is None

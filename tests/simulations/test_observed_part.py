@@ -99,3 +99,43 @@ def test_another_shape_is_told():
         gb.simulate(simulator, PRIOR, 3, seed=0, progress=False)
     with pytest.raises(ValueError, match=r"the output has shape \(2,\), the observation \(2, 3\)"):
         gb.simulate(gb.where_observed(lambda key, theta: theta, X_O)[0], PRIOR, 3, seed=0, progress=False)
+
+
+def named(theta, rng):
+    """A peak and a curve, of which the curve is never known at its second place, and a third output never."""
+    curve = np.array([theta["a"], np.nan, 2 * theta["a"]]) + 0.1 * rng.normal(size=3)
+    return {"peak": theta["a"] + 0.1 * rng.normal(), "curve": curve, "depth": np.nan}
+
+
+def named_in_jax(key, theta):
+    noise = 0.1 * jax.random.normal(key, (4,))
+    curve = jnp.stack([theta["a"] + noise[0], jnp.asarray(jnp.nan), 2 * theta["a"] + noise[2]])
+    return {"peak": theta["a"] + noise[3], "curve": curve, "depth": jnp.asarray(jnp.nan)}
+
+
+@pytest.mark.parametrize("simulator", [named, named_in_jax])
+def test_outputs_by_name_keep_their_names(simulator):
+    prior = gb.Prior.uniform([0.0], [2.0], ["a"])
+    x_o = {"depth": np.nan, "peak": 1.0, "curve": [0.9, np.nan, 2.1]}
+    where, observed = gb.where_observed(simulator, x_o)
+    assert list(observed) == ["peak", "curve"]
+    assert np.array_equal(observed["curve"], [0.9, 2.1])
+    simulations = gb.simulate(where, prior, 400, seed=0, progress=False)
+    assert simulations.n_failed == 0
+    assert simulations.outputs.coordinates == ("peak", "curve[0]", "curve[1]")
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(weights={"peak": 2.0}), progress=False)
+    # E is the squared distance of the means plus the variance, weighted and divided by three.
+    wanted = (2 * (1.2 - 1.0) ** 2 + (1.2 - 0.9) ** 2 + (2.4 - 2.1) ** 2 + 4 * 0.01) / 3
+    assert abs(float(cost([1.2], observed)) / wanted - 1) < 0.1
+    with pytest.raises(RuntimeError, match=r"values \(at curve\[1\], depth\) were NaN in every output"):
+        gb.simulate(simulator, prior, 20, seed=0, progress=False)
+
+
+def test_observations_by_name_that_do_not_fit():
+    with pytest.raises(ValueError, match="no missing values"):
+        gb.where_observed(named, {"peak": 1.0})
+    with pytest.raises(ValueError, match=r"infinite values \(peak\)"):
+        gb.where_observed(named, {"peak": np.inf, "depth": np.nan})
+    where, _ = gb.where_observed(named, {"peak": 1.0, "depth": np.nan})
+    with pytest.raises(RuntimeError, match="the output has the names peak, curve, depth, the observation peak, depth"):
+        gb.simulate(where, gb.Prior.uniform([0.0], [2.0], ["a"]), 5, seed=0, progress=False)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Evidence:
         labels: names of the output's coordinates or channels.
         coverage: of held-out simulations, where it was counted.
         given_reference: what the observation is compared with, where it was made for the same cost and simulations.
+        axis: dates, times or names of the observation's steps, by which findings call them; those of the posterior's
+            observation if not given.
 
     Example:
         >>> evidence = Evidence(posterior, draws, simulations=simulations)
@@ -56,6 +59,7 @@ class Evidence:
     labels: Sequence[str] | None = None
     coverage: Coverage | None = None
     given_reference: SupportReference | None = None
+    axis: Any = None
 
     def __repr__(self) -> str:
         runs = "no new runs" if self.predictive is None else f"{len(self.predictive.x)} new runs"
@@ -158,7 +162,8 @@ class Evidence:
         """Of the observation among runs at the draws."""
         if self.predictive is None or len(self.predictive.x) < LEAST_RUNS:
             return None
-        return predictive_position(self.predictive.x, self.posterior.x_o, self.output_kind, self.output_labels)
+        axis = self.posterior.observation if self.axis is None else self.axis
+        return predictive_position(self.predictive.x, self.posterior.x_o, self.output_kind, self.output_labels, axis)
 
     @property
     def _conditions(self) -> dict[str, float] | None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..costs.cost import Cost
 from ..costs.forms import NetworkForm
+from ..distances.unequal_sets import trials_present
 from ..learning.embeddings import SetEmbedding
+from ..observations import Observation
 
 Kind = Literal["coordinates", "series", "set"]
 # Directions of outputs beyond these are noise that would drown the others; their common size is kept.
@@ -33,15 +35,20 @@ def output_kind(cost: Cost, kind: str | None = None) -> Kind:
 
 
 def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
-    """Outputs (n, *x_shape) as vectors: their numbers; of a set, statistics that do not depend on the trials' order."""
+    """Outputs (n, *x_shape) as vectors: their numbers; of a set, statistics that do not depend on the trials' order.
+
+    Rows of NaN in a set are no trials.
+    """
     if kind != "set":
         return x.reshape(len(x), -1)
     x = np.asarray(x, np.float64)
     trials = x[:, :, None] if x.ndim == 2 else x.reshape(*x.shape[:2], -1)
-    parts = [trials.mean(axis=1), trials.std(axis=1)]
-    parts += list(np.quantile(trials, _PROBABILITIES, axis=1))
-    away = trials - parts[0][:, None]
-    products = np.einsum("nti,ntj->nij", away, away) / trials.shape[1]
+    seen = trials_present(trials)
+    count = seen.sum(axis=1)
+    mean = np.where(seen[:, :, None], trials, 0.0).sum(axis=1) / count[:, None]
+    away = np.where(seen[:, :, None], trials - mean[:, None], 0.0)
+    products = np.einsum("nti,ntj->nij", away, away) / count[:, None, None]
+    parts = [mean, np.sqrt(np.diagonal(products, axis1=1, axis2=2)), *_quantiles(trials, count)]
     rows, columns = np.triu_indices(trials.shape[2], 1)
     # The signed root is in the trials' units, like the other statistics.
     parts.append(np.sign(products[:, rows, columns]) * np.sqrt(np.abs(products[:, rows, columns])))
@@ -51,8 +58,31 @@ def as_vectors(x: np.ndarray, kind: Kind) -> Float[np.ndarray, "n k"]:
 _PROBABILITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None) -> list[str]:
-    """One name for each number of `as_vectors`; labels are those of coordinates, channels or trial coordinates."""
+def _quantiles(trials: Float[np.ndarray, "n trials k"], count: Int[np.ndarray, " n"]) -> list[Float[np.ndarray, "n k"]]:
+    """Quantiles of the trials of each set; numpy's for NaN takes a call for every set."""
+    ordered, rows = np.sort(trials, axis=1), np.arange(len(trials))
+    found = []
+    for probability in _PROBABILITIES:
+        place = probability * (count - 1)
+        below = np.floor(place).astype(int)
+        above = np.minimum(below + 1, count - 1)
+        found.append(ordered[rows, below] + (place - below)[:, None] * (ordered[rows, above] - ordered[rows, below]))
+    return found
+
+
+def vector_names(
+    x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | None = None, axis: Any = None
+) -> list[str]:
+    """One name for each number of `as_vectors`.
+
+    Args:
+        x_shape: of an output.
+        kind: of output.
+        labels: of coordinates, channels or trial coordinates.
+        axis: dates, times or names of the steps of a series, or of the values of a vector without labels: an
+            observation with an index, values, or (values, label).
+    """
+    steps = steps_shown(axis, x_shape[0] if x_shape else 1)
     if kind == "set":
         size = int(np.prod(x_shape[1:], dtype=int))
         names = _labels(labels, size, "coordinate")
@@ -64,16 +94,35 @@ def vector_names(x_shape: tuple[int, ...], kind: Kind, labels: Sequence[str] | N
     if kind == "series" and len(x_shape) == 2:
         names = _labels(labels, x_shape[1], "channel")
         of = [f"{name} at " if x_shape[1] > 1 or labels else "" for name in names]
-        return [f"{name}step {t}" for t in range(x_shape[0]) for name in of]
+        return [f"{name}{step}" for step in steps or [f"step {t}" for t in range(x_shape[0])] for name in of]
+    if steps is not None and len(x_shape) == 1 and (labels is None or len(labels) != len(steps)):
+        return steps
     if kind == "series":
         return [f"step {t}" for t in range(int(np.prod(x_shape, dtype=int)))]
     return _labels(labels, int(np.prod(x_shape, dtype=int)), "output")
+
+
+def steps_shown(axis: Any, count: int) -> list[str] | None:
+    """The members of an axis as texts; None where there is none of this length."""
+    values, name = axis if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str) else (axis, "")
+    index, name = (values.index, values.index_name) if isinstance(values, Observation) else (values, name)
+    if index is None or np.shape(index) != (count,):
+        return None
+    index = np.asarray(index)
+    shown = Observation(np.zeros(count), index=index).labels(count) or []
+    # A date speaks for itself, a number does not.
+    return [f"{name or 'step'} {one}" for one in shown] if index.dtype.kind in "iuf" else shown
 
 
 def _labels(labels: Sequence[str] | None, size: int, word: str) -> list[str]:
     if labels is not None and len(labels) == size:
         return list(labels)
     return [f"{word} {j + 1}" for j in range(size)] if size > 1 else [word]
+
+
+def usual_trials(x: np.ndarray) -> int:
+    """How many trials an output (n, trials, ...) has: the median, where their number varies."""
+    return int(np.median(trials_present(x.reshape(*x.shape[:2], -1)).sum(axis=1)))
 
 
 def same_trials(x_o: np.ndarray, n_trials: int) -> list[np.ndarray]:

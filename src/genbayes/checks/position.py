@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from .output_space import Kind, as_vectors, same_trials, vector_names
+from .output_space import Kind, as_vectors, same_trials, usual_trials, vector_names
 
 # Probability of an alarm for any coordinate where the observation is one more output; it is 1 / (runs + 1) with fewer
 # than 100 runs.
@@ -66,7 +67,11 @@ class PredictivePosition:
 
 
 def predictive_position(
-    x: np.ndarray, x_o: np.ndarray, kind: Kind = "coordinates", labels: Sequence[str] | None = None
+    x: np.ndarray,
+    x_o: np.ndarray,
+    kind: Kind = "coordinates",
+    labels: Sequence[str] | None = None,
+    axis: Any = None,
 ) -> PredictivePosition:
     """Compares an observation with outputs (n, *x_shape) that were simulated at draws.
 
@@ -78,6 +83,7 @@ def predictive_position(
         x_o: the observation; missing values (NaN) are left out.
         kind: of a "set", statistics of its trials are compared.
         labels: names of coordinates, channels or trial coordinates.
+        axis: dates or times of the steps, see `vector_names`.
 
     Raises:
         ValueError: fewer than 20 outputs, or of another shape than the observation.
@@ -88,11 +94,12 @@ def predictive_position(
         raise ValueError(f"x_o has shape {x_o.shape}, the outputs {x.shape[1:]}.")
     if kind == "set":
         # The statistics of more trials than a run's would scatter less, those of fewer trials more.
-        x_o, x = same_trials(x_o, x.shape[1])[0], x[:, : len(x_o)]
+        x_o = same_trials(x_o, usual_trials(x))[0]
+        x = x[:, : len(x_o)]
     outputs, observed = (as_vectors(part, kind).astype(np.float64) for part in (x, x_o[None]))
     observed = observed[0]
     seen = np.isfinite(observed)
-    names = [name for name, kept in zip(vector_names(x_o.shape, kind, labels), seen, strict=True) if kept]
+    names = [name for name, kept in zip(vector_names(x_o.shape, kind, labels, axis), seen, strict=True) if kept]
     # A missing value has no place among the runs.
     outputs, observed, n = outputs[:, seen], observed[seen], len(outputs)
     share = (np.sum(outputs < observed, axis=0) + 0.5 * np.sum(outputs == observed, axis=0) + 0.5) / (n + 1)

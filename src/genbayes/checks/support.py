@@ -10,14 +10,15 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial import KDTree
 
 from ..costs.cost import Cost, Observed
-from ..costs.fit_general import blurred, contaminated
+from ..costs.fit_general import blurred, contaminated, spread_of_outputs
 from ..costs.forms import CostForm, NetworkForm
 from ..costs.known_parameters import rows_as_known
 from ..distances.gaps import has_gaps
+from ..distances.unequal_sets import all_trials
 from ..learning.embeddings import SetEmbedding
 from ..runtime.compiling import compiled
 from ..simulations.rows import Simulations
-from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials
+from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials, usual_trials
 
 # p-value up to which an observation counts as unlike the outputs.
 LEVEL = 0.05
@@ -89,7 +90,7 @@ class SupportReference:
     Attributes:
         cost: whose least value over parameters is one of the two scores.
         kind: how outputs are read.
-        trials: of one simulated set; 0 where outputs are no sets.
+        trials: of one simulated set, the median where their number varies; 0 where outputs are no sets.
         space: in which outputs are compared.
         tree: of the simulated outputs in it, with the known conditions as further coordinates.
         usual: distance of each of them to its fifth neighbour.
@@ -98,6 +99,7 @@ class SupportReference:
         training: how far out a general network's training targets lay; None for other costs.
         conditions_scale: mean and spread of the known conditions.
         missing: which values of the observations are missing (*x_shape); None for whole ones.
+        cut: whether simulated sets were cut to the size of an observation.
     """
 
     cost: Cost
@@ -111,6 +113,7 @@ class SupportReference:
     training: Float[np.ndarray, " targets"] | None
     conditions_scale: Float[np.ndarray, "2 c"] = field(default_factory=lambda: np.zeros((2, 0)))
     missing: Bool[np.ndarray, "*x_shape"] | None = None
+    cut: bool = False
 
     @classmethod
     def of(
@@ -130,7 +133,7 @@ class SupportReference:
             kind: "coordinates", "series" or "set"; by default as the cost reads outputs.
             seed: of the split.
             x_o: an observation with missing values (NaN), for all observations with the same gaps: only what they
-                have is compared.
+                have is compared. Or a set of few trials, for all sets of as many or more: simulated ones are cut to it.
 
         Raises:
             ValueError: fewer than 100 simulations that succeeded, or of other outputs than the cost's.
@@ -143,16 +146,23 @@ class SupportReference:
         read_as = output_kind(cost, kind)
         known = simulations.conditions.astype(np.float64)
         scale = np.stack([known[others].mean(axis=0), known[others].std(axis=0) + 1e-12])
-        observed = None if x_o is None or read_as == "set" else cost.check_observation(x_o)
+        observed = None if x_o is None else cost.check_observation(x_o)
         missing = None if observed is None or not has_gaps(observed) else np.isnan(observed)
-        vectors = _seen(as_vectors(simulations.x[others], read_as), missing)
+        x, trials, cut = simulations.x, 0, False
+        if read_as == "set":
+            # The statistics of fewer trials scatter more.
+            trials = usual_trials(x[others])
+            trials = trials if observed is None else min(trials, len(observed))
+            cut = observed is not None and trials == len(observed)
+            x = x[:, :trials] if cut else x
+        vectors = _seen(as_vectors(x[others], read_as), missing)
         space = OutputSpace.fit(vectors)
         points = np.concatenate([space(vectors), (known[others] - scale[0]) / scale[1]], axis=1)
         tree = KDTree(points)
         made = cls(
             cost=cost,
             kind=read_as,
-            trials=cost.x_shape[0] if read_as == "set" else 0,
+            trials=trials,
             space=space,
             tree=tree,
             # The sixth nearest, because a point is its own nearest.
@@ -162,9 +172,10 @@ class SupportReference:
             training=None,
             conditions_scale=scale,
             missing=missing,
+            cut=cut,
         )
-        scores, _ = made._scores(simulations.x[held_out], simulations.conditions[held_out])
-        return replace(made, scores=scores, training=made._training(simulations.x[others[:m]], seed))
+        scores, _ = made._scores(x[held_out], simulations.conditions[held_out])
+        return replace(made, scores=scores, training=made._training(x[others[:m]], seed))
 
     def judge(self, x_o: Any, conditions: Any = None) -> Support:
         """The verdict on one observation, under its known conditions if any.
@@ -188,9 +199,9 @@ class SupportReference:
         return replace(worst, p_value=min(1.0, len(parts) * worst.p_value))
 
     def suits(self, x_o: np.ndarray) -> bool:
-        """Whether an observation has the gaps that the reference was made for; sets have no places for any."""
+        """Whether an observation has the gaps that the reference was made for; a set has at least as many trials."""
         if self.kind == "set":
-            return True
+            return not self.cut or len(x_o) >= self.trials
         return not has_gaps(x_o) if self.missing is None else np.array_equal(np.isnan(x_o), self.missing)
 
     def p_values(self, x: np.ndarray, conditions: Any = None) -> Float[np.ndarray, "n 3"]:
@@ -271,9 +282,9 @@ class SupportReference:
         if not noise:
             return found
         spoil = contaminated if isinstance(form.network.embedding, SetEmbedding) else blurred
-        std = jnp.asarray(noise * x.astype(np.float64).std(axis=0), jnp.float32)
+        std = jnp.asarray(noise * spread_of_outputs(x), jnp.float32)
         # Both ways of spoiling are the same whatever constant is taken off.
-        middle = np.median(x.astype(np.float64), axis=0 if self.kind != "set" else (0, 1))
+        middle = np.median(all_trials(x) if self.kind == "set" and x.ndim == 3 else x.astype(np.float64), axis=0)
         noisy = middle + np.asarray(spoil(jnp.asarray(x - middle, jnp.float32), std, jax.random.key(seed)))
         return np.concatenate([found, self.space.reach(self._vectors(noisy))])
 

@@ -164,6 +164,7 @@ def check(
     warnings: Sequence[str] = (),
     kind: str | None = None,
     labels: Sequence[str] | None = None,
+    axis: Any = None,
     reference: SupportReference | None = None,
     workers: Workers = 1,
     timeout: int | float | None = None,
@@ -185,6 +186,8 @@ def check(
         warnings: further points that need care, in words.
         kind: kind of output, "coordinates", "series" or "set"; by default as the cost reads it.
         labels: names of the output's coordinates or channels.
+        axis: dates, times or names of the observation's steps, by which findings call them, as in `report`; known by
+            itself where the posterior was given what `read_observation` returned.
         reference: what the observation is compared with, made by `SupportReference.of` or taken from the evidence of
             another check of the same cost and simulations; it does not depend on beta, and takes most of the time.
         workers: see `simulate`.
@@ -219,7 +222,7 @@ def check(
         prior, cost, beta = posterior.prior, posterior.cost, posterior.beta
         rows, x_o = len(held_out), posterior.x_o
         covered = coverage(prior, cost, held_out, beta, rows=rows, seed=seed, x_o=x_o, progress=progress)
-    evidence = Evidence(posterior, draws, predictive, simulations, kind, labels, covered, reference)
+    evidence = Evidence(posterior, draws, predictive, simulations, kind, labels, covered, reference, axis)
     found = findings(evidence, warnings)
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
 

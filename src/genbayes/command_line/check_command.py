@@ -20,7 +20,7 @@ from . import stages
 from .argument_types import Several, held_out_runs, positive, runs_at_draws
 from .folder import Folder, drawn_betas, save_section, stored_cost, stored_draws, stored_simulations
 from .problem import Problem
-from .problem_options import add_workers, folder_of, is_stacked, problem_of, workers_of
+from .problem_options import add_workers, folder_of, is_stacked, other_observation, problem_of, workers_of
 from .registry import Commands, register
 from .stack_report import judged
 from .staleness import need_draws_of, other_conditions, outdated_draws, stale
@@ -60,6 +60,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         need_draws_of(problem, folder, draws, options.observation)
     held_out = _held_out(problem, simulations, options, terminal) if options.coverage else None
     worst, reference = 0, None
+    read = problem.observation if options.observation is None else other_observation(problem, options.observation)
     for draws in stored:
         # The beta is that of the draws: in the file's name it is rounded.
         posterior = GibbsPosterior(problem.prior, cost, draws.x_o, draws.beta, conditions=draws.conditions)
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
                 ],
                 kind=problem.report.kind,
                 labels=problem.report.labels,
+                axis=stages.axis_of(problem, draws, read),
                 reference=reference,
                 workers=workers_of(options, problem),
                 progress=not terminal.quiet,

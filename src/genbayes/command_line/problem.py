@@ -22,6 +22,7 @@ from ..learning.training import FitConfig
 from ..observations import Observation, read_observation
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
+from ..simulations.measurement_error import check_deviation
 from ..simulations.simulators import AnySimulator
 from .simulator_entry import named_function, named_object, read_simulator
 from .toml_table import Table, suggestion
@@ -40,6 +41,7 @@ _READING: dict[str, Any] = {
     "column": str | list,
     "index": str,
     "group": str,
+    "only": str | int,
     "missing": str | int | float | list,
     "decimal": str,
     "date_format": str,
@@ -83,6 +85,7 @@ class Problem:
         method: see `fit_cost`.
         embedding: see `fit_cost`.
         failures: see `fit_cost`.
+        measurement_error: see `fit_cost`.
         sample: how draws are made.
         report: how the observation is shown.
         distance_settings: the table [distance], which is stored with a cost.
@@ -104,6 +107,7 @@ class Problem:
     method: Method = "auto"
     embedding: EmbeddingName = "auto"
     failures: Failures = "condition"
+    measurement_error: Any = None
     sample: SampleSettings = field(default_factory=SampleSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
     distance_settings: dict[str, Any] = field(default_factory=dict)
@@ -142,6 +146,7 @@ def read_problem(path: str | Path) -> Problem:
     known = (
         "name",
         "simulator",
+        "max_trials",
         "prior",
         "conditions",
         "distance",
@@ -182,6 +187,7 @@ def read_problem(path: str | Path) -> Problem:
         method=method,
         embedding=embedding,
         failures=_read_failures(fit, distance),
+        measurement_error=_read_measurement_error(fit),
         sample=_read_sample(top.table("sample")),
         report=_read_report(top.table("report")),
         distance_settings=settings.content,
@@ -306,7 +312,7 @@ def _read_x_o_conditions(table: Table, conditions: Prior | None) -> dict[str, fl
 
 def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
     kinds = {item.name: type(item.default) for item in fields(FitConfig)}
-    table.check_keys((*kinds, "method", "embedding", "failures"))
+    table.check_keys((*kinds, "method", "embedding", "failures", "measurement_error"))
     given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
     method = table.choice("method", get_args(Method), "auto")
     try:
@@ -326,6 +332,18 @@ def _read_failures(table: Table, distance: Distance) -> Failures:
     if penalty is not None:
         return penalty
     return "ignore" if way == "ignore" else "condition"
+
+
+def _read_measurement_error(table: Table) -> Any:
+    """Standard deviations of the observation: a number, a list of numbers, or numbers by the names of outputs."""
+    if "measurement_error" not in table.content:
+        return None
+    value = table.get("measurement_error", int | float | list | dict)
+    try:
+        check_deviation(value, "it")
+    except (TypeError, ValueError) as error:
+        raise table.error("measurement_error", str(error)) from error
+    return value
 
 
 def _read_sample(table: Table) -> SampleSettings:

@@ -130,9 +130,12 @@ def stack_of(
 ) -> tuple[np.ndarray, dict[str, np.ndarray], Observation]:
     """The stack that is asked for, (m, *x_shape), its known conditions by name, and what was read."""
     if options.observations is not None:
-        return read_observations(options.observations, cost.x_shape, cost.condition_names, problem.reading)
+        any_size = cost.distance.reads_unequal_sets
+        conditions = cost.condition_names
+        return read_observations(options.observations, cost.x_shape, conditions, problem.reading, any_size=any_size)
     assert problem.observation is not None
-    return as_stack(problem.observation, cost.x_shape), {}, problem.observation
+    any_size = cost.distance.reads_unequal_sets
+    return as_stack(problem.observation, cost.x_shape, any_size=any_size), {}, problem.observation
 
 
 def folder_of(options: argparse.Namespace) -> Folder:
@@ -219,9 +222,12 @@ def need_observation(problem: Problem, x_o: np.ndarray | None, *, option: bool =
         remedy = ", or use --observation." if option else "."
         raise ValueError(f'{problem.path} has no observation. Add a table [observation] with file = "x_o.csv"{remedy}')
     if x_o is problem.x_o and problem.observation is not None and problem.observation.groups is not None:
+        if len(problem.observation.groups) == 1:
+            return problem.observation.values[0]
         raise ValueError(
             f"{problem.path}: the table [observation] names a group, and so a stack of observations, of which this "
-            f"command takes one{' (--observation FILE)' if option else ''}. `genbayes simulate`, `fit`, `sample`, "
+            f'command takes one (only = "{problem.observation.groups[0]}" in that table'
+            f"{', or --observation FILE' if option else ''}). `genbayes simulate`, `fit`, `sample`, "
             "`check` and `report` work with the stack."
         )
     return x_o

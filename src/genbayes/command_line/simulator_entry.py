@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..simulations.external_program import ExternalProgram
+from ..simulations.sets_of_trials import sets_of_trials
 from ..simulations.simulators import AnySimulator, Simulator
 from .toml_table import Table
 from .user_code import load_object
@@ -63,9 +64,16 @@ def read_simulator(top: Table, names: tuple[str, ...]) -> AnySimulator:
         ValueError: neither a function nor a program; with file, table and key.
     """
     if isinstance(top.content["simulator"], dict):
-        return _read_program(top.table("simulator"), names)
-    value = named_object(top, "simulator")
-    return value if isinstance(value, Simulator) else named_function(top, "simulator")
+        simulator: AnySimulator = _read_program(top.table("simulator"), names)
+    else:
+        value = named_object(top, "simulator")
+        simulator = value if isinstance(value, Simulator) else named_function(top, "simulator")
+    if "max_trials" not in top.content:
+        return simulator
+    try:
+        return sets_of_trials(simulator, top.get("max_trials", int))
+    except (TypeError, ValueError) as error:
+        raise top.error("max_trials", str(error)) from error
 
 
 def _read_program(table: Table, names: tuple[str, ...]) -> ExternalProgram:

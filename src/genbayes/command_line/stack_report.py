@@ -30,8 +30,8 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
     """
     file = stack_file(problem, options)
     cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
-    posteriors, draws, _ = stored_stack(problem, folder, options, cost, terminal)
-    found = check_stack(posteriors, draws, simulations)
+    posteriors, draws, read = stored_stack(problem, folder, options, cost, terminal)
+    found = check_stack(posteriors, draws, simulations, names=read.groups)
     stored = folder.stack(file.stem)
     result = stored.with_name(f"{file.stem}-stacked-check.json")
     result.write_text(found.to_json(), "utf-8")

@@ -83,7 +83,8 @@ def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
     """ValueError as soon as one run shows that the observation cannot be compared with outputs."""
     if problem.x_o is not None:
         if problem.observation is not None and problem.observation.groups is not None:
-            one = as_stack(problem.observation, x_shape)[0]
+            any_size = problem.distance.reads_unequal_sets
+            one = as_stack(problem.observation, x_shape, any_size=any_size)[0]
         else:
             one = as_output(problem.x_o, x_shape)
         problem.distance.check_target(x_shape, one.shape)
@@ -117,6 +118,7 @@ def run_fit(
         method=problem.method,
         embedding=problem.embedding,
         failures=problem.failures,
+        measurement_error=problem.measurement_error,
         progress=progress,
         x_o=_scale_observation(problem, simulations.x_shape),
         rows_in_memory=ROWS_IN_MEMORY if rows_in_memory is None else rows_in_memory,

@@ -18,7 +18,7 @@ from .problem_options import other_observation
 
 def fit_settings(problem: Problem) -> dict[str, Any]:
     """What a cost records of how the problem wanted it to be fitted."""
-    names = ("distance_settings", "method", "embedding", "failures")
+    names = ("distance_settings", "method", "embedding", "failures", "measurement_error")
     return {name: getattr(problem, name) for name in names}
 
 

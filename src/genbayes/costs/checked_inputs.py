@@ -40,14 +40,16 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
     values = values.astype(np.float64)
     if cost.distance.reads_sets and has_gaps(values):
         values = without_missing_trials(values)
+        cost.distance.check_target(cost.x_shape, values.shape)
     cost.frame.transform.check(values[None], "x_o")
     framed = cost.frame(values)
     missing = np.isnan(values) if cost.reads_gaps else np.zeros(values.shape, bool)
     bad = np.argwhere(~np.isfinite(framed) & ~missing)
     if len(bad):
-        where = tuple(int(i) for i in bad[0])
+        index = tuple(int(i) for i in bad[0])
+        where = f"index {index}" if cost.output_names is None else cost.output_names[index[0]]
         raise ValueError(
-            f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at index {where}. "
+            f"x_o has {len(bad)} value(s) that are NaN or infinite (in float32), the first at {where}. "
             f"{_gaps_remedy(cost) if has_gaps(values) else 'A distance takes finite numbers.'}"
         )
     if not values.size or missing.all():

@@ -28,6 +28,7 @@ from .forms import CostForm, FunctionForm, MarginalForm, PenalisedForm
 from .frame import Frame
 from .held_out import HeldOutRows
 from .known_parameters import held_names, order_of_networks, with_known
+from .measured import MeasurementError
 from .placed import PlacedForm, PlacedSuccess, Places
 
 
@@ -55,6 +56,7 @@ class Cost:
         penalty: the distance that a failing run counts as; None where the cost is that of runs that succeed.
         whole: the cost of all parameters, where some of them are held at values and therefore stand among the known
             conditions (see `known_parameters`); None for most costs.
+        measurement_error: that an observation has and the simulator has not; None where there is none.
     """
 
     form: CostForm
@@ -70,6 +72,7 @@ class Cost:
     spread: OutputSpread | None = None
     penalty: float | None = None
     whole: "Cost | None" = None
+    measurement_error: MeasurementError | None = None
 
     @classmethod
     def exact(
@@ -107,6 +110,7 @@ class Cost:
             "conditions": ", ".join(self.condition_names) or "none",
             "output": str(self.x_shape) if self.outputs is None else self.outputs.in_words,
             "failing runs": failures_told(self),
+            "measurement error": "none" if self.measurement_error is None else self.measurement_error.told,
             "simulations": str(self.settings.get("simulations", "none")),
         }
         return html_properties("Cost", properties, self.outcome.messages)

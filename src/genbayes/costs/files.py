@@ -42,10 +42,11 @@ from . import corrected_spread, forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
-from .known_parameters import held_names
+from .known_parameters import held_names, with_known
+from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
-_VERSION = 10
+_VERSION = 11
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -106,16 +107,12 @@ def save(cost: Cost, path: str | Path) -> Path:
 
     Raises:
         TypeError: the cost is `Cost.exact` of a function, which cannot be stored.
-        ValueError: some parameters of the cost are held at values.
     """
     if not isinstance(cost, Cost):
         raise TypeError(f"save stores a genbayes.Cost, got {type(cost).__name__}.")
     need_local(path, "path", "Save it to a local path, and copy the file.")
-    if cost.whole is not None:
-        raise ValueError(
-            f"cost is that of a posterior which holds {', '.join(held_names(cost))} at values: save the cost that was "
-            "fitted (cost.whole), and hold them again by posterior.fix({...})."
-        )
+    # Of a cost with held parameters the whole one is stored, and which of its parameters are held.
+    held, cost = held_names(cost), cost if cost.whole is None else cost.whole
     tensors: dict[str, np.ndarray] = {}
     described = {
         "form": _encode(cost.form, tensors, "form"),
@@ -128,6 +125,8 @@ def save(cost: Cost, path: str | Path) -> Path:
         "held_out": None if cost.held_out is None else _encode_rows(cost.held_out, tensors),
         "success": _encode(cost.success, tensors, "success"),
         "penalty": cost.penalty,
+        **({} if cost.measurement_error is None else {"measurement_error": cost.measurement_error.stored}),
+        **({"held": list(held)} if held else {}),
         "frame": [_encode(cost.frame.location, tensors, "location"), _encode(cost.frame.unit, tensors, "unit")],
         "transform": cost.frame.transform.name,
         "spread": None if cost.spread is None else _encode_spread(cost.spread, tensors),
@@ -198,7 +197,7 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
 def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: UserDistance | None) -> Cost:
     """The cost that a file describes."""
     known = _decode(described["distance"], tensors, user)
-    return Cost(
+    cost = Cost(
         form=_decode(described["form"], tensors, user),
         distance=known,
         names=tuple(described["names"]),
@@ -209,9 +208,12 @@ def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: Us
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
         penalty=described.get("penalty"),
+        measurement_error=MeasurementError.read(described.get("measurement_error")),
         frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
         spread=_decode_spread(described.get("spread"), tensors),
     )
+    held = tuple(described.get("held", ()))
+    return with_known(cost, held) if held else cost
 
 
 def _encode(node: Any, tensors: dict[str, np.ndarray], where: str) -> Any:

@@ -29,6 +29,7 @@ from ..runtime.compiling import compiled
 from ..runtime.outcome import Outcome
 from .corrected_spread import CorrectedSpread
 from .fit_features import (
+    errors_of_features,
     features_and_rests,
     fit_features,
     noise_squares,
@@ -54,6 +55,7 @@ def fit_corrected(
     *,
     cheap: PairedRows,
     noise: SharedNoise,
+    error_variance: Float[np.ndarray, "n coordinates"] | None = None,
     **shared: Any,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses the cheap simulator's features, and the differences of pairs; then the spread likewise.
@@ -66,13 +68,16 @@ def fit_corrected(
         config: see `FitConfig`.
         cheap: the cheap outputs of the same rows, and the rows of the cheap fit.
         noise: which rows share random numbers.
+        error_variance: see `fit_features`; the cheap simulator's part is that of outputs without errors.
         shared: `rng`, `progress`, `levels`: see `fit_features`.
     """
     others = cheap.others
     base, records = fit_features(
         others.theta, cheap.x_of_others, distance, others.folds, config, noise=others.noise, reduced=False, **shared
     )
-    alone, records_alone = fit_features(theta, x, distance, folds, config, noise=noise, **shared)
+    alone, records_alone = fit_features(
+        theta, x, distance, folds, config, noise=noise, error_variance=error_variance, **shared
+    )
     features, rests = features_and_rests(distance, x)
     features_of_cheap, rests_of_cheap = features_and_rests(distance, cheap.partners)
     of_cheap = predicted_means(base.mean, theta)
@@ -99,7 +104,8 @@ def fit_corrected(
     left_out = predicted
     if fitted.left_out is not None:
         left_out = of_cheap + fitted.left_out
-    squares = noise_squares(features, predicted, left_out)
+    errors = None if error_variance is None else errors_of_features(distance, x[0], error_variance)
+    squares = noise_squares(features, predicted, left_out) + (0.0 if errors is None else errors)
     labels = rests + squares.sum(axis=1)
     # A spread that follows the mean is asked at the dear simulator's.
     around = predicted_spread(base.spread, theta, of_cheap)
@@ -111,7 +117,7 @@ def fit_corrected(
     spread = CorrectedSpread(base.spread, added.ensemble)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32))
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=spread_shares(form, standardise, theta, features, predicted, left_out))
+        form = replace(form, shares=spread_shares(form, standardise, theta, features, predicted, left_out, errors))
     return form, _with_messages((fitted.record, added.record, *records), cheap.messages)
 
 

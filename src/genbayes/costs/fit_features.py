@@ -43,6 +43,7 @@ def fit_features(
     levels: Mapping[int, Sequence[int]] | None = None,
     reduced: bool = True,
     stream: StreamedRows | None = None,
+    error_variance: Float[np.ndarray, "n coordinates"] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -58,6 +59,8 @@ def fit_features(
         levels: values of the parameters that are integers, by their numbers.
         reduced: whether many features may be regressed along a few directions alone.
         stream: all rows of a store and their outputs, where those given are a part of them.
+        error_variance: of an error of measurement of every number of the outputs, which these do not have, for a
+            distance that is linear: it adds its variance to the spread, and nothing to the means.
     """
     features, rests = features_and_rests(distance, x)
     coordinates = features
@@ -89,10 +92,17 @@ def fit_features(
     predicted = predicted_means(mean, theta)
     left_out = predicted if fitted.left_out is None else fitted.left_out
     squares = noise_squares(features, predicted, left_out)
+    errors = None if error_variance is None else errors_of_features(distance, x[0], error_variance)
+    if errors is not None and directions is None:
+        squares = squares + errors
+    elif errors is not None:
+        # Along and across the directions.
+        rests = rests + errors.sum(axis=1)
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
     spread: Spread
-    if isinstance(mean, ProcessMean) and directions is None:
+    # Scales on which noise is even are those of a simulator's own noise.
+    if isinstance(mean, ProcessMean) and directions is None and errors is None:
         spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
     else:
         # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
@@ -115,7 +125,7 @@ def fit_features(
             spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
     form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
-        form = replace(form, shares=spread_shares(form, standardise, theta, coordinates, predicted, left_out))
+        form = replace(form, shares=spread_shares(form, standardise, theta, coordinates, predicted, left_out, errors))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
     return form, (replace(mean_record, outcome=outcome), *spread_records)
 
@@ -163,6 +173,14 @@ def _spread_labels(
     return (rests + np.sum((features - predicted) ** 2, axis=1))[:, None].astype(np.float32)
 
 
+def errors_of_features(
+    distance: HilbertDistance, x: Float[np.ndarray, "*x_shape"], variance: Float[np.ndarray, "n coordinates"]
+) -> Float[np.ndarray, "n k"]:
+    """Variances of linear features whose outputs have independent errors of these variances."""
+    slopes = np.asarray(jax.jacobian(distance.features)(jnp.asarray(x)), np.float64)
+    return variance @ (slopes.reshape(len(slopes), -1) ** 2).T
+
+
 def noise_squares(
     features: Float[np.ndarray, "n k"], predicted: Float[np.ndarray, "n k"], left_out: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, "n k"]:
@@ -181,13 +199,14 @@ def spread_shares(
     features: Float[np.ndarray, "n k"],
     predicted: Float[np.ndarray, "n r"],
     left_out: Float[np.ndarray, "n r"],
+    errors: Float[np.ndarray, "n k"] | None,
 ) -> SpreadShares:
     """Of each coordinate in the spread, for observations with gaps."""
     spread = predicted_spread(form.spread, theta, predicted)
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
         predicted, left_out = (centre + part @ axes.T for part in (predicted, left_out))
-    squares = noise_squares(features, predicted, left_out)
+    squares = noise_squares(features, predicted, left_out) + (0.0 if errors is None else errors)
     spread = np.maximum(spread, float(form.least_spread))
     return SpreadShares.fit(standardise, theta, squares, spread)
 

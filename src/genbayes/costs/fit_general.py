@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..distances import Distance
 from ..distances.batched import distance_matrix
+from ..distances.unequal_sets import all_trials, present, trials_present
 from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from ..learning.folds import Folds
 from ..learning.layers import Standardiser, stack
@@ -92,7 +93,7 @@ def fit_general(
     train_x = x[np.unique(folds.train)]
     if start is None:
         train_theta = theta[np.unique(folds.train)]
-        steps = find_steps(train_theta, train_x.reshape(len(train_x), -1), levels)
+        steps = find_steps(train_theta, _numbers(train_x), levels)
         standardise = Standardiser.fit(train_theta, levels=levels, steps=steps)
         scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
         width = len(standardise(jnp.asarray(theta[0])))
@@ -105,7 +106,7 @@ def fit_general(
     else:
         standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
         members = start.network
-    noise_std = jnp.asarray(config.noise_scale * train_x.astype(np.float64).std(axis=0), jnp.float32)
+    noise_std = jnp.asarray(config.noise_scale * spread_of_outputs(train_x), jnp.float32)
 
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Any, ...]:
         # Of so many rows as a store has hardly two that share their random numbers meet.
@@ -189,7 +190,22 @@ def contaminated(
     foreign = jax.random.uniform(which_key, (n, trials, 1)) < jax.random.uniform(share_key, (n, 1, 1))
     size = 1.5 * jax.random.uniform(size_key, (n, 1, 1)) * jnp.mean(noise_std, axis=0)[None, None]
     displaced = jnp.roll(x, n // 2, axis=0) + size * jax.random.normal(direction_key, (n, 1, dim))
-    return jnp.where(foreign, displaced, x)
+    # A trial that the other set lacks displaces none, and a set gets none that it lacks: of each the number stays.
+    there = jax.vmap(present)(displaced)[:, :, None] & jax.vmap(present)(x)[:, :, None]
+    return jnp.where(foreign & there, displaced, x)
+
+
+def spread_of_outputs(x: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, "*x_shape"]:
+    """Standard deviation of every coordinate; of sets of unequal size that of all trials, for each of their places."""
+    x = x.astype(np.float64)
+    return np.broadcast_to(all_trials(x).std(axis=0), x.shape[1:]) if np.isnan(x).any() else x.std(axis=0)
+
+
+def _numbers(x: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, "n k"]:
+    """The numbers of every output; of sets of unequal size the means of their trials."""
+    if not np.isnan(x).any():
+        return x.reshape(len(x), -1)
+    return np.nansum(x, axis=1) / trials_present(x).sum(axis=1, keepdims=True)
 
 
 def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Float[Array, ""]:

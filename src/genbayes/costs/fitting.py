@@ -1,7 +1,8 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,6 @@ from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
 from ..distances.spread import OutputSpread
 from ..learning.embeddings import Embedding, VectorEmbedding
-from ..learning.streamed_rows import StreamedRows
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
 from ..runtime.counts import checked_count
@@ -22,19 +22,19 @@ from ..simulations.rows import Simulations
 from ..simulations.store import PENDING
 from .cost import Cost, Observed
 from .failing_runs import Failures, checked_failures
-from .fit_corrected import fit_corrected
-from .fit_features import fit_features
-from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class, fit_general
-from .fit_marginal import MARGINAL_CONFIG, fit_marginal
+from .fit_general import GENERAL_CONFIG, EmbeddingName, embedding_class
+from .fit_marginal import MARGINAL_CONFIG
 from .fit_memory import need_memory_for_fit
-from .forms import CostForm, MarginalForm, NetworkForm
+from .form_fit import FormFit
 from .frame import Frame
 from .held_out import HeldOutRows
+from .measured import MeasurementError
 from .named_observations import as_vector
-from .paired_runs import PairedRows, PairedRuns
+from .paired_runs import PairedRows, pairs_of
 from .settings import fit_settings
 from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
+from .unequal_sets import check_unequal_sets
 
 Method = Literal["auto", "marginal", "general"]
 # Least and, inverted, greatest distance that single precision holds with a margin for sums and squares.
@@ -55,6 +55,7 @@ def fit_cost(
     x_o: Observed | None = None,
     cheap: Simulations | None = None,
     rows_in_memory: int = ROWS_IN_MEMORY,
+    measurement_error: Any = None,
 ) -> Cost:
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
@@ -89,6 +90,12 @@ def fit_cost(
         rows_in_memory: of a store with more rows so many are fitted in memory, which settles frame, scale, degrees,
             weights, steps and the probability of success; polynomials are then solved for over all rows, in one pass,
             and networks are trained on all in shuffled blocks. A fit in memory takes some kilobytes a row.
+        measurement_error: standard deviation of independent normal errors that an observation has and simulations have
+            not, in data units: one number, one per coordinate, a mapping from names of outputs, or a function of one
+            output. The cost is then E[d(x + error, x_o) | theta]. Squared errors and Mahalanobis distances without a
+            transform get the exact expectation, which is a variance; for all others errors are added to the stored
+            outputs. Nothing is simulated again. Rules for beta and checks add the error to whatever they run or read.
+            For a simulator that has it already (`with_measurement_error`) it is refused.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.
@@ -121,6 +128,7 @@ def fit_cost(
             failures=failures,
             x_o=x_o,
             cheap=cheap,
+            measurement_error=measurement_error,
         )
 
 
@@ -138,6 +146,7 @@ def _fit_rows(
     failures: Failures,
     x_o: Observed | None,
     cheap: Simulations | None,
+    measurement_error: Any,
 ) -> Cost:
     """`fit_cost` of the rows in memory and, where these are a part of them, all rows of a store."""
     _check_start(start, distance)
@@ -150,22 +159,38 @@ def _fit_rows(
     if isinstance(distance, AdditiveDistance):
         distance = distance.with_outputs(simulations.outputs)
     x_o = None if x_o is None else as_vector(x_o, simulations.outputs)
-    pairs = None if cheap is None else _pairs(simulations, cheap, kind, distance, store)
+    pairs = None if cheap is None else pairs_of(simulations, cheap, kind, distance, store is not None)
     need_memory_for_fit(simulations if pairs is None else pairs.others, kind)
-    runs = simulations if pairs is None else pairs.dear
+    exact = runs = simulations if pairs is None else pairs.dear
+    error = None
+    if measurement_error is not None:
+        if store is not None:
+            raise ValueError(
+                f"measurement_error is for simulations in memory, and the store has {store.blocks.rows:,} rows: fit on "
+                "fewer, fit_cost(Simulations.open(path, n=100_000), ...), or let the simulator have the error, "
+                "with_measurement_error(simulator, sd)."
+            )
+        error = MeasurementError.of(measurement_error, runs)
+        runs = error.added_to(runs)
     folds = None if store is None else store.folds(simulations, config, seed)
     data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features", folds=folds)
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
+    if simulations.unequal_sets:
+        check_unequal_sets(distance, reader, data.x)
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
     framed = _in_frame(distance, frame, x_of_prior, x_o)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
+    variance = None
+    if error is not None and kind == "features" and isinstance(framed, HilbertDistance) and framed.is_linear:
+        # The error's expectation is known: the regression is of outputs without it.
+        x, variance = frame(exact.x[data.rows]), _error_variance(error, exact.x[data.rows], frame)
     paired = None if pairs is None else PairedRows.of(pairs, data, frame, seed, config)
     stream = None if store is None else store.stream(config, seed, frame)
     rng = np.random.default_rng(seed)
-    fitted = _FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream)
+    fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, variance)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -180,6 +205,7 @@ def _fit_rows(
     if store is not None:
         settings |= store.told(with_failed=success is not None)
     settings |= {"method": method, "embedding": embedding, "failures": way if penalty is None else penalty}
+    settings["deterministic"] = runs.deterministic
     if simulations.outputs is not None:
         settings["outputs"] = simulations.outputs.stored
     if pairs is not None:
@@ -188,63 +214,15 @@ def _fit_rows(
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
     fit = fit if record is None else (*fit, record)
     known, conditions = frame.moved_back(framed), simulations.condition_names
-    return Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+    made = Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
+    return replace(made, measurement_error=error)
 
 
-class _FormFit(NamedTuple):
-    """What every kind of form is fitted to."""
-
-    data: TrainingRows
-    x: Float[np.ndarray, "n *x_shape"]
-    distance: Distance
-    spread: OutputSpread | None
-    simulations: Simulations
-    config: FitConfig
-    rng: np.random.Generator
-    progress: bool
-    start: Cost | None
-    pairs: PairedRows | None
-    stream: StreamedRows | None
-
-    def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
-        """The form and the records of its fit; `reader` is the general network's embedding."""
-        theta, folds, config = self.data.theta, self.data.folds, self.config
-        before = None if self.start is None else self.start.form
-        shared: dict[str, Any] = {"rng": self.rng, "progress": self.progress, "levels": self.simulations.levels}
-        shared["stream"] = self.stream
-        if kind == "features" and isinstance(self.distance, HilbertDistance) and self.pairs is not None:
-            cheap, noise = self.pairs, self.data.noise
-            return fit_corrected(theta, self.x, self.distance, folds, config, cheap=cheap, noise=noise, **shared)
-        if kind == "features" and isinstance(self.distance, HilbertDistance):
-            return fit_features(theta, self.x, self.distance, folds, config, noise=self.data.noise, **shared)
-        if kind == "marginal" and isinstance(self.distance, AdditiveDistance) and self.spread is not None:
-            start = before if isinstance(before, MarginalForm) else None
-            deviation = self.spread.deviation
-            return fit_marginal(theta, self.x, self.distance, folds, config, spread=deviation, start=start, **shared)
-        assert reader is not None
-        start = before if isinstance(before, NetworkForm) else None
-        noise_id = self.simulations.noise_id[self.data.rows]
-        return fit_general(
-            theta, self.x, self.distance, reader, folds, config, noise_id=noise_id, start=start, **shared
-        )
-
-
-def _pairs(
-    dear: Simulations, cheap: Simulations, kind: CostKind, distance: Distance, store: StoreRows | None
-) -> PairedRuns:
-    """Pairs of runs, for distances whose features a dear and a cheap simulator have in common."""
-    if kind != "features":
-        raise ValueError(
-            f"`cheap` serves distances with a feature map ({class_names(HilbertDistance)}) by method='auto': the mean "
-            f"features are corrected. {distance.name} is learned here as a {kind} cost: leave cheap out, or take "
-            "another distance."
-        )
-    if store is not None:
-        raise ValueError(
-            f"`cheap` serves dear runs of which there are few, and the store has {store.blocks.rows:,} rows, more than "
-            "are fitted in memory: leave cheap out, for so many need no others."
-        )
-    return PairedRuns.of(dear, cheap)
+def _error_variance(
+    error: MeasurementError, x: Float[np.ndarray, "n *x_shape"], frame: Frame
+) -> Float[np.ndarray, "n coordinates"]:
+    """Variances of the errors of outputs, in the units of the frame."""
+    return ((error.deviations(x) / frame.unit) ** 2).reshape(len(x), -1)
 
 
 def _in_frame(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ..distances.additive import CoordinateDistance
 from ..distances.base import Distance, replaced
 from ..distances.transforms import IDENTITY, Transform
+from ..distances.unequal_sets import all_trials
 
 D = TypeVar("D", bound=Distance)
 
@@ -55,7 +56,10 @@ class Frame:
                 these by all coordinates, too.
             transform: applied to outputs first.
         """
-        x = transform(x)
+        x, x_shape = transform(x), x.shape[1:]
+        if shared != "nothing" and np.isnan(x).any():
+            # Sets of unequal size: rows of NaN are no trials.
+            x = all_trials(x)[:, None]
         axes = (0,) if shared == "nothing" else tuple(range(max(x.ndim - 1, 1)))
         low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=axes)
         # Quartiles meet where half of all runs give one value.
@@ -66,7 +70,7 @@ class Frame:
             spread = spread.max()
         unit = np.exp2(np.round(np.log2(np.where(spread > 0, spread, 1.0))))
         if shared == "place":
-            location, unit = (np.broadcast_to(part, x.shape[1:]) for part in (location, unit))
+            location, unit = (np.broadcast_to(part, x_shape) for part in (location, unit))
         return cls(np.array(location), np.array(unit), transform)
 
     def __call__(self, x: np.ndarray) -> Float[np.ndarray, "..."]:

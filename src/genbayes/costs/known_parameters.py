@@ -85,10 +85,15 @@ def inputs_of_simulator(
 def rows_as_known(cost: Any, simulations: Simulations) -> Simulations:
     """Simulations in the layout of a cost: what it knows as conditions are conditions; named outputs in its order.
 
+    Where the cost knows an error of measurement, outputs are as they would have been measured.
+
     Raises:
-        ValueError: the outputs have other names than those that the cost was fitted to.
+        ValueError: the outputs have other names than those that the cost was fitted to, or an error of their own beside
+            the one that the cost knows.
     """
     simulations = simulations.in_order(cost.outputs)
+    if cost.measurement_error is not None:
+        simulations = cost.measurement_error.added_to(simulations)
     held = held_names(cost)
     if not held or simulations.names != cost.whole.names:
         return simulations

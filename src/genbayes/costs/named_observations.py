@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..distances.unequal_sets import is_ragged, side_by_side
 from ..observations import Observation
 from ..runtime.named_values import Names, fields_of
 
@@ -41,12 +42,16 @@ def as_vector(x_o: Any, outputs: Names | None) -> np.ndarray:
 def as_stack(x_o: Any, outputs: Names | None) -> np.ndarray:
     """Observations (m, *x_shape); also a list of observations by name, or a DataFrame with a row for each.
 
+    A list of sets of different numbers of trials becomes one array, filled up with trials of NaN.
+
     Raises:
         ValueError: see `as_vector`.
         TypeError: see `as_vector`.
     """
     if isinstance(x_o, list | tuple) and x_o and fields_of(x_o[0]) is not None:
         return np.stack([as_vector(one, outputs) for one in x_o])
+    if is_ragged(x_o):
+        return side_by_side(x_o)
     fields = fields_of(x_o)
     if fields is None or outputs is None:
         return np.asarray(x_o) if fields is None else as_vector(x_o, outputs)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ..distances import Distance, HilbertDistance
+from ..distances.base import CostKind, class_names
 from ..learning.training import FitConfig
 from ..simulations.rows import Simulations
 from .frame import Frame
@@ -62,6 +64,33 @@ class PairedRuns:
             "the cheap simulator there as well (with the same prior and seed, or simulate_at)."
         )
         return cls(dear.selected(rows), cheap.selected(partners), cheap.selected(others), (told,) if alone else ())
+
+
+def pairs_of(dear: Simulations, cheap: Simulations, kind: CostKind, distance: Distance, larger: bool) -> PairedRuns:
+    """The pairs, for distances whose features a dear and a cheap simulator have in common.
+
+    Args:
+        dear: runs of the dear simulator.
+        cheap: runs of the cheap one.
+        kind: of cost that is fitted.
+        distance: that it is fitted for.
+        larger: whether the dear runs are a part of a store that is larger than the memory.
+
+    Raises:
+        ValueError: another kind of cost, or no pairs.
+    """
+    if kind != "features":
+        raise ValueError(
+            f"`cheap` serves distances with a feature map ({class_names(HilbertDistance)}) by method='auto': the mean "
+            f"features are corrected. {distance.name} is learned here as a {kind} cost: leave cheap out, or take "
+            "another distance."
+        )
+    if larger:
+        raise ValueError(
+            "`cheap` serves dear runs of which there are few, and the store has more than are fitted in memory: leave "
+            "cheap out, for so many need no others."
+        )
+    return PairedRuns.of(dear, cheap)
 
 
 def _check_numbers(pairs: int, dear: Simulations, cheap: Simulations) -> None:

@@ -54,6 +54,8 @@ class Distance(eqx.Module):
         units: of its values: in terms of the data's units, or "1 (what it counts)" where it has none.
         learned_by: the kinds of cost that can be fitted of it, the one to be preferred first.
         reads_sets: whether outputs are sets of independent trials (trials, trial_dim), in any order.
+        reads_unequal_sets: whether a trial of NaN, in an output or a target, is none: sets may then have any number of
+            trials, and stand in arrays filled up with NaN (`shares` of unequal_sets.py are the weights of means).
         framing: in which place and units outputs may be kept for it. "each" and "common": it depends on differences
             alone, so that a constant may be taken from every coordinate of outputs and observations, and each may be
             measured in units of its own ("each") or all in common ones; `in_units` then says how. "none": neither,
@@ -68,6 +70,7 @@ class Distance(eqx.Module):
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("general",)
     reads_sets: ClassVar[bool] = False
+    reads_unequal_sets: ClassVar[bool] = False
     framing: ClassVar[Framing] = "none"
     reads_gaps: ClassVar[bool] = False
     citations: ClassVar[tuple[str, ...]] = ()
@@ -164,6 +167,11 @@ class HilbertDistance(Distance):
 
     learned_by: ClassVar[tuple[CostKind, ...]] = ("features", "general")
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether features are linear in the output and the self term their square: errors then add a variance."""
+        return False
+
     @abstractmethod
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The feature map of one output."""
@@ -243,12 +251,16 @@ def distance_classes() -> dict[str, type[Distance]]:
     return {name: cls for name, cls in sorted(_REGISTERED.items()) if not _is_abstract(cls)}
 
 
-def class_names(kind: type[Distance] = Distance, *, reads_sets: bool | None = None) -> str:
+def class_names(
+    kind: type[Distance] = Distance, *, reads_sets: bool | None = None, reads_unequal_sets: bool | None = None
+) -> str:
     """The names of the known distances of a kind, for a message that says what to choose."""
     return ", ".join(
         name
         for name, cls in distance_classes().items()
-        if issubclass(cls, kind) and reads_sets in (None, cls.reads_sets)
+        if issubclass(cls, kind)
+        and reads_sets in (None, cls.reads_sets)
+        and reads_unequal_sets in (None, cls.reads_unequal_sets)
     )
 
 

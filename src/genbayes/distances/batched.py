@@ -30,7 +30,9 @@ def distances_to(
         transform.check(target[None], "the observation")
         outputs, target = transform(outputs), transform(target)
     if distance.framing != "none":
-        middle = target.astype(np.float64) if distance.framing == "each" else target.mean(axis=0, dtype=np.float64)
+        middle = (
+            target.astype(np.float64) if distance.framing == "each" else np.nanmean(target, axis=0, dtype=np.float64)
+        )
         outputs, target = outputs - middle, target - middle
     to = jnp.asarray(_single(target))
     return np.asarray(over_rows(lambda rows: _distances_to(distance, rows, to), _single(outputs)))
@@ -48,7 +50,8 @@ def paired_distances(
         first, second = transform(first), transform(second)
     if distance.framing != "none":
         each = distance.framing == "each"
-        middle = second.astype(np.float64) if each else second.mean(axis=1, keepdims=True, dtype=np.float64)
+        # Rows of NaN are no trials of their sets.
+        middle = second.astype(np.float64) if each else np.nanmean(second, axis=1, keepdims=True, dtype=np.float64)
         first, second = first - middle, second - middle
     return np.asarray(over_rows(functools.partial(_paired_distances, distance), _single(first), _single(second)))
 

@@ -1,7 +1,9 @@
 """Missing values of an observation: NaN stands for each, and distances and costs are those of what was observed."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 def has_gaps(x_o: np.ndarray) -> bool:
@@ -33,12 +35,22 @@ def without_missing_trials(x_o: Float[np.ndarray, "trials ..."]) -> Float[np.nda
     return x_o[~missing[:, 0]]
 
 
-def gaps_told(x_o: np.ndarray) -> str:
-    """How many values are missing, and which: a clause such as ", 2 of 60 values missing (at 3, 17)", or nothing."""
+def gaps_told(x_o: np.ndarray, names: Sequence[str] | None = None) -> str:
+    """How many values are missing, and which: a clause such as ", 2 of 60 values missing (at 3, 17)", or nothing.
+
+    Args:
+        x_o: the observation.
+        names: of all values, where they have any.
+    """
     missing = np.isnan(x_o)
     if not missing.any():
         return ""
     places = np.argwhere(missing)
-    named = [str(place[0]) if missing.ndim == 1 else str(tuple(place.tolist())) for place in places[:5]]
+    by_name = names if names is not None and missing.ndim == 1 and len(names) == missing.size else None
+    named = [_index(place) if by_name is None else by_name[int(place[0])] for place in places[:5]]
     more = ", ..." if len(places) > 5 else ""
     return f", {len(places)} of {missing.size} values missing (at {', '.join(named)}{more})"
+
+
+def _index(place: Int[np.ndarray, " axes"]) -> str:
+    return str(place[0]) if len(place) == 1 else str(tuple(place.tolist()))

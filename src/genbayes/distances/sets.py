@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ..runtime.outcome import Outcome
 from .base import Distance, Framing, HilbertDistance, replaced, require_fitted
+from .unequal_sets import all_trials, shares
 
 Estimator = Literal["biased", "unbiased"]
 K = TypeVar("K", bound="KernelDistance")
@@ -36,6 +37,7 @@ class KernelDistance(HilbertDistance):
     """
 
     reads_sets: ClassVar[bool] = True
+    reads_unequal_sets: ClassVar[bool] = True
     framing: ClassVar[Framing] = "common"
 
     estimator: eqx.AbstractVar[Estimator]
@@ -59,19 +61,25 @@ class KernelDistance(HilbertDistance):
 
     def features(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " k"]:
         """L^-1 mean_i k(landmarks, x_i), where the landmarks' own kernel matrix is L L^T."""
-        return require_fitted(self.whitening, x) @ jnp.mean(self.gram(require_fitted(self.landmarks, x), x), axis=1)
+        trials, share = shares(x)
+        kernels = self.gram(require_fitted(self.landmarks, x), trials)
+        return require_fitted(self.whitening, x) @ jnp.sum(kernels * share[None], axis=1)
 
     def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
         """Mean kernel within the set: over all pairs ("biased") or over pairs of different trials ("unbiased")."""
-        gram = self.gram(x, x)
+        trials, share = shares(x)
+        gram = self.gram(trials, trials)
+        pairs = share[:, None] * share[None]
         if self.estimator == "biased":
-            return jnp.mean(gram)
-        n = x.shape[0]
-        return (jnp.sum(gram) - jnp.trace(gram)) / (n * (n - 1))
+            return jnp.sum(gram * pairs)
+        pairs = jnp.where(jnp.eye(x.shape[0], dtype=bool), 0.0, pairs)
+        return jnp.sum(gram * pairs) / jnp.sum(pairs)
 
     def __call__(self, x: Float[Array, "trials trial_dim"], x_target: Float[Array, "m trial_dim"]) -> Float[Array, ""]:
         """The distance of one set to one set, which may have another number of trials."""
-        return self.self_term(x) + self.self_term(x_target) - 2 * jnp.mean(self.gram(x, x_target))
+        (trials, share), (others, share_of_others) = shares(x), shares(x_target)
+        between = jnp.sum(self.gram(trials, others) * share[:, None] * share_of_others[None])
+        return self.self_term(x) + self.self_term(x_target) - 2 * between
 
     @property
     def outcome(self) -> Outcome:
@@ -307,8 +315,7 @@ def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:
 
 
 def _some_trials(x: np.ndarray, most: int = 4000) -> np.ndarray:
-    trials = x.reshape(-1, x.shape[-1]).astype(np.float64)
-    return np.random.default_rng(0).permutation(trials)[:most]
+    return np.random.default_rng(0).permutation(all_trials(x).astype(np.float64))[:most]
 
 
 def _rbf(bandwidth: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -62,6 +62,11 @@ class MeanSquaredError(HilbertDistance, AdditiveDistance):
         """Units of the distance."""
         return stated_units(self.transform, squared=True, scaled=self._scaled)
 
+    @property
+    def is_linear(self) -> bool:
+        """Unless outputs are transformed."""
+        return self.transform is None
+
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """The scaled coordinates times the root of their weights over the root of their number."""
         seen = self.output_transform.of_jax(x)
@@ -130,6 +135,11 @@ class Mahalanobis(HilbertDistance, CoordinateDistance):
             return self
         whitening = np.asarray(self.whitening, np.float64) * np.broadcast_to(np.ravel(unit), len(self.whitening))
         return replaced(self, whitening=jnp.asarray(whitening, jnp.float32))
+
+    @property
+    def is_linear(self) -> bool:
+        """Unless outputs are transformed."""
+        return self.transform is None
 
     def features(self, x: Float[Array, "*shape"]) -> Float[Array, " k"]:
         """L^-1 x, where C = L L^T."""

@@ -9,6 +9,7 @@ from ..costs.cost import Cost
 from ..costs.forms import HilbertForm, MarginalForm
 from ..costs.records import units_of
 from ..distances.additive import Growth
+from ..distances.unequal_sets import all_trials
 from ..observations import Observation
 from ..runtime.counts import evenly_spaced
 from ..sampling.draws import Draws
@@ -145,7 +146,7 @@ def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> di
     runs = len(x)
     if cost.distance.reads_sets:
         # Trials have no order, and a set may have any number of them.
-        x = np.repeat(x.reshape(-1, 1, x.shape[-1]), len(x_o), axis=1)
+        x = np.repeat(all_trials(x)[:, None], len(x_o), axis=1)
     x = x.reshape(len(x), -1)
     low, centre, high = np.quantile(x, [0.0, 0.5, 1.0], axis=0)
     spread = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..distances.unequal_sets import all_trials, shares
 from .layers import Linear, ResidualMLP, Standardiser
 
 
@@ -37,7 +38,7 @@ class VectorEmbedding(eqx.Module):
 class SetEmbedding(eqx.Module):
     """A set of i.i.d. trials (trials, trial_dim): mean over trials of a per-trial network (Zaheer et al. 2017).
 
-    Does not depend on the order of trials and takes any number of them.
+    Does not depend on the order of trials and takes any number of them; a row of NaN is no trial.
 
     Args:
         x: outputs (n, trials, trial_dim) that it is fitted to.
@@ -51,18 +52,18 @@ class SetEmbedding(eqx.Module):
     out_size: int = eqx.field(static=True)
 
     def __init__(self, x: np.ndarray, *, rng: np.random.Generator, width: int = 64, out_size: int = 32):
-        trials = x.reshape(-1, x.shape[-1])
-        self.standardise = Standardiser.fit(trials)
+        self.standardise = Standardiser.fit(all_trials(x))
         sizes = (x.shape[-1], width, width, out_size)
         self.layers = tuple(Linear(sizes[i], sizes[i + 1], rng=rng) for i in range(3))
         self.out_size = out_size
 
     def __call__(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, " out_size"]:
         """Embeds one set."""
-        hidden = jax.vmap(self.layers[0])(jnp.arcsinh(jax.vmap(self.standardise)(x)))
+        trials, share = shares(x)
+        hidden = jax.vmap(self.layers[0])(jnp.arcsinh(jax.vmap(self.standardise)(trials)))
         for layer in self.layers[1:]:
             hidden = jax.vmap(layer)(jax.nn.silu(hidden))
-        return jnp.mean(hidden, axis=0)
+        return jnp.sum(hidden * share[:, None], axis=0)
 
     def compressed(self, embedded: Float[Array, " out_size"]) -> Float[Array, " out_size"]:
         """The same: trials were compressed before they were embedded."""

@@ -129,7 +129,13 @@ def of_xarray(data: Any, wanted: Selection, key: str | None, source: str) -> Obs
     if wanted.group is not None:
         labels = data.coords[wanted.group].values if wanted.group in data.coords else range(values.shape[0])
         groups, dims = tuple(cell_text(label) for label in labels), dims[1:]
-    observation = Observation(values.astype(np.float64), groups=groups, group_name=wanted.group or "", source=source)
+    if groups is not None and wanted.only is not None:
+        if wanted.only not in groups:
+            raise ValueError(f"{source}: no {wanted.group!r} is {wanted.only!r}; there are {', '.join(groups[:8])}.")
+        values, groups = values[groups.index(wanted.only)], None
+        data = data.isel({wanted.group: 0})
+    group_name = wanted.group if groups is not None and wanted.group is not None else ""
+    observation = Observation(values.astype(np.float64), groups=groups, group_name=group_name, source=source)
     along = wanted.index or next(iter(dims), None)
     index = None if along is None or along not in data.coords else np.asarray(data.coords[along].values)
     if wanted.index is not None and (index is None or data.coords[along].dims != (dims[0],)):

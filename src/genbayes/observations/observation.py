@@ -86,7 +86,7 @@ class Observation:
         if self.groups is not None:
             text = f"{len(self.groups)} {_plural(self.group_name or 'observation', len(self.groups))}, each {text}"
         if self.n_missing:
-            text += f", {self.n_missing} missing: {self._missing_places()}"
+            text += f", {self.n_missing} missing: {self.missing_places}"
         parts = [text, *self.notes]
         if len(self.gaps):
             step = None if self.index is None else step_of(self.index)
@@ -127,7 +127,9 @@ class Observation:
         word = step.word if step is not None and step.is_time else word
         return f"{len(self.index)} {_plural(word, len(self.index))}"
 
-    def _missing_places(self) -> str:
+    @property
+    def missing_places(self) -> str:
+        """Which values are missing, by the names and the index: the first few, and how many more."""
         places = np.argwhere(np.isnan(self.values))
         return _listed((self._place(tuple(place)) for place in places[:_MOST_NAMED].tolist()), len(places))
 

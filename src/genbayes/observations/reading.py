@@ -21,14 +21,14 @@ TEXTS = (".csv", ".txt", ".tsv", ".dat")
 SHEETS = (".xlsx", ".xls", ".xlsm")
 # The options that say something of a kind of file; all others are refused there.
 OPTIONS = {
-    "text": ("column", "index", "group", "missing", "decimal", "date_format", "regular"),
-    "sheet": ("column", "index", "group", "missing", "decimal", "date_format", "sheet", "regular"),
-    "netcdf": ("column", "index", "group", "missing", "key", "regular"),
+    "text": ("column", "index", "group", "only", "missing", "decimal", "date_format", "regular"),
+    "sheet": ("column", "index", "group", "only", "missing", "decimal", "date_format", "sheet", "regular"),
+    "netcdf": ("column", "index", "group", "only", "missing", "key", "regular"),
     "numpy file": ("missing",),
     "numpy archive": ("missing", "key"),
     "array": ("missing",),
-    "frame": ("column", "index", "group", "missing", "date_format", "regular"),
-    "xarray": ("column", "index", "group", "missing", "key", "regular"),
+    "frame": ("column", "index", "group", "only", "missing", "date_format", "regular"),
+    "xarray": ("column", "index", "group", "only", "missing", "key", "regular"),
 }
 
 
@@ -38,6 +38,7 @@ def read_observation(
     column: str | Sequence[str] | None = None,
     index: str | None = None,
     group: str | None = None,
+    only: str | int | None = None,
     missing: str | int | float | Sequence[str | int | float] | None = None,
     decimal: str | None = None,
     date_format: str | None = None,
@@ -57,6 +58,7 @@ def read_observation(
             only one without numbers is taken.
         group: the column that tells apart several observations in one table, such as "patient": the values are a stack,
             with NaN where one of them has no row for a member of the index.
+        only: the one group to take, such as "A-17": one observation instead of a stack.
         missing: further texts or numbers for a missing value, such as -9999. Blank, NA, NaN, n/a, null, None and - are
             known.
         decimal: "." or ","; found out if not given, and not doubtful.
@@ -78,7 +80,7 @@ def read_observation(
         >>> observation = gb.read_observation("doses.csv", column="conc", index="hour", group="patient")
         >>> posteriors = gb.GibbsPosteriors(prior, cost, np.asarray(observation), beta=10.0)
     """
-    options = {"column": column, "index": index, "group": group, "missing": missing, "decimal": decimal}
+    options = {"column": column, "index": index, "group": group, "only": only, "missing": missing, "decimal": decimal}
     options |= {"date_format": date_format, "sheet": sheet, "key": key, "regular": regular or None}
     _check_types(options)
     path = Path(source) if isinstance(source, str | Path) else None
@@ -90,7 +92,8 @@ def read_observation(
             fitting = " and ".join(other for other, known in OPTIONS.items() if option in known)
             raise ValueError(f"{option} = {value!r} is no option for {name}; it is for: {fitting}. Leave it out.")
     columns = None if column is None else (column,) if isinstance(column, str) else tuple(column)
-    wanted = Selection(columns, index, group, checked_missing(missing), decimal, date_format)
+    alone = None if only is None else str(only)
+    wanted = Selection(columns, index, group, checked_missing(missing), decimal, date_format, alone)
     with nullcontext() if path is None else damage_told(path, "an observation"):
         read = _read(source, path, kind, wanted, sheet, key)
     return _checked(read, wanted, regular)
@@ -132,6 +135,8 @@ def _read(
 
 
 def _check_types(options: dict[str, Any]) -> None:
+    if options["only"] is not None and options["group"] is None:
+        raise ValueError(f"only = {options['only']!r} is one of several groups: name their column too, by group=.")
     for name in ("index", "group", "decimal", "date_format", "sheet", "key"):
         if options[name] is not None and not isinstance(options[name], str):
             raise TypeError(f"{name} must be a text, got {options[name]!r}.")

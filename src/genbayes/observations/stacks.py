@@ -15,6 +15,8 @@ def read_observations(
     x_shape: tuple[int, ...],
     condition_names: tuple[str, ...] = (),
     options: dict[str, Any] | None = None,
+    *,
+    any_size: bool = False,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], Observation]:
     """Reads a stack of observations, and the known conditions of each.
 
@@ -26,6 +28,7 @@ def read_observations(
         condition_names: conditions that the cost takes.
         options: of `read_observation`. Without a group rows are observations, and only what says how cells are written
             holds.
+        any_size: see `as_stack`.
 
     Returns:
         Observations (m, *x_shape), the conditions by name, and what was read.
@@ -49,16 +52,26 @@ def read_observations(
                 "with the array x_o and one of shape (m,) for each condition, by its name."
             )
         known = {name: read_observation(path, key=name).values for name in condition_names}
-    return as_stack(found, x_shape), known, found
+    return as_stack(found, x_shape, any_size=any_size), known, found
 
 
-def as_stack(found: Observation, x_shape: tuple[int, ...]) -> np.ndarray:
+def as_stack(found: Observation, x_shape: tuple[int, ...], *, any_size: bool = False) -> np.ndarray:
     """The stack of observations (m, *x_shape) that was read.
+
+    Args:
+        found: what was read.
+        x_shape: of one observation.
+        any_size: whether observations are sets (trials, trial_dim) that may have another number of trials than x_shape;
+            where one has fewer than the others, NaN stands for those that it does not have.
 
     Raises:
         ValueError: another shape.
     """
     values, size = found.values, int(np.prod(x_shape))
+    if any_size and len(x_shape) == 2 and found.groups is not None:
+        values = values[..., None] if values.ndim == 2 and x_shape[1] == 1 else values
+        if values.ndim == 3 and values.shape[2] == x_shape[1]:
+            return values
     # A table of one column, or of one row, is read as a vector.
     m = len(values) if size == 1 or values.ndim > 1 else values.size // size
     if values.size != m * size or (

@@ -22,6 +22,7 @@ class Selection:
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     date_format: str | None = None
+    only: str | None = None
 
 
 def read_table(found: Records, wanted: Selection) -> Observation:
@@ -45,6 +46,9 @@ def read_table(found: Records, wanted: Selection) -> Observation:
     group = None if wanted.group is None else _position(found, head, wanted.group)
     index, note = _index_position(found, head, style, wanted, group)
     rows = _rows(found, head, width, indexed=index is not None)
+    single = group is not None and wanted.only is not None
+    if group is not None and wanted.only is not None:
+        rows = _rows_of_group(found, head, rows, group, wanted.only)
     columns = _columns(found, head, wanted, (index, group))
     values = np.array([[_value(found, head, style, row, j) for j in columns] for row in rows], np.float64)
     names = tuple(head.names[j] for j in columns) if head.named else ()
@@ -55,14 +59,17 @@ def read_table(found: Records, wanted: Selection) -> Observation:
         cells, lines = [row.cells[index] for row in rows], [row.number for row in rows]
         name = head.names[index]
         parsed = parse_index(found, name, lines, cells, style, wanted.date_format)
-        if group is None:
+        if group is None or single:
             check_order(found, name, parsed, cells, lines)
         if any("+" in cell[10:] or cell.endswith("Z") for cell in cells) and parsed.dtype.kind == "M":
             observation = replace(observation, notes=(*observation.notes, "times in UTC"))
         observation = replace(observation, index=parsed, index_name=name)
     elif wanted.date_format is not None:
         raise ValueError(f'{found.source}: date_format is given, but no column of dates. Name it by index="...".')
-    if group is not None:
+    if single:
+        notes = (f"{head.names[group or 0]} {wanted.only} alone", *observation.notes)
+        observation = replace(observation, notes=notes)
+    elif group is not None:
         observation = _pivoted(found, head, observation, rows, group)
     return _as_vector(observation)
 
@@ -149,6 +156,16 @@ def _rows(found: Records, head: Head, width: int, *, indexed: bool) -> list[Reco
     return [row for row in head.rows if row.cells]
 
 
+def _rows_of_group(found: Records, head: Head, rows: list[Record], group: int, only: str) -> list[Record]:
+    """The rows of one group alone, so that it has no gaps where others were measured."""
+    chosen = [row for row in rows if row.cells[group] == only]
+    if not chosen:
+        known = list(dict.fromkeys(row.cells[group] for row in rows))
+        listed = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+        raise ValueError(f"{found.source}: no row of {head.names[group]!r} is {only!r}; there are {listed}.")
+    return chosen
+
+
 def _columns(found: Records, head: Head, wanted: Selection, taken: tuple[int | None, int | None]) -> list[int]:
     if wanted.column is None:
         columns = [j for j in range(len(head.names)) if j not in taken]
@@ -200,7 +217,8 @@ def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], 
             other = int(np.flatnonzero(counts != counts[0])[0])
             raise ValueError(
                 f"{found.source}: {groups[0]!r} has {counts[0]} rows and {groups[other]!r} {counts[other]}. Name the "
-                'column that tells which of them belong together, by index="...".'
+                'column that tells which of them belong together, by index="..."; of trials without order a column '
+                "with their numbers in the group."
             )
         # The rows of a group are numbered in their order.
         places = np.empty(len(rows), int)

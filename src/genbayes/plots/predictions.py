@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..checks.predictive import PredictiveCheck
 from ..costs.named_observations import as_vector
+from ..distances.unequal_sets import all_trials, trials_present
 from ..observations import Observation
 from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, time_axis, window
 from ..runtime.formatting import plain
@@ -60,10 +61,6 @@ def predictive(
     read = axis if isinstance(axis, Observation) else x_o if isinstance(x_o, Observation) else None
     outputs = check_or_x.outputs if isinstance(check_or_x, PredictiveCheck) else None
     x_o = np.asarray(as_vector(x_o, outputs), float)
-    x, n_failed = _finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
-    if isinstance(check_or_x, PredictiveCheck):
-        n_failed += check_or_x.n_failed
-    before = None if prior_x is None else _finite_runs("prior_x", prior_x, x_o)[0]
     kind = kind or ("coordinates" if x_o.ndim == 0 or (x_o.ndim == 1 and x_o.size <= MOST_COORDINATES) else "series")
     draw = {"coordinates": _coordinates, "series": _series, "set": _sets}.get(kind)
     if draw is None:
@@ -72,6 +69,11 @@ def predictive(
         raise ValueError(
             f"x_o has shape {x_o.shape}; a {kind} has shape (T,) or (T, C). Pass a part or a summary of x."
         )
+    finite_runs = _sets_with_trials if kind == "set" and x_o.ndim == 2 else _finite_runs
+    x, n_failed = finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
+    if isinstance(check_or_x, PredictiveCheck):
+        n_failed += check_or_x.n_failed
+    before = None if prior_x is None else finite_runs("prior_x", prior_x, x_o)[0]
     columns = x_o.size if kind == "coordinates" else 1 if x_o.ndim == 1 else x_o.shape[1]
     if columns > MOST_COORDINATES:
         raise ValueError(f"{columns} panels are too many (at most {MOST_COORDINATES}); pass a part of x and x_o")
@@ -89,9 +91,10 @@ def predictive(
         labels = ["output"] if columns == 1 else [f"{default} {i + 1}" for i in range(columns)]
     if len(labels) != columns:
         raise ValueError(f"labels has {len(labels)} names {list(labels)}; expected {columns}, one per {default}")
-    shape = (-1, columns) if kind == "coordinates" else (-1, x_o.shape[0], columns)
-    x, before = x.reshape(shape), None if before is None else before.reshape(shape)
-    figure = draw(x, x_o.reshape(shape[1:]), axis, [plain(label) for label in labels], before)
+    shape = (columns,) if kind == "coordinates" else (-1, columns)
+    x = x.reshape(len(x), *shape)
+    before = None if before is None else before.reshape(len(before), *shape)
+    figure = draw(x, x_o.reshape(shape), axis, [plain(label) for label in labels], before)
     if n_failed:
         figure.suptitle(f"{n_failed} failed runs left out", fontsize=SMALL, x=0.01, ha="left")
     return figure
@@ -110,6 +113,21 @@ def _finite_runs(name: str, x: ArrayLike, x_o: np.ndarray) -> tuple[np.ndarray, 
     ok = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
     if not ok.any():
         raise ValueError(f"{name} has no finite output among {len(x)} runs; there is nothing to show")
+    return x[ok], int((~ok).sum())
+
+
+def _sets_with_trials(name: str, x: ArrayLike, x_o: np.ndarray) -> tuple[np.ndarray, int]:
+    """Returns the sets (runs, trials, C) that have trials, all of them finite, and how many have not.
+
+    A set may have another number of trials than the observation; rows of NaN are none.
+    """
+    x = np.asarray(x, float)
+    if x.ndim != 3 or x.shape[2] != x_o.shape[1]:
+        raise ValueError(f"{name} has shape {x.shape}; expected sets (runs, trials, {x_o.shape[1]}), as x_o is one")
+    seen = trials_present(x)
+    ok = seen.any(axis=1) & ~(~np.isfinite(x).all(axis=2) & seen).any(axis=1)
+    if not ok.any():
+        raise ValueError(f"{name} has no finite set among {len(x)} runs; there is nothing to show")
     return x[ok], int((~ok).sum())
 
 
@@ -227,15 +245,20 @@ def _times(axis: Axis, length: int) -> tuple[np.ndarray, str, np.ndarray]:
 def _sets(
     x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
 ) -> matplotlib.figure.Figure:
-    """Histograms of one run's trials, a band over the runs; two coordinates also as a scatter."""
+    """Histograms of one run's trials, a band over the runs; two coordinates also as a scatter.
+
+    Rows of NaN are no trials; histograms leave them out, and shares are of those that are.
+    """
     columns = len(labels)
+    x_o, numbers = all_trials(x_o), trials_present(x).sum(axis=1, keepdims=True)
+    flat, of_prior = all_trials(x), None if before is None else all_trials(before)
     figure, panels = _panels(columns + (columns == 2), 2.4, 3)
     for c, ax in enumerate(panels[:columns]):
-        limits = window(x[:, :, c].ravel(), include=x_o[:, c])
+        limits = window(flat[:, c], include=x_o[:, c])
         bins = np.linspace(limits[0], limits[1], int(np.clip(np.sqrt(len(x_o)) * 2, 8, 30)) + 1)
-        counts = np.array([np.histogram(run, bins)[0] for run in x[:, :, c]]) / len(x_o)
-        if before is not None:
-            prior = np.histogram(before[:, :, c], bins)[0] / before[:, :, c].size
+        counts = np.array([np.histogram(run[~np.isnan(run)], bins)[0] for run in x[:, :, c]]) / numbers
+        if of_prior is not None:
+            prior = np.histogram(of_prior[:, c], bins)[0] / len(of_prior)
             ax.stairs(prior, bins, color=PRIOR, linewidth=1.2, label="prior")
         q05, q95 = np.quantile(counts, [0.05, 0.95], axis=0)
         ax.stairs(q95, bins, baseline=q05, fill=True, color=POSTERIOR, alpha=0.25, label="re-simulated 5-95 %")
@@ -246,7 +269,6 @@ def _sets(
         ax.set_ylabel("share of a run's trials")
         few_ticks(ax.xaxis)
     if columns == 2:
-        flat = x.reshape(-1, 2)
         flat = flat[np.random.default_rng(0).permutation(len(flat))[:3000]]
         panels[2].plot(*flat.T, ".", color=POSTERIOR, alpha=0.25, markersize=3, markeredgewidth=0)
         panels[2].plot(*x_o.T, "o", color=OBSERVED, markersize=3)

@@ -270,6 +270,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, ch
         progress=progress,
         start=cost,
         cheap=cheap,
+        measurement_error=cost.measurement_error,
     )
     return replace(made, settings={**cost.settings, **made.settings})
 

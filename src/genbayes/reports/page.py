@@ -91,8 +91,10 @@ def report(
     """
     _check_given(posterior, draws, check)
     sections = list(sections)
-    evidence, found = _judged(posterior, draws, check, simulations, list(warnings), kind, labels)
+    evidence, found = _judged(posterior, draws, check, simulations, list(warnings), kind, labels, axis)
     found = ordered([*_of_sections(found, sections), *found])
+    # The dates of an observation that was read from a file are the axis of its pictures.
+    axis = posterior.observation if axis is None else axis
     run = ReportedRun(evidence, axis, labels, kind)
     if run.predictive is not None and not run.outputs_shown:
         text = f"Outputs of shape {posterior.x_o.shape} are not shown; pass a picture of them: report(figures=...)."
@@ -140,16 +142,17 @@ def _judged(
     warnings: list[str],
     kind: str | None,
     labels: Sequence[str] | None,
+    axis: Any,
 ) -> tuple[Evidence, list[Finding]]:
     """Evidence and findings: those of a `Check`, unless it had no simulations and some are given now."""
     if not isinstance(check, Check):
-        evidence = Evidence(posterior, draws, check, simulations, kind, labels)
+        evidence = Evidence(posterior, draws, check, simulations, kind, labels, axis=axis)
         return evidence, findings(evidence, warnings)
     known = check.evidence
     given = [finding for finding in check.findings if finding.check == "given"]
     warnings = [text for text in warnings if text not in [finding.text for finding in given]]
     if simulations is not None and known.simulations is None:
-        evidence = Evidence(posterior, draws, known.predictive, simulations, kind, labels, known.coverage)
+        evidence = Evidence(posterior, draws, known.predictive, simulations, kind, labels, known.coverage, axis=axis)
         return evidence, findings(evidence, [*(finding.text for finding in given), *warnings])
     return known, [*(Finding("care", text, check="given") for text in warnings), *check.findings]
 

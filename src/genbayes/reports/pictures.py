@@ -94,7 +94,9 @@ def _pair_caption(run: ReportedRun) -> str:
 
 
 def _predictive(run: ReportedRun) -> matplotlib.figure.Figure:
-    shown = {"axis": run.axis, "labels": run.labels, "kind": run.kind, "prior_x": run.prior_outputs}
+    # A set cannot be told from a series by its shape, but the cost knows what it reads.
+    kind = "set" if run.kind is None and run.evidence.output_kind == "set" else run.kind
+    shown = {"axis": run.axis, "labels": run.labels, "kind": kind, "prior_x": run.prior_outputs}
     assert run.predictive is not None  # `applies` has asked.
     return plots.predictive(run.predictive, run.posterior.x_o, **shown)
 

@@ -61,7 +61,10 @@ class ReportedRun:
         if self.simulations is None:
             return None
         x = self.simulations.x[self.simulations.ok & (self.simulations.round == 0)][:MOST_PRIOR_OUTPUTS]
-        return x if len(x) and x.shape[1:] == self.posterior.x_o.shape else None
+        own = self.posterior.x_o.shape
+        # Sets may have any number of trials.
+        same = x.shape[2:] == own[1:] if self.evidence.output_kind == "set" else x.shape[1:] == own
+        return x if len(x) and same else None
 
     @property
     def outputs_shown(self) -> bool:

@@ -14,7 +14,6 @@ from ..costs.records import units_of
 from ..distances import AdditiveDistance, Distance
 from ..distances.additive import CoordinateDistance
 from ..distances.base import short_text
-from ..distances.gaps import gaps_told
 from ..priors.prior import Prior
 from ..runtime.formatting import number
 from ..runtime.release import version
@@ -98,7 +97,7 @@ def settings_table(
     """
     rows = [
         *_simulation_settings(simulations),
-        ("observation", f"shape {posterior.x_o.shape}{gaps_told(posterior.x_o)}"),
+        ("observation", f"shape {posterior.observation_told}"),
         *_known_settings(posterior),
         ("distance", f"{posterior.cost.distance.name} (units: {units_of(posterior.cost) or 'not stated'})"),
         *_distance_settings(posterior.cost.distance),

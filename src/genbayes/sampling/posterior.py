@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ..costs.cost import Conditions, Cost, Numbers, Observed
 from ..costs.known_parameters import held_names, with_known
 from ..distances.gaps import gaps_told
+from ..observations import Observation
 from ..priors.prior import Prior
 from ..runtime.counts import evenly_spaced
 from ..runtime.notebook import html_properties
@@ -43,6 +44,9 @@ class GibbsPosterior:
         beta: inverse temperature, in 1 / units of the distance; there is no right value, and no default.
         conditions: known conditions of the observation (a mapping from name to value), where the simulator takes them.
 
+    Attributes:
+        observation: what `read_observation` returned, where x_o is that; None for numbers.
+
     Raises:
         ValueError: x_o has another shape, holds infinities, or NaN where the cost reads no gaps; beta is not a positive
             number; the prior's parameters are not the cost's.
@@ -71,6 +75,9 @@ class GibbsPosterior:
         self.cost = cost
         self.beta = _checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
+        # Its dates and names are those by which checks and reports call its values.
+        whole = isinstance(x_o, Observation) and x_o.groups is None and x_o.values.shape == self._x.shape
+        self.observation = cast("Observation", x_o) if whole else None
         self._conditions = _checked_conditions(cost, conditions)
         self.scale_outcome = cost.judge_scale(self._x)
         known_levels = judge_known_levels(cost, np.asarray(self._conditions)[None])
@@ -84,13 +91,13 @@ class GibbsPosterior:
 
     def __repr__(self) -> str:
         known = "".join(f", {name} {value:g}" for name, value in self.conditions.items())
-        shape, parameters = f"{self.x_o.shape}{gaps_told(self.x_o)}", ", ".join(self.prior.names)
+        shape, parameters = self.observation_told, ", ".join(self.prior.names)
         return f"GibbsPosterior(parameters {parameters}, observation {shape}{known}, beta {self.beta:g})"
 
     def _repr_html_(self) -> str:
         properties = {
             "parameters": ", ".join(self.prior.names),
-            "observation": f"{self.x_o.shape}{gaps_told(self.x_o)}",
+            "observation": self.observation_told,
             "conditions": ", ".join(f"{name} = {value:g}" for name, value in self.conditions.items()) or "none",
             "beta": f"{self.beta:g}, {unit_of_beta(self.cost.distance.units)}",
             "distance": repr(self.cost.distance),
@@ -101,6 +108,14 @@ class GibbsPosterior:
     def x_o(self) -> np.ndarray:
         """The observation."""
         return self._x
+
+    @property
+    def observation_told(self) -> str:
+        """The observation's shape and what is missing in it, by dates and names where they are known."""
+        if self.observation is None or not self.observation.n_missing:
+            return f"{self.x_o.shape}{gaps_told(self.x_o, self.cost.output_names)}"
+        missing = f"{self.observation.n_missing} of {self.x_o.size} values missing"
+        return f"{self.x_o.shape}, {missing} ({self.observation.missing_places})"
 
     @functools.cached_property
     def held_out_errors(self) -> HeldOutErrors | None:
@@ -167,7 +182,8 @@ class GibbsPosterior:
         rest = self.prior.select([name for name in self.prior.names if name not in columns])
         conditions = self.conditions | {name: float(column[0]) for name, column in columns.items()}
         cost = with_known(self.cost, tuple(columns))
-        return GibbsPosterior(rest, cost, self.x_o, self.beta, conditions=conditions)
+        x_o = self.x_o if self.observation is None else self.observation
+        return GibbsPosterior(rest, cost, x_o, self.beta, conditions=conditions)
 
     def cost_at(self, theta: Numbers) -> Float[Array, "..."]:
         """The cost of parameters (..., dim) for this observation, in units of the distance.

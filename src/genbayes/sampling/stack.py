@@ -12,6 +12,7 @@ from ..costs.cost import Conditions, Cost, Observed
 from ..costs.known_parameters import with_known
 from ..costs.named_observations import as_stack
 from ..distances.gaps import has_gaps
+from ..observations import Observation
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
@@ -42,6 +43,7 @@ class GibbsPosteriors:
         prior: over the parameters that the cost knows, in its order.
         cost: from `fit_cost`, `load` or `Cost.exact`.
         x_o: observations (m, *x_shape); NaN is a missing value as in `GibbsPosterior`, and each may have its own gaps.
+            Of distances that read sets of any size also a list of m sets (any number of trials, trial_dim).
         beta: one inverse temperature or ascending ones (b,), in 1 / units of the distance; every observation is
             sampled at every one.
         conditions: known conditions (m, c), or a mapping from name to (m,) values, where the simulator takes them.
@@ -68,6 +70,8 @@ class GibbsPosteriors:
         betas: list[Any] = [beta] if beta is None or np.ndim(beta) == 0 else list(cast(Sequence, beta))
         if not betas:
             raise ValueError("beta is empty: give one inverse temperature, or several in ascending order.")
+        # Names of patients, sites, ...: by which checks call the observations.
+        self.names = x_o.groups if isinstance(x_o, Observation) else None
         x_o = as_stack(x_o, cost.outputs)
         if x_o.ndim != len(cost.x_shape) + 1 or not len(x_o):
             raise ValueError(
@@ -85,10 +89,10 @@ class GibbsPosteriors:
         # Most have no gaps, and there may be many thousands.
         for number in np.flatnonzero(~np.isfinite(cost.frame(values).reshape(len(values), -1)).all(axis=1)):
             try:
-                same = cost.check_observation(values[number]).shape == cost.x_shape
+                checked = cost.check_observation(values[number])
             except ValueError as error:
                 raise ValueError(f"observation number {number}: {error}") from error
-            if not same:
+            if checked.shape != values[number].shape and not cost.distance.reads_unequal_sets:
                 raise ValueError(
                     f"observation number {number} has missing trials, and the sets of a stack have one size: give it "
                     "to a GibbsPosterior by itself."
@@ -96,7 +100,7 @@ class GibbsPosteriors:
         self.prior = prior
         self.cost = cost
         self.x_o = values
-        self._gaps = has_gaps(values)
+        self._gaps = cost.reads_gaps and has_gaps(values)
         self.conditions = known
         self.outcome = Outcome.joined(
             [

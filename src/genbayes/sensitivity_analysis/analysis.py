@@ -31,9 +31,11 @@ from ..simulations.executors import Workers
 from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator
 from .distances import (
+    MOST_SINGLE,
     Group,
     ReplicateOutputs,
     given_groups,
+    groups_by_name,
     marginal_form,
     output_groups,
     output_spread,
@@ -106,6 +108,9 @@ def sensitivity(
     # Half the usual population is enough: a dozen posteriors are compared, and nobody asks for their tails.
     sampler = SMC(min_particles=250) if sampler is None else sampler
     cost = posterior.cost
+    if groups is None and labels is None and cost.outputs is not None:
+        few = cost.outputs.size <= MOST_SINGLE
+        labels, groups = (cost.output_names, None) if few else (None, groups_by_name(cost.outputs))
     parts = output_groups(cost.x_shape, labels) if groups is None else given_groups(groups, cost.x_shape)
     # What was not observed is no part of the cost.
     seen = ~np.isnan(posterior.x_o)

@@ -33,6 +33,7 @@ from ..distances import AdditiveDistance, CappedError, HuberError, MeanAbsoluteE
 from ..distances.additive import placed
 from ..distances.base import replaced
 from ..runtime.compiling import compiled
+from ..runtime.named_values import Names
 
 # Up to as many coordinates are looked at one by one; a longer output in parts.
 MOST_SINGLE = 12
@@ -187,6 +188,14 @@ def output_groups(x_shape: tuple[int, ...], labels: Sequence[str] | None = None)
     for part in np.array_split(np.arange(length), min(6, length)):
         groups.append(Group(f"steps {part[0] + 1} to {part[-1] + 1}", (steps >= part[0]) & (steps <= part[-1])))
     return groups
+
+
+def groups_by_name(outputs: Names) -> dict[str, Any] | None:
+    """Every named output a group, where there are several and not too many; else None."""
+    parts = list(outputs.slices())
+    if not 1 < len(parts) <= MOST_SINGLE:
+        return None
+    return {name: np.arange(place.start, place.stop) for name, _, place in parts}
 
 
 def _names(labels: Sequence[str] | None, count: int, kind: str) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from ..distances.unequal_sets import trials_present
 from ..runtime.checksums import is_checked
 from .status import OK
 
@@ -111,15 +112,24 @@ def impossible_rows(x: zarr.Array | None, folder: Path, rows: np.ndarray, wrong:
     return damages
 
 
-def not_finite(values: np.ndarray) -> np.ndarray:
-    """Which rows of (m, ...) hold something that is not finite, (m,) bool."""
+def not_finite(values: np.ndarray, *, unequal_sets: bool = False) -> np.ndarray:
+    """Which rows of (m, ...) hold something that is not finite, (m,) bool.
+
+    Args:
+        values: of all rows.
+        unequal_sets: whether each is a set (trials, trial_dim) in which rows of NaN are no trials.
+    """
+    if unequal_sets and values.ndim == 3:
+        seen = trials_present(values)
+        wrong = np.logical_not(np.all(np.isfinite(values), axis=2))
+        return np.logical_or(np.any(wrong & seen, axis=1), np.logical_not(np.any(seen, axis=1)))
     return np.logical_not(np.isfinite(values).reshape(len(values), -1).all(axis=1))
 
 
-def succeeded_without_output(status: np.ndarray, x: np.ndarray | None) -> np.ndarray:
+def succeeded_without_output(status: np.ndarray, x: np.ndarray | None, *, unequal_sets: bool = False) -> np.ndarray:
     """Which rows have the status "ok" and no finite output, (m,) bool."""
     ok = status == OK
-    return ok if x is None else ok & not_finite(x)
+    return ok if x is None else ok & not_finite(x, unequal_sets=unequal_sets)
 
 
 def _by_chunk(array: zarr.Array, rows: np.ndarray) -> list[slice]:

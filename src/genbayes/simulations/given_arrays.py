@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..distances.unequal_sets import in_front, is_ragged, side_by_side
 from ..priors.prior import Prior
 from ..runtime.named_values import fields_of
 from .named_outputs import in_columns, named_rows
@@ -14,7 +15,12 @@ from .status import INITIAL_REASONS, OK, output_problem, reason_code
 
 
 def checked_runs(
-    theta: Any, x: Any, names: Sequence[str] | None, conditions: Mapping[str, Any] | None, prior: Prior | None
+    theta: Any,
+    x: Any,
+    names: Sequence[str] | None,
+    conditions: Mapping[str, Any] | None,
+    prior: Prior | None,
+    unequal_sets: bool = False,
 ) -> dict[str, Any]:
     """The fields of `Simulations` that given arrays make; see `Simulations.from_arrays`.
 
@@ -29,8 +35,10 @@ def checked_runs(
         parameters = plain_array(theta, np.float32)
     if parameters.ndim != 2 or 0 in parameters.shape:
         raise ValueError(f"`theta` must have shape (n, dim) with n, dim >= 1, got {parameters.shape}.")
+    if is_ragged(x):
+        unequal_sets, x = True, side_by_side(x)
     outputs, x = named_rows(x, len(parameters))
-    values, status, reasons = _outputs(x, len(parameters))
+    values, status, reasons = _outputs(x, len(parameters), unequal_sets)
     if not np.isfinite(parameters).all():
         bad = np.flatnonzero(~np.isfinite(parameters).all(axis=1))
         raise ValueError(f"`theta` has NaN or infinity in {len(bad)} rows (first: {bad[0]}). Remove these rows.")
@@ -51,18 +59,25 @@ def checked_runs(
         "conditions": np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32),
         "condition_names": tuple(known),
         "outputs": outputs,
+        "unequal_sets": unequal_sets,
     }
 
 
-def _outputs(x: Any, n: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _outputs(x: Any, n: int, unequal_sets: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Outputs (n, *x_shape) in the precision that they need, the status of each row and what it means."""
     outputs = plain_array(x)
     outputs = outputs if outputs.dtype == np.float32 else outputs.astype(np.float64)
     if outputs.ndim == 0 or len(outputs) != n or outputs.size == 0:
         raise ValueError(f"`x` must have one output per row of `theta`: expected ({n}, ...), got {outputs.shape}.")
     outputs = outputs[:, None] if outputs.ndim == 1 else outputs
+    if unequal_sets and outputs.ndim != 3:
+        raise ValueError(
+            f"`unequal_sets`: outputs must be sets of trials, of shape ({n}, trials, trial_dim), got {outputs.shape}."
+        )
+    outputs = np.stack([in_front(row) for row in outputs]) if unequal_sets else outputs
     reasons = list(INITIAL_REASONS)
-    status = np.array([reason_code(output_problem(row), reasons) for row in outputs], np.int32)
+    problems = [output_problem(row, unequal_sets=unequal_sets) for row in outputs]
+    status = np.array([reason_code(problem, reasons) for problem in problems], np.int32)
     outputs[status != OK] = np.nan
     rounding = Rounding()
     for output in outputs:

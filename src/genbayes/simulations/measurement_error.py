@@ -48,7 +48,7 @@ def with_measurement_error(simulator: Callable[..., Any] | Simulator, sd: Deviat
     if isinstance(simulator, JaxSimulator | PythonSimulator):
         simulator = simulator.function
     if not callable(sd):
-        _check_deviation(sd)
+        check_deviation(sd)
     if isinstance(simulator, Simulator):
         return Measured(simulator, sd)
     if not callable(simulator):
@@ -76,6 +76,7 @@ class Measured(Simulator):
 
     def __init__(self, simulator: Simulator, sd: Deviation):
         self.simulator, self.sd = simulator, sd
+        self.unequal_sets, self.vectorised = simulator.unequal_sets, simulator.vectorised
         self.failure_remedy = simulator.failure_remedy
         self.noise_source, self.noise_remedy = simulator.noise_source, simulator.noise_remedy
 
@@ -147,14 +148,15 @@ def _of_jax(simulator: Callable[..., Any], sd: Deviation) -> Any:
     return measured
 
 
-def _check_deviation(sd: Any) -> None:
+def check_deviation(sd: Any, name: str = "sd") -> None:
+    """ValueError or TypeError unless standard deviations are numbers, not negative, and one of them is positive."""
     try:
         values = np.concatenate([np.ravel(one) for one in sd.values()]) if isinstance(sd, Mapping) else sd
         values = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise TypeError(f"sd must be numbers or a function of the output, got {type(sd).__name__}.") from None
+        raise TypeError(f"{name} must be numbers or a function of the output, got {type(sd).__name__}.") from None
     if not (np.all(np.isfinite(values)) and np.all(values >= 0) and np.any(values > 0)):
         raise ValueError(
-            f"sd must be finite and at least 0, greater than 0 for at least one coordinate, got {values}: it is the "
-            "standard deviation of the measurement error in data units."
+            f"{name} must be finite and at least 0, greater than 0 for at least one coordinate, got {values}: it is "
+            "the standard deviation of the measurement error in data units."
         )

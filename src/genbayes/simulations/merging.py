@@ -251,7 +251,8 @@ def _what_is_missing(shares: dict[Shard, SimulationStore], union: _Union, store:
 def _header(shares: dict[Shard, SimulationStore]) -> dict[str, Any]:
     attributes = next(iter(shares.values())).attributes
     header = make_header(*(attributes[key] for key in ("names", "seed", "prior", "simulator")))
-    return header | {key: attributes[key] for key in ("condition_names", "conditions_prior") if key in attributes}
+    further = ("condition_names", "conditions_prior", "unequal_sets")
+    return header | {key: attributes[key] for key in further if key in attributes}
 
 
 def _fill(store: SimulationStore, union: _Union, shares: dict[Shard, SimulationStore]) -> None:

@@ -13,22 +13,25 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..runtime.named_values import fields_of
 from .simulators import qualified_name
 
 
 def where_observed(
     simulator: Callable[..., Any], x_o: Any
-) -> tuple[Callable[..., Any], Float[np.ndarray, " observed"]]:
+) -> tuple[Callable[..., Any], Float[np.ndarray, " observed"] | dict[str, np.ndarray]]:
     """The simulator and an observation, both as the vector of those values that are observed.
 
     Args:
         simulator: `simulator(theta, rng)` or `simulator(key, theta)`, with `conditions` as a third argument or without;
             NaN in its outputs where x_o has NaN is no failure.
-        x_o: the observation, in the form of one output; NaN marks what is never observed.
+        x_o: the observation, in the form of one output; NaN marks what is never observed. Of outputs by name a mapping
+            with all of them: what is observed of each keeps its name.
 
     Returns:
         A simulator of the same kind, under the same name in stores with "where observed", for `simulate`, checks and
-        refinement; and the observed values, in the order of an output's values (the last axis runs fastest).
+        refinement; and the observed values, in the order of an output's values (the last axis runs fastest), or by
+        name.
 
     Raises:
         TypeError: the simulator is no function, or x_o holds no numbers.
@@ -41,6 +44,9 @@ def where_observed(
     """
     if not callable(simulator):
         raise TypeError(f"simulator must be a function, got {type(simulator).__name__}.")
+    fields = fields_of(x_o)
+    if fields is not None:
+        return _by_name(simulator, {name: np.asarray(part, np.float64) for name, part in fields.items()})
     values = np.asarray(x_o)
     if values.dtype.kind not in "fiub":
         raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
@@ -51,12 +57,60 @@ def where_observed(
         raise ValueError(f"x_o has {what}; NaN marks what is never observed, all else is a finite number.")
     if len(seen) == values.size:
         raise ValueError("x_o has no missing values (NaN), so that there is nothing to leave out: use the simulator.")
-    is_jax = next(iter(inspect.signature(simulator).parameters), "") == "key"
+    is_jax = _is_jax(simulator)
     wrapped = (_of_jax if is_jax else _of_python)(simulator, seen, values.shape)
+    return _named(wrapped, simulator), values.reshape(-1)[seen]
+
+
+def _is_jax(simulator: Callable[..., Any]) -> bool:
+    return next(iter(inspect.signature(simulator).parameters), "") == "key"
+
+
+def _named(wrapped: Any, simulator: Callable[..., Any]) -> Any:
     # The wrapper has the signature of the simulator, by which its kind is recognised.
     functools.update_wrapper(wrapped, simulator)
     wrapped.name_in_stores = f"{qualified_name(simulator)} where observed"
-    return wrapped, values.reshape(-1)[seen]
+    return wrapped
+
+
+def _by_name(
+    simulator: Callable[..., Any], x_o: dict[str, Float[np.ndarray, "..."]]
+) -> tuple[Callable[..., Any], dict[str, np.ndarray]]:
+    """The same of outputs by name: what is never observed of one is left out, and one that never is, altogether."""
+    wrong = [name for name, values in x_o.items() if np.isinf(values).any()]
+    missing = {name: np.isnan(values) for name, values in x_o.items()}
+    if wrong or all(part.all() for part in missing.values()):
+        what = f"infinite values ({', '.join(wrong)})" if wrong else "no value that is observed: all are missing (NaN)"
+        raise ValueError(f"x_o has {what}; NaN marks what is never observed, all else is a finite number.")
+    if not any(part.any() for part in missing.values()):
+        raise ValueError("x_o has no missing values (NaN), so that there is nothing to leave out: use the simulator.")
+
+    def observed_of(fields: dict[str, Any]) -> dict[str, Any]:
+        if set(fields) != set(x_o):
+            raise ValueError(f"the output has the names {', '.join(fields)}, the observation {', '.join(x_o)}")
+        found = {}
+        for name, values in fields.items():
+            if values.shape != x_o[name].shape:
+                raise ValueError(f"the output {name} has shape {values.shape}, the observation {x_o[name].shape}")
+            if not missing[name].all():
+                seen = np.flatnonzero(~missing[name])
+                found[name] = values.reshape(-1)[seen] if missing[name].any() else values
+        return found
+
+    def in_jax(key: PRNGKeyArray, theta: Any, *conditions: Any) -> dict[str, Any]:
+        output = simulator(key, theta, *conditions)
+        if not isinstance(output, dict):
+            raise TypeError("the output has no names, and the observation has")
+        return observed_of({name: jnp.asarray(values) for name, values in output.items()})
+
+    def in_python(theta: Any, rng: np.random.Generator, *conditions: Any) -> dict[str, Any]:
+        fields = fields_of(simulator(theta, rng, *conditions))
+        if fields is None:
+            raise TypeError("the output has no names, and the observation has")
+        return observed_of({name: np.asarray(values) for name, values in fields.items()})
+
+    wrapped = in_jax if _is_jax(simulator) else in_python
+    return _named(wrapped, simulator), observed_of(x_o)
 
 
 def _of_python(simulator: Callable[..., Any], seen: Int[np.ndarray, " observed"], shape: tuple[int, ...]) -> Any:

@@ -51,6 +51,8 @@ class Recorder:
         self.header = header
         self.inputs = inputs
         self.numbers = np.arange(len(inputs)) if numbers is None else numbers
+        # Whether outputs are sets in which rows of NaN are no trials.
+        self._unequal_sets = bool(header.get("unequal_sets"))
         self.of_share = np.full(len(inputs), True) if shard is None else shard.owns(np.arange(len(inputs)))
         self._shard = shard
         self._on_shape = on_shape
@@ -127,7 +129,7 @@ class Recorder:
             row = self._next
             outcome = self._waiting.pop(row)
             ready.append((row, outcome))
-            if isinstance(outcome, np.ndarray) and outcome.size and output_problem(outcome) is None:
+            if isinstance(outcome, np.ndarray) and outcome.size and self._problem(outcome) is None:
                 self._fix_shape(outcome.shape, outcome.dtype)
             self._next = next(self._order, None)
         if self._output_shape is not None:
@@ -137,7 +139,8 @@ class Recorder:
 
     def _takes(self, batch: Batch) -> bool:
         """Whether the outputs of a batch are as they are known to be, so that they need not be looked at one by one."""
-        known = self._confirmed and not self._misfits and self.named.in_order
+        # Sets of unequal size have NaN that is no failure.
+        known = self._confirmed and not self._misfits and self.named.in_order and not self._unequal_sets
         return known and batch.outputs.shape[1:] == self._output_shape and batch.outputs.dtype.kind in "fiub"
 
     def _commit_batch(self, batch: Batch) -> None:
@@ -318,7 +321,7 @@ class Recorder:
             return "the output is empty"
         if self._output_shape is not None and outcome.shape != self._output_shape:
             return f"wrong output shape {outcome.shape}, expected {self._output_shape}"
-        return output_problem(outcome)
+        return output_problem(outcome, unequal_sets=self._unequal_sets)
 
     def as_stored(self, output: np.ndarray | str) -> np.ndarray | str:
         """One output of the simulator in the order of the store's outputs.
@@ -359,7 +362,7 @@ class Recorder:
 
     def _note_missing(self, outcome: np.ndarray | str) -> None:
         """Keeps in mind which coordinates were NaN in every output so far."""
-        if not isinstance(outcome, np.ndarray) or outcome.dtype.kind != "f":
+        if not isinstance(outcome, np.ndarray) or outcome.dtype.kind != "f" or self._unequal_sets:
             return
         missing = np.isnan(outcome)
         if self._never is None or self._never.shape == missing.shape:
@@ -370,7 +373,9 @@ class Recorder:
         if self._never is None or not self._never.any() or self._never.all():
             return ""
         places = np.argwhere(self._never)
-        named = ", ".join(str(int(p[0])) if len(p) == 1 else str(tuple(p.tolist())) for p in places[:5])
+        names = None if self.named.names is None else self.named.names.coordinates
+        called = [str(tuple(p.tolist())) if len(p) > 1 else str(p[0]) if names is None else names[p[0]] for p in places]
+        named = ", ".join(called[:5])
         more = ", ..." if len(places) > 5 else ""
         return (
             f" {len(places)} of {self._never.size} values (at {named}{more}) were NaN in every output: if they are "

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from ..distances.unequal_sets import with_first_trial
+
 # Share of a coordinate's standard deviation that rounding may take.
 _MOST_LOST = 0.01
 # Rows that are watched for it: all of the first, then every so many; the choice does not depend on who is faster.
@@ -34,7 +36,8 @@ class Rounding:
     def add(self, output: object) -> None:
         """Takes an output in; a reason why a run failed, and what single precision cannot hold, is passed over."""
         if isinstance(output, np.ndarray):
-            self.add_all(output[None])
+            # What a set of trials is filled up with has no precision to keep.
+            self.add_all((with_first_trial(output) if output.ndim == 2 else output)[None])
 
     def add_all(self, outputs: np.ndarray) -> None:
         """Takes outputs (n, ...) in; those that single precision cannot hold are passed over."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..distances.unequal_sets import trials_present
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
@@ -55,6 +56,7 @@ class Simulations:
             row with its own.
         deterministic: whether two runs of one parameter gave the same output, where that was tried.
         outputs: names of the outputs' values, where the simulator gave them; x is then (n, k), in their order.
+        unequal_sets: whether outputs are sets of unequal size (`sets_of_trials`): rows of NaN in x are then no trials.
     """
 
     theta: np.ndarray
@@ -73,6 +75,7 @@ class Simulations:
     noise_block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     deterministic: bool = False
     outputs: Names | None = None
+    unequal_sets: bool = False
 
     def __post_init__(self) -> None:
         for name in ("round", "noise_block"):
@@ -91,7 +94,7 @@ class Simulations:
         rows = [(name, kind, number(values.min()), number(values.max())) for name, kind, values in columns if len(self)]
         good = self.x[self.ok]
         if good.size and self.outputs is None:
-            rows.append((f"output, shape {self.x_shape}", "output", number(good.min()), number(good.max())))
+            rows.append((f"output, shape {self.x_shape}", "output", number(np.nanmin(good)), number(np.nanmax(good))))
         for name, _, place in self.outputs.slices() if good.size and self.outputs is not None else ():
             rows.append((name, "output", number(good[:, place].min()), number(good[:, place].max())))
         return html_table(self.summary(), ("name", "what", "lowest", "highest"), rows)
@@ -154,7 +157,7 @@ class Simulations:
             ValueError: other parameters, conditions or outputs.
         """
         other = other.in_order(self.outputs)
-        for name in ("names", "condition_names", "x_shape"):
+        for name in ("names", "condition_names", "x_shape", "unequal_sets"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(
                     f"`other` has {name} {getattr(other, name)}, expected {getattr(self, name)}: join runs of one "
@@ -188,9 +191,12 @@ class Simulations:
         listed = [f"{count} x {what}" for count, what in self.failures()]
         if listed:
             text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
+        if self.unequal_sets and self.ok.any():
+            sizes = trials_present(self.x[self.ok]).sum(axis=1)
+            text += f"\nsets of {sizes.min()} to {sizes.max()} trials"
         if self.deterministic:
             text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it)."
+            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost)."
         return text
 
     def failures(self) -> list[tuple[int, str]]:
@@ -209,22 +215,27 @@ class Simulations:
         *,
         conditions: Mapping[str, Any] | None = None,
         prior: Prior | None = None,
+        unequal_sets: bool = False,
     ) -> "Simulations":
         """Take over simulations that exist already.
 
         Args:
             theta: parameters (n, dim), an array or a torch tensor, or a DataFrame with a column for each.
             x: outputs (n, ...), likewise; (n,) is read as (n, 1). Or outputs by name: a mapping or a DataFrame of
-                (n, ...) values. Rows with NaN or infinity are marked as failed.
+                (n, ...) values. Rows with NaN or infinity are marked as failed. Or a list of n sets of trials
+                (any number, trial_dim): shorter ones are filled up with trials of NaN.
             names: one name per parameter; if not given, the columns of a DataFrame, else `theta_0`, `theta_1`, ...
             conditions: known inputs that are not inferred: name -> (n,) values.
             prior: that the parameters were drawn from. Its integers are learned value by value; without it a parameter
                 is taken as a real number, whatever values it has.
+            unequal_sets: whether outputs (n, trials, trial_dim) are sets in which a trial of NaN is none. A list of
+                sets of different sizes says so by itself.
 
         Raises:
             ValueError: shapes that do not fit, parameters that are not finite, or not of the prior.
         """
-        return cls(**checked_runs(theta, x, names, conditions, prior), seed=-1, simulator="", seconds=0.0)
+        runs = checked_runs(theta, x, names, conditions, prior, unequal_sets)
+        return cls(**runs, seed=-1, simulator="", seconds=0.0)
 
     @classmethod
     def from_csv(
@@ -274,6 +285,7 @@ class Simulations:
         conditions: Columns = (),
         prior: Prior | None = None,
         dimension: str | None = None,
+        unequal_sets: bool = False,
     ) -> "Simulations":
         """Take over simulations from a NetCDF file, or an xarray.Dataset.
 
@@ -285,6 +297,7 @@ class Simulations:
             conditions: names of variables of known inputs that are not inferred, (n,) each.
             prior: see `from_arrays`.
             dimension: along which the runs are; the first one of the first parameter if not given.
+            unequal_sets: see `from_arrays`.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -292,7 +305,8 @@ class Simulations:
         """
         runs = read_run_netcdf(source, asked_for(parameters, prior), output, conditions, dimension)
         names = None if prior is not None else runs.names
-        return cls.from_arrays(runs.theta, runs.x, names, conditions=runs.conditions, prior=prior)
+        known = {"conditions": runs.conditions, "prior": prior, "unequal_sets": unequal_sets}
+        return cls.from_arrays(runs.theta, runs.x, names, **known)
 
     @classmethod
     def open(cls, path: str | Path, *, n: int | None = None) -> "Simulations":
@@ -348,7 +362,8 @@ class Simulations:
         return as_dataset(self, self._header())
 
     def _header(self) -> dict[str, Any]:
-        header = make_header(self.names, self.seed, self.prior, self.simulator)
+        of_runs = (self.names, self.seed, self.prior, self.simulator)
+        header = make_header(*of_runs, unequal_sets=self.unequal_sets)
         if self.condition_names:
             header |= {"condition_names": list(self.condition_names), "conditions_prior": self.conditions_prior}
         return {**header, "reasons": list(self.reasons)}

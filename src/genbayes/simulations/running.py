@@ -96,7 +96,7 @@ def simulate(
     seed = check_seed(seed)
     share = None if shard is None else checked_share(shard, n, store)
     inputs = np.asarray(prior.sample(n, seed=seed))
-    header = make_header(prior.names, seed, prior.describe(), simulator.name)
+    header = make_header(prior.names, seed, prior.describe(), simulator.name, unequal_sets=simulator.unequal_sets)
     if conditions is not None:
         inputs = np.concatenate([inputs, conditions.sample(n, seed=seed, stream=CONDITION_STREAM)], axis=1)
         header |= {"condition_names": list(conditions.names), "conditions_prior": conditions.describe()}
@@ -159,7 +159,7 @@ def simulate_at(
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
     workers = bounded(workers, timeout, memory)
     simulator = checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
-    header = make_header(names, check_seed(seed), [], simulator.name)
+    header = make_header(names, check_seed(seed), [], simulator.name, unequal_sets=simulator.unequal_sets)
     if conditions is not None:
         known, given = checked_conditions(conditions, len(parameters))
         parameters = np.concatenate([parameters, given], axis=1)
@@ -207,7 +207,8 @@ def simulate_round(
     """
     workers = bounded(workers, timeout, memory)
     simulator = checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
-    header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
+    of_runs = (simulations.names, seed, simulations.prior, simulations.simulator)
+    header = make_header(*of_runs, unequal_sets=simulator.unequal_sets)
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
@@ -302,7 +303,9 @@ def _compare_with_store(simulator: Simulator, recorder: Recorder, workers: Worke
     if not isinstance(again, str) and again.size != stored.size:
         return  # another output shape is an error of its own, when the rows come in
     # Compiled for one row rather than for a batch, a JAX simulator may round otherwise.
-    if isinstance(again, str) or not np.allclose(np.ravel(again), np.ravel(stored), rtol=1e-3, atol=1e-6):
+    if isinstance(again, str) or not np.allclose(
+        np.ravel(again), np.ravel(stored), rtol=1e-3, atol=1e-6, equal_nan=True
+    ):
         warnings.warn(
             f"simulation {row} of the store, run again, gives another output than the stored one: the simulator was "
             "edited since, or draws random numbers from elsewhere than its key or rng. If it was edited, the store now "

@@ -43,10 +43,12 @@ class Simulator(ABC):
       alone. `run_each` does all that for a Python function of one row, in any workers.
     - `output_shape` is left out where it cannot be known before running.
     - `check_names` is for a kind that knows parameters by their names, `job.names`.
+    - `unequal_sets` is True of a kind whose outputs are sets of trials that are filled up with trials of NaN.
 
     Attributes:
         kind: what errors call this kind.
         usage: how a user writes one, such as "`def simulator(theta, rng)` in Python".
+        unequal_sets: whether outputs are sets of trials in which a trial of NaN is none.
         vectorised: whether runs use all cores by themselves, so that `workers` other than 1 is refused.
         failure_remedy: what to do where all runs fail.
         noise_source: where a run is to draw its random numbers from, in the warning that it does not.
@@ -55,7 +57,8 @@ class Simulator(ABC):
 
     kind: ClassVar[str]
     usage: ClassVar[str]
-    vectorised: ClassVar[bool] = False
+    unequal_sets: bool = False
+    vectorised: bool = False
     noise_source: str = "`rng` (numpy.random or random without a generator, a library's own state)"
     failure_remedy: str = "Call the simulator once with this theta to see why."
     noise_remedy: str = (

@@ -13,19 +13,19 @@ from .status import INITIAL_REASONS
 from .zarr_folder import NEW, ZarrFolder
 
 FORMAT = "genbayes-simulations"
-# 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers. A store
-# without is written as an earlier version, which earlier releases read.
-FORMAT_VERSION = 4
+# 2: with known conditions; 3: with rows that are no draws of the prior; 4: some of which share random numbers; 5: of
+# sets of unequal size. A store without is written as an earlier version, which earlier releases read.
+FORMAT_VERSION = 5
 PENDING = 1
 _REMEDY = "Give another path to `store`, or the arguments that the store was made with"
 
 # By which it is known whether two stores hold runs of one set: the same rows would come out of both.
-_SAME_RUNS = ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior")
+_SAME_RUNS = ("prior", "seed", "simulator", "names", "condition_names", "conditions_prior", "unequal_sets")
 
 # Attributes that the checksum of a store is made of; the format has a check of its own, and others may add theirs.
 _CHECKED = (
     "names", "seed", "prior", "simulator", "reasons", "seconds", "condition_names", "conditions_prior", "output_shape",
-    "outputs", "deterministic", "shard", "shard_seconds",
+    "outputs", "deterministic", "shard", "shard_seconds", "unequal_sets",
 )  # fmt: skip
 
 # What rows are numbered by, and the arrays that older stores have for it.
@@ -33,13 +33,17 @@ ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
 _VERSION_WITH = {"origin": 3, "block": 4}
 
 
-def make_header(names: Sequence[str], seed: int, prior: list[dict], simulator: str) -> dict[str, Any]:
-    """Return the attributes that every store carries."""
+def make_header(
+    names: Sequence[str], seed: int, prior: list[dict], simulator: str, *, unequal_sets: bool = False
+) -> dict[str, Any]:
+    """Return the attributes that every store carries, and that of sets of unequal size."""
     try:
         release = metadata.version("genbayes")
     except metadata.PackageNotFoundError:
         release = "unknown"
     header = {"names": list(names), "seed": seed, "prior": prior, "simulator": simulator}
+    if unequal_sets:
+        header["unequal_sets"] = True
     return {**header, "reasons": list(INITIAL_REASONS), "genbayes_version": release}
 
 
@@ -117,9 +121,13 @@ class SimulationStore:
         if conditions:
             folder.make_array("conditions", (0, conditions), np.float32, np.nan, ("simulation", "condition"))
         folder.make_array("status", (0,), np.int32, PENDING, ("simulation",))
+        if header.get("unequal_sets"):
+            # A store of this version has all that the versions before it have.
+            for name in _VERSION_WITH:
+                folder.make_filled(name, np.zeros(0))
         # The format last: a store whose creation was interrupted is not taken for a whole one.
         store.append(inputs)
-        version = 2 if conditions else 1
+        version = 5 if header.get("unequal_sets") else 2 if conditions else 1
         store.set_attributes(**header, seconds=0.0, format=FORMAT, format_version=version)
         return store
 
@@ -301,13 +309,15 @@ class SimulationStore:
             ) from None
         inputs = np.concatenate([parts[name][0] for name in names], axis=1)
         status, x = parts["status"][0].copy(), parts["x"][0] if with_x else None
+        unequal = bool(self.attributes.get("unequal_sets"))
         damages = [damage for name in (*names, *with_x) for damage in parts[name][1]]
         for one in parts["status"][1]:
             # A status that was never written is that of a row to run, unless there is an output.
-            if one.unreadable or (x is not None and not not_finite(x[np.isin(rows, one.rows)]).all()):
+            there = x is not None and not not_finite(x[np.isin(rows, one.rows)], unequal_sets=unequal).all()
+            if one.unreadable or there:
                 damages.insert(0, one)
         status[np.isin(rows, np.concatenate([np.zeros(0, int), *(damage.rows for damage in damages)]))] = PENDING
-        wrong = succeeded_without_output(status, x)
+        wrong = succeeded_without_output(status, x, unequal_sets=unequal)
         damages += impossible_rows(self._folder.array("x") if x is not None else None, Path(self.path), rows, wrong)
         nowhere = not_finite(inputs) & (status != PENDING)
         damages += [Damage("theta", rows[nowhere], "has parameters that are not finite")] if nowhere.any() else []

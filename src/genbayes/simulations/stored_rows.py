@@ -70,7 +70,8 @@ def fields_of_record(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[s
     renumbered[codes] = np.arange(len(codes)) + PENDING + 1
     dim = len(record["names"])
     prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
-    full = {"condition_names": (), "conditions_prior": [], "deterministic": False, **prior_rows, **record}
+    full = {"condition_names": (), "conditions_prior": [], "deterministic": False, "unequal_sets": False}
+    full |= {**prior_rows, **record}
     full["outputs"] = Names.read(full.get("outputs"))
     full |= {"theta": full["inputs"][:, :dim], "conditions": full["inputs"][:, dim:]}
     values = {name: full[name] for name in wanted}

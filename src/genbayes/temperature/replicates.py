@@ -15,6 +15,7 @@ from ..distances.gaps import with_gaps
 from ..runtime.counts import evenly_spaced
 from ..sampling.held_out import held_out_rows
 from ..sampling.new_runs import run_pairs_at
+from ..simulations.damage import not_finite
 from ..simulations.executors import Workers
 from ..simulations.rows import Simulations
 from ..simulations.simulators import AnySimulator
@@ -25,8 +26,9 @@ LEAST_ROWS = 30
 # What rules say that need the noise of a simulator which has none.
 NO_NOISE = (
     "the simulator is deterministic, and this rule needs {needs}: without the measurement error of your data it would "
-    "take the observation for exact, and choose a beta that is many times too large. Add the error to the runs, "
-    "genbayes.with_measurement_error(simulator, sd), simulate and fit again; or give a beta of your own: for "
+    "take the observation for exact, and choose a beta that is many times too large. Fit the cost again with it, "
+    "fit_cost(..., measurement_error=sd), or add it to the runs, genbayes.with_measurement_error(simulator, sd), and "
+    "simulate and fit again; or give a beta of your own: for "
     "the mean squared error of D outputs with normal errors of standard deviation sd it is D / (2 sd^2)."
 )
 
@@ -84,7 +86,9 @@ def checked_pairs(ladder: Ladder, pairs: Any) -> tuple[np.ndarray, np.ndarray, n
         )
     if x.shape[1:] != expected:
         raise ValueError(f"the outputs of pairs have shape {x.shape[1:]}, but the cost is for outputs of {expected}.")
-    finite = np.all([np.isfinite(part).reshape(len(theta), -1).all(axis=1) for part in (theta, x, again)], axis=0)
+    sets = ladder.cost.distance.reads_unequal_sets
+    wrong = [not_finite(theta), not_finite(x, unequal_sets=sets), not_finite(again, unequal_sets=sets)]
+    finite = ~np.any(wrong, axis=0)
     if not finite.all():
         raise ValueError(
             f"pairs have NaN or infinite values (in float32) in {np.sum(~finite)} of {len(theta)} rows, the first is "

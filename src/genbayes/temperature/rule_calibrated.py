@@ -91,7 +91,7 @@ def calibrated(
     """
     quantiles = np.sort(checked_levels(levels))
     checked_count("rows", rows)
-    if simulations.deterministic:
+    if simulations.deterministic and cost.measurement_error is None:
         raise ValueError(NO_NOISE.format(needs="held-out outputs that scatter about their means as observations do"))
     given = None if betas is None else checked_grid(betas)
     held_out = HeldOut.of(prior, cost, simulations, rows, seed, x_o=x_o)

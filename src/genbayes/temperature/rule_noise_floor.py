@@ -98,7 +98,8 @@ def noise_floor(
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
     exact = not np.any(found.distance > _EXACT * np.max(ladder.mean_cost))
-    if exact or (simulations is not None and simulations.deterministic):
+    silent = simulations is not None and simulations.deterministic and ladder.cost.measurement_error is None
+    if exact or silent:
         raise ValueError(NO_NOISE.format(needs="the distance of two runs at one parameter"))
     if len(found.distance) < LEAST_ROWS:
         raise ValueError(

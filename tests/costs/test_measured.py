@@ -1,0 +1,199 @@
+"""`fit_cost(measurement_error=...)`: a deterministic simulator and data with a known error, in closed form."""
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+from scipy.stats import norm
+
+import genbayes as gb
+from genbayes.distances import MMD, Mahalanobis, MeanAbsoluteError, MeanSquaredError
+
+T = np.linspace(0.0, 1.0, 8)
+SD = 0.1 + 0.3 * T
+PRIOR = gb.Prior({"level": dist.Normal(0, 1), "slope": dist.Normal(0, 1)})
+QUICK = {"config": gb.FitConfig(members=2, width=16, depth=1, max_epochs=40), "progress": False}
+PLACES = np.random.default_rng(5).normal(size=(30, 2)) * 0.8
+
+
+def line(key, theta):
+    """A line without any noise."""
+    return theta[0] + theta[1] * jnp.asarray(T, jnp.float32)
+
+
+def means(theta: np.ndarray) -> np.ndarray:
+    return theta[..., :1] + theta[..., 1:] * T
+
+
+@pytest.fixture(scope="module")
+def simulations():
+    return gb.simulate(line, PRIOR, 1500, seed=0, progress=False)
+
+
+X_O = means(np.array([0.5, -0.4])) + SD * np.random.default_rng(3).normal(size=8)
+
+
+@pytest.mark.parametrize(
+    "sd", [0.2, SD, SD.tolist(), lambda x: 0.1 + 0.2 * np.abs(x)], ids=["number", "each", "list", "function"]
+)
+def test_squared_errors_get_the_variance(simulations, sd) -> None:
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+    deviation = sd(means(PLACES)) if callable(sd) else np.broadcast_to(sd, (30, 8))
+    wanted = np.mean((means(PLACES) - X_O) ** 2 + deviation**2, axis=1)
+    found = np.asarray(cost(PLACES, X_O))
+    # The means are linear and without noise, and a variance that is the same everywhere is a constant: nothing but
+    # rounding is left. That which follows the outputs is regressed.
+    assert np.allclose(found, wanted, rtol=0.05 if callable(sd) else 2e-3), np.max(np.abs(found / wanted - 1))
+    # Without the error the cost is that of an exact observation.
+    bare = np.asarray(gb.fit_cost(simulations, MeanSquaredError(), progress=False)(PLACES, X_O))
+    assert np.allclose(bare, np.mean((means(PLACES) - X_O) ** 2, axis=1), atol=1e-3)
+
+
+def test_gaps_take_the_variance_of_what_was_observed(simulations) -> None:
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, progress=False)
+    late = np.where(np.arange(8) < 5, np.nan, X_O)
+    wanted = np.mean(((means(PLACES) - X_O) ** 2 + SD**2)[:, 5:], axis=1)
+    found = np.asarray(cost(PLACES, late))
+    assert np.allclose(found, wanted, rtol=0.05), np.max(np.abs(found / wanted - 1))
+
+
+def test_mahalanobis_gets_the_trace(simulations) -> None:
+    covariance = np.diag(SD**2) + 0.05
+    cost = gb.fit_cost(simulations, Mahalanobis(covariance), measurement_error=SD, progress=False)
+    inverse = np.linalg.inv(covariance)
+    away = means(PLACES) - X_O
+    wanted = np.einsum("ni,ij,nj->n", away, inverse, away) + np.trace(inverse @ np.diag(SD**2))
+    found = np.asarray(cost(PLACES, X_O))
+    assert np.allclose(found, wanted, rtol=0.01), np.max(np.abs(found / wanted - 1))
+
+
+def test_absolute_errors_are_those_of_folded_normals(simulations) -> None:
+    cost = gb.fit_cost(simulations, MeanAbsoluteError(), measurement_error=SD, **QUICK)
+    away = (means(PLACES) - X_O) / SD
+    wanted = np.mean(SD * (2 * norm.pdf(away) + away * (1 - 2 * norm.cdf(-away))), axis=1)
+    found = np.asarray(cost(PLACES, X_O))
+    # 1,500 rows with one error each, and mixtures fitted in 40 epochs.
+    assert np.sqrt(np.mean((found / wanted - 1) ** 2)) < 0.05, np.max(np.abs(found / wanted - 1))
+
+
+def test_sets_get_errors_of_each_trial() -> None:
+    def same(theta, rng):
+        return np.full((6, 1), theta[0])
+
+    prior = gb.Prior.uniform([-2.0], [2.0], ["mean"])
+    runs = gb.simulate(same, prior, 1500, seed=0, progress=False)
+    cost = gb.fit_cost(runs, MMD(1.0), measurement_error=0.7, progress=False)
+    y, theta = np.array([[0.3], [-0.5], [1.0]]), np.linspace(-1.5, 1.5, 13)[:, None]
+    between = np.exp(-((theta - y[:, 0]) ** 2) / (2 * (1 + 0.49))) / np.sqrt(1.49)
+    # Of six trials one in six pairs is of a trial with itself.
+    own = 1 / 6 + 5 / 6 / np.sqrt(1 + 2 * 0.49)
+    wanted = own - 2 * between.mean(axis=1) + np.exp(-((y - y.T) ** 2) / 2).mean()
+    assert np.max(np.abs(np.asarray(cost(theta, y)) - wanted)) < 0.03
+
+
+@pytest.mark.slow
+def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None:
+    """At D / (2 sd^2) the Gibbs posterior is the ordinary one; both rules come within 15 % of it."""
+    sd = 0.3
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+    x_o = means(np.array([0.5, -0.4])) + sd * np.random.default_rng(8).normal(size=8)
+    beta = 8 / (2 * sd**2)
+    design = np.stack([np.ones(8), T], axis=1)
+    covariance = np.linalg.inv(np.eye(2) + design.T @ design / sd**2)
+    mean = covariance @ design.T @ x_o / sd**2
+    posterior = gb.GibbsPosterior(PRIOR, cost, x_o, beta)
+    draws = posterior.sample(4000, seed=0)
+    std = np.sqrt(np.diag(covariance))
+    # 4,000 draws leave a mean open by .016 deviations.
+    assert np.all(np.abs(draws.flat.mean(axis=0) - mean) < 0.1 * std)
+    assert np.all(np.abs(draws.flat.std(axis=0) / std - 1) < 0.06)
+    # The simulator is given as it is, without the error.
+    ladder = gb.temperature.ladder(PRIOR, cost, x_o, np.geomspace(3, 500, 12), n=1000, seed=1)
+    held_out = gb.simulate(line, PRIOR, 400, seed=7, progress=False)
+    assert held_out.deterministic
+    choice = gb.temperature.calibrated(PRIOR, cost, held_out, seed=0, rows=400, n=200, progress=False)
+    assert abs(np.log(choice.beta / beta)) < 0.15, choice.beta / beta
+    verdict = gb.check(posterior, draws, line, simulations, n=300, seed=3, progress=False)
+    assert verdict.evidence.support is not None
+    assert verdict.evidence.support.inside
+    runs = verdict.predictive
+    assert runs is not None
+    # Two measured runs differ by 2 sd^2 in the mean; of 2,400 squares that is known to 3 %.
+    assert abs(runs.replicate.mean() / (2 * sd**2) - 1) < 0.12
+    assert verdict.level == "ok", verdict.summary()
+    floor = gb.temperature.noise_floor(ladder, simulator=line, seed=2, progress=False)
+    assert floor.beta > 0
+    stored = gb.temperature.noise_floor(ladder, simulations=simulations, seed=2, progress=False)
+    assert stored.beta > 0
+    bare = gb.fit_cost(simulations, MeanSquaredError(), progress=False)
+    with pytest.raises(ValueError, match=r"fit_cost\(..., measurement_error=sd\)"):
+        gb.temperature.calibrated(PRIOR, bare, held_out, seed=0, progress=False)
+
+
+def test_the_noise_floor_is_the_matching_beta_where_each_output_has_a_parameter_of_its_own() -> None:
+    """Nothing is left of the residuals then, and the floor is D / (2 sd^2) whatever was observed.
+
+    In general the residuals of D outputs around a fit of p parameters leave it open by sqrt(2 (D - p)) / p.
+    """
+    prior = gb.Prior({f"t{i}": dist.Normal(0, 2) for i in range(3)})
+    runs = gb.simulate(lambda key, theta: theta, prior, 600, seed=0, progress=False)
+    cost = gb.fit_cost(runs, MeanSquaredError(), measurement_error=0.3, progress=False)
+    x_o, beta = np.array([0.5, -0.2, 1.0]), 3 / (2 * 0.3**2)
+    ladder = gb.temperature.ladder(prior, cost, x_o, np.geomspace(1, 300, 10), n=1000, seed=1)
+    exact = gb.temperature.noise_floor(ladder, simulator=lambda key, theta: theta, n=1000, seed=2, progress=False)
+    assert abs(exact.beta / beta - 1) < 0.15, exact.beta / beta
+
+
+def test_it_is_saved_held_and_refined(simulations, tmp_path) -> None:
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, progress=False)
+    gb.save(cost, tmp_path / "cost.safetensors")
+    again = gb.load(tmp_path / "cost.safetensors")
+    assert np.array_equal(again.measurement_error.sd, SD)
+    assert again.settings["simulator"] == simulations.simulator
+    posterior = gb.GibbsPosterior(PRIOR, again, X_O, 100.0)
+    refined = gb.refine(posterior, line, simulations, n=100, rounds=1, seed=4, progress=False)
+    # The runs of the refinement are exact in the simulations, and measured in the cost.
+    new = refined.simulations.selected(refined.simulations.round == 1)
+    assert np.allclose(new.x, means(new.theta.astype(float)), atol=1e-5)
+    wanted = np.mean((means(PLACES) - X_O) ** 2 + SD**2, axis=1)
+    assert np.allclose(np.asarray(refined.cost(PLACES, X_O)), wanted, rtol=0.01)
+    held = posterior.fix({"slope": -0.4})
+    assert held.cost.measurement_error is not None
+    by_function = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=lambda x: 0.1, progress=False)
+    with pytest.raises(TypeError, match="measurement_error is a function, for files hold no code"):
+        gb.save(by_function, tmp_path / "other.safetensors")
+
+
+def test_errors_go_by_name() -> None:
+    def named(theta, rng):
+        return {"peak": theta[0], "curve": theta[0] + np.zeros(3)}
+
+    prior = gb.Prior.uniform([-1.0], [1.0], ["a"])
+    runs = gb.simulate(named, prior, 400, seed=0, progress=False)
+    cost = gb.fit_cost(runs, MeanSquaredError(), measurement_error={"curve": [0.1, 0.2, 0.3]}, progress=False)
+    assert np.allclose(cost.measurement_error.sd, [0.0, 0.1, 0.2, 0.3])
+    found = float(cost([0.2], {"peak": 0.2, "curve": np.full(3, 0.2)}))
+    assert np.isclose(found, np.mean([0, 0.01, 0.04, 0.09]), rtol=0.02)
+    with pytest.raises(ValueError, match="measurement_error: trough is given, which is no output"):
+        gb.fit_cost(runs, MeanSquaredError(), measurement_error={"trough": 1.0}, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("sd", "error", "message"),
+    [
+        (-1.0, ValueError, "measurement_error must be finite and at least 0"),
+        ([0.1, 0.2], ValueError, r"measurement_error has shape \(2,\), but outputs have shape \(8,\)"),
+        ({"a": 1.0}, ValueError, "and the simulations' outputs have none"),
+        (lambda x: x[:2], ValueError, "must return one standard deviation, or one for each number of an output"),
+        ("large", TypeError, "measurement_error must be numbers or a function"),
+    ],
+)
+def test_what_is_no_deviation_is_refused(simulations, sd, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+
+
+def test_an_error_is_not_added_twice() -> None:
+    noisy = gb.simulate(gb.with_measurement_error(line, 0.1), PRIOR, 300, seed=0, progress=False)
+    with pytest.raises(ValueError, match="have one already: leave it out"):
+        gb.fit_cost(noisy, MeanSquaredError(), measurement_error=0.1, progress=False)
