@@ -98,8 +98,9 @@ def test_a_file_with_one_group_is_one_observation_and_has_the_error_of_the_probl
     assert cli.main(["simulate", "exact.toml", "-n", "600"]) == 0
     assert cli.main(["fit", "exact.toml"]) == 0
     cost = gb.load(next((folder / "exact").glob("*.safetensors")))
-    assert np.all(cost.measurement_error.sd == 0.3)
-    x_o = read_problem("exact.toml").x_o[0]
+    assert cost.measurement_error is not None
+    assert cost.measurement_error.stored == [0.3] * 4
+    x_o = np.asarray(read_problem("exact.toml").x_o)[0]
     # The mean of four squares, with the variance of the error.
     assert abs(float(cost([0.5], x_o)) / (np.mean((0.5 - x_o) ** 2) + 0.09) - 1) < 0.01
     # The rule needs one observation, and noise: both are there.
@@ -111,8 +112,9 @@ def test_a_file_with_one_group_is_one_observation_and_has_the_error_of_the_probl
     assert 'only = "Ada"' in capsys.readouterr().err
     (folder / "exact.toml").write_text(EXACT + 'only = "Ada"\n')
     problem = read_problem("exact.toml")
+    assert problem.observation is not None
     assert problem.observation.groups is None
-    assert np.allclose(problem.x_o, x_o)
+    assert np.allclose(np.asarray(problem.x_o), x_o)
     (folder / "exact.toml").write_text(EXACT.replace("= 0.3", "= -0.3"))
     with pytest.raises(ValueError, match="measurement_error.*finite and at least 0"):
         read_problem("exact.toml")

@@ -5,6 +5,9 @@ whose means within a set count pairs of a trial with itself, the number of trial
 (1 - exp(-r)) / r.
 """
 
+from typing import Any
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -227,6 +230,8 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     loaded = gb.load(tmp_path / "cost.safetensors")
     place = np.array([0.3, 5.0])
     assert float(loaded(place, x_o)) == float(cost(place, x_o))
+    assert loaded.held_out is not None
+    assert cost.held_out is not None
     assert np.array_equal(loaded.held_out.x, cost.held_out.x, equal_nan=True)
     posterior = gb.GibbsPosterior(PRIOR, loaded, x_o, 40.0)
     draws = posterior.sample(500, seed=0)
@@ -237,14 +242,15 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     told = [finding.check for finding in verdict.findings if finding.level in ("care", "bad")]
     assert set(told) <= {"bounds", "prior"}, verdict.summary()
     runs = verdict.predictive
+    assert runs is not None
     # New runs at the draws are sets of any size, and their distances those of sets that stand by themselves.
     sizes = trials_present(runs.x).sum(axis=1)
     assert sizes.min() < 5 < 10 < sizes.max()
     wanted = [by_loops("mmd", all_trials(run), x_o, unbiased=False) for run in runs.x[:20]]
     assert np.allclose(runs.simulated[:20], wanted, atol=1e-4)
     figure = gb.plots.predictive(runs, x_o, kind="set", prior_x=simulations.x[:100])
-    shares = [patch.get_data().values for patch in figure.axes[0].patches if patch.get_label() == "observed"][0]
-    assert np.isclose(shares.sum(), 1)
+    steps: Any = next(patch for patch in figure.axes[0].patches if patch.get_label() == "observed")
+    assert np.isclose(steps.get_data().values.sum(), 1)
     plt.close(figure)
     page = gb.report(tmp_path / "report.html", posterior, draws, check=verdict, simulations=simulations)
     assert page.stat().st_size > 10_000
@@ -255,7 +261,7 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     ladder = gb.temperature.ladder(PRIOR, cost, x_o, [1.0, 10.0, 100.0], n=100, seed=0)
     floor = gb.temperature.noise_floor(ladder, simulator=SIMULATOR, n=100, seed=3, progress=False)
     assert floor.beta > 0
-    pairs = tuple(part[:100] for part in (runs.theta, runs.x, runs.x[::-1]))
+    pairs = (runs.theta[:100], runs.x[:100], runs.x[100:200])
     assert gb.temperature.noise_floor(ladder, pairs=pairs, seed=0).beta > 0
 
 
@@ -277,13 +283,8 @@ class MedianDistance(Distance):
     reads_sets = True
     reads_unequal_sets = True
 
-    @property
-    def name(self) -> str:
-        return "median"
-
-    @property
-    def units(self) -> str:
-        return "data units"
+    name: str = eqx.field(static=True, default="median")
+    units: str = eqx.field(static=True, default="data units")
 
     def __call__(self, x, x_target):
         return jnp.sum(jnp.abs(jnp.nanmedian(x, axis=0) - jnp.nanmedian(x_target, axis=0)))

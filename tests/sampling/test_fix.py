@@ -405,5 +405,6 @@ def test_a_cost_with_held_parameters_is_saved_with_what_is_held(fixed, tmp_path)
     np.testing.assert_array_equal(held.sample(200, seed=3).theta, draws.theta)
     together, before = (gb.joint({"a": one}, fixed.prior) for one in (held, fixed))
     np.testing.assert_array_equal(together.cost_at(theta), before.cost_at(theta))
+    assert again.whole is not None
     gb.save(again.whole, tmp_path / "whole.safetensors")
     assert gb.load(tmp_path / "whole.safetensors").whole is None

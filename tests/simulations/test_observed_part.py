@@ -122,6 +122,7 @@ def test_outputs_by_name_keep_their_names(simulator):
     assert np.array_equal(observed["curve"], [0.9, 2.1])
     simulations = gb.simulate(where, prior, 400, seed=0, progress=False)
     assert simulations.n_failed == 0
+    assert simulations.outputs is not None
     assert simulations.outputs.coordinates == ("peak", "curve[0]", "curve[1]")
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(weights={"peak": 2.0}), progress=False)
     # E is the squared distance of the means plus the variance, weighted and divided by three.

@@ -1,5 +1,7 @@
 """Simulators of sets whose number of trials varies: filled up, stored, resumed, merged, joined and read again."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,7 +165,8 @@ def test_side_by_side_and_in_front() -> None:
 def test_what_is_no_simulator_of_sets_is_refused() -> None:
     with pytest.raises(ValueError, match="max_trials must be a whole number of at least 1, got 0"):
         gb.sets_of_trials(trials_of, 0)
+    number: Any = 3
     with pytest.raises(TypeError, match="simulator"):
-        gb.sets_of_trials(3, 5)
+        gb.sets_of_trials(number, 5)
     with pytest.raises(ValueError, match=r"at most max_trials = 5 trials.*the simulator returns \(12, 2\)"):
         gb.simulate(gb.sets_of_trials(in_jax, 5), PRIOR, 5, seed=0, progress=False)

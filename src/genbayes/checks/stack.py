@@ -234,7 +234,7 @@ def _on_support(p_value: Float[np.ndarray, " m"], called: Sequence[str]) -> Find
     if not len(unusual):
         text = f"Support: none of {m} observations stands out from the outputs of the simulator (least p = "
         return Finding("ok", f"{text}{np.nanmin(p_value):.2g}).", check="support", numbers=numbers)
-    first = _listed([called[i] for i in unusual[np.argsort(p_value[unusual], kind="stable")]])
+    first = _listed([called[int(i)] for i in unusual[np.argsort(p_value[unusual], kind="stable")]])
     return Finding(
         "care",
         f"Misspecified: {len(unusual)} of {m} observations are unlike outputs of the simulator (one in twenty of those "

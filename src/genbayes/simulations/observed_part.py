@@ -17,9 +17,7 @@ from ..runtime.named_values import fields_of
 from .simulators import qualified_name
 
 
-def where_observed(
-    simulator: Callable[..., Any], x_o: Any
-) -> tuple[Callable[..., Any], Float[np.ndarray, " observed"] | dict[str, np.ndarray]]:
+def where_observed(simulator: Callable[..., Any], x_o: Any) -> tuple[Callable[..., Any], Any]:
     """The simulator and an observation, both as the vector of those values that are observed.
 
     Args:
