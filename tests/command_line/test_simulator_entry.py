@@ -47,6 +47,35 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("entry", "sd"), [("0.25", [0.25, 0.25]), ("[0.5, 0.125]", [0.5, 0.125]), ('"10 %"', [0.1, 1.0])]
+)
+def test_the_error_of_a_measurement_is_one_line(tmp_path: Path, entry: str, sd: list[float]) -> None:
+    (tmp_path / "model.py").write_text(
+        "import numpy as np\ndef simulate(theta, rng):\n    return np.array([1.0, -10.0])\n"
+    )
+    (tmp_path / "sim").write_text("#!/bin/sh\necho 1 -10\n")
+    (tmp_path / "sim").chmod(0o755)
+    for simulator in ('simulator = "model:simulate"', '[simulator]\ncommand = ["./sim", "{growth}", "{stages}"]'):
+        path = write(tmp_path, f"measurement_error = {entry}\n{simulator}\n{REST}")
+        problem = read_problem(path)
+        made = gb.simulate(problem.simulator, problem.prior, 400, seed=0, progress=False)
+        error = made.x - np.array([1.0, -10.0])
+        # Standard deviation of 400 normal numbers: a relative error of 1 / sqrt(800), four of them.
+        np.testing.assert_allclose(error.std(axis=0), sd, rtol=0.15)
+        assert made.simulator.endswith(" + error")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"), [("-1.0", "at least 0"), ('"much"', 'such as "10 %"'), ("true", "a number")]
+)
+def test_an_error_of_a_measurement_that_is_none_is_refused(tmp_path: Path, entry: str, said: str) -> None:
+    (tmp_path / "model.py").write_text("def simulate(theta, rng):\n    return theta\n")
+    path = write(tmp_path, f'measurement_error = {entry}\nsimulator = "model:simulate"\n{REST}')
+    with pytest.raises(ValueError, match=f"predator.toml: measurement_error: .*{said}"):
+        read_problem(path)
+
+
 def write(folder: Path, text: str) -> Path:
     (folder / "predator.toml").write_text(text)
     return folder / "predator.toml"

@@ -70,10 +70,9 @@ def _remedy(evidence: Evidence, support: Support) -> str:
         remedy += "below which parts of the data it misses."
         if evidence.deterministic:
             remedy = "The simulator is deterministic, and no observation with a measurement error is an output of it. "
-            remedy += (
-                "First add that error to the runs (genbayes.with_measurement_error(simulator, sd)); then see below "
-            )
-            remedy += "which parts of the data it misses by more than the error."
+            remedy += "First add that error to the runs (genbayes.with_measurement_error(simulator, sd), or "
+            remedy += "measurement_error = sd in the problem file); then see below which "
+            remedy += "parts of the data it misses by more than the error."
         if names:
             remedy += f" Widen or move the prior, if such values are possible ({names})."
         if not support.hopeless:

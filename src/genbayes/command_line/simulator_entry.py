@@ -1,10 +1,14 @@
 """The simulator of a problem file: a function of the user's module, or a table [simulator] with a program's command."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..simulations.external_program import ExternalProgram
+from ..simulations.measurement_error import with_measurement_error
 from ..simulations.simulators import AnySimulator, Simulator
 from .toml_table import Table
 from .user_code import load_object
@@ -60,12 +64,35 @@ def read_simulator(top: Table, names: tuple[str, ...]) -> AnySimulator:
         names: of the parameters and, after them, of the known conditions.
 
     Raises:
-        ValueError: neither a function nor a program; with file, table and key.
+        ValueError: neither a function nor a program, or an error of its measurement that is none; with file, table and
+            key.
     """
     if isinstance(top.content["simulator"], dict):
-        return _read_program(top.table("simulator"), names)
-    value = named_object(top, "simulator")
-    return value if isinstance(value, Simulator) else named_function(top, "simulator")
+        found: AnySimulator = _read_program(top.table("simulator"), names)
+    else:
+        value = named_object(top, "simulator")
+        found = value if isinstance(value, Simulator) else named_function(top, "simulator")
+    return found if "measurement_error" not in top.content else _measured(top, found)
+
+
+def _measured(top: Table, simulator: AnySimulator) -> AnySimulator:
+    """The simulator with the error that the entry `measurement_error` adds to its outputs."""
+    key = "measurement_error"
+    value = top.content[key]
+    try:
+        if isinstance(value, str):
+            percent = float(value.removesuffix("%")) if value.endswith("%") else np.nan
+            if not 0 < percent < np.inf:
+                raise ValueError(f'a text must be a share of each value, such as "10 %", got {value!r}.')
+            return with_measurement_error(simulator, partial(_share, percent / 100))
+        return with_measurement_error(simulator, top.numbers(key) if isinstance(value, list) else top.get(key, float))
+    except (TypeError, ValueError) as error:
+        raise error if str(error).startswith(str(top.path)) else top.error(key, str(error)) from error
+
+
+def _share(share: float, x: Any) -> Any:
+    """Standard deviations of errors that are a share of each value, of numpy or JAX, or of a mapping of them."""
+    return {name: _share(share, value) for name, value in x.items()} if isinstance(x, dict) else share * abs(x)
 
 
 def _read_program(table: Table, names: tuple[str, ...]) -> ExternalProgram:

@@ -190,7 +190,7 @@ class Simulations:
             text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
         if self.deterministic:
             text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it)."
+            text += "(genbayes.with_measurement_error adds it, or measurement_error = sd in a problem file)."
         return text
 
     def failures(self) -> list[tuple[int, str]]:

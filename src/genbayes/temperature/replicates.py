@@ -26,8 +26,9 @@ LEAST_ROWS = 30
 NO_NOISE = (
     "the simulator is deterministic, and this rule needs {needs}: without the measurement error of your data it would "
     "take the observation for exact, and choose a beta that is many times too large. Add the error to the runs, "
-    "genbayes.with_measurement_error(simulator, sd), simulate and fit again; or give a beta of your own: for "
-    "the mean squared error of D outputs with normal errors of standard deviation sd it is D / (2 sd^2)."
+    "genbayes.with_measurement_error(simulator, sd) or measurement_error = sd in the problem file, simulate and fit "
+    "again; or give a beta of your own: for the mean squared error of D outputs with normal errors of standard "
+    "deviation sd it is D / (2 sd^2)."
 )
 
 
