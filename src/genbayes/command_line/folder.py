@@ -107,7 +107,7 @@ def stored_simulations(problem: Problem, folder: Folder) -> Simulations:
             f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
         )
     simulations = Simulations.open(folder.simulations)
-    if simulations.prior != problem.prior.describe():
+    if simulations.prior_description != problem.prior.describe():
         raise ValueError(
             f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
             "the change, or simulate into another folder (--out)."

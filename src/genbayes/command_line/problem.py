@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpyro.distributions
 
 from ..costs.failing_runs import Failures, checked_failures
 from ..costs.fit_general import EmbeddingName
@@ -20,21 +19,13 @@ from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..observations import Observation, read_observation
+from ..priors.from_table import DISTRIBUTIONS, WHOLE
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
 from ..simulations.simulators import AnySimulator
 from .simulator_entry import named_function, named_object, read_simulator
 from .toml_table import Table, suggestion
 
-_PRIORS: dict[str, type] = {
-    name: cls
-    for name, cls in vars(numpyro.distributions).items()
-    if inspect.isclass(cls) and issubclass(cls, numpyro.distributions.Distribution)
-}
-# In numpyro these names are functions that choose between probabilities and logits.
-_PRIORS |= {name: _PRIORS[f"{name}Probs"] for name in ("Bernoulli", "Binomial", "Categorical")}
-# Arguments that are whole numbers, of which lists are arrays of integers.
-_WHOLE = {"DiscreteUniform": ("low", "high"), "Binomial": ("total_count",), "BinomialProbs": ("total_count",)}
 # Keys of [observation] that say how its file, and others beside it, are read.
 _READING: dict[str, Any] = {
     "column": str | list,
@@ -216,7 +207,7 @@ def _read_prior(top: Table, key: str) -> Prior:
             )
         arguments = {key: item for key, item in value.items() if key != "distribution"}
         entry = Table(table.path, f"{key}.{name}", arguments)
-        members[name] = _build(entry, _PRIORS, value["distribution"], "distribution", validate_args=True)
+        members[name] = _build(entry, DISTRIBUTIONS, value["distribution"], "distribution", validate_args=True)
     try:
         return Prior(members)
     except (TypeError, ValueError) as error:
@@ -250,7 +241,7 @@ def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidde
     if missing:
         raise table.error(missing[0], f"is missing; {name} takes {', '.join(allowed)}.")
     try:
-        whole = _WHOLE.get(name, ())
+        whole = WHOLE.get(name, ())
         return known[name](**{item: _value(value, item in whole) for item, value in table.content.items()}, **hidden)
     except (TypeError, ValueError) as error:
         text = " ".join(str(error).split())

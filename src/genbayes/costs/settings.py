@@ -28,7 +28,7 @@ def fit_settings(
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "deterministic": simulations.deterministic,
-        "prior": simulations.prior,
+        "prior": simulations.prior_description,
         "theta_range": [limit[:dim] for limit in ranges],
         "conditions_range": [limit[dim:] for limit in ranges],
         "conditions_prior": simulations.conditions_prior,

@@ -207,7 +207,7 @@ def simulate_round(
     """
     workers = bounded(workers, timeout, memory)
     simulator = checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
-    header = make_header(simulations.names, seed, simulations.prior, simulations.simulator)
+    header = make_header(simulations.names, seed, simulations.prior_description, simulations.simulator)
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}
         header |= given
