@@ -115,7 +115,7 @@ def make_run(dim=6, n=2000, seed=0):
         reasons=("ok", "pending", "NaN in the output"),
         names=prior.names,
         seed=7,
-        prior=prior.describe(),
+        prior_description=prior.describe(),
         simulator="predator_prey:simulate",
         seconds=3.5,
     )

@@ -524,10 +524,10 @@ def folder(tmp_path_factory):
         observations = {"x_o": (0.5, -0.5), "thousandfold": (500.0, -500.0), "wrong": (1.2, 5.0)}
         for name, (first, second) in observations.items():
             Path(f"{name}.csv").write_text(f"first,second\n{first},{second}\n")
-        for line in ("simulate p.toml -n 900", "fit p.toml", "sample p.toml --beta 10 -n 400"):
+        for line in ("simulate p.toml -n 900", "fit p.toml", "sample p.toml --beta 10 --draws 400"):
             assert cli.main([*line.split(), "--quiet"]) == 0
         for name in ("thousandfold", "wrong"):
-            line = f"sample p.toml --beta 10 -n 400 --observation {name}.csv --quiet"
+            line = f"sample p.toml --beta 10 --draws 400 --observation {name}.csv --quiet"
             assert cli.main(line.split()) == 0
         yield path
 
@@ -569,7 +569,7 @@ def test_command_coverage(folder, capsys):
     """Of the simulator, the fitted network and the sampler, at a beta that covers and at one that is too high."""
     rows, levels = 210, (0.5, 0.8, 0.9)
     shutil.copytree("p", "covered")
-    assert cli.main(["sample", "p.toml", "--out", "covered", "--beta", "40", "-n", "400", "--quiet"]) == 0
+    assert cli.main(["sample", "p.toml", "--out", "covered", "--beta", "40", "--draws", "400", "--quiet"]) == 0
     capsys.readouterr()
     line = f"check p.toml --out covered --resimulate 100 --coverage {rows} --all"
     assert cli.main(line.split()) == EXIT_CODES["care"]
@@ -697,7 +697,7 @@ def test_command_counts_the_held_out_runs_that_succeed(folder, capsys, monkeypat
 def test_command_of_a_beta_that_its_files_name_rounds(folder):
     shutil.copytree("p", "rounded")
     shutil.rmtree("rounded/draws-beta-10.zarr")
-    line = f"sample p.toml --out rounded --beta {10 / 3!r} -n 400 --quiet"
+    line = f"sample p.toml --out rounded --beta {10 / 3!r} --draws 400 --quiet"
     assert cli.main(line.split()) == 0
     line = "check p.toml --out rounded --resimulate 0 --quiet"
     assert cli.main(line.split()) == EXIT_CODES["care"]

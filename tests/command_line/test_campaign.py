@@ -38,7 +38,7 @@ members = 1
 max_epochs = 30
 width = 8
 """
-COMMAND = "campaign p.toml --budget 1300 --beta 300 --simulations 100 --resimulate 150 -n 200 --quiet"
+COMMAND = "campaign p.toml --budget 1300 --beta 300 --simulations 100 --resimulate 150 --draws 200 --quiet"
 
 
 def write(path: Path) -> None:

@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
         for line in (
             "simulate p.toml -n 300",
             "fit p.toml",
-            "sample p.toml --beta 20 5 -n 400",
+            "sample p.toml --beta 20 5 --draws 400",
             "report p.toml --resim 20",
         ):
             assert run(line + " --quiet") == 0
@@ -146,7 +146,7 @@ def test_simulate_resumes_and_says_so(here, capsys):
 
 def test_quiet_prints_the_paths_alone(here, capsys):
     assert cli.main(["simulate", "p.toml", "-n", "310", "--quiet"]) == 0
-    assert cli.main(["--quiet", "sample", "p.toml", "--beta", "2", "-n", "400"]) == 0
+    assert cli.main(["--quiet", "sample", "p.toml", "--beta", "2", "--draws", "400"]) == 0
     out, err = capsys.readouterr()
     assert out == "p/simulations.zarr\np/draws-beta-2.zarr\n"
     # Warnings are not silenced: a script would take a bad result for a good one.
@@ -155,7 +155,7 @@ def test_quiet_prints_the_paths_alone(here, capsys):
 
 def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     (here / "other.csv").write_text("-1.0\n1.0\n")
-    line = "sample p.toml --beta 20 50 -n 400 --observation other.csv --seed 3"
+    line = "sample p.toml --beta 20 50 --draws 400 --observation other.csv --seed 3"
     assert run(line) == 0
     out = capsys.readouterr().out
     assert re.search(r"parameter +5 % +50 % +95 % +R-hat +ESS\nb +-1\.\d", out)
@@ -172,7 +172,7 @@ def test_sample_prints_tables_and_reads_another_observation(here, capsys):
 
 def test_sample_takes_a_stack_of_observations(here, capsys):
     np.savetxt(here / "many.csv", [[-1.0, 1.0], [0.0, 0.5], [1.0, -1.0]], delimiter=",")
-    assert run("sample p.toml --beta 20 50 -n 400 --observations many.csv --seed 3") == 0
+    assert run("sample p.toml --beta 20 50 --draws 400 --observations many.csv --seed 3") == 0
     out = capsys.readouterr().out
     assert "3 observations x 2 betas in" in out
     with xr.open_datatree(here / "p" / "many-stacked-draws.zarr", engine="zarr", consolidated=False) as tree:
@@ -180,10 +180,10 @@ def test_sample_takes_a_stack_of_observations(here, capsys):
     assert draws.theta.shape[:2] == (3, 2)
     np.testing.assert_array_equal(draws.betas, [20.0, 50.0])
     # Another sampler run on the same posterior: means within 5 joint standard errors of its 400 draws.
-    assert run("sample p.toml --beta 50 -n 400 --observation many.csv") == 1
+    assert run("sample p.toml --beta 50 --draws 400 --observation many.csv") == 1
     assert "shape" in capsys.readouterr().err
     (here / "one.csv").write_text("1.0\n-1.0\n")
-    assert run("sample p.toml --beta 50 -n 4000 --observation one.csv") == 0
+    assert run("sample p.toml --beta 50 --draws 4000 --observation one.csv") == 0
     with xr.open_datatree(here / "p" / "one-draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:
         one = gb.Draws.from_datatree(tree)
     many = draws.draws(2)
@@ -204,7 +204,7 @@ def test_a_stack_is_checked_and_reported(here, capsys):
     np.savetxt(here / "mixed.csv", values, delimiter=",")
     assert run("check p.toml --observations mixed.csv") == 1
     assert "sample p.toml --observations mixed.csv" in capsys.readouterr().err
-    assert run("sample p.toml --beta 1 5 -n 2000 --observations mixed.csv") == 0
+    assert run("sample p.toml --beta 1 5 --draws 2000 --observations mixed.csv") == 0
     capsys.readouterr()
     assert run("check p.toml --observations mixed.csv") == 3
     out = " ".join(capsys.readouterr().out.split())
@@ -236,7 +236,7 @@ LONG = "patient,hour,conc\nA,0,-1\nA,1,1\nB,1,0.5\nB,0,0\nC,0,1\nC,1,-1\n"
 def test_a_group_of_the_table_observation_is_a_stack(here, capsys):
     (here / "doses.csv").write_text(LONG)
     edit(here / "p.toml", 'file = "x_o.csv"', 'file = "doses.csv"\ngroup = "patient"\nindex = "hour"\ncolumn = "conc"')
-    assert run("sample p.toml --beta 1 5 -n 400") == 0
+    assert run("sample p.toml --beta 1 5 --draws 400") == 0
     out = capsys.readouterr().out
     assert out.count("observation doses.csv: 3 patients, each 2 values of conc\n") == 1
     assert "3 observations x 2 betas in" in out
@@ -249,11 +249,11 @@ def test_a_group_of_the_table_observation_is_a_stack(here, capsys):
     assert "names a group, and so a stack of observations" in fails(capsys, "run p.toml --beta 1")
     # A file of one patient is one observation; of several it is none.
     (here / "one.csv").write_text(LONG[: LONG.index("B,1")])
-    assert run("sample p.toml --beta 1 -n 200 --observation one.csv") == 0
+    assert run("sample p.toml --beta 1 --draws 200 --observation one.csv") == 0
     (here / "two.csv").write_text(LONG)
     text = fails(capsys, "sample p.toml --beta 1 --observation two.csv")
     assert "two.csv holds 3 patients, each 2 values of conc: more than one observation" in text
-    assert run("sample p.toml --beta 1 -n 200 --observations two.csv") == 0
+    assert run("sample p.toml --beta 1 --draws 200 --observations two.csv") == 0
     assert "observations two.csv: 3 patients, each 2 values of conc" in capsys.readouterr().out
     # A stack of another shape is refused by the first run, before the others are paid for.
     (here / "doses.csv").write_text(LONG + "A,2,0\nB,2,0\nC,2,0\n")
@@ -271,7 +271,7 @@ def test_another_observation_is_read_as_the_problems_own(here, capsys):
     assert capsys.readouterr().out.startswith("observation x_o.csv: 2 dates of q\n")
     page = (here / "p" / "report-beta-5.html").read_text()
     assert "x_o.csv: 2 dates of q" in page
-    assert run("sample p.toml --beta 5 -n 200 --observation x2.csv") == 0
+    assert run("sample p.toml --beta 5 --draws 200 --observation x2.csv") == 0
     out = capsys.readouterr().out
     assert "observation x2.csv: 2 dates of q\n" in out
     assert "x_o.csv" not in out
@@ -279,7 +279,7 @@ def test_another_observation_is_read_as_the_problems_own(here, capsys):
 
 
 def test_run_chains_the_stages_within_80_columns(empty, capsys):
-    line = "run p.toml --out made --simulations 300 --beta 5 -n 400 --resimulate 20"
+    line = "run p.toml --out made --simulations 300 --beta 5 --draws 400 --resimulate 20"
     assert run(line) == 0
     out = capsys.readouterr().out
     for text in ("predicted by the network", "re-simulated: new runs", "replicate distance", "simulate", "compiling"):
@@ -287,6 +287,70 @@ def test_run_chains_the_stages_within_80_columns(empty, capsys):
     assert max(map(len, out.splitlines())) <= 80
     assert "written: made/report-beta-5.html" in out
     assert (empty / "made" / "report-beta-5.html").exists()
+
+
+def test_run_without_beta_says_which_to_take(empty, capsys):
+    typed = "run p.toml -n 3e2 --draws 200 --resimulate 20"
+    assert run(typed) == 0
+    out = capsys.readouterr().out
+    assert "No beta is given" in out
+    assert "in 1 / (squared data units)" in out
+    words = re.findall(r"^Take --beta ([\d. ]+) \(.*\): genbayes (.*)$", out, re.MULTILINE)
+    assert len(words) == 1
+    betas, again = words[0]
+    assert again == f"{typed} --beta {betas}"
+    recommended = json.loads((empty / "p" / "temperature.json").read_text())["recommended"]["beta"]
+    assert betas == " ".join(f"{beta:.4g}" for beta in recommended)
+    # The noise floor of normal outputs with standard deviation 0.3 is E (x - x')^2 / 2 = 0.09: the simulator reaches it
+    # where ||theta - x_o||^2 / 2 = 0.09, and there are two parameters with the variance 1 / beta.
+    assert 1 < recommended[0] < 100
+    assert not list((empty / "p").glob("draws*"))
+    assert run(again) == 0
+    pages = list((empty / "p").glob("report-beta-*.html"))
+    assert len(pages) == len(recommended)
+    # What was made before the report is in it.
+    assert all("<h2>Inverse temperature</h2>" in page.read_text() for page in pages)
+
+
+def test_run_takes_another_observation(here, capsys):
+    (here / "x2.csv").write_text("first,second\n1.5,-1.5\n")
+    assert run("run p.toml -n 300 --beta 5 --draws 200 --resimulate 20 --observation x2.csv --quiet") == 0
+    assert capsys.readouterr().out == "p/x2-report-beta-5.html\n"
+    draws = gb.Draws.load(here / "p" / "x2-draws-beta-5.zarr")
+    np.testing.assert_array_equal(draws.x_o, [1.5, -1.5])
+    assert draws.theta.size == 2 * 200
+    assert "x2.csv: 2 values of first, second" in (here / "p" / "x2-report-beta-5.html").read_text()
+
+
+def test_sections_are_in_the_report_when_they_are_made(here, capsys):
+    five, twenty = (here / "p" / f"report-beta-{beta}.html" for beta in (5, 20))
+    before = five.read_text()
+    assert "<h2>Check</h2>" not in before
+    code = run("check p.toml --beta 5 --resimulate 60 --quiet")
+    assert capsys.readouterr().out == "p/check-beta-5.json\np/report-beta-5.html\n"
+    level = {0: "ok", 3: "care", 4: "bad"}[code]
+    text = five.read_text()
+    assert text.count("<h2>Check</h2>") == 1
+    assert text.index("<h2>Pictures</h2>") < text.index("<h2>Check</h2>") < text.index("<h2>Settings</h2>")
+    assert "<h2>Check</h2>" not in twenty.read_text()
+    # The verdict on top is no better than that of the part.
+    rank = ["ok", "care", "bad"]
+    [top] = re.findall(r'<section class="verdict (\w+)">', text)
+    assert rank.index(top) >= rank.index(level)
+    assert run("temperature p.toml --rule none --beta 5 20 --draws 200 --quiet") == 0
+    written = "p/temperature.json p/report-beta-5.html p/report-beta-20.html"
+    assert capsys.readouterr().out.split()[:3] == written.split()
+    assert all(page.read_text().count("<h2>Inverse temperature</h2>") == 1 for page in (five, twenty))
+    # Made again it takes the place of the earlier one.
+    assert run("check p.toml --beta 5 --resimulate 60 --quiet") == code
+    assert five.read_text().count("<h2>Check</h2>") == 1
+    # The report of other draws stays as it was, and so does that of another cost.
+    old = five.read_text()
+    assert run("sample p.toml --beta 5 --draws 200 --seed 1 --quiet") == 0
+    capsys.readouterr()
+    assert run("check p.toml --beta 5 --resimulate 60 --quiet") in (0, 3, 4)
+    assert capsys.readouterr().out == "p/check-beta-5.json\n"
+    assert five.read_text() == old
 
 
 def test_report_at_one_beta_without_new_runs(here, capsys):
@@ -302,14 +366,14 @@ def test_report_at_one_beta_without_new_runs(here, capsys):
 def test_changes_since_the_fit_are_warned_of(here, capsys):
     edit(here / "p.toml", "scale = 1.0", "scale = 1.5")
     edit(here / "p.toml", "max_epochs = 5", "max_epochs = 6")
-    assert run("sample p.toml --beta 5 -n 400") == 0
+    assert run("sample p.toml --beta 5 --draws 400") == 0
     err = capsys.readouterr().err
     assert "warning: The cost was fitted on simulations of another prior: simulate with this one, then fit again" in err
     assert "warning: The tables [distance] or [fit] have changed since the cost was fitted: fit again" in err
     edit(here / "p.toml", "scale = 1.5", "scale = 1.0")
     assert run("fit p.toml --seed 1") == 0
     capsys.readouterr()
-    assert run("sample p.toml --beta 5 -n 400") == 0
+    assert run("sample p.toml --beta 5 --draws 400") == 0
     assert "warning: The" not in capsys.readouterr().err
     assert run("report p.toml --beta 20 --resimulate 0") == 0
     assert "warning: The cost was fitted anew after these draws were made: sample again." in capsys.readouterr().err
@@ -331,12 +395,12 @@ def test_errors_before_the_first_stage(empty, capsys):
     assert "there are no simulations in p. Run first: genbayes simulate p.toml" in fails(capsys, "fit p.toml")
     assert "there is no fitted cost in p. Run first: genbayes fit p.toml" in fails(capsys, "sample p.toml --beta 1")
     assert "there are no draws in p. Run first: genbayes sample p.toml --beta 10" in fails(capsys, "report p.toml")
-    text = fails(capsys, "run p.toml --simulations 3e2 --out made --seed 7")
+    text = fails(capsys, "campaign p.toml --budget 3e3 --simulations 3e2 --out made --seed 7")
     assert "beta is not given" in text
     where = "--out made --seed 7"
     first, second = f"`genbayes simulate p.toml -n 300 {where}`", f"`genbayes fit p.toml {where}`"
     assert f"of `genbayes temperature p.toml {where}` says which to take, after {first} and {second}." in text
-    assert f"Then: genbayes run p.toml --simulations 300 {where} --beta B, or a ladder" in text
+    assert f"Then: genbayes campaign p.toml --simulations 300 {where} --beta B, or a ladder" in text
     text = fails(capsys, "sample p.toml --observation x_o.csv")
     assert "of `genbayes temperature p.toml --observation x_o.csv` says which to take" in text
     text = fails(capsys, "sample p.toml --observations x_o.csv")
@@ -528,7 +592,7 @@ def test_a_distance_of_the_module_is_given_to_the_loaded_cost(empty, capsys):
     edit(empty / "p.toml", 'name = "MeanSquaredError"', 'function = "model_for_cli:largest"\nunits = "mV"')
     assert run("simulate p.toml -n 300 --quiet") == 0
     assert run("fit p.toml --quiet") == 0
-    assert run("sample p.toml --beta 5 -n 400 --quiet") == 0
+    assert run("sample p.toml --beta 5 --draws 400 --quiet") == 0
     assert run("report p.toml --resimulate 20 --quiet") == 0
     assert "mV" in Path("p/report-beta-5.html").read_text("utf-8")
 
@@ -551,7 +615,7 @@ def _interrupt(*args):
 @pytest.mark.slow
 @pytest.mark.slow
 def test_the_demo_finds_the_rates_of_the_lynx_hare_record(empty, capsys):
-    assert run("demo --simulations 3000 -n 200") == 0
+    assert run("demo --simulations 3000 --draws 200") == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "written: demo/report.html" in out

@@ -114,6 +114,28 @@ def test_several_values_are_given_at_once_or_one_by_one(name: str, option: str) 
     assert getattr(parser.parse_args(required), action.dest) == action.default
 
 
+def test_n_is_the_number_of_runs_and_draws_that_of_draws() -> None:
+    for name, parser in parsers().items():
+        options = parser._option_string_actions
+        if "-n" in options:
+            assert options["-n"] is options["--simulations"], name
+            assert options["-n"].dest == "n_simulations"
+        if "--draws" in options:
+            assert options["--draws"].option_strings == ["--draws"]
+    assert all(
+        "-n" in parsers()[name]._option_string_actions for name in ("simulate", "run", "campaign", "refine", "demo")
+    )
+    for name in ("sample", "run", "campaign", "temperature", "sensitivity", "demo"):
+        assert "--draws" in parsers()[name]._option_string_actions
+
+
+def test_every_command_that_has_to_do_with_an_observation_takes_another() -> None:
+    problem = {name for name, parser in parsers().items() if any(one.dest == "problem" for one in parser._actions)}
+    assert problem - {"simulate", "merge", "fit"} == {
+        name for name, parser in parsers().items() if "--observation" in parser._option_string_actions
+    }
+
+
 def test_there_are_options_of_several_values() -> None:
     assert {("sample", "--beta"), ("benchmark", "--task"), ("refine", "--observation")} <= set(options_of_several())
 

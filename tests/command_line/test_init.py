@@ -110,7 +110,7 @@ def test_all_stages_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert cli.main(["init", "p"]) == 0
     with Path("p/problem.toml").open("a") as file:
         file.write("[fit]\nmembers = 1\nmax_epochs = 5\nwidth = 8\n")
-    assert cli.main(["run", "p/problem.toml", "--simulations", "3e2", "-n", "1e2", "--resimulate", "10"]) == 0
+    assert cli.main(["run", "p/problem.toml", "--simulations", "3e2", "--draws", "1e2", "--resimulate", "10"]) == 0
     assert "written: problem/report-beta-1000.html" in capsys.readouterr().out
     assert gb.Draws.load("problem/draws-beta-1000.zarr")["growth"].size == 100
 

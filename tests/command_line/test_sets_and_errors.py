@@ -118,3 +118,8 @@ def test_a_file_with_one_group_is_one_observation_and_has_the_error_of_the_probl
     (folder / "exact.toml").write_text(EXACT.replace("= 0.3", "= -0.3"))
     with pytest.raises(ValueError, match="measurement_error.*finite and at least 0"):
         read_problem("exact.toml")
+    (folder / "exact.toml").write_text(EXACT.replace("= 0.3", '= "10 %"'))
+    assert read_problem("exact.toml").measurement_error == "10 %"
+    (folder / "exact.toml").write_text(EXACT.replace("= 0.3", '= "much"'))
+    with pytest.raises(ValueError, match="exact.toml.*measurement_error.*share of each value"):
+        read_problem("exact.toml")

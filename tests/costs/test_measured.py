@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 
 import genbayes as gb
+from genbayes.costs.measured import MeasurementError
 from genbayes.distances import MMD, Mahalanobis, MeanAbsoluteError, MeanSquaredError
 
 T = np.linspace(0.0, 1.0, 8)
@@ -36,17 +37,22 @@ X_O = means(np.array([0.5, -0.4])) + SD * np.random.default_rng(3).normal(size=8
 
 
 @pytest.mark.parametrize(
-    "sd", [0.2, SD, SD.tolist(), lambda x: 0.1 + 0.2 * np.abs(x)], ids=["number", "each", "list", "function"]
+    "sd",
+    [0.2, SD, SD.tolist(), lambda x: 0.1 + 0.2 * np.abs(x), "20 %"],
+    ids=["number", "each", "list", "function", "share"],
 )
 def test_squared_errors_get_the_variance(simulations, sd) -> None:
     cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
     given: Any = sd(means(PLACES)) if callable(sd) else sd
+    given = 0.2 * np.abs(means(PLACES)) if sd == "20 %" else given
     deviation = np.broadcast_to(given, (30, 8))
     wanted = np.mean((means(PLACES) - X_O) ** 2 + deviation**2, axis=1)
     found = np.asarray(cost(PLACES, X_O))
     # The means are linear and without noise, and a variance that is the same everywhere is a constant: nothing but
     # rounding is left. That which follows the outputs is regressed.
-    assert np.allclose(found, wanted, rtol=0.05 if callable(sd) else 2e-3), np.max(np.abs(found / wanted - 1))
+    assert np.allclose(found, wanted, rtol=0.05 if callable(sd) or sd == "20 %" else 2e-3), np.max(
+        np.abs(found / wanted - 1)
+    )
     # Without the error the cost is that of an exact observation.
     bare = np.asarray(gb.fit_cost(simulations, MeanSquaredError(), progress=False)(PLACES, X_O))
     assert np.allclose(bare, np.mean((means(PLACES) - X_O) ** 2, axis=1), atol=1e-3)
@@ -196,6 +202,18 @@ def test_errors_go_by_name() -> None:
 def test_what_is_no_deviation_is_refused(simulations, sd, error, message: str) -> None:
     with pytest.raises(error, match=message):
         gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+
+
+def test_a_share_is_read_and_stored_and_nothing_else_as_a_text() -> None:
+    runs = gb.Simulations.from_arrays(np.zeros((3, 1)), np.array([[1.0], [-10.0], [4.0]]))
+    error = MeasurementError.of("10 %", runs)
+    np.testing.assert_allclose(error.deviations(runs.x), [[0.1], [1.0], [0.4]])
+    again = MeasurementError.read(error.stored)
+    assert again is not None
+    assert again.sd == "10 %"
+    for text in ("much", "10", "-3 %", "0 %", "nan %"):
+        with pytest.raises(ValueError, match="share of each value"):
+            MeasurementError.of(text, runs)
 
 
 def test_an_error_is_not_added_twice() -> None:

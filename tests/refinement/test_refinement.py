@@ -289,11 +289,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cost.settings["rounds"] == 1
     # 400 rows near the posterior instead of 800: sqrt(2) times the bound above.
     assert score_error(cost) < 0.47
-    assert main(["sample", *both, "-n", "400"]) == 0
+    assert main(["sample", *both, "--draws", "400"]) == 0
     assert "fitted on" not in capsys.readouterr().err
     assert main(["simulate", *both, "-n", "450"]) == 0
     capsys.readouterr()
-    assert main(["sample", *both, "-n", "400"]) == 0
+    assert main(["sample", *both, "--draws", "400"]) == 0
     told = "fitted on 400 simulations of the prior, and 450 are stored now"
     assert told in " ".join(capsys.readouterr().err.split())
 

@@ -321,7 +321,7 @@ def test_stored_simulations_are_read_in_the_layout_of_the_cost(fixed, simulation
     assert (rows.names, rows.condition_names) == (("rate", "idle"), ("gain", "shift"))
     np.testing.assert_array_equal(rows.conditions[:, 1], simulations.theta[:, 0])
     np.testing.assert_array_equal(rows.theta, simulations.theta[:, 1:])
-    assert rows.prior == fixed.prior.describe()
+    assert rows.prior == fixed.prior
     assert rows_as_known(fixed.cost, rows) is rows
     assert rows_as_known(fixed.cost.whole, simulations) is simulations
 

@@ -49,7 +49,7 @@ def test_theta_are_the_draws_of_the_prior_and_reach_the_simulator(simulator):
     np.testing.assert_array_equal(simulations.theta, PRIOR.sample(50, seed=4))
     np.testing.assert_array_equal(simulations.x[simulations.ok, :2], simulations.theta[simulations.ok])
     assert simulations.x.dtype == np.float32
-    assert (simulations.names, simulations.seed, simulations.prior) == (PRIOR.names, 4, PRIOR.describe())
+    assert (simulations.names, simulations.seed, simulations.prior) == (PRIOR.names, 4, PRIOR)
     assert (run(simulator, PRIOR, 50, seed=5).theta[:, 0] != simulations.theta[:, 0]).all()
 
 

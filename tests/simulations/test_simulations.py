@@ -32,7 +32,7 @@ def test_open_returns_what_was_simulated(stored):
     for name in ("theta", "x", "status"):
         np.testing.assert_array_equal(getattr(again, name), getattr(simulations, name))
     assert (again.reasons, again.names, again.seed) == (("ok", "pending", "ValueError: rate too low"), PRIOR.names, 3)
-    assert again.prior == PRIOR.describe()
+    assert again.prior == PRIOR
     assert again.simulator.endswith(":fragile")
     assert again.seconds > 0
 

@@ -71,10 +71,10 @@ def _remedy(evidence: Evidence, support: Support) -> str:
         if evidence.deterministic:
             remedy = "The simulator is deterministic, and no observation with a measurement error is an output of it. "
             remedy += (
-                "First fit with that error (fit_cost(..., measurement_error=sd)), or add it to the runs "
-                "(genbayes.with_measurement_error(simulator, sd)); then see below "
+                "First fit with that error (fit_cost(..., measurement_error=sd), or [fit] measurement_error = sd in "
+                "the problem file), or add it to the runs (genbayes.with_measurement_error(simulator, sd)); then see "
+                "below which parts of the data it misses by more than the error."
             )
-            remedy += "which parts of the data it misses by more than the error."
         if names:
             remedy += f" Widen or move the prior, if such values are possible ({names})."
         if not support.hopeless:

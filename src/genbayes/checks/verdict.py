@@ -223,7 +223,7 @@ def check(
         rows, x_o = len(held_out), posterior.x_o
         covered = coverage(prior, cost, held_out, beta, rows=rows, seed=seed, x_o=x_o, progress=progress)
     evidence = Evidence(posterior, draws, predictive, simulations, kind, labels, covered, reference, axis)
-    found = findings(evidence, warnings)
+    found = findings(evidence, warnings, progress=progress)
     return Check(tuple(found), *headline(found), evidence, posterior.beta, predictive, covered)
 
 

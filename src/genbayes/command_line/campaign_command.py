@@ -15,7 +15,18 @@ from .campaign_log import Log
 from .campaign_record import Record, check_settings, read_record
 from .campaign_rounds import Campaign, make_round, need_same_cost, reportable, rows_of
 from .folder import save_section, stored_cost, stored_sections, stored_simulations
-from .problem_options import add_seed, add_workers, folder_of, need_betas, need_observation, problem_of, workers_of
+from .problem_options import (
+    add_other_observation,
+    add_seed,
+    add_simulations,
+    add_workers,
+    folder_of,
+    need_betas,
+    need_observation,
+    problem_of,
+    with_observation,
+    workers_of,
+)
 from .registry import Commands, register
 from .sample_command import add_sampling
 from .staleness import stale
@@ -43,12 +54,13 @@ def add_parser(commands: Commands) -> None:
     argument = command.add_argument
     argument("--budget", type=count, required=True, metavar="N", help="most runs of the simulator, those of checks too")
     text = "draws of the prior to begin with (default: 10000, or half of the budget where that is less)"
-    argument("--simulations", type=count, metavar="N", help=text)
+    add_simulations(command, None, text)
     text = "runs of the first refinement; each further one doubles them (default: a fifth of --simulations)"
     argument("--first", type=count, metavar="N", help=text)
     text = "draws run, twice each, by the first check of a beta (default: 500)"
     argument("--resimulate", type=count, default=500, metavar="N", help=text)
     add_sampling(command)
+    add_other_observation(command)
     add_workers(command)
     add_seed(command)
 
@@ -61,9 +73,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             settings; or another command has changed what it works on.
     """
     stages.need_plots()
-    problem, folder = problem_of(options, terminal), folder_of(options)
+    problem, folder = with_observation(problem_of(options, terminal), options), folder_of(options)
     betas = need_betas(options.beta or problem.sample.beta, problem, "campaign", options)
-    need_observation(problem, problem.x_o, option=False)
+    need_observation(problem, problem.x_o)
     path = folder.result("campaign")
     log = Log(folder.path / "campaign.log", terminal)
     try:
@@ -93,7 +105,8 @@ def _begun(campaign: Campaign) -> Record:
     given = {**_settings(campaign), **sizes}
     if record is not None:
         # Left out, they follow from the budget, which may have been raised.
-        free = [name for name in ("simulations", "first") if getattr(options, name) is None]
+        typed = {"simulations": options.n_simulations, "first": options.first}
+        free = [name for name, value in typed.items() if value is None]
         given |= {name: record.settings.get(name) for name in free}
         check_settings(record.settings, given, folder.result("campaign"), "--out")
         log.say(f"The campaign goes on: {_progress(record)}. The budget is {options.budget} runs.")
@@ -119,7 +132,7 @@ def _sizes(campaign: Campaign, stored: int) -> dict[str, int]:
     """
     options = campaign.options
     check = 2 * options.resimulate * len(campaign.betas)
-    simulations = options.simulations or min(10_000, max(options.budget - check, 0) // 2)
+    simulations = options.n_simulations or min(10_000, max(options.budget - check, 0) // 2)
     simulations = max(simulations, stored)
     least = check + max(simulations, 2 * LEAST_RUNS)
     if options.budget < least:
@@ -139,7 +152,7 @@ def _settings(campaign: Campaign) -> dict[str, Any]:
         "beta": list(campaign.betas),
         "seed": options.seed,
         "resimulate": options.resimulate,
-        "n": options.n or problem.sample.n,
+        "n": options.draws or problem.sample.n,
         "sampler": options.sampler or problem.sample.sampler,
         "observation": hashlib.sha256(x_o.tobytes() + known).hexdigest()[:16],
     }

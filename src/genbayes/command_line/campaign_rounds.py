@@ -12,6 +12,7 @@ from ..checks.support import SupportReference
 from ..checks.verdict import Check, check
 from ..costs.cost import Cost
 from ..costs.files import save
+from ..costs.fingerprint import fingerprint
 from ..refinement.rounds import refine
 from ..runtime.processes import plain_main
 from ..sampling.draws import Draws
@@ -23,7 +24,7 @@ from .campaign_decision import Judged, Point, Round, error_in_multiples
 from .campaign_log import Log, told_seconds
 from .campaign_record import Present, Record
 from .check_command import store_check
-from .folder import Folder, fingerprint, stored_cost, stored_draws, stored_simulations
+from .folder import Folder, stored_cost, stored_draws, stored_simulations
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .sample_command import sample_and_store

@@ -87,7 +87,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
             )
         reference = found.evidence.reference
         _print(found, terminal, everything=options.everything)
-        terminal.path(store_check(found, folder, cost))
+        for path in store_check(found, folder, cost):
+            terminal.path(path)
         worst = max(worst, found.exit_code)
     return worst
 
@@ -122,12 +123,11 @@ def _print(found: Check, terminal: Terminal, *, everything: bool) -> None:
         terminal.warn([one.full for one in found.findings if one.level in ("care", "bad")])
 
 
-def store_check(found: Check, folder: Folder, cost: Cost) -> Path:
-    """Stores the numbers of a check and its part of the report; returns the path of the numbers."""
+def store_check(found: Check, folder: Folder, cost: Cost) -> list[Path]:
+    """Stores the numbers of a check and its part of the report; returns the paths of the numbers and the report."""
     path = folder.result("check", found.beta)
     path.write_text(found.to_json(), "utf-8")
-    save_section(folder, "check", section(found), cost, beta=found.beta)
-    return path
+    return [path, *save_section(folder, "check", section(found), cost, beta=found.beta)]
 
 
 def section(found: Check) -> Section:

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from ..tasks.lynx_hare import DEMO_BETA, SPECIES, YEARS, lynx_hare
-from .argument_types import count, path, positive
+from .argument_types import path, positive
 from .problem import Problem, ReportSettings, SampleSettings
-from .problem_options import add_seed, folder_of, kept_in_folder
+from .problem_options import add_draws, add_seed, add_simulations, folder_of, kept_in_folder
 from .registry import Commands, register
 from .run_command import all_stages
 from .terminal import Terminal
@@ -19,8 +19,8 @@ def add_parser(commands: Commands) -> None:
     command = commands.add("demo", run, text, problem=False, kept=kept_in_folder)
     argument = command.add_argument
     argument("--out", type=path, default=Path("demo"), metavar="DIR", help="folder (default: demo)")
-    argument("--simulations", type=count, default=20_000, dest="n_simulations", metavar="N")
-    argument("-n", type=count, default=4000, metavar="DRAWS", help="number of draws (default: 4000)")
+    add_simulations(command, 20_000, "runs of the simulator (default: 20000)")
+    add_draws(command, 4000, "from the posterior (default: 4000)")
     argument("--beta", type=positive, metavar="B", help=f"inverse temperature (default: {DEMO_BETA:g})")
     add_seed(command)
     command.set_defaults(resimulate=500, workers=1)
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         prior=task.prior,
         distance=task.distance,
         x_o=task.x_o,
-        sample=SampleSettings(n=options.n, beta=(beta,)),
+        sample=SampleSettings(n=options.draws, beta=(beta,)),
         report=ReportSettings(tuple(f"log {name}" for name in SPECIES), "year", tuple(map(float, YEARS))),
     )
     terminal.say(

@@ -1,19 +1,19 @@
 """The output folder of the command line: what lies where, and reading it back."""
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from ..costs.cost import Cost
 from ..costs.files import load
+from ..costs.fingerprint import fingerprint
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..learning.row_blocks import BLOCK
 from ..reports.markup import Section
+from ..reports.parts import add_part
 from ..runtime.damaged_files import damage_told
 from ..runtime.named_values import Names
 from ..sampling.draws import Draws
@@ -121,7 +121,7 @@ def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -
             f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
         )
     simulations = Simulations.open(folder.simulations, n=n)
-    if simulations.prior != problem.prior.describe():
+    if simulations.prior_description != problem.prior.describe():
         raise ValueError(
             f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
             "the change, or simulate into another folder (--out)."
@@ -213,12 +213,20 @@ def _sample_first(problem: Problem, folder: Folder, beta: float) -> str:
     return f"Run first: {command_line('sample', problem)}{other} --beta {beta:g}"
 
 
-def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> Path:
-    """Stores a part of the reports that are written of this cost: of those of one beta, or (None) of all."""
-    path = folder.section(name, beta)
+def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, beta: float | None = None) -> list[Path]:
+    """Stores a part of the reports on this cost: of that of one beta, or (None) of all.
+
+    Returns:
+        The reports that were written already, and have it now.
+    """
     content = {"title": section.title, "body": section.body, "level": section.level, "cost": fingerprint(cost)}
-    path.write_text(json.dumps(content), "utf-8")
-    return path
+    folder.section(name, beta).write_text(json.dumps(content), "utf-8")
+    if beta is None:
+        return [path for path in map(folder.report, folder.betas()) if add_part(path, section, cost)]
+    draws, path = folder.draws(beta), folder.report(beta)
+    # What does not rest on draws may be made where there are none.
+    of_draws = Draws.load(draws) if draws.exists() and path.exists() else None
+    return [path] if add_part(path, section, cost, of_draws) else []
 
 
 def stored_sections(folder: Folder, cost: Cost, beta: float) -> list[Section]:
@@ -253,14 +261,6 @@ def _sections(folder: Folder, beta: float) -> list[tuple[str, dict]]:
                 content = json.loads(path.read_text("utf-8"))
                 found.append((name, {key: content[key] for key in ("title", "body", "cost")} | content))
     return found
-
-
-def fingerprint(cost: Cost) -> str:
-    """A fingerprint of the numbers that the cost is made of."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves((cost.expectation, cost.distance)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def command_line(name: str, problem: Problem) -> str:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpyro.distributions
 
 from ..costs.failing_runs import Failures, checked_failures
 from ..costs.fit_general import EmbeddingName
 from ..costs.fitting import Method, default_config
+from ..costs.measured import share_of
 from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..observations import Observation, read_observation
+from ..priors.from_table import DISTRIBUTIONS, WHOLE
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
 from ..simulations.measurement_error import check_deviation
@@ -27,15 +28,6 @@ from ..simulations.simulators import AnySimulator
 from .simulator_entry import named_function, named_object, read_simulator
 from .toml_table import Table, suggestion
 
-_PRIORS: dict[str, type] = {
-    name: cls
-    for name, cls in vars(numpyro.distributions).items()
-    if inspect.isclass(cls) and issubclass(cls, numpyro.distributions.Distribution)
-}
-# In numpyro these names are functions that choose between probabilities and logits.
-_PRIORS |= {name: _PRIORS[f"{name}Probs"] for name in ("Bernoulli", "Binomial", "Categorical")}
-# Arguments that are whole numbers, of which lists are arrays of integers.
-_WHOLE = {"DiscreteUniform": ("low", "high"), "Binomial": ("total_count",), "BinomialProbs": ("total_count",)}
 # Keys of [observation] that say how its file, and others beside it, are read.
 _READING: dict[str, Any] = {
     "column": str | list,
@@ -155,6 +147,7 @@ def read_problem(path: str | Path) -> Problem:
         "sample",
         "report",
         "executor",
+        "measurement_error",
     )
     top.check_keys(known)
     top.need("simulator", 'simulator = "module:function", or a table [simulator] with the command of a program')
@@ -221,7 +214,7 @@ def _read_prior(top: Table, key: str) -> Prior:
             )
         arguments = {key: item for key, item in value.items() if key != "distribution"}
         entry = Table(table.path, f"{key}.{name}", arguments)
-        members[name] = _build(entry, _PRIORS, value["distribution"], "distribution", validate_args=True)
+        members[name] = _build(entry, DISTRIBUTIONS, value["distribution"], "distribution", validate_args=True)
     try:
         return Prior(members)
     except (TypeError, ValueError) as error:
@@ -255,7 +248,7 @@ def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidde
     if missing:
         raise table.error(missing[0], f"is missing; {name} takes {', '.join(allowed)}.")
     try:
-        whole = _WHOLE.get(name, ())
+        whole = WHOLE.get(name, ())
         return known[name](**{item: _value(value, item in whole) for item, value in table.content.items()}, **hidden)
     except (TypeError, ValueError) as error:
         text = " ".join(str(error).split())
@@ -335,12 +328,15 @@ def _read_failures(table: Table, distance: Distance) -> Failures:
 
 
 def _read_measurement_error(table: Table) -> Any:
-    """Standard deviations of the observation: a number, a list of numbers, or numbers by the names of outputs."""
+    """Standard deviations of the observation: a number, a list, numbers by the names of outputs, or "10 %"."""
     if "measurement_error" not in table.content:
         return None
-    value = table.get("measurement_error", int | float | list | dict)
+    value = table.get("measurement_error", int | float | list | dict | str)
     try:
-        check_deviation(value, "it")
+        if isinstance(value, str):
+            share_of(value)
+        else:
+            check_deviation(value, "it")
     except (TypeError, ValueError) as error:
         raise table.error("measurement_error", str(error)) from error
     return value

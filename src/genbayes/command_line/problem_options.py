@@ -11,6 +11,7 @@ import numpy as np
 from ..costs.cost import Cost
 from ..observations import Observation, as_output, as_stack, read_observation, read_observations
 from ..observations.reading import options_for
+from ..runtime.units import unit_of_beta
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.executors import Workers
 from ..simulations.run_limits import bounded
@@ -21,8 +22,8 @@ from .problem import Problem, read_problem
 from .terminal import Terminal
 
 NO_BETA = (
-    "beta is not given, and it has no default: it says how strongly the cost speaks against the prior, in "
-    "1 / ({units}). The last line of `{proposes}` says which to take{first}. Then: {command} --beta B, or a ladder, "
+    "beta is not given, and it has no default: it says how strongly the cost speaks against the prior, "
+    "{unit}. The last line of `{proposes}` says which to take{first}. Then: {command} --beta B, or a ladder, "
     "{command} --beta 1 10 100, to compare in the reports; or set beta in the table [sample]."
 )
 THIS_CONDITION = "known conditions of that observation, where the simulator takes them"
@@ -72,6 +73,18 @@ def workers_of(options: argparse.Namespace, problem: Problem) -> Workers:
     return bounded(who or 1, getattr(options, "timeout", None), getattr(options, "memory", None))
 
 
+def add_simulations(command: argparse.ArgumentParser, default: int | None, text: str) -> None:
+    """Adds -n N, which is --simulations N: in every command the number of runs of the simulator."""
+    command.add_argument(
+        "-n", "--simulations", type=count, default=default, dest="n_simulations", metavar="N", help=text
+    )
+
+
+def add_draws(command: argparse.ArgumentParser, default: int | None, text: str) -> None:
+    """Adds --draws N: in every command the number of draws from a posterior."""
+    command.add_argument("--draws", type=count, default=default, metavar="N", help=text)
+
+
 def add_seed(command: argparse.ArgumentParser) -> None:
     """Adds --seed."""
     command.add_argument("--seed", type=natural, default=0)
@@ -108,6 +121,27 @@ def other_observation(problem: Problem, file: Path) -> Observation:
     if len(found.groups) > 1:
         raise ValueError(f"{file} holds {found.summary}: more than one observation. Give it as --observations {file}")
     return replace(found, values=found.values[0], groups=None, group_name="")
+
+
+def add_other_observation(command: argparse.ArgumentParser) -> None:
+    """Adds --observation FILE and --condition NAME=VALUE ...; `with_observation` reads them."""
+    text = "instead of the problem's; its draws and reports bear its name"
+    command.add_argument("--observation", type=Path, metavar="FILE", help=text)
+    add_condition(command)
+
+
+def with_observation(problem: Problem, options: argparse.Namespace) -> Problem:
+    """The problem with the observation, and the known conditions, that were typed in the place of its own.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be read, or holds several groups.
+    """
+    problem = replace(problem, x_o_conditions=conditions_of(problem, options) or {})
+    if options.observation is None:
+        return problem
+    read = other_observation(problem, options.observation)
+    return replace(problem, x_o=read.values, observation=read, observation_file=options.observation)
 
 
 def is_stacked(problem: Problem, options: argparse.Namespace) -> bool:
@@ -203,7 +237,7 @@ def _no_beta(problem: Problem, command: str, options: argparse.Namespace) -> str
     one = " --observation FILE" if stacked else given("observation")
     again = command_line(command, problem) + (f" --simulations {runs}" if runs else "")
     return NO_BETA.format(
-        units=problem.distance.units,
+        unit=unit_of_beta(problem.distance.units),
         proposes=f"{command_line('temperature', problem)}{one}{where}",
         first=f", after {first}" if first else "",
         command=f"{again}{given('observation')}{given('observations')}{where}",

@@ -16,6 +16,7 @@ from .problem import Problem
 from .problem_options import (
     add_condition,
     add_seed,
+    add_simulations,
     add_workers,
     conditions_of,
     folder_of,
@@ -37,7 +38,7 @@ def add_parser(commands: Commands) -> None:
     text = "More simulations where the posterior is, and the cost fitted anew on all; resumable."
     command = commands.add("refine", run, text)
     argument = command.add_argument
-    argument("-n", "--simulations", type=count, default=2000, metavar="N", help="new ones, in all (default: 2000)")
+    add_simulations(command, 2000, "new ones, in all (default: 2000)")
     argument("--rounds", type=count, default=2, metavar="R", help="over which they are spread (default: 2)")
     argument("--beta", type=positive, metavar="B", help="the highest of interest (default: of [sample] or the draws)")
     text = "one or more instead of the problem's"
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             posteriors,
             problem.simulator,
             simulations,
-            options.simulations,
+            options.n_simulations,
             rounds=options.rounds,
             seed=options.seed,
             store=folder.simulations,

@@ -11,11 +11,12 @@ from ..sampling.draws import Draws
 from ..sampling.sampler import samplers
 from ..sampling.stack import GibbsPosteriors
 from . import stages
-from .argument_types import Several, count, positive
+from .argument_types import Several, positive
 from .folder import Folder, stored_cost
 from .problem import Problem
 from .problem_options import (
     add_condition,
+    add_draws,
     add_seed,
     folder_of,
     is_stacked,
@@ -45,10 +46,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def add_sampling(command: argparse.ArgumentParser) -> None:
-    """Adds --beta, -n and --sampler."""
+    """Adds --beta, --draws and --sampler."""
     argument = command.add_argument
     argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help="inverse temperatures")
-    argument("-n", type=count, metavar="DRAWS", help="number of draws (default: 4000, or [sample] n)")
+    add_draws(command, None, "from each posterior (default: 4000, or [sample] n)")
     argument("--sampler", choices=sorted(samplers()), help="default: smc, or [sample] sampler")
 
 
@@ -91,7 +92,7 @@ def sample_and_store(
             folder,
             cost,
             beta,
-            n=options.n or problem.sample.n,
+            n=options.draws or problem.sample.n,
             seed=options.seed,
             sampler=getattr(options, "sampler", None) or problem.sample.sampler,
             x_o=x_o,
@@ -124,7 +125,7 @@ def _sample_stack(
     if options.observations is not None:
         terminal.say(f"observations {found.source}: {found.summary}")
     stack = GibbsPosteriors(problem.prior, cost, x_o, betas, conditions=conditions or None)
-    draws = stack.sample(options.n or problem.sample.n, seed=options.seed, progress=not terminal.quiet)
+    draws = stack.sample(options.draws or problem.sample.n, seed=options.seed, progress=not terminal.quiet)
     path = folder.stack(stack_file(problem, options).stem)
     draws.save(path)
     terminal.say(draws.summary())

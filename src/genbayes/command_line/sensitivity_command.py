@@ -15,11 +15,12 @@ from ..runtime.processes import plain_main
 from ..sensitivity_analysis.analysis import Sensitivity, sensitivity
 from ..sensitivity_analysis.wording import variant_rows
 from . import stages
-from .argument_types import Several, count, natural, positive
+from .argument_types import Several, natural, positive
 from .folder import Folder, command_line, save_section, stored_cost
 from .problem import Problem
 from .problem_options import (
     add_condition,
+    add_draws,
     add_seed,
     add_workers,
     conditions_of,
@@ -54,7 +55,7 @@ def add_parser(commands: Commands) -> None:
     text = "absolute, squared, huber:DELTA, capped:CAP or capped-squared:CAP, with the scale and weights of the problem"
     text += " (default: a standard set)"
     argument("--distance", type=named_distance, nargs="+", action=Several, metavar="D", help=text)
-    argument("-n", type=count, default=1000, metavar="DRAWS", help="of each variant (default: 1000)")
+    add_draws(command, 1000, "of each variant (default: 1000)")
     text = "new runs at draws of each variant, instead of the network's predictions (default: 0)"
     argument("--resimulate", type=natural, default=0, metavar="N", help=text)
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
@@ -114,7 +115,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             found = sensitivity(
                 posterior,
                 distances,
-                n=options.n,
+                n=options.draws,
                 seed=options.seed,
                 labels=_labels(problem, cost),
                 simulator=problem.simulator if options.resimulate else None,
@@ -156,10 +157,11 @@ def _store(found: Sensitivity, folder: Folder, cost: Cost, beta: float, terminal
             *(paragraph(f"Warning: {text}") for text in found.outcome.messages),
         ],
     )
-    save_section(folder, "sensitivity", section, cost, beta=beta)
+    reports = save_section(folder, "sensitivity", section, cost, beta=beta)
     path = folder.result("sensitivity", beta)
     path.write_text(json.dumps(found.to_dict(), indent=1), "utf-8")
-    terminal.path(path)
+    for written in (path, *reports):
+        terminal.path(written)
 
 
 def _need_marginal(problem: Problem, cost: Cost) -> None:

@@ -7,7 +7,7 @@ from . import stages
 from .argument_types import count, shard
 from .folder import Folder
 from .problem import Problem
-from .problem_options import add_seed, add_workers, folder_of, kept_in_folder, problem_of, workers_of
+from .problem_options import add_seed, add_simulations, add_workers, folder_of, kept_in_folder, problem_of, workers_of
 from .registry import Commands, register
 from .terminal import Terminal
 
@@ -19,7 +19,7 @@ def add_parser(commands: Commands) -> None:
         "simulate", run, "Simulate draws of the prior into DIR/simulations.zarr; resumable.", kept=kept
     )
     argument = command.add_argument
-    argument("-n", type=count, default=10_000, dest="n_simulations", help="in all (default: 10000)")
+    add_simulations(command, 10_000, "in all (default: 10000)")
     argument("--batch-size", type=count, metavar="N", help="most runs at a time")
     argument("--retry-failed", action="store_true", help="run failed rows again")
     text = "run the i-th of N shares alone, into a store of its own: one job of an array; `genbayes merge` joins them"

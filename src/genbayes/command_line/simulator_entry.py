@@ -61,7 +61,8 @@ def read_simulator(top: Table, names: tuple[str, ...]) -> AnySimulator:
         names: of the parameters and, after them, of the known conditions.
 
     Raises:
-        ValueError: neither a function nor a program; with file, table and key.
+        ValueError: neither a function nor a program, or an error of its measurement that is none; with file, table and
+            key.
     """
     if isinstance(top.content["simulator"], dict):
         simulator: AnySimulator = _read_program(top.table("simulator"), names)

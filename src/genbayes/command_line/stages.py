@@ -215,6 +215,7 @@ def run_report(
         labels=settings.labels,
         kind=settings.kind,
         sections=sections,
+        progress=progress,
     )
     return Reported(written, check, {**seconds, "report": time.perf_counter() - started})
 

@@ -18,11 +18,12 @@ from ..temperature.choice import wrapped
 from ..temperature.recommendation import Recommendation, recommend
 from ..temperature.rules import Question, Rule, RuleOption, rule_named, rules
 from . import argument_types, stages
-from .argument_types import Several, count, positive
+from .argument_types import Several, positive
 from .folder import Folder, save_section, stored_cost, stored_simulations
 from .problem import Problem
 from .problem_options import (
     add_condition,
+    add_draws,
     add_seed,
     add_workers,
     conditions_of,
@@ -57,7 +58,7 @@ def add_parser(commands: Commands) -> None:
     argument("--rule", choices=(*names, "none"), nargs="+", action=Several, metavar="R", help=text)
     text = "of the ladder (default: 24, found by a first run)"
     argument("--beta", type=positive, nargs="+", action=Several, metavar="B", help=text)
-    argument("-n", type=count, default=2000, metavar="DRAWS", help="at each beta (default: 2000)")
+    add_draws(command, 2000, "at each beta (default: 2000)")
     argument("--observation", type=Path, metavar="FILE", help="instead of the problem's")
     add_condition(command)
     add_workers(command)
@@ -83,6 +84,32 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     cost = stored_cost(problem, folder)
     simulations = stored_simulations(problem, folder)
     terminal.warn(stale(problem, folder, cost))
+    advise(problem, folder, cost, simulations, options, terminal, _sampling(options))
+
+
+def advise(
+    problem: Problem,
+    folder: Folder,
+    cost: Cost,
+    simulations: Simulations,
+    options: argparse.Namespace,
+    terminal: Terminal,
+    again: str,
+) -> None:
+    """Samples the ladder, asks the rules, and ends with the beta to take.
+
+    Args:
+        problem: what to infer.
+        folder: of its artefacts.
+        cost: fitted on them.
+        simulations: that are stored.
+        options: those of `genbayes temperature`.
+        terminal: on which is printed.
+        again: what to type then, up to --beta.
+
+    Raises:
+        ValueError: there is no observation, or no rule that was asked for could choose.
+    """
     x_o = as_output(observation_of(problem, options.observation), cost.x_shape)
     conditions = conditions_of(problem, options)
     betas = None if options.beta is None else sorted(set(options.beta))
@@ -91,7 +118,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         cost,
         x_o,
         betas,
-        n=options.n,
+        n=options.draws,
         seed=options.seed,
         conditions=conditions,
         progress=not terminal.quiet,
@@ -120,13 +147,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         raise ValueError(
             f"none of the rules could choose a beta, for the reasons above; the ladder is stored in {folder.path}. "
             "Until one can, sample at two or three betas between which its expected cost falls, and compare their "
-            f"reports: {_sampling(options)} --beta B1 B2"
+            f"reports: {again} --beta B1 B2"
         )
     terminal.say(f"\n{wrapped(advice.reason)}" if advice.reason else "")
     terminal.warn([advice.reason] if terminal.quiet and advice.reason else ())
     if choices:
         betas = " ".join(f"{beta:.4g}" for beta in advice.betas)
-        terminal.result(f"{advice.take()}: {_sampling(options)} --beta {betas}")
+        terminal.result(f"{advice.take()}: {again} --beta {betas}")
 
 
 def _sampling(options: argparse.Namespace) -> str:
@@ -176,7 +203,7 @@ def _question(
         simulator=problem.simulator,
         simulations=simulations,
         conditions_prior=problem.conditions,
-        n=options.n,
+        n=options.draws,
         seed=options.seed,
         run_seed=stages.resimulation_seed(simulations),
         workers=workers_of(options, problem),
@@ -213,9 +240,10 @@ def _store(
     parts += [paragraph(f"Warning: {text}") for text in found.outcome.messages]
     parts += [paragraph(f"{advice.reason} {advice.take()}.".strip())] if choices else []
     parts += [paragraph(NO_RESCUE), table(HEADER, found.rows())]
-    save_section(folder, "temperature", composed("Inverse temperature", parts), cost)
+    reports = save_section(folder, "temperature", composed("Inverse temperature", parts), cost)
     path = folder.result("temperature")
     content = {**found.numbers(), "choices": [chosen.numbers() for chosen in choices], "not_chosen": failed}
     content["recommended"] = {"beta": advice.betas, "reason": advice.reason}
     path.write_text(json.dumps(content, indent=1), "utf-8")
-    terminal.path(path)
+    for written in (path, *reports):
+        terminal.path(written)

@@ -91,11 +91,11 @@ def fit_cost(
             weights, steps and the probability of success; polynomials are then solved for over all rows, in one pass,
             and networks are trained on all in shuffled blocks. A fit in memory takes some kilobytes a row.
         measurement_error: standard deviation of independent normal errors that an observation has and simulations have
-            not, in data units: one number, one per coordinate, a mapping from names of outputs, or a function of one
-            output. The cost is then E[d(x + error, x_o) | theta]. Squared errors and Mahalanobis distances without a
-            transform get the exact expectation, which is a variance; for all others errors are added to the stored
-            outputs. Nothing is simulated again. Rules for beta and checks add the error to whatever they run or read.
-            For a simulator that has it already (`with_measurement_error`) it is refused.
+            not, in data units: one number, one per coordinate, a mapping from names of outputs, a text such as "10 %"
+            of each value, or a function of one output. The cost is then E[d(x + error, x_o) | theta]. Squared errors
+            and Mahalanobis distances without a transform get the exact expectation, which is a variance; for all others
+            errors are added to the stored outputs. Nothing is simulated again. Rules for beta and checks add the error
+            to whatever they run or read. For a simulator that has it already (`with_measurement_error`) it is refused.
 
     Returns:
         The cost; `cost.outcome` says whether training went well.

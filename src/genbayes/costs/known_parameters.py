@@ -98,14 +98,14 @@ def rows_as_known(cost: Any, simulations: Simulations) -> Simulations:
     if not held or simulations.names != cost.whole.names:
         return simulations
     at = {name: i for i, name in enumerate(simulations.names)}
-    prior, moved = _split(simulations.prior, cost.names, held)
+    prior, moved = _split(simulations.prior_description, cost.names, held)
     return replace(
         simulations,
         theta=simulations.theta[:, [at[name] for name in cost.names]],
         names=cost.names,
         conditions=np.concatenate([simulations.conditions, simulations.theta[:, [at[name] for name in held]]], axis=1),
         condition_names=(*simulations.condition_names, *held),
-        prior=prior,
+        prior_description=prior,
         conditions_prior=[*simulations.conditions_prior, *moved],
     )
 

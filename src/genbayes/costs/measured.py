@@ -27,10 +27,11 @@ class MeasurementError:
     """Independent normal errors of every number of an output.
 
     Attributes:
-        sd: standard deviations (*x_shape), in data units; or a function of one output that returns them.
+        sd: standard deviations (*x_shape), in data units; or a text such as "10 %" of each value; or a function of one
+            output that returns them.
     """
 
-    sd: Float[np.ndarray, "*x_shape"] | Callable[[Any], Any]
+    sd: Float[np.ndarray, "*x_shape"] | str | Callable[[Any], Any]
 
     @classmethod
     def of(cls, sd: Any, simulations: Simulations) -> "MeasurementError":
@@ -43,6 +44,9 @@ class MeasurementError:
         if isinstance(sd, MeasurementError):
             sd = sd.sd
         _need_exact(simulations)
+        if isinstance(sd, str):
+            share_of(sd)
+            return cls(sd)
         if callable(sd):
             made = cls(sd)
             made.deviations(simulations.x[simulations.ok][:1])
@@ -67,10 +71,10 @@ class MeasurementError:
     @property
     def told(self) -> str:
         """The standard deviations as a short text."""
-        return f"standard deviation {short_text(self.sd)}"
+        return f"standard deviation {self.sd if isinstance(self.sd, str) else short_text(self.sd)}"
 
     @property
-    def stored(self) -> list:
+    def stored(self) -> list | str:
         """As plain values, for files.
 
         Raises:
@@ -81,11 +85,13 @@ class MeasurementError:
                 "save cannot store a cost whose measurement_error is a function, for files hold no code: give standard "
                 "deviations in numbers, or let the simulator have the error, with_measurement_error(simulator, sd)."
             )
-        return self.sd.tolist()
+        return self.sd if isinstance(self.sd, str) else self.sd.tolist()
 
     @classmethod
-    def read(cls, stored: list | None) -> "MeasurementError | None":
+    def read(cls, stored: list | str | None) -> "MeasurementError | None":
         """What a file says of it."""
+        if isinstance(stored, str):
+            return cls(stored)
         return None if stored is None else cls(np.asarray(stored, np.float64))
 
     def deviations(self, x: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, "n *x_shape"]:
@@ -94,6 +100,8 @@ class MeasurementError:
         Raises:
             ValueError: the function gives negative ones, or another shape.
         """
+        if isinstance(self.sd, str):
+            return share_of(self.sd) * np.abs(x.astype(np.float64))
         if not callable(self.sd):
             return np.broadcast_to(self.sd, x.shape)
         found = np.empty(x.shape)
@@ -124,6 +132,22 @@ class MeasurementError:
         # By the name it is known that the error is there: it is never added twice.
         name = f"{simulations.simulator}{_ERROR_IN_RUNS}"
         return replace(simulations, x=measured, deterministic=False, simulator=name)
+
+
+def share_of(text: str) -> float:
+    """The share of each value that a text such as "10 %" says.
+
+    Raises:
+        ValueError: it says something else.
+    """
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / 100 if text.strip().endswith("%") else np.nan
+    except ValueError:
+        share = np.nan
+    if not 0 < share < np.inf:
+        raise ValueError(f'measurement_error as a text must be a share of each value, such as "10 %", got {text!r}.')
+    return share
 
 
 def _by_name(sd: Mapping[str, Any], outputs: Names) -> Float[np.ndarray, " k"]:

@@ -23,7 +23,7 @@ def fit_settings(
         "simulation_seed": simulations.seed,
         "simulator": simulations.simulator,
         "deterministic": simulations.deterministic,
-        "prior": simulations.prior,
+        "prior": simulations.prior_description,
         "conditions_prior": simulations.conditions_prior,
         "config": asdict(config),
         "form": type(form).__name__,

@@ -1,13 +1,16 @@
 """The explorer as a page of its own: in a notebook, in a file, or served by `genbayes explore`."""
 
 import html
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
@@ -16,6 +19,10 @@ from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 from .markup import explorer_body, page_style
 from .payload import explorer_data
+from .widget import made_widget
+
+if TYPE_CHECKING:
+    import anywidget
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,6 +32,9 @@ class ExplorerPage:
     Attributes:
         title: heading of the page.
         html: the whole page, which needs no network and no further files.
+        numbers: what it is made of, as JSON.
+        beta: that was sampled.
+        x_o: the observation that was sampled.
 
     Example:
         >>> shown = gb.explore(posterior, draws)
@@ -33,6 +43,9 @@ class ExplorerPage:
 
     title: str
     html: str
+    numbers: str
+    beta: float
+    x_o: np.ndarray
 
     def __repr__(self) -> str:
         return f"ExplorerPage({self.title!r}, {len(self.html) / 1e3:.0f} kB)"
@@ -43,6 +56,22 @@ class ExplorerPage:
             f'<iframe title="{html.escape(self.title)}" sandbox="allow-scripts" srcdoc="{html.escape(self.html)}" '
             'style="width: 100%; height: 56rem; border: 0; resize: vertical"></iframe>'
         )
+
+    def widget(self) -> "anywidget.AnyWidget":
+        """The explorer as a widget of Jupyter or marimo, by anywidget (extra `notebook`).
+
+        What is moved in it is known to Python, once it has come to rest: its traits `beta` and `x_o` (a list; None for
+        a value that is left out) can be read, set and observed. In marimo: `mo.ui.anywidget(shown.widget())`. A page
+        that is exported from the notebook keeps the frame that `explore` shows by itself, and not a widget.
+
+        Raises:
+            ImportError: If anywidget is not installed.
+
+        Example:
+            >>> moved = gb.explore(posterior, draws).widget()
+            >>> there = gb.GibbsPosterior(prior, cost, np.array(moved.x_o, float), moved.beta)
+        """
+        return made_widget(self.numbers, self.beta, self.x_o)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes the page to a file, whose folder is made if missing, and returns its path.
@@ -100,10 +129,12 @@ def explore(
             f"simulations must be the genbayes.Simulations of the training, or None, got {type(simulations).__name__}."
         )
     need_own_draws(posterior, draws)
-    body = explorer_body(explorer_data(posterior, draws, simulations=simulations, axis=axis, labels=labels))
+    data = explorer_data(posterior, draws, simulations=simulations, axis=axis, labels=labels)
+    body = explorer_body(data)
     title = title or "Generalized Bayesian inference"
     subtitle = f"{len(draws):,} draws of {len(draws.names)} parameters, beta {draws.beta:g}, sampler {draws.sampler}."
-    return ExplorerPage(title, page_alone(title, subtitle, body))
+    page = page_alone(title, subtitle, body)
+    return ExplorerPage(title, page, json.dumps(data, allow_nan=False), posterior.beta, np.asarray(posterior.x_o))
 
 
 def page_alone(title: str, subtitle: str, body: str) -> str:

@@ -15,7 +15,7 @@ from .payload import explorer_data
 # In the order in which they build on one another; each is a module, and all together are one program.
 _SUMS = ("numbers", "kernel", "regressions", "processes", "features", "forms", "general", "marginal", "cost")
 WORKER = (*_SUMS, "prior", "populations", "targets", "sampler", "worker")
-PAGE = ("numbers", "controls", "pictures", "trust", "page", "show")
+PAGE = ("numbers", "controls", "columns", "pictures", "trust", "page", "show")
 # Bytes of the data of one explorer at most.
 MOST_BYTES = 1_000_000
 

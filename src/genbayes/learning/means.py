@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ..runtime.progress import progress_bar
 from .folds import Folds
 from .layers import Standardiser, stack
 from .mean_model import MeanModel
@@ -86,7 +87,9 @@ def fit_mean(
         stream: all rows of a store and their labels, where those given are a part of them.
     """
     data = RegressionData.of(theta, labels, folds, standardise, stream)
-    polynomials, noise = polynomials_fitted(data, noise, weighted=weighted)
+    with progress_bar(f"fitting polynomials to the {name}", 1, progress) as advance:
+        polynomials, noise = polynomials_fitted(data, noise, weighted=weighted)
+        advance()
     shared = {"rng": rng, "name": name, "progress": progress}
     curved, noise = networks_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
     worth = _worth_a_network(polynomials, curved, data, noise)

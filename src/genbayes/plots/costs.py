@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, fe
 from ..runtime.formatting import plain
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
+from .several import Shown, legend, same_keys, same_names, several
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -22,23 +24,36 @@ if TYPE_CHECKING:
 WIDTHS = {1: 4.5, 2: 6.5}  # inches, by the number of columns
 
 
-def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> matplotlib.figure.Figure:
+def cost_profiles(
+    posterior: GibbsPosterior | Mapping[str, GibbsPosterior],
+    draws: Draws | Mapping[str, Draws],
+    n_grid: int = 60,
+) -> matplotlib.figure.Figure:
     """Shows the predicted cost along each parameter, the other parameters held at the best draw (lowest cost).
 
     Thin lines hold the others at eight other draws: where they differ from the thick line in more than height, the
     parameters interact. Ticks below are the draws; dashed lines the prior's bounds. An integer has dots at its values.
 
     Args:
-        posterior: whose cost it is.
-        draws: of it.
+        posterior: whose cost it is; or several by name, at most five, of the same parameters, such as those of several
+            observations: the thick line and the best draw of each, in a colour of its own.
+        draws: of it; of several by the same names.
         n_grid: Points per line.
 
     Raises:
+        ValueError: Of several there are more than five, or they are of other parameters, units or names.
         ImportError: If matplotlib is not installed.
 
     Example:
         >>> figure = gb.plots.cost_profiles(posterior, draws)
+        >>> figure = gb.plots.cost_profiles({"patient 1": one, "patient 2": two}, {"patient 1": a, "patient 2": b})
     """
+    if isinstance(posterior, Mapping):
+        same_keys(posterior, draws, ("posterior", "draws"))
+        assert isinstance(draws, Mapping)
+        return _compared(several(posterior, "posterior"), list(draws.values()), n_grid)
+    if not isinstance(draws, Draws):
+        raise ValueError("draws are several by name, and there is one posterior: give both by the same names.")  # noqa: TRY004
     theta, cost = np.asarray(draws.flat, float), np.ravel(draws.cost)
     dim, bounds = theta.shape[1], np.asarray(posterior.prior.bounds, float)
     best = int(np.argmin(cost))
@@ -78,6 +93,47 @@ def cost_profiles(posterior: GibbsPosterior, draws: Draws, n_grid: int = 60) -> 
     low = min(cost[best], float(lines.min()))
     high = max(float(lines[:, 0].max()), float(np.quantile(cost, 0.95)))
     axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
+    return figure
+
+
+def _compared(shown: list[Shown], draws: list[Draws], n_grid: int) -> matplotlib.figure.Figure:
+    """The profile of each posterior through its best draw, over the range of the draws of all."""
+    names = same_names(shown, "parameters", lambda posterior: posterior.prior.names)
+    same_names(shown, "units of the cost", lambda posterior: (units_of(posterior.cost),))
+    thetas, costs = [np.asarray(one.flat, float) for one in draws], [np.ravel(one.cost) for one in draws]
+    bests, dim = [int(np.argmin(cost)) for cost in costs], len(names)
+    columns = min(dim, 4)
+    rows = -(-dim // columns)
+    figure, axes = subplots(rows, columns, (WIDTHS.get(columns, 2.4 * columns), 2.3 * rows + 0.2), sharey=True)
+    low, high = np.inf, -np.inf
+    for j, ax in enumerate(axes.flat):
+        if j >= dim:
+            ax.remove()
+            continue
+        prior = shown[0].one.prior
+        every = np.concatenate([theta[:, j] for theta in thetas])
+        at = [float(theta[best, j]) for theta, best in zip(thetas, bests, strict=True)]
+        levels = prior.levels[j]
+        grid = np.sort(np.append(_grid(every, at[0], np.asarray(prior.bounds, float)[j], levels, n_grid), at))
+        marks = {} if levels is None else {"marker": "o", "markersize": 3}
+        for one, theta, cost, best in zip(shown, thetas, costs, bests, strict=True):
+            points = np.tile(theta[best], (len(grid), 1))
+            points[:, j] = grid
+            line = np.asarray(one.one.cost_at(jnp.asarray(points, jnp.float32)))
+            ax.plot(grid, line, color=one.colour, linestyle=one.dashes, linewidth=1.6, **marks)
+            ax.plot(theta[best, j], cost[best], "o", color=one.colour, markersize=5)
+            low = min(low, float(line.min()), float(cost[best]))
+            # Where one is narrow, it is off the picture: it would flatten the others.
+            high = max(high, float(np.quantile(cost, 0.95)), float(np.quantile(line, 0.5)))
+        ax.set_xlabel(plain(names[j], 24))
+        few_ticks(ax.xaxis)
+    units = units_of(shown[0].one.cost)
+    figure.supylabel(textwrap.fill(plain("predicted cost" + f" ({units})" * bool(units), 60), 22 * rows), fontsize=9)
+    axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
+    from matplotlib.lines import Line2D
+
+    dot = Line2D([], [], color=OBSERVED, marker="o", linestyle="none", markersize=5)
+    legend(figure, shown, {"best draw; lines hold the others there": dot}, {1: 1, 2: 3}.get(columns, 5))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from ..checks.coverage import Coverage
 from ..runtime.figure_style import ACCENT, DASHES, OBSERVED, POSTERIOR, PRIOR, SEVERAL_COLOURS, SMALL, subplots
 from ..runtime.formatting import number, plain
 from ..sampling.ranks import band
+from .several import Shown, legend, same_names, several
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def coverage(found: Coverage) -> matplotlib.figure.Figure:
+def coverage(found: Coverage | Mapping[str, Coverage]) -> matplotlib.figure.Figure:
     """Shows how often credible sets of every level hold the truth, and the ranks of true parameters among the draws.
 
     On the left a curve below the diagonal means sets that are too narrow. On the right, of each parameter, the share of
@@ -25,7 +27,8 @@ def coverage(found: Coverage) -> matplotlib.figure.Figure:
     % of the points, on the right 95 % of whole curves (Kolmogorov and Smirnov).
 
     Args:
-        found: From `coverage`.
+        found: From `coverage`; or several by name, at most five, of the same parameters, such as those of two betas:
+            a colour for each, jointly on the left, every parameter by a line of it on the right.
 
     Raises:
         ValueError: The coverage has no ranks.
@@ -34,6 +37,8 @@ def coverage(found: Coverage) -> matplotlib.figure.Figure:
     Example:
         >>> figure = gb.plots.coverage(gb.coverage(prior, cost, held_out, beta=50.0, seed=0))
     """
+    if isinstance(found, Mapping):
+        return _compared(several(found, "found"))
     if found.ranks is None or found.joint_ranks is None:
         raise ValueError("the coverage has no ranks: call gb.coverage, which keeps them.")
     figure, axes = subplots(1, 2, (8.0, 3.6))
@@ -86,3 +91,35 @@ def _differences(ax: Any, found: Coverage, ranks: np.ndarray) -> None:
     ax.set_xlabel("rank of the true value among the draws")
     ax.set_ylabel("share of ranks below, less the rank")
     ax.legend(frameon=False, fontsize=SMALL, loc="upper left", ncols=2)
+
+
+def _compared(shown: list[Shown]) -> matplotlib.figure.Figure:
+    """Coverage and ranks of several posteriors; the bands are those of the fewest simulations."""
+    same_names(shown, "parameters")
+    for one in shown:
+        if one.one.ranks is None or one.one.joint_ranks is None:
+            raise ValueError(f"the coverage {one.name!r} has no ranks: call gb.coverage, which keeps them.")
+    rows = min(one.one.rows for one in shown)
+    figure, axes = subplots(1, 2, (8.0, 3.8))
+    left, right = axes[0]
+    levels, grid = np.linspace(0.02, 0.98, 49), np.linspace(0.0, 1.0, 201)
+    limit = float(kstwo.ppf(0.95, rows))
+    filled = left.fill_between(levels, *band(levels, rows), color=PRIOR, alpha=0.35, linewidth=0)
+    left.plot([0, 1], [0, 1], color=OBSERVED, linewidth=0.8)
+    right.axhspan(-limit, limit, color=PRIOR, alpha=0.35, linewidth=0)
+    right.axhline(0.0, color=OBSERVED, linewidth=0.8)
+    for one in shown:
+        style = {"color": one.colour, "linestyle": one.dashes}
+        left.plot(levels, (one.one.joint_ranks[:, None] <= levels).mean(axis=0), linewidth=1.5, **style)
+        for column in one.one.ranks.T:
+            right.plot(grid, (column[:, None] <= grid).mean(axis=0) - grid, linewidth=1.0, **style)
+    left.set_xlim(0, 1)
+    left.set_ylim(0, 1)
+    left.set_xlabel("level of the credible set, jointly")
+    left.set_ylabel("share that holds the truth")
+    right.set_xlim(0, 1)
+    right.set_xlabel("rank of the true value among the draws")
+    right.set_ylabel("share of ranks below, less the rank")
+    figure.suptitle(f"{rows} held-out simulations" + " or more" * any(o.one.rows > rows for o in shown), fontsize=9)
+    legend(figure, shown, {"95 % band if calibrated": filled}, 5)
+    return figure

@@ -21,6 +21,7 @@ from ..runtime.figure_style import (
 )
 from ..runtime.formatting import plain
 from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
+from .several import same_names, several
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -39,7 +40,8 @@ def compared(
     one_height: bool = False,
 ) -> matplotlib.figure.Figure:
     """Draws `pair` of several posteriors, see there; with `one_height` densities that differ much in width."""
-    names = _names(draws)
+    advice = ", or show each parameter along the observations with plots.stack"
+    names = list(same_names(several(draws, "draws", advice), "parameters"))
     columns = columns_of(names, parameters)
     if truth is not None and np.shape(truth) != (len(names),):
         raise ValueError(f"truth has shape {np.shape(truth)}; expected one value per parameter: ({len(names)},)")
@@ -78,27 +80,6 @@ def compared(
     lines = dict(zip(draws, colours, strict=False))
     _legend(figure, lines, ";\n".join(notes), prior is not None, bool(np.any(edges)), truth is not None)
     return figure
-
-
-def _names(draws: Mapping[str, Any]) -> list[str]:
-    """Returns the parameters' names, the same of all draws.
-
-    Raises:
-        ValueError: there are no draws, too many, or some have other parameters.
-    """
-    if not 1 <= len(draws) <= len(SEVERAL_COLOURS):
-        raise ValueError(
-            f"draws has {len(draws)} posteriors; a readable picture has 1 to {len(SEVERAL_COLOURS)}: choose some of "
-            "them, or show each parameter along the observations with plots.stack."
-        )
-    first, *others = draws.items()
-    for name, one in others:
-        if list(one.names) != list(first[1].names):
-            raise ValueError(
-                f"draws[{name!r}] has the parameters {list(one.names)}, but draws[{first[0]!r}] has "
-                f"{list(first[1].names)}: compare posteriors of the same parameters in the same order."
-            )
-    return list(first[1].names)
 
 
 def _marginals(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..checks.position import PredictivePosition
-from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, SMALL, subplots
+from ..runtime.figure_style import ACCENT, OBSERVED, POSTERIOR, PRIOR, SMALL, subplots
 from ..runtime.formatting import number, plain
+from .several import Shown, legend, same_names, several
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -17,7 +19,9 @@ MOST_ROWS = 40
 _REACH = 8.0
 
 
-def predictive_position(position: PredictivePosition, most: int = MOST_ROWS) -> matplotlib.figure.Figure:
+def predictive_position(
+    position: PredictivePosition | Mapping[str, PredictivePosition], most: int = MOST_ROWS
+) -> matplotlib.figure.Figure:
     """Shows where the observation falls among runs at the draws, the farthest coordinates first.
 
     Every row is centred on the median of the runs and scaled by their 90 % range, so that coordinates of any units
@@ -25,7 +29,8 @@ def predictive_position(position: PredictivePosition, most: int = MOST_ROWS) -> 
     of 1 % for all together) is drawn in vermillion.
 
     Args:
-        position: such as `check.evidence.position`.
+        position: such as `check.evidence.position`; or several by name, at most five, of the same coordinates: a dot
+            of each, between its own runs' median (0) and the ends of their central 90 % (-1 and 1).
         most: Rows to show; of more coordinates the farthest.
 
     Raises:
@@ -37,6 +42,8 @@ def predictive_position(position: PredictivePosition, most: int = MOST_ROWS) -> 
     """
     if most < 1:
         raise ValueError(f"most is {most}; expected at least 1")
+    if isinstance(position, Mapping):
+        return _compared(several(position, "position"), most)
     rows = position.order[:most]
     figure, axes = subplots(1, 1, (7.2, 1.1 + 0.27 * len(rows)))
     ax, heights = axes[0, 0], np.arange(len(rows))
@@ -74,3 +81,51 @@ def predictive_position(position: PredictivePosition, most: int = MOST_ROWS) -> 
     ax.set_title(title + left_out, fontsize=SMALL, loc="left")
     figure.legend(frameon=False, fontsize=SMALL, loc="outside lower center", ncols=5)
     return figure
+
+
+def _compared(compared: list[Shown], most: int) -> matplotlib.figure.Figure:
+    """Dots of several observations among runs of their own."""
+    names = same_names(compared, "coordinates")
+    at = np.array([_place(one.one) for one in compared])
+    rows = np.argsort(-np.max(np.abs(at), axis=0), kind="stable")[:most]
+    figure, axes = subplots(1, 1, (7.2, 1.4 + 0.27 * len(rows)))
+    ax, heights = axes[0, 0], np.arange(len(rows))
+    band = ax.barh(heights, np.full(len(rows), 2.0), left=-1.0, height=0.7, color=PRIOR, alpha=0.25, linewidth=0)
+    ax.plot([0, 0], [-0.5, len(rows) - 0.5], color=PRIOR, linewidth=1.2)
+    reach = float(np.clip(1.15 * np.max(np.abs(at[:, rows]), initial=1.5), 2.0, _REACH))
+    for k, (one, places) in enumerate(zip(compared, at[:, rows], strict=True)):
+        shift = 0.5 * (k - (len(compared) - 1) / 2) / len(compared)
+        shown, beyond = np.clip(places, -0.97 * reach, 0.97 * reach), np.abs(places) > 0.97 * reach
+        outside = one.one.outside[rows]
+        # An arrow marks an observation that lies beyond the picture, a filled mark one that is outside.
+        for mark, side in (("o", ~beyond), (">", beyond & (places > 0)), ("<", beyond & (places < 0))):
+            for fill, which in ((one.colour, side & outside), ("white", side & ~outside)):
+                style = {"color": one.colour, "markerfacecolor": fill, "markersize": 5, "linestyle": "none"}
+                ax.plot(shown[which], heights[which] + shift, mark, **style)
+    ax.set_yticks(heights, [plain(names[j], 34) for j in rows])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_xlim(-reach, reach)
+    ax.set_xlabel("from the runs' median, in the reach of their central 90 % on that side")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    title = "all coordinates together: " + ", ".join(
+        f"{plain(one.name, 20)} p = {number(one.one.p_value, 2)}" for one in compared
+    )
+    ax.set_title(title, fontsize=SMALL, loc="left")
+    from matplotlib.lines import Line2D
+
+    style = {"color": OBSERVED, "marker": "o", "markersize": 5, "linestyle": "none"}
+    others = {
+        "90 % of runs": band,
+        "observed": Line2D([], [], markerfacecolor="white", **style),
+        "observed, outside": Line2D([], [], **style),
+    }
+    legend(figure, compared, others)
+    return figure
+
+
+def _place(position: PredictivePosition) -> np.ndarray:
+    """Of each coordinate, where the observation is: 0 the median of the runs, -1 and 1 the ends of their 90 %."""
+    low, _, middle, _, high = position.quantiles
+    reach = np.where(position.observed < middle, middle - low, high - middle)
+    return (position.observed - middle) / np.where(reach > 0, reach, np.maximum(1e-6 * np.abs(middle), 1e-300))

@@ -12,21 +12,20 @@ from ..checks.predictive import PredictiveCheck
 from ..costs.named_observations import as_vector
 from ..distances.unequal_sets import all_trials, trials_present
 from ..observations import Observation
-from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, subplots, time_axis, window
+from ..runtime.figure_style import OBSERVED, POSTERIOR, PRIOR, SMALL, density, few_ticks, time_axis, window
 from ..runtime.formatting import plain
+from .prediction_panels import Axis, panels_of, times_of
+from .predictions_compared import coordinates_compared, series_compared, sets_compared
+from .several import Shown, same_keys, several
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import matplotlib.figure
-
-# Times of a series (numbers, datetime64 or texts), (times, label), or an observation with an index.
-Axis = ArrayLike | tuple[ArrayLike, str] | Observation | None
 
 MOST_COORDINATES = 12
 
 
 def predictive(
-    check_or_x: PredictiveCheck | ArrayLike,
+    check_or_x: PredictiveCheck | ArrayLike | Mapping[str, Any],
     x_o: ArrayLike | Observation | Mapping[str, Any],
     axis: Axis = None,
     labels: Sequence[str] | None = None,
@@ -40,9 +39,11 @@ def predictive(
     5-95 % band of the histograms of one run's trials. Outputs that are not finite are left out and counted.
 
     Args:
-        check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape).
+        check_or_x: A `PredictiveCheck`, or outputs (m, *x_shape); or several by name, at most five, such as
+            {"squared": a, "absolute": b}: the band and the median of each in a colour of its own.
         x_o: Observation of shape x_shape, or by the names of outputs, whose missing values (NaN) stay open; one of
-            `read_observation` brings its index and names.
+            `read_observation` brings its index and names. Of several posteriors one for all, or one for each by the
+            same names.
         axis: For series: times (T,), (times, label with units), or what `read_observation` returned. Times are numbers,
             datetime64 or texts.
         labels: Names with units of the coordinates or channels.
@@ -57,26 +58,99 @@ def predictive(
     Example:
         >>> check = gb.check_predictive(simulator, posterior, draws, seed=3)
         >>> figure = gb.plots.predictive(check, x_o, axis=(years, "year"), labels=["hares", "lynx"])
+        >>> both = gb.plots.predictive({"patient 1": one, "patient 2": two}, {"patient 1": x_1, "patient 2": x_2})
     """
-    read = axis if isinstance(axis, Observation) else x_o if isinstance(x_o, Observation) else None
+    if isinstance(check_or_x, Mapping):
+        return _several(several(check_or_x, "check_or_x"), x_o, axis, labels, prior_x, kind)
+    observed = _observed(check_or_x, x_o)
+    kind, columns = _kind_and_columns(kind, observed)
+    x, n_failed = _runs(check_or_x, observed, kind)
+    before = None if prior_x is None else _finite_runs("prior_x", prior_x, observed, kind)[0]
+    axis, names = _axis_and_labels(check_or_x, x_o, axis, labels, kind, columns)
+    shape = _shape(kind, columns)
+    before = None if before is None else before.reshape(len(before), *shape)
+    figure = _DRAWN[kind](x.reshape(len(x), *shape), observed.reshape(shape), axis, names, before)
+    _tell_failed(figure, n_failed)
+    return figure
+
+
+def _several(
+    shown: list[Shown],
+    x_o: Any,
+    axis: Axis,
+    labels: Sequence[str] | None,
+    prior_x: ArrayLike | None,
+    kind: str | None,
+) -> matplotlib.figure.Figure:
+    """The picture of several posteriors, of one observation or of one each."""
+    keys = {one.name: one.one for one in shown}
+    each = isinstance(x_o, Mapping) and set(map(str, x_o)) == set(keys)
+    if each:
+        same_keys(keys, {str(name): value for name, value in x_o.items()}, ("check_or_x", "x_o"))
+    own = [*x_o.values()] if each else [x_o] * len(shown)
+    observed = [_observed(one.one, of_one) for one, of_one in zip(shown, own, strict=True)]
+    kind, columns = _kind_and_columns(kind, observed[0])
+    # Sets may have another number of trials each.
+    start = 1 if kind == "set" else 0
+    if any(of_one.ndim != observed[0].ndim or of_one.shape[start:] != observed[0].shape[start:] for of_one in observed):
+        shapes = ", ".join(f"{one.name}: {of_one.shape}" for one, of_one in zip(shown, observed, strict=True))
+        raise ValueError(f"the observations have different shapes ({shapes}): compare those of one shape.")
+    shape = _shape(kind, columns)
+    before = None if prior_x is None else _finite_runs("prior_x", prior_x, observed[0], kind)[0]
+    before = None if before is None else before.reshape(len(before), *shape)
+    axis, names = _axis_and_labels(shown[0].one, own[0], axis, labels, kind, columns)
+    compared, failed = [], 0
+    for one, of_one in zip(shown, observed, strict=True):
+        x, n_failed = _runs(one.one, of_one, kind)
+        compared.append((one, x.reshape(len(x), *shape), of_one.reshape(shape)))
+        failed += n_failed
+    figure = _COMPARED[kind](compared, axis, names, before)
+    _tell_failed(figure, failed)
+    return figure
+
+
+def _observed(check_or_x: Any, x_o: Any) -> np.ndarray:
     outputs = check_or_x.outputs if isinstance(check_or_x, PredictiveCheck) else None
-    x_o = np.asarray(as_vector(x_o, outputs), float)
+    return np.asarray(as_vector(x_o, outputs), float)
+
+
+def _runs(check_or_x: Any, x_o: np.ndarray, kind: str) -> tuple[np.ndarray, int]:
+    """Finite outputs, and how many runs are left out."""
+    checked = isinstance(check_or_x, PredictiveCheck)
+    x, n_failed = _finite_runs("x", check_or_x.x if checked else check_or_x, x_o, kind)
+    return x, n_failed + (check_or_x.n_failed if checked else 0)
+
+
+def _kind_and_columns(kind: str | None, x_o: np.ndarray) -> tuple[str, int]:
+    """How outputs are read, and how many panels that makes.
+
+    Raises:
+        ValueError: the kind is unknown, the shape is none of it, or there are too many panels.
+    """
     kind = kind or ("coordinates" if x_o.ndim == 0 or (x_o.ndim == 1 and x_o.size <= MOST_COORDINATES) else "series")
-    draw = {"coordinates": _coordinates, "series": _series, "set": _sets}.get(kind)
-    if draw is None:
+    if kind not in _DRAWN:
         raise ValueError(f"kind is {kind!r}; expected 'coordinates', 'series', 'set' or None")
     if kind != "coordinates" and x_o.ndim not in (1, 2):
         raise ValueError(
             f"x_o has shape {x_o.shape}; a {kind} has shape (T,) or (T, C). Pass a part or a summary of x."
         )
-    finite_runs = _sets_with_trials if kind == "set" and x_o.ndim == 2 else _finite_runs
-    x, n_failed = finite_runs("x", check_or_x.x if isinstance(check_or_x, PredictiveCheck) else check_or_x, x_o)
-    if isinstance(check_or_x, PredictiveCheck):
-        n_failed += check_or_x.n_failed
-    before = None if prior_x is None else finite_runs("prior_x", prior_x, x_o)[0]
     columns = x_o.size if kind == "coordinates" else 1 if x_o.ndim == 1 else x_o.shape[1]
     if columns > MOST_COORDINATES:
         raise ValueError(f"{columns} panels are too many (at most {MOST_COORDINATES}); pass a part of x and x_o")
+    return kind, columns
+
+
+def _shape(kind: str, columns: int) -> tuple[int, ...]:
+    """Of one output: sets of a simulator may have another number of trials than the observation."""
+    return (columns,) if kind == "coordinates" else (-1, columns)
+
+
+def _axis_and_labels(
+    check_or_x: Any, x_o: Any, axis: Axis, labels: Sequence[str] | None, kind: str, columns: int
+) -> tuple[Axis, list[str]]:
+    """Times and names of panels: those that are given, or of what was read, or of the simulator's outputs."""
+    read = axis if isinstance(axis, Observation) else x_o if isinstance(x_o, Observation) else None
+    outputs = check_or_x.outputs if isinstance(check_or_x, PredictiveCheck) else None
     default = {"coordinates": "output", "series": "channel", "set": "coordinate"}[kind]
     names = () if outputs is None else outputs.coordinates
     if read is not None:
@@ -91,13 +165,12 @@ def predictive(
         labels = ["output"] if columns == 1 else [f"{default} {i + 1}" for i in range(columns)]
     if len(labels) != columns:
         raise ValueError(f"labels has {len(labels)} names {list(labels)}; expected {columns}, one per {default}")
-    shape = (columns,) if kind == "coordinates" else (-1, columns)
-    x = x.reshape(len(x), *shape)
-    before = None if before is None else before.reshape(len(before), *shape)
-    figure = draw(x, x_o.reshape(shape), axis, [plain(label) for label in labels], before)
+    return axis, [plain(label) for label in labels]
+
+
+def _tell_failed(figure: Any, n_failed: int) -> None:
     if n_failed:
         figure.suptitle(f"{n_failed} failed runs left out", fontsize=SMALL, x=0.01, ha="left")
-    return figure
 
 
 def rank_of(x: np.ndarray, x_o: np.ndarray) -> np.ndarray:
@@ -105,8 +178,10 @@ def rank_of(x: np.ndarray, x_o: np.ndarray) -> np.ndarray:
     return (x < x_o).mean(axis=0) + 0.5 * (x == x_o).mean(axis=0)
 
 
-def _finite_runs(name: str, x: ArrayLike, x_o: np.ndarray) -> tuple[np.ndarray, int]:
-    """Returns the outputs without a NaN or infinity, and how many had one."""
+def _finite_runs(name: str, x: ArrayLike, x_o: np.ndarray, kind: str) -> tuple[np.ndarray, int]:
+    """Returns the outputs without a NaN or infinity, and how many had one; of sets, see `_sets_with_trials`."""
+    if kind == "set" and x_o.ndim == 2:
+        return _sets_with_trials(name, x, x_o)
     x = np.asarray(x, float)
     if x.shape[1:] != x_o.shape:
         raise ValueError(f"{name} has shape {x.shape}; expected (runs, *x_shape) with x_shape {x_o.shape} as in x_o")
@@ -131,22 +206,11 @@ def _sets_with_trials(name: str, x: ArrayLike, x_o: np.ndarray) -> tuple[np.ndar
     return x[ok], int((~ok).sum())
 
 
-def _panels(n: int, height: float, most_columns: int) -> tuple[matplotlib.figure.Figure, list[matplotlib.axes.Axes]]:
-    """Makes n panels in rows; the unused ones are removed."""
-    columns = min(n, most_columns)
-    rows = -(-n // columns)
-    width = {1: 5.0, 2: 7.2}.get(columns, 2.5 * columns)
-    figure, axes = subplots(rows, columns, (width, height * rows + 0.3))
-    for ax in axes.flat[n:]:
-        ax.remove()
-    return figure, list(axes.flat[:n])
-
-
 def _coordinates(
     x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
 ) -> matplotlib.figure.Figure:
     """One density per coordinate, with the observation and its rank."""
-    figure, panels = _panels(len(labels), 1.9, 4)
+    figure, panels = panels_of(len(labels), 1.9, 4)
     ranks = rank_of(x, x_o)
     for j, ax in enumerate(panels):
         observed = not np.isnan(x_o[j])
@@ -186,8 +250,8 @@ def _series(
     x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
 ) -> matplotlib.figure.Figure:
     """One panel of bands per channel."""
-    times, time_label, ticks = _times(axis, len(x_o))
-    figure, panels = _panels(len(labels), 2.7, 2)
+    times, time_label, ticks = times_of(axis, len(x_o))
+    figure, panels = panels_of(len(labels), 2.7, 2)
     points = len(x_o) <= 100
     style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if points else {"linewidth": 1.2}
     for c, ax in enumerate(panels):
@@ -229,19 +293,6 @@ def _series(
     return figure
 
 
-def _times(axis: Axis, length: int) -> tuple[np.ndarray, str, np.ndarray]:
-    """Returns where the times (T,) are drawn, their label, and the times themselves."""
-    label = "index"
-    if isinstance(axis, tuple) and len(axis) == 2 and isinstance(axis[1], str):
-        axis, label = axis[0], str(axis[1])
-    times = np.arange(length) if axis is None else np.asarray(axis)
-    times = times if times.dtype.kind in "MU" else times.astype(float)
-    if times.shape != (length,):
-        raise ValueError(f"axis has shape {times.shape}; expected one time per step of x_o: ({length},)")
-    places = np.arange(length) if times.dtype.kind == "U" else times
-    return places, plain(label if axis is None or label != "index" else "time"), times
-
-
 def _sets(
     x: np.ndarray, x_o: np.ndarray, axis: Axis, labels: list[str], before: np.ndarray | None
 ) -> matplotlib.figure.Figure:
@@ -252,7 +303,7 @@ def _sets(
     columns = len(labels)
     x_o, numbers = all_trials(x_o), trials_present(x).sum(axis=1, keepdims=True)
     flat, of_prior = all_trials(x), None if before is None else all_trials(before)
-    figure, panels = _panels(columns + (columns == 2), 2.4, 3)
+    figure, panels = panels_of(columns + (columns == 2), 2.4, 3)
     for c, ax in enumerate(panels[:columns]):
         limits = window(flat[:, c], include=x_o[:, c])
         bins = np.linspace(limits[0], limits[1], int(np.clip(np.sqrt(len(x_o)) * 2, 8, 30)) + 1)
@@ -277,3 +328,7 @@ def _sets(
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=4)
     return figure
+
+
+_DRAWN = {"coordinates": _coordinates, "series": _series, "set": _sets}
+_COMPARED = {"coordinates": coordinates_compared, "series": series_compared, "set": sets_compared}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from ..runtime.units import unit_of_beta
 from ..temperature.choice import Choice
 from ..temperature.ladders import Ladder
 from ..temperature.rules import rule_named, rules
+from .several import several
+from .temperatures_compared import temperatures_compared
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -23,20 +25,25 @@ if TYPE_CHECKING:
 DASHES = ((0, (5, 2)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (8, 2, 1, 2)), (0, (2, 3)))
 
 
-def temperature(ladder: Ladder, choices: Sequence[Choice] = ()) -> matplotlib.figure.Figure:
+def temperature(ladder: Ladder | Mapping[str, Ladder], choices: Sequence[Choice] = ()) -> matplotlib.figure.Figure:
     """Shows what happens along the ladder: expected cost, effective parameters, widths and evidence against beta.
 
     Args:
-        ladder: A `Ladder`.
+        ladder: A `Ladder`; or several by name, at most five, of the same parameters, each in a colour of its own.
         choices: Each a `Choice` of a rule for the same cost, marked by vertical lines; a replicate distance in
-            their evidence is drawn beside the expected cost.
+            their evidence is drawn beside the expected cost. They are of one ladder: several have none.
 
     Raises:
+        ValueError: Of several ladders there are more than five, some of other parameters or units, or choices.
         ImportError: If matplotlib is not installed.
 
     Example:
         >>> figure = gb.plots.temperature(ladder, [choice])
     """
+    if isinstance(ladder, Mapping):
+        if choices:
+            raise ValueError(f"choices are of one ladder, and there are {len(ladder)}: leave them out, or show one.")
+        return temperatures_compared(several(ladder, "ladder"))
     figure, axes = subplots(2, 2, (8.0, 5.4), sharex=True)
     betas, spread = ladder.betas, np.sqrt(ladder.cost_variance)
     ax = axes[0, 0]

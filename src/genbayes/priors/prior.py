@@ -16,6 +16,7 @@ from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .density import PriorDensity
 from .from_scipy import convert_scipy_prior
+from .from_table import described_distributions, distributions_of
 from .from_torch import convert_torch_prior
 from .parameter import AnyParameter, check_name, describe_parameter, make_parameter
 from .table import parameter_table
@@ -99,6 +100,42 @@ class Prior:
                 f"`low` must be below `high`, both finite; got low={lows.tolist()}, high={highs.tolist()}."
             )
         return cls._from_list([dist.Uniform(a, b) for a, b in zip(lows, highs, strict=True)], names)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any] | str) -> "Prior":
+        """Return a prior by the names of its distributions, as the table [prior] of a problem.toml has them.
+
+        Args:
+            table: name of each parameter to its distribution, with the arguments of numpyro; or a TOML text of it.
+
+        Raises:
+            TypeError: the table, or an entry, is something else.
+            ValueError: a distribution is unknown, or cannot be made of its arguments.
+
+        Example:
+            >>> prior = Prior.from_table({"rate": {"distribution": "LogNormal", "loc": 0.0, "scale": 0.5}})
+            >>> prior = Prior.from_table('rate = { distribution = "LogNormal", loc = 0.0, scale = 0.5 }')
+        """
+        return cls(distributions_of(table))
+
+    @classmethod
+    def from_description(cls, description: Sequence[Mapping[str, Any]]) -> "Prior":
+        """Return the prior that a description is of, such as the one that a store of simulations keeps.
+
+        Args:
+            description: from `describe`.
+
+        Raises:
+            ValueError: it cannot be made again: a distribution of another package, or one made of others by a
+                transformation.
+
+        Example:
+            >>> assert Prior.from_description(prior.describe()) == prior
+        """
+        again = cls(described_distributions(description))
+        if again.describe() != list(description):
+            raise ValueError("the prior cannot be made again from this description: keep the Prior itself.")
+        return again
 
     @classmethod
     def from_torch(cls, prior: Any, names: Sequence[str] | None = None) -> "Prior":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks.evidence import Evidence
-from ..checks.finding import Finding, headline, ordered
+from ..checks.finding import Finding, ordered
 from ..checks.findings import findings
 from ..checks.predictive import PredictiveCheck
 from ..checks.verdict import Check
@@ -24,6 +24,7 @@ from ..simulations.rows import Simulations
 from .citations import bibtex
 from .markup import Section, filled, picture, section
 from .page_size import MOST_PAGE_BYTES, within_limit
+from .parts import of_sections, parts_of, verdict
 from .pictures import pictures
 from .run import ReportedRun
 from .tables import costs_table, parameters_table, seconds_table, settings_table, versions_table
@@ -53,6 +54,7 @@ def report(
     kind: str | None = None,
     sections: Iterable[Section] = (),
     explorer: bool = True,
+    progress: bool = False,
 ) -> Path:
     """Writes one HTML page about a run that needs nothing else: no network, no further files.
 
@@ -76,6 +78,7 @@ def report(
         sections: Further parts, shown between the pictures and the settings.
         explorer: Whether the page has an explorer, in which readers move beta, the observation and the posterior;
             where the cost or the prior cannot be written as numbers the page says so instead.
+        progress: Whether progress bars are shown.
 
     Returns:
         The path written.
@@ -91,15 +94,15 @@ def report(
     """
     _check_given(posterior, draws, check)
     sections = list(sections)
-    evidence, found = _judged(posterior, draws, check, simulations, list(warnings), kind, labels, axis)
-    found = ordered([*_of_sections(found, sections), *found])
+    evidence, found = _judged(posterior, draws, check, simulations, list(warnings), kind, labels, axis, progress)
+    found = ordered([*of_sections(found, sections), *found])
     # The dates of an observation that was read from a file are the axis of its pictures.
     axis = posterior.observation if axis is None else axis
     run = ReportedRun(evidence, axis, labels, kind)
     if run.predictive is not None and not run.outputs_shown:
         text = f"Outputs of shape {posterior.x_o.shape} are not shown; pass a picture of them: report(figures=...)."
         found.append(Finding("note", text))
-    shown = [*dict(figures or {}).items(), *pictures(run)]
+    shown = [*dict(figures or {}).items(), *pictures(run, progress=progress)]
     cost = posterior.cost
     shown_by_explorer = {"simulations": run.simulations, "axis": axis, "labels": labels}
     body = [
@@ -107,7 +110,7 @@ def report(
         section("Parameters", parameters_table(posterior.prior, draws)),
         section("Cost", costs_table(cost, draws, run.predictive)),
         section("Pictures", "\n".join(picture(*item) for item in shown)),
-        *(section(part.title, part.body) for part in sections),
+        *parts_of(cost, draws, sections),
         section("Settings", settings_table(posterior, draws, run.simulations, settings or {})),
         section("Time", seconds_table(cost, draws, run.simulations, seconds or {})),
         section("Software", versions_table()),
@@ -143,51 +146,30 @@ def _judged(
     kind: str | None,
     labels: Sequence[str] | None,
     axis: Any,
+    progress: bool,
 ) -> tuple[Evidence, list[Finding]]:
     """Evidence and findings: those of a `Check`, unless it had no simulations and some are given now."""
     if not isinstance(check, Check):
         evidence = Evidence(posterior, draws, check, simulations, kind, labels, axis=axis)
-        return evidence, findings(evidence, warnings)
+        return evidence, findings(evidence, warnings, progress=progress)
     known = check.evidence
     given = [finding for finding in check.findings if finding.check == "given"]
     warnings = [text for text in warnings if text not in [finding.text for finding in given]]
     if simulations is not None and known.simulations is None:
         evidence = Evidence(posterior, draws, known.predictive, simulations, kind, labels, known.coverage, axis=axis)
-        return evidence, findings(evidence, [*(finding.text for finding in given), *warnings])
+        return evidence, findings(evidence, [*(finding.text for finding in given), *warnings], progress=progress)
     return known, [*(Finding("care", text, check="given") for text in warnings), *check.findings]
 
 
 def page(path: str | os.PathLike, title: str, subtitle: str, found: list[Finding], body: Iterable[str]) -> Path:
     """Writes a page of a verdict and, below it, HTML."""
     subtitle += f" Written by genbayes {version('genbayes')} on {datetime.date.today()}."
-    parts, left_out = within_limit(list(body), len(filled(title, subtitle, _verdict(found)).encode()) + _OF_A_NOTE)
+    parts, left_out = within_limit(list(body), len(filled(title, subtitle, verdict(found)).encode()) + _OF_A_NOTE)
     if left_out:
         text = f"{left_out} picture(s) were left out, for the page would have more than {MOST_PAGE_BYTES / 1e6:g} MB; "
         found = [*found, Finding("note", text + "genbayes.plots makes them as files.")]
-    text = filled(title, subtitle, "\n".join([_verdict(found), *parts]))
+    text = filled(title, subtitle, "\n".join([verdict(found), *parts]))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     return path
-
-
-def _of_sections(found: list[Finding], sections: list[Section]) -> list[Finding]:
-    """The verdicts of sections that are worse than that of the findings, such as a coverage that was stored."""
-    rank = {"ok": 0, "care": 1, "bad": 2}
-    sentences = {"care": "needs care", "bad": "says not to rely on this result"}
-    level, _ = headline(found)
-    return [
-        Finding(part.level, f"{part.title}: the section below {sentences[part.level]}.", check=part.title.lower())
-        for part in sections
-        if rank[part.level] > rank[level]
-    ]
-
-
-def _verdict(found: list[Finding]) -> str:
-    """The box on top."""
-    level, sentence = headline(found)
-    words = {"ok": "Fine", "note": "Note", "care": "Take care", "bad": "Problem"}
-    items = "\n".join(
-        f'<li class="{f.level}"><span class="tag">{words[f.level]}</span> {html.escape(f.full)}</li>' for f in found
-    )
-    return f'<section class="verdict {level}">\n<h2>{html.escape(sentence)}</h2>\n<ul>\n{items}\n</ul>\n</section>'

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import plots
 from ..costs.records import fit_records, units_of
+from ..runtime.progress import progress_bar
 from ..runtime.registry import Registry
 from .run import ReportedRun
 
@@ -62,14 +63,16 @@ def register(entry: Entry) -> Entry:
     return entry
 
 
-def pictures(run: ReportedRun) -> list[tuple[str, matplotlib.figure.Figure]]:
+def pictures(run: ReportedRun, *, progress: bool = False) -> list[tuple[str, matplotlib.figure.Figure]]:
     """The pictures that a run allows, in their order, each with its caption."""
-    entries = sorted(PICTURES.all(), key=lambda entry: entry.place)
-    return [
-        (entry.caption(run) if callable(entry.caption) else entry.caption, entry.draw(run))
-        for entry in entries
-        if entry.applies(run)
-    ]
+    entries = [entry for entry in sorted(PICTURES.all(), key=lambda entry: entry.place) if entry.applies(run)]
+    drawn = []
+    with progress_bar("drawing", len(entries), progress) as advance:
+        for entry in entries:
+            caption = entry.caption(run) if callable(entry.caption) else entry.caption
+            drawn.append((caption, entry.draw(run)))
+            advance()
+    return drawn
 
 
 def _best_determined(run: ReportedRun) -> list[str] | None:

@@ -58,7 +58,7 @@ class HeldOut:
             ValueError: fewer than 20 rows can be used, or they are not of this prior.
         """
         simulations = rows_as_known(cost, simulations)
-        if simulations.prior and simulations.prior != prior.describe():
+        if simulations.prior_description and simulations.prior_description != prior.describe():
             raise ValueError(
                 "simulations were drawn from another prior: the true parameters must be draws of the prior that the "
                 "posterior is computed with. Simulate a few hundred anew from it."

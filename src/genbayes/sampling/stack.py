@@ -188,7 +188,8 @@ class GibbsPosteriors:
         size = int(np.clip(at_once // particles, 1, len(self)))
         key = jax.random.key(seed)
         parts: list[Ladders] = []
-        with stopwatch() as seconds, progress_bar("sampling observations", len(self), progress) as advance:
+        title = "sampling observations" if len(self) > 1 else f"sampling at {len(self.betas)} betas"
+        with stopwatch() as seconds, progress_bar(title, len(self), progress) as advance:
             for first in range(0, len(self), size):
                 # The last rows again where a chunk is not full: another shape would compile another program.
                 rows = np.minimum(np.arange(first, first + size), len(self) - 1)

@@ -55,7 +55,7 @@ def checked_runs(
         "status": status,
         "reasons": reasons,
         "names": names,
-        "prior": [] if prior is None else prior.describe(),
+        "prior_description": [] if prior is None else prior.describe(),
         "conditions": np.stack(list(known.values()), axis=1) if known else np.zeros((len(parameters), 0), np.float32),
         "condition_names": tuple(known),
         "outputs": outputs,

@@ -45,7 +45,7 @@ class Simulations:
         reasons: meaning of each status.
         names: one name per coordinate of theta.
         seed: seed of the runs; -1 if unknown.
-        prior: description of the prior (`Prior.describe()`), empty if unknown.
+        prior_description: of the prior (`Prior.describe()`), empty if unknown; `prior` is the Prior itself.
         simulator: `module:qualname` of the simulator, empty if unknown.
         seconds: time spent on simulating.
         conditions: known inputs that are not inferred (n, c), float32, in their own units; (n, 0) where there are none.
@@ -65,7 +65,7 @@ class Simulations:
     reasons: tuple[str, ...]
     names: tuple[str, ...]
     seed: int
-    prior: list[dict]
+    prior_description: list[dict]
     simulator: str
     seconds: float
     conditions: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
@@ -116,13 +116,22 @@ class Simulations:
     def levels(self) -> dict[int, list[int]]:
         """The columns of `inputs` that are integers of few values, as prior and conditions say, with these values."""
         names = (*self.names, *self.condition_names)
-        return described_levels([*self.prior, *self.conditions_prior], names)
+        return described_levels([*self.prior_description, *self.conditions_prior], names)
 
     @property
     def noise_id(self) -> np.ndarray:
         """One number for the random numbers of each row, (n,): equal where rows share them."""
         keys = np.where(self.noise_block > 0, self.noise_block, -1 - np.arange(len(self)))
         return np.unique(np.stack([self.round, keys], axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+    @property
+    def prior(self) -> Prior | None:
+        """The prior that the rows of round 0 were drawn from; None where it is not known.
+
+        Raises:
+            ValueError: its description does not suffice, such as that of a distribution of another package.
+        """
+        return Prior.from_description(self.prior_description) if self.prior_description else None
 
     @property
     def of_prior(self) -> "Simulations":
@@ -196,7 +205,8 @@ class Simulations:
             text += f"\nsets of {sizes.min()} to {sizes.max()} trials"
         if self.deterministic:
             text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost)."
+            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost; "
+            text += "[fit] measurement_error = sd in a problem file)."
         return text
 
     def failures(self) -> list[tuple[int, str]]:
@@ -362,7 +372,7 @@ class Simulations:
         return as_dataset(self, self._header())
 
     def _header(self) -> dict[str, Any]:
-        of_runs = (self.names, self.seed, self.prior, self.simulator)
+        of_runs = (self.names, self.seed, self.prior_description, self.simulator)
         header = make_header(*of_runs, unequal_sets=self.unequal_sets)
         if self.condition_names:
             header |= {"condition_names": list(self.condition_names), "conditions_prior": self.conditions_prior}
@@ -371,4 +381,6 @@ class Simulations:
 
 def from_record(record: dict[str, Any]) -> Simulations:
     """Build simulations from what a store holds, with the reasons renumbered by their first row."""
+    # Stores call the description by the name of what it describes.
+    record = {**record, "prior_description": record["prior"]}
     return Simulations(**fields_of_record(record, [field.name for field in fields(Simulations)]))

@@ -207,7 +207,7 @@ def simulate_round(
     """
     workers = bounded(workers, timeout, memory)
     simulator = checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
-    of_runs = (simulations.names, seed, simulations.prior, simulations.simulator)
+    of_runs = (simulations.names, seed, simulations.prior_description, simulations.simulator)
     header = make_header(*of_runs, unequal_sets=simulator.unequal_sets)
     if simulations.condition_names:
         given = {"condition_names": list(simulations.condition_names), "conditions_prior": simulations.conditions_prior}

@@ -27,9 +27,9 @@ LEAST_ROWS = 30
 NO_NOISE = (
     "the simulator is deterministic, and this rule needs {needs}: without the measurement error of your data it would "
     "take the observation for exact, and choose a beta that is many times too large. Fit the cost again with it, "
-    "fit_cost(..., measurement_error=sd), or add it to the runs, genbayes.with_measurement_error(simulator, sd), and "
-    "simulate and fit again; or give a beta of your own: for "
-    "the mean squared error of D outputs with normal errors of standard deviation sd it is D / (2 sd^2)."
+    "fit_cost(..., measurement_error=sd) or [fit] measurement_error = sd in the problem file, or add it to the runs, "
+    "genbayes.with_measurement_error(simulator, sd), and simulate and fit again; or give a beta of your own: for the "
+    "mean squared error of D outputs with normal errors of standard deviation sd it is D / (2 sd^2)."
 )
 
 

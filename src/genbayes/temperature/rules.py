@@ -120,6 +120,11 @@ class Rule:
         return self.choose(replace(question, options=options))
 
 
+def default_options() -> dict[str, Any]:
+    """The default of every option of every rule, by `RuleOption.name`."""
+    return {option.name: option.default for rule in rules() for option in rule.options}
+
+
 RULES: Registry[Rule] = Registry("rule", "genbayes.temperature", "rule_")
 
 

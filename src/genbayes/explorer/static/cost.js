@@ -90,18 +90,24 @@ function withoutMissingTrials(x, dim) {
 /** Some of the prepared parameters, in another order. */
 export function taken({ n, chosen, parts }, places) {
   const some = {};
-  for (const [name, rows] of Object.entries(parts)) {
-    const width = rows.length / n;
-    some[name] = new Float64Array(places.length * width);
-    places.forEach((from, i) => some[name].set(rows.subarray(from * width, (from + 1) * width), i * width));
-  }
+  for (const name in parts) some[name] = picked(parts[name], parts[name].length / n, places);
   return { n: places.length, chosen, parts: some };
+}
+
+/** Rows of some width at these places. */
+export function picked(rows, width, places) {
+  const some = new Float64Array(places.length * width);
+  for (let i = 0, to = 0; i < places.length; i++) {
+    for (let from = places[i] * width, end = from + width; from < end; from++, to++) some[to] = rows[from];
+  }
+  return some;
 }
 
 /** Overwrites one prepared parameter by another. */
 export function overwrite(prepared, i, other, from) {
-  for (const [name, rows] of Object.entries(prepared.parts)) {
-    const width = rows.length / prepared.n;
-    rows.set(other.parts[name].subarray(from * width, (from + 1) * width), i * width);
+  for (const name in prepared.parts) {
+    const [to, rows] = [prepared.parts[name], other.parts[name]];
+    const width = to.length / prepared.n;
+    for (let j = 0; j < width; j++) to[i * width + j] = rows[from * width + j];
   }
 }

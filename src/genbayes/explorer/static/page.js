@@ -1,7 +1,7 @@
 // The explorer's page: controls on one side, pictures on the other, and a web worker that does the sums.
 import { decoded, quantilesOfSorted } from "./numbers.js";
 import { Dial, checkbox, disable, make } from "./controls.js";
-import { column } from "./pictures.js";
+import { column } from "./columns.js";
 
 // Factors from the report's beta to the ends of its slider.
 const [BELOW, ABOVE] = [1 / 256, 16];

@@ -1,4 +1,5 @@
 // Pictures on canvases: distributions, pairs of parameters, the observation with what is predicted of it.
+import { Kept, column, densities } from "./columns.js";
 import { quantilesOfSorted } from "./numbers.js";
 
 // Points of one kind in a picture of two parameters.
@@ -57,25 +58,6 @@ export function ticks(low, high, most) {
   return result;
 }
 
-export function column(rows, dim, j) {
-  const values = new Float64Array(rows.length / dim);
-  for (let i = 0; i < values.length; i++) values[i] = rows[i * dim + j];
-  return values;
-}
-
-/** Shares of the values in bins between two ends, smoothed; of whole numbers as they are. */
-export function densities(values, [low, high], bins, smooth = true) {
-  let counts = new Float64Array(bins);
-  for (const value of values) {
-    const bin = Math.floor(((value - low) / (high - low)) * bins);
-    if (bin >= 0 && bin < bins) counts[bin] += 1 / values.length;
-  }
-  for (let time = 0; time < (smooth ? 3 : 0); time++) {
-    counts = counts.map((count, i) => 0.5 * count + 0.25 * ((counts[i - 1] ?? count) + (counts[i + 1] ?? count)));
-  }
-  return counts;
-}
-
 function outline(pen, counts, box, top) {
   const step = box.width / counts.length;
   pen.beginPath();
@@ -85,9 +67,10 @@ function outline(pen, counts, box, top) {
 }
 
 /** Prior (grey area), the report's posterior (dashed) and that of now (filled), one above the other. */
-export function drawDistribution(pen, paint, box, window, { prior, report, now }, integer) {
+export function drawDistribution(pen, paint, box, window, { prior, report, now }, integer, kept = new Kept()) {
   const bins = integer ? Math.min(60, Math.max(1, Math.round(window[1] - window[0]))) : 48;
-  const each = [prior, report, now].map((values) => values && densities(values, window, bins, !integer));
+  const of = (values) => densities(values, window, bins, !integer);
+  const each = [prior && kept.of("prior", window, () => of(prior)), kept.of("report", window, () => of(report)), of(now)];
   const top = Math.max(...each.slice(1).flatMap((counts) => (counts ? Array.from(counts) : [])), 1e-9) * 1.08;
   const [before, told, moved] = each;
   if (before) {
@@ -168,7 +151,7 @@ function points(pen, box, windows, all, dim, [i, j], colour, alpha, spread) {
 }
 
 /** All pairs of the parameters that are shown, their distributions on the diagonal. */
-export function drawPairs(canvas, width, paint, { names, integers, chosen, windows, prior, report, now }) {
+export function drawPairs(canvas, width, paint, { names, integers, chosen, windows, still, report, now }) {
   const dim = names.length;
   const k = chosen.length;
   const [left, bottom, gap] = [52, 40, 6];
@@ -182,8 +165,8 @@ export function drawPairs(canvas, width, paint, { names, integers, chosen, windo
     chosen.slice(0, at + 1).forEach((j, from) => {
       const box = { x: left + from * (cell + gap), y: 8 + at * (rowHeight + gap), width: cell, height: rowHeight };
       if (i === j) {
-        const parts = { prior: column(prior, dim, i), report: column(report, dim, i), now: column(now, dim, i) };
-        drawDistribution(pen, paint, box, windows[i], parts, integers[i]);
+        const parts = { prior: still[i].prior, report: still[i].report, now: column(now, dim, i) };
+        drawDistribution(pen, paint, box, windows[i], parts, integers[i], still[i].kept);
       } else {
         points(pen, box, windows, report, dim, [i, j], paint.report, 0.25, spread);
         points(pen, box, windows, now, dim, [i, j], paint.now, 0.4, spread);
@@ -204,15 +187,10 @@ export function drawPairs(canvas, width, paint, { names, integers, chosen, windo
   });
 }
 
-/** A window that holds the middle of all given values, wider than they are and no wider than the prior. */
-export function windowOf(parts, priorValues, integer, before) {
-  const inner = (values, shares) => quantilesOfSorted(Float64Array.from(values).sort(), shares);
-  const [least, most] = inner(priorValues, [0.002, 0.998]);
+/** A window that holds the middle of all draws, wider than they are and no wider than the prior: given are the ends of each. */
+export function windowOf(ends, [least, most], integer, before) {
   let [low, high] = [Infinity, -Infinity];
-  for (const values of parts) {
-    const [a, b] = inner(values, [0.005, 0.995]);
-    [low, high] = [Math.min(low, a), Math.max(high, b)];
-  }
+  for (const [a, b] of ends) [low, high] = [Math.min(low, a), Math.max(high, b)];
   if (before && low >= before[0] && high <= before[1]) return before;
   const room = 0.5 * (high - low) || 0.05 * (most - least) || 1;
   [low, high] = [Math.max(low - room, Math.min(least, low)), Math.min(high + room, Math.max(most, high))];

@@ -1,5 +1,6 @@
 // How the page shows a state: pictures, table, sentences; and how points of the observation are caught.
-import { column, colours, drawCosts, drawObservation, drawPairs, ObservationScale, shown, windowOf } from "./pictures.js";
+import { Kept, column, sharesOf } from "./columns.js";
+import { ObservationScale, colours, drawCosts, drawObservation, drawPairs, shown, windowOf } from "./pictures.js";
 import { quantilesOfSorted } from "./numbers.js";
 import { make } from "./controls.js";
 import { doubts } from "./trust.js";
@@ -36,12 +37,13 @@ Object.assign(Page.prototype, {
     this.drawObservationNow(paint, marks);
     if (!this.state) return;
     const { theta, cost } = this.state;
+    this.still ??= this.data.names.map((_, j) => this.stillOf(j));
     this.chosen ??= this.bestDetermined();
     const { names } = this.data;
     for (const j of this.chosen) this.windows[j] = this.windowFor(j);
     const width = this.pairs.clientWidth;
     const all = { names, integers: this.data.integers, chosen: this.chosen, windows: this.windows };
-    drawPairs(this.pairs, width, paint, { ...all, prior: this.prior, report: this.report, now: theta });
+    drawPairs(this.pairs, width, paint, { ...all, still: this.still, report: this.report, now: theta });
     drawCosts(this.costs, this.costs.clientWidth, paint, cost, this.reportCosts, this.data.units);
     this.tell(marks);
     if (this.fresh) {
@@ -52,14 +54,21 @@ Object.assign(Page.prototype, {
     }
   },
 
+  /** What does not move of a parameter: values of prior and report, and where they are. */
+  stillOf(j) {
+    const [prior, report] = [this.prior, this.report].map((rows) => column(rows, this.dim, j));
+    const [low, least, most, high] = sharesOf(report, [0.005, 0.05, 0.95, 0.995]);
+    return { prior, report, priorEnds: sharesOf(prior, [0.002, 0.998]), ends: [low, high], told: [least, most], kept: new Kept() };
+  },
+
   /** Axes go outwards with the draws, and close in when the draws have come to rest in a small part of them. */
   windowFor(j) {
     const before = this.windows[j];
     const { theta, progress, settled } = this.state;
     // Draws on their way come from afar.
     if (before && progress < 1) return before;
-    const parts = [this.report, theta].map((rows) => column(rows, this.dim, j));
-    const given = [parts, column(this.prior, this.dim, j), this.data.integers[j]];
+    const { ends, priorEnds } = this.still[j];
+    const given = [[ends, sharesOf(column(theta, this.dim, j), [0.005, 0.995])], priorEnds, this.data.integers[j]];
     const wide = windowOf(...given, before);
     if (!before || !settled || this.caught !== undefined) return wide;
     const close = windowOf(...given, null);
@@ -101,14 +110,18 @@ Object.assign(Page.prototype, {
   fillTable() {
     const rows = this.data.names.map((name, j) => {
       const own = quantilesOfSorted(column(this.state.theta, this.dim, j).sort(), [0.05, 0.5, 0.95]);
-      const told = quantilesOfSorted(column(this.report, this.dim, j).sort(), [0.05, 0.95]);
-      return [...own, ...told].map((value) => shown(value, 4));
+      return [...own, ...this.still[j].told].map((value) => shown(value, 4));
     });
     if (!this.table.children.length) {
       const line = (name) => make("tr", {}, make("th", { scope: "row" }, name), ...Array.from({ length: 5 }, () => make("td", { class: "number" })));
       this.table.append(...this.data.names.map(line));
     }
-    rows.forEach((cells, j) => cells.forEach((text, k) => (this.table.children[j].children[k + 1].textContent = text)));
+    rows.forEach((cells, j) =>
+      cells.forEach((text, k) => {
+        const cell = this.table.children[j].children[k + 1];
+        if (cell.textContent !== text) cell.textContent = text;
+      }),
+    );
     const told = this.chosen.map((j) => `${this.data.names[j]} from ${rows[j][0]} to ${rows[j][2]}`).join(", ");
     this.pairs.setAttribute("aria-label", `Pairs of parameters. 90 % of the draws: ${told}. The table below has all.`);
     const [low, high] = quantilesOfSorted(this.state.cost.slice().sort(), [0.05, 0.95]);

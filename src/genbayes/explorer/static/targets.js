@@ -1,5 +1,5 @@
 // The posterior that is asked for: an observation, weights, beta and held values, and its log density at many draws.
-import { overwrite, taken } from "./cost.js";
+import { overwrite, picked, taken } from "./cost.js";
 
 /** One Gibbs posterior, or the prior (beta 0, no probability of success). */
 export class Target {
@@ -64,12 +64,7 @@ export class Rows {
 
   /** Some of the rows, in another order. */
   taken(places) {
-    const pick = (values) => {
-      const width = values.length / this.n;
-      const some = new Float64Array(places.length * width);
-      places.forEach((from, i) => some.set(values.subarray(from * width, (from + 1) * width), i * width));
-      return some;
-    };
+    const pick = (values) => picked(values, values.length / this.n, places);
     const known = new Map();
     for (const [key, { theta, logPrior, prepared }] of this.known) {
       const own = { theta: pick(theta), logPrior: pick(logPrior) };

@@ -4,8 +4,8 @@ import { Cost, taken } from "./cost.js";
 import { Prior } from "./prior.js";
 import { Sampler } from "./sampler.js";
 
-// Milliseconds that one picture's worth of moves may take, and draws of a population.
-const PER_PICTURE = 10;
+// Milliseconds of one picture at sixty in a second, less what the browser needs; and draws of a population.
+const PICTURE = 13;
 const [LEAST_DRAWS, MOST_DRAWS] = [200, 1000];
 // Milliseconds in which it is measured how fast this machine is.
 const WARMING = 60;
@@ -27,6 +27,7 @@ export class Explorer {
     this.prior = new Prior(data.prior);
     const [priorDraws, draws] = [decoded(data.prior_draws), decoded(data.draws)];
     const first = { x: decoded(data.x_o), weights: null, growth: null, beta: data.beta, held: {} };
+    this.noise = new Float64Array(0);
     const n = this.affordable(priorDraws, first);
     this.sampler = new Sampler(this.cost, this.prior, first, priorDraws, draws, data.ess, n);
     this.wanted = null;
@@ -38,21 +39,26 @@ export class Explorer {
     this.rung = null;
   }
 
-  /** As many draws as can be moved once in the time of a picture. */
+  /** As many draws as can be moved once, and shown, in the time of a picture. */
   affordable(priorDraws, first) {
     const { dim } = this.prior;
     const some = priorDraws.subarray(0, LEAST_DRAWS * dim);
     const n = some.length / dim;
     const embedded = this.cost.embed(first.x);
-    let seconds = Infinity;
+    let [moving, showing] = [Infinity, Infinity];
     // The first times are those of the compiler.
     const begun = this.clock();
     for (let time = 0; time < 3 || (time < 20 && this.clock() - begun < WARMING); time++) {
       const start = this.clock();
-      this.cost.values(this.cost.prepare(some, n), embedded);
-      seconds = Math.min(seconds, this.clock() - start);
+      const prepared = this.cost.prepare(some, n);
+      this.cost.values(prepared, embedded);
+      const moved = this.clock();
+      this.bandOf(prepared);
+      moving = Math.min(moving, moved - start);
+      showing = Math.min(showing, this.clock() - moved);
     }
-    const count = (PER_PICTURE / Math.max(seconds, 0.01)) * n;
+    // The draws that are there are weighed anew before some of them are moved: a third of the time of the moves.
+    const count = ((PICTURE - showing) / Math.max(1.3 * moving, 0.01)) * n;
     return 2 * Math.floor(Math.min(Math.max(count, LEAST_DRAWS), MOST_DRAWS) / 2);
   }
 
@@ -75,7 +81,7 @@ export class Explorer {
     }
     const start = this.clock();
     const before = sampler.sweeps;
-    const sweeps = Math.max(1, Math.min(8, Math.floor(PER_PICTURE / Math.max(this.perSweep, 0.1))));
+    const sweeps = Math.max(1, Math.min(8, Math.floor(PICTURE / Math.max(this.perSweep, 0.1))));
     if (sampler.advance(sweeps)) {
       const done = sampler.sweeps - before;
       if (sampler.progress === 1 && done > 0) this.perSweep = (this.clock() - start) / done;
@@ -139,29 +145,44 @@ export class Explorer {
 
   /** Shares of outputs at some draws, coordinate by coordinate, in data units; null where the cost does not hold them. */
   band(all) {
+    return this.cost.form.bandless ? null : this.bandOf(taken(all, this.some));
+  }
+
+  bandOf(prepared) {
     const { form } = this.cost;
     if (form.bandless) return null;
-    const prepared = taken(all, this.some);
     const m = prepared.n;
-    // The same random numbers for every picture: what moves is the posterior.
-    const random = new Random(7);
     let [centre, outputs] = [null, null];
     if (form.outputs) {
       const { mean, sd } = form.outputs(prepared);
       centre = mean;
-      if (sd) outputs = mean.map((value, at) => value + sd[at] * random.normal());
-    } else outputs = form.sample(prepared, random);
+      if (sd) {
+        const noise = this.sameNoise(mean.length);
+        outputs = new Float64Array(mean.length);
+        for (let at = 0; at < mean.length; at++) outputs[at] = mean[at] + sd[at] * noise[at];
+      }
+    } else outputs = form.sample(prepared, new Random(7));
     return { centre: centre && this.shares(centre, m, [0.05, 0.5, 0.95]), outputs: outputs && this.shares(outputs, m, [0.05, 0.5, 0.95]) };
+  }
+
+  /** The same random numbers for every picture: what moves is the posterior. */
+  sameNoise(size) {
+    if (this.noise.length < size) {
+      const random = new Random(7);
+      this.noise = Float64Array.from({ length: size }, () => random.normal());
+    }
+    return this.noise;
   }
 
   shares(values, m, shares) {
     const k = values.length / m;
     const column = new Float64Array(m);
-    return Array.from({ length: k }, (_, j) => {
-      for (let i = 0; i < m; i++) column[i] = values[i * k + j];
-      column.sort();
-      return quantilesOfSorted(column, shares).map((value) => this.cost.unframed(value, j));
-    });
+    const found = new Array(k);
+    for (let j = 0; j < k; j++) {
+      for (let i = 0, at = j; i < m; i++, at += k) column[i] = values[at];
+      found[j] = quantilesOfSorted(column.sort(), shares).map((value) => this.cost.unframed(value, j));
+    }
+    return found;
   }
 
   /** A bit of work on the stored ladder, by a sampler of its own; false when it is whole. */
