@@ -109,6 +109,8 @@ class Cost:
             "failing runs": failures_told(self),
             "simulations": str(self.settings.get("simulations", "none")),
         }
+        if "rows_in_memory" in self.settings:
+            properties["simulations"] += f", of which {self.settings['rows_in_memory']} settled all choices"
         return html_properties("Cost", properties, self.outcome.messages)
 
     @property
