@@ -89,8 +89,9 @@ def main() -> None:
                 print(lines[-1], flush=True)
         size = size_of(path)
     if options.out is not None:
+        command = f"python benchmarks/fit_from_store.py --rows {options.rows} --kind {' '.join(options.kind)}"
         head = (
-            f"# A fit from a store\n\n`python benchmarks/fit_from_store.py --rows {options.rows}`: 3 parameters and 10 "
+            f"# A fit from a store\n\n`{command}`: 3 parameters and 10 "
             f"outputs, a store of {size / 2**20:.0f} MiB. The last column is the root mean squared error of the cost "
             "over the prior, at an observation in the middle of the outputs.\n"
         )

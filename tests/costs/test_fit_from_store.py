@@ -72,6 +72,7 @@ def test_the_settings_are_those_of_all_rows(path, streamed) -> None:
     assert streamed.settings["rows_in_memory"] == 1000
     assert streamed.settings["simulations"] == streamed.settings["simulations_prior"] == 40_000
     np.testing.assert_array_equal(streamed.settings["theta_range"], [theta.min(axis=0), theta.max(axis=0)])
+    assert "40000, of which 1000 settled all choices" in streamed._repr_html_()
     # Two blocks of 500 rows are in memory, of which two members hold out a tenth each.
     assert len(streamed.held_out) == 200
 

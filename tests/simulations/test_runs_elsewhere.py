@@ -127,3 +127,10 @@ def test_tensors_of_torch_are_taken() -> None:
     theta = torch.arange(6.0).reshape(3, 2).requires_grad_()
     made = Simulations.from_arrays(theta, theta[:, :1] * 2)
     np.testing.assert_array_equal(made.x[:, 0], [0, 4, 8])
+
+
+def test_numbers_that_no_run_can_have_are_told_with_the_file(tmp_path) -> None:
+    (tmp_path / "runs.csv").write_text("rate,x\n1e99,2\n0.5,3\n")
+    # 1e99 is no number of single precision.
+    with pytest.raises(ValueError, match=r"runs\.csv: `theta` has NaN or infinity in 1 rows \(first: 0\)"):
+        gb.Simulations.from_csv(tmp_path / "runs.csv", ["rate"])

@@ -113,6 +113,8 @@ class Cost:
             "measurement error": "none" if self.measurement_error is None else self.measurement_error.told,
             "simulations": str(self.settings.get("simulations", "none")),
         }
+        if "rows_in_memory" in self.settings:
+            properties["simulations"] += f", of which {self.settings['rows_in_memory']} settled all choices"
         return html_properties("Cost", properties, self.outcome.messages)
 
     @property

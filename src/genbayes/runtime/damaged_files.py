@@ -36,6 +36,17 @@ def damage_told(path: str | Path, what: str, remedy: str = "Copy or save it agai
         raise ValueError(f"{path} cannot be read as {what}: {' '.join(told.split())[:300]}. {remedy}") from error
 
 
+@contextmanager
+def path_told(path: str | Path) -> Iterator[None]:
+    """Begins a ValueError with the path of the file whose content is wrong, if it does not name it."""
+    try:
+        yield
+    except ValueError as error:
+        if Path(path).name in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
+
+
 def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
     """The array of an .npy file, or those of an .npz file by their names; never a pickled object.
 

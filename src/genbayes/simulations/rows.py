@@ -1,6 +1,7 @@
 """Simulations: parameters, outputs and what became of each run, in memory and on disk."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from ..distances.unequal_sets import trials_present
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
-from ..runtime.damaged_files import damage_told
+from ..runtime.damaged_files import damage_told, path_told
 from ..runtime.files import replaced_folder
 from ..runtime.formatting import html_table, number
 from ..runtime.memory import need_memory
@@ -283,7 +284,8 @@ class Simulations:
             runs = read_run_table(path, wanted, outputs, conditions, missing, decimal)
         names = None if prior is not None else runs.names
         outputs_by_name = dict(zip(runs.outputs, runs.x.T, strict=True))
-        return cls.from_arrays(runs.theta, outputs_by_name, names, conditions=runs.conditions, prior=prior)
+        with path_told(path):
+            return cls.from_arrays(runs.theta, outputs_by_name, names, conditions=runs.conditions, prior=prior)
 
     @classmethod
     def from_netcdf(
@@ -316,7 +318,8 @@ class Simulations:
         runs = read_run_netcdf(source, asked_for(parameters, prior), output, conditions, dimension)
         names = None if prior is not None else runs.names
         known = {"conditions": runs.conditions, "prior": prior, "unequal_sets": unequal_sets}
-        return cls.from_arrays(runs.theta, runs.x, names, **known)
+        with path_told(source) if isinstance(source, str | Path) else nullcontext():
+            return cls.from_arrays(runs.theta, runs.x, names, **known)
 
     @classmethod
     def open(cls, path: str | Path, *, n: int | None = None) -> "Simulations":

@@ -42,7 +42,8 @@ def run_model(plan: Plan, inputs: np.ndarray, rng: np.random.Generator, row: int
     """
     model = loaded(plan)
     model.resetAll()
-    species = {f"[{name}]" for name in model.model.getFloatingSpeciesIds()} | set(model.model.getFloatingSpeciesIds())
+    ids = [*model.model.getFloatingSpeciesIds(), *model.model.getBoundarySpeciesIds()]
+    species = {*ids, *(f"[{name}]" for name in ids)}
     values = dict(zip(plan.inputs, map(float, inputs), strict=True))
     for symbol in values.keys() - species:
         model[symbol] = values[symbol]
