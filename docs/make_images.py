@@ -4,6 +4,8 @@
     python docs/make_images.py lynx_hare stack     some
     python docs/make_images.py sensitivity hodgkin_huxley --data DIR     from recordings (docs/hodgkin_huxley.md)
     python docs/make_images.py benchmark --data DIR                      from the folder of `genbayes benchmark`
+    python docs/make_images.py --quick --out DIR   all, of few runs, and of made-up data where no data are given: what
+                                                   the tests run
 
 MADE says what makes which images. Seeds are fixed; the numbers that a page quotes beside its images are printed.
 """
@@ -31,30 +33,37 @@ from genbayes.benchmark.tables import settings
 from genbayes.tasks.lynx_hare import SPECIES, YEARS, simulate
 
 IMAGES = Path(__file__).parent / "images"
+# Part of the runs that are made, and the folder that is written to; the command line sets them.
+options = argparse.Namespace(quick=False, out=IMAGES)
 LABELS = tuple(f"log {name}" for name in SPECIES)
 
 
+def runs(n: int) -> int:
+    """So many runs or draws, or a twentieth of them where it is to be quick."""
+    return max(300, n // 20) if options.quick else n
+
+
 def save(figure: Any, name: str) -> None:
-    """Writes docs/images/NAME.png, of at most 256 colours."""
-    path = IMAGES / f"{name}.png"
+    """Writes NAME.png, of at most 256 colours."""
+    path = options.out / f"{name}.png"
     figure.savefig(path, dpi=110, bbox_inches="tight")
     with Image.open(path) as image:
         few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
-    print(f"docs/images/{name}.png")
+    print(path)
 
 
 def lynx_hare(_: Path | None) -> None:
     """The demo of `genbayes demo`: one fit of 20,000 simulations, at several betas."""
     task = gb.tasks.lynx_hare()
     record: Any = task.x_o
-    simulations = gb.simulate(task.simulator, task.prior, 20_000, seed=0)
+    simulations = gb.simulate(task.simulator, task.prior, runs(20_000), seed=0)
     cost = gb.fit_cost(simulations, task.distance)
     print("| beta | predicted cost | re-simulated | replicate | hare_birth, 5-95 % | lynx_growth, 5-95 % |")
     print("|---|---|---|---|---|---|")
     for beta in (20.0, 50.0, 100.0, 200.0, 336.0, 1000.0):
         posterior = gb.GibbsPosterior(task.prior, cost, record, beta)
-        draws = posterior.sample(4000, seed=0)
+        draws = posterior.sample(runs(4000), seed=0)
         check = gb.check_predictive(task.simulator, posterior, draws, n=500, seed=0)
         means = (check.predicted.mean(), check.simulated.mean(), check.replicate.mean())
         ranges = (np.quantile(draws[name], [0.05, 0.95]) for name in ("hare_birth", "lynx_growth"))
@@ -75,10 +84,10 @@ def predictive_position(_: Path | None) -> None:
         return simulate(key, theta * faster)
 
     x_o = np.asarray(simulate(jax.random.key(7), jnp.array([0.55, 0.028, 0.8, 0.024, 34.0, 5.9])))
-    simulations = gb.simulate(wrong, task.prior, 10_000, seed=0)
+    simulations = gb.simulate(wrong, task.prior, runs(10_000), seed=0)
     cost = gb.fit_cost(simulations, task.distance)
     posterior = gb.GibbsPosterior(task.prior, cost, x_o, beta=200.0)
-    draws = posterior.sample(4000, seed=0)
+    draws = posterior.sample(runs(4000), seed=0)
     check = gb.check_predictive(wrong, posterior, draws, n=500, seed=1)
     verdict = gb.check(
         posterior, draws, simulations=simulations, predictive=check, seed=2, kind="series", labels=LABELS
@@ -100,7 +109,7 @@ def temperature(_: Path | None) -> None:
         return jnp.log(counts) + 0.1 * jax.random.normal(key, (20,))
 
     prior = gb.Prior({"growth": dist.Uniform(0.0, 1.0), "capacity": dist.LogNormal(4.0, 0.5)})
-    simulations = gb.simulate(growth, prior, 3_000, seed=0)
+    simulations = gb.simulate(growth, prior, runs(3_000), seed=0)
     held_out = gb.simulate(growth, prior, 200, seed=1)
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError())
     x_o = np.asarray(growth(jax.random.key(42), {"growth": 0.4, "capacity": 60.0}))
@@ -140,7 +149,7 @@ def sensitivity(data: Path | None) -> None:
     task = hh.hodgkin_huxley(stimulus)
     x_o = np.array(hh.observation(recording))
     x_o[0] *= 2
-    simulations = gb.simulate(task.simulator, task.prior, 10_000, seed=0)
+    simulations = gb.simulate(task.simulator, task.prior, runs(10_000), seed=0)
     cost = gb.fit_cost(simulations, task.distance)
     posterior = gb.GibbsPosterior(task.prior, cost, x_o, beta=50.0)
     labels = ["number of spikes", "resting voltage (mV)", "s.d. at rest (mV)", "mean voltage (mV)", "variance (mV²)"]
@@ -155,13 +164,19 @@ def hodgkin_huxley(data: Path | None) -> None:
     recording = _recording(data)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "genbayes", "hodgkin-huxley", "--recordings", str(recording), "--out", folder]
-        subprocess.run([*command, "--simulations", "100000", "--beta", "100"], check=True)
+        subprocess.run([*command, "--simulations", "300" if options.quick else "100000", "--beta", "100"], check=True)
         [picture] = (Path(folder) / "figures").glob("*.png")
-        shutil.copy(picture, IMAGES / "hodgkin_huxley_traces.png")
+        shutil.copy(picture, options.out / "hodgkin_huxley_traces.png")
 
 
 def benchmark(data: Path | None) -> None:
     """Two moons of a finished benchmark (docs/benchmark.md)."""
+    if data is None and options.quick:
+        data = Path(tempfile.mkdtemp())
+        line = (
+            f"benchmark --task two_moons --method ace exact --simulations 300 --draws 200 --observations 1 --out {data}"
+        )
+        subprocess.run([sys.executable, "-m", "genbayes", *line.split()], check=True)
     if data is None or not (data / "results.csv").is_file():
         raise SystemExit("--data must be the folder of `genbayes benchmark`, with its results.csv.")
     [moons] = [one for one in settings(Results(data / "results.csv").read()) if one.stem == "two_moons"]
@@ -169,11 +184,33 @@ def benchmark(data: Path | None) -> None:
 
 
 def _recording(data: Path | None) -> Path:
-    """The file of the cell that the pages show."""
+    """The file of the cell that the pages show; a run of the model where it is to be quick and none is given."""
+    if data is None and options.quick:
+        return _made_recording()
     found = sorted(data.glob("*518290966*")) if data is not None else []
     if len(found) != 1:
         raise SystemExit(f"--data must be a folder with one recording of cell 518290966, got {data}: {found}.")
     return found[0]
+
+
+def _made_recording() -> Path:
+    """A run of the model as a recording, before the correction for the junction potential."""
+    dt, on, off, area = 0.02, 200.0, 1200.0, 1.857e-4
+    current = np.zeros(72_501)
+    current[round(on / dt) : round(off / dt) + 1] = 1.5
+    stimulus = hh.Stimulus(current, dt, on, off, -70.0)
+    theta = np.asarray(hh.hodgkin_huxley(stimulus).prior.sample(1, seed=5), np.float32)
+    path = Path(tempfile.mkdtemp()) / "made.npz"
+    np.savez(
+        path,
+        voltage_mV=np.asarray(hh.traces(theta, stimulus, seed=4))[0] + 14.0,
+        current_uA=current * area,
+        dt_ms=dt,
+        stimulus_on_ms=on,
+        stimulus_off_ms=off,
+        soma_area_cm2=area,
+    )
+    return path
 
 
 # What makes which images; those of NEED_DATA take a folder.
@@ -194,10 +231,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MADE)}; all that need no data")
     parser.add_argument("--data", type=Path, metavar="DIR", help="recordings, or the folder of a benchmark")
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="few runs: whether every image can be made")
+    parser.add_argument("--out", type=Path, default=IMAGES, metavar="DIR", help="default: docs/images")
+    parser.parse_args(namespace=options)
+    if options.quick and options.out.resolve() == IMAGES.resolve():
+        parser.error("--quick makes no images for the pages: give another folder by --out")
+    options.out.mkdir(parents=True, exist_ok=True)
     if unknown := sorted(set(options.names) - set(MADE)):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(MADE)}")
-    for name in options.names or [name for name in MADE if name not in NEED_DATA]:
+    for name in options.names or [name for name in MADE if options.quick or name not in NEED_DATA]:
         MADE[name][0](options.data)
 
 
