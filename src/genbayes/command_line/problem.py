@@ -147,7 +147,6 @@ def read_problem(path: str | Path) -> Problem:
         "sample",
         "report",
         "executor",
-        "measurement_error",
     )
     top.check_keys(known)
     top.need("simulator", 'simulator = "module:function", or a table [simulator] with the command of a program')
