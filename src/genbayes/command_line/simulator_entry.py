@@ -85,7 +85,8 @@ def _measured(top: Table, simulator: AnySimulator) -> AnySimulator:
             if not 0 < percent < np.inf:
                 raise ValueError(f'a text must be a share of each value, such as "10 %", got {value!r}.')
             return with_measurement_error(simulator, partial(_share, percent / 100))
-        numbers = top.numbers(key) or ()
+        numbers = top.numbers(key)
+        assert numbers, "the key is there"
         return with_measurement_error(simulator, numbers if isinstance(value, list) else numbers[0])
     except (TypeError, ValueError) as error:
         raise error if str(error).startswith(str(top.path)) else top.error(key, str(error)) from error
