@@ -43,10 +43,9 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 cache_in_environment(os.environ)
 # Commands print as into a file, without bars that move.
 os.environ["TTY_COMPATIBLE"] = "0"
-# tqdm, which numpyro imports, asks for widgets; a program that another process is writing is compiled once more.
+# A program that another process is writing is compiled once more.
 os.environ["PYTHONWARNINGS"] = ",".join(
-    f"ignore:{start}"
-    for start in ("IProgress not found", "Error writing persistent compilation", "Error reading persistent compilation")
+    f"ignore:Error {done} persistent compilation" for done in ("writing", "reading")
 )
 
 # Single backticks of docstrings are names: links where the name is public, code where it is not.

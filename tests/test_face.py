@@ -44,3 +44,11 @@ def test_applications_are_not_imported_by_the_face() -> None:
     code += "; import genbayes.hodgkin_huxley; print(genbayes.hodgkin_huxley.HodgkinHuxley.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[]", "HodgkinHuxley"]
+
+
+def test_notebooks_are_not_warned_of_bars_that_nobody_shows() -> None:
+    # As tqdm does when numpyro imports it in a notebook without ipywidgets.
+    code = "import warnings, genbayes; warnings.warn('IProgress not found. Please update jupyter and ipywidgets.')"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code.replace("IProgress", "Other")], check=False)
+    assert done.returncode == 1

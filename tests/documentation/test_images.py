@@ -28,6 +28,7 @@ def test_one_script_makes_every_image() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_image_can_be_made(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(gb.__file__).parents[1])}
     command = [sys.executable, str(DOCS / "make_images.py"), "--quick", "--out", str(tmp_path)]

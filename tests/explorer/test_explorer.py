@@ -301,6 +301,10 @@ def test_values_have_the_names_that_are_known(run) -> None:
     days = explorer_data(posterior, draws, axis=gb.Observation(posterior.x_o, dates, "date"))
     assert days["axis"] == list(range(8))
     assert days["axis_label"] == "days since 2021-04-01"
+    read = gb.Observation(posterior.x_o, dates, "date", names=("discharge",), units=("m3/s",))
+    told = explorer_data(posterior, draws, axis=read)
+    assert told["y_label"] == "discharge [m3/s]"
+    assert told["output_names"][7] == "discharge [m3/s] at 7"
 
 
 def test_the_numbers_of_a_page_are_plain_json_and_small(run) -> None:

@@ -60,6 +60,9 @@ def explorer_data(
     conditions = np.asarray(list(posterior.conditions.values()), np.float64)
     m = int(min(MOST_DRAWS, max(100, MOST_NUMBERS // prior.dim)))
     rows = some_draws(draws, m)
+    if labels is None and isinstance(axis, Observation):
+        # Names and units of what was read.
+        labels = axis.labels(max(1, x_o.size // max(x_o.shape[0] if x_o.ndim else 1, 1)))
     own_prior, across = export_prior(prior), _axis(x_o, axis, labels)
     return {
         "names": list(prior.names),
