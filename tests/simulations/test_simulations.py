@@ -88,8 +88,8 @@ def test_open_refuses_what_is_not_a_store(tmp_path):
 
 def test_open_refuses_a_newer_format(stored):
     path, _ = stored
-    zarr.open_group(str(path), mode="r+", use_consolidated=False).attrs["format_version"] = 5
-    with pytest.raises(ValueError, match="format_version 5; this genbayes reads up to 4. Upgrade"):
+    zarr.open_group(str(path), mode="r+", use_consolidated=False).attrs["format_version"] = 6
+    with pytest.raises(ValueError, match="format_version 6; this genbayes reads up to 5. Upgrade"):
         Simulations.open(path)
 
 
