@@ -439,8 +439,11 @@ def test_artefacts_of_another_problem_are_not_overwritten(here, capsys):
     assert "was made with seed 0, this call has seed 1" in text
     assert "another folder by --out, or remove p/simulations.zarr" in text
     edit(here / "p.toml", "scale = 1.0", "scale = 1.5")
-    assert "was made with prior" in fails(capsys, "simulate p.toml -n 300")
-    assert "were made with another prior" in fails(capsys, "fit p.toml")
+    assert "was made with another prior than that of this call:\n  " in fails(capsys, "simulate p.toml -n 300")
+    text = fails(capsys, "fit p.toml")
+    assert "were made with another prior" in text
+    # One line for the one parameter that has changed.
+    assert [line for line in text.split("\n") if "scale = 1, now" in line or "scale = 1), now" in line] != []
     edit(here / "p.toml", "scale = 1.5", "scale = 1.0")
     edit(here / "p.toml", "model_for_cli:simulate", "model_for_cli:three")
     assert "were made by model_for_cli:simulate, the problem names model_for_cli:three" in fails(capsys, "fit p.toml")

@@ -15,10 +15,10 @@ from genbayes.checks.bounds import at_bounds
 from genbayes.checks.evidence import Evidence
 from genbayes.checks.finding import headline
 from genbayes.checks.findings import findings
+from genbayes.priors.wording import distribution_text
 from genbayes.reports.citations import bibtex
 from genbayes.reports.page import report
 from genbayes.reports.pictures import PICTURES
-from genbayes.reports.tables import distribution_text
 from genbayes.runtime.formatting import number
 from genbayes.runtime.outcome import Outcome
 

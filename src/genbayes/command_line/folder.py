@@ -12,6 +12,7 @@ from ..costs.fingerprint import fingerprint
 from ..costs.forms import MarginalForm
 from ..distances import UserDistance
 from ..learning.row_blocks import BLOCK
+from ..priors.wording import changes_told
 from ..reports.markup import Section
 from ..reports.parts import add_part
 from ..runtime.damaged_files import damage_told
@@ -123,8 +124,9 @@ def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -
     simulations = Simulations.open(folder.simulations, n=n)
     if simulations.prior_description != problem.prior.describe():
         raise ValueError(
-            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
-            "the change, or simulate into another folder (--out)."
+            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}:"
+            f"{changes_told(simulations.prior_description, problem.prior.describe())}\n"
+            "Undo the change, or simulate into another folder (--out)."
         )
     name = qualified_name(problem.simulator)
     if simulations.simulator != name:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..costs.cost import Cost
 from ..costs.fitting import default_config
+from ..priors.wording import changes_told
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import same_observation, shown
 from ..simulations.simulators import qualified_name
@@ -28,7 +29,10 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     name = qualified_name(problem.simulator)
     messages = []
     if settings.get("prior") != problem.prior.describe():
-        messages.append(f"The cost was fitted on simulations of another prior: simulate with this one, then {again}")
+        changes = changes_told(settings.get("prior", []), problem.prior.describe())
+        messages.append(
+            f"The cost was fitted on simulations of another prior: simulate with this one, then {again}{changes}"
+        )
     if settings.get("conditions_prior", []) != _conditions_prior(problem):
         messages.append(f"The cost was fitted under other conditions: simulate under these, then {again}")
     if settings.get("simulator") != name:

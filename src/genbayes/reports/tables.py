@@ -15,6 +15,7 @@ from ..distances import AdditiveDistance, Distance
 from ..distances.additive import CoordinateDistance
 from ..distances.base import short_text
 from ..priors.prior import Prior
+from ..priors.wording import distribution_text
 from ..runtime.formatting import number
 from ..runtime.release import version
 from ..runtime.statistics import mean_and_error
@@ -173,21 +174,6 @@ def _fit_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append((f"outputs jump along {name} at", ", ".join(number(place, 4) for place in places)))
     config = settings.get("config", {})
     return rows + [(f"fit: {key.replace('_', ' ')}", str(value)) for key, value in config.items()]
-
-
-def distribution_text(item: Mapping[str, Any]) -> tuple[str, str]:
-    """The name and the arguments of one distribution of `Prior.describe()` as text."""
-    settings = dict(item.get("settings", {}))
-    inner = settings.pop("base_dist", None)
-    settings.pop("transforms", None)
-    if inner and not settings:  # such as Independent: the distribution inside says it all
-        return distribution_text(inner)
-    parts = []
-    for key, value in settings.items():
-        array = np.asarray(value)
-        numeric = np.issubdtype(array.dtype, np.number) and array.size <= 12
-        parts.append(f"{key} = {', '.join(f'{v:.4g}' for v in array.ravel()) if numeric else value}")
-    return str(item["distribution"]), "; ".join(parts)
 
 
 def seconds_table(cost: Cost, draws: Draws, simulations: Simulations | None, extra: Mapping[str, float]) -> str:

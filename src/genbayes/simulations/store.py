@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..priors.wording import changes_told
 from ..runtime.named_values import Names
 from .damage import Damage, chunk_file, impossible_rows, not_finite, read_rows, succeeded_without_output
 from .status import INITIAL_REASONS
@@ -195,6 +196,12 @@ class SimulationStore:
         difference = different_runs(self.attributes, header, "shard")
         if difference is not None:
             key, stored, given = difference
+            if key in ("prior", "conditions_prior"):
+                what = "prior" if key == "prior" else "distribution of the conditions"
+                raise ValueError(
+                    f"`store`: {self.path} was made with another {what} than that of this call:"
+                    f"{changes_told(stored or [], given or [])}\n{_REMEDY}."
+                )
             raise ValueError(
                 f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
             )
