@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ PRIOR = gb.Prior({"a": dist.Uniform(-1.0, 1.0), "b": dist.Uniform(-1.0, 1.0)})
 NOISE = 0.5
 X_O = np.array([0.8, 0.1, 1.2, -0.3, 0.6])
 PAIRS = 40
+# Means are smooth: networks are beaten by polynomials, however long they are trained.
+QUICK: dict[str, Any] = {"config": gb.FitConfig(members=2, width=16, depth=1, max_epochs=30), "progress": False}
 
 
 def mean_of_cheap(theta):
@@ -64,7 +67,7 @@ def cheap() -> gb.Simulations:
 @pytest.fixture(scope="module")
 def cost(dear, cheap) -> gb.Cost:
     """What is learned of both."""
-    return gb.fit_cost(dear, gb.distances.MeanSquaredError(), cheap=cheap, progress=False)
+    return gb.fit_cost(dear, gb.distances.MeanSquaredError(), cheap=cheap, **QUICK)
 
 
 def test_runs_of_one_seed_are_pairs_and_the_others_are_left_for_the_cheap_fit(dear, cheap) -> None:
@@ -82,8 +85,8 @@ def test_cost_is_that_of_the_dear_simulator_and_far_better_than_without_cheap_ru
     theta = np.asarray(PRIOR.sample(2000, seed=8))
     exact = exact_cost(theta)
     error = np.asarray(cost(theta, X_O)) - exact
-    alone = np.asarray(gb.fit_cost(dear, gb.distances.MeanSquaredError(), progress=False)(theta, X_O)) - exact
-    wrong = np.asarray(gb.fit_cost(cheap, gb.distances.MeanSquaredError(), progress=False)(theta, X_O)) - exact
+    alone = np.asarray(gb.fit_cost(dear, gb.distances.MeanSquaredError(), **QUICK)(theta, X_O)) - exact
+    wrong = np.asarray(gb.fit_cost(cheap, gb.distances.MeanSquaredError(), **QUICK)(theta, X_O)) - exact
     # Each mean is learned from 3000 runs by some 10 coefficients: an error of NOISE sqrt(10 / 3000) = 0.03, and the
     # cost's is 2 |mean - x_o| / sqrt(5) times that, with |mean - x_o| about 1; the spread's, 0.5625 in all, is learned
     # to a few hundredths from differences of squares.
@@ -142,8 +145,8 @@ def test_cheap_runs_that_do_not_help_are_left_out_and_it_is_said(dear) -> None:
     other = gb.simulate(cheap_simulator, PRIOR, 500, seed=3, progress=False)
     misleading = 30 * np.sin(40 * other.theta.sum(axis=1, keepdims=True)) * (1 + np.arange(5))
     nonsense = replace(other, x=(misleading + rng.standard_normal((500, 5))).astype(np.float32))
-    cost = gb.fit_cost(dear, gb.distances.MeanSquaredError(), cheap=nonsense, progress=False)
-    alone = gb.fit_cost(dear, gb.distances.MeanSquaredError(), progress=False)
+    cost = gb.fit_cost(dear, gb.distances.MeanSquaredError(), cheap=nonsense, **QUICK)
+    alone = gb.fit_cost(dear, gb.distances.MeanSquaredError(), **QUICK)
     assert any("do not help" in message for message in cost.outcome.messages)
     theta = PRIOR.sample(300, seed=13)
     # Of the same rows; other random numbers of the networks may have been drawn.

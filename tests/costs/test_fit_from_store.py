@@ -89,6 +89,7 @@ def folded(theta, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_networks_are_trained_on_all_blocks(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(store_rows, "BLOCK", 500)
     made(20_000, folded).save(tmp_path / "runs.zarr")

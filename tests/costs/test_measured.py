@@ -15,7 +15,7 @@ from genbayes.distances import MMD, Mahalanobis, MeanAbsoluteError, MeanSquaredE
 T = np.linspace(0.0, 1.0, 8)
 SD = 0.1 + 0.3 * T
 PRIOR = gb.Prior({"level": dist.Normal(0, 1), "slope": dist.Normal(0, 1)})
-QUICK = {"config": gb.FitConfig(members=2, width=16, depth=1, max_epochs=40), "progress": False}
+QUICK: dict[str, Any] = {"config": gb.FitConfig(members=2, width=16, depth=1, max_epochs=40), "progress": False}
 PLACES = np.random.default_rng(5).normal(size=(30, 2)) * 0.8
 
 
@@ -42,7 +42,7 @@ X_O = means(np.array([0.5, -0.4])) + SD * np.random.default_rng(3).normal(size=8
     ids=["number", "each", "list", "function", "share"],
 )
 def test_squared_errors_get_the_variance(simulations, sd) -> None:
-    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, **QUICK)
     given: Any = sd(means(PLACES)) if callable(sd) else sd
     given = 0.2 * np.abs(means(PLACES)) if isinstance(sd, str) else given
     deviation = np.broadcast_to(given, (30, 8))
@@ -53,13 +53,15 @@ def test_squared_errors_get_the_variance(simulations, sd) -> None:
     assert np.allclose(found, wanted, rtol=0.05 if callable(sd) or isinstance(sd, str) else 2e-3), np.max(
         np.abs(found / wanted - 1)
     )
-    # Without the error the cost is that of an exact observation.
-    bare = np.asarray(gb.fit_cost(simulations, MeanSquaredError(), progress=False)(PLACES, X_O))
+
+
+def test_without_the_error_the_cost_is_that_of_an_exact_observation(simulations) -> None:
+    bare = np.asarray(gb.fit_cost(simulations, MeanSquaredError(), **QUICK)(PLACES, X_O))
     assert np.allclose(bare, np.mean((means(PLACES) - X_O) ** 2, axis=1), atol=1e-3)
 
 
 def test_gaps_take_the_variance_of_what_was_observed(simulations) -> None:
-    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, progress=False)
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, **QUICK)
     late = np.where(np.arange(8) < 5, np.nan, X_O)
     wanted = np.mean(((means(PLACES) - X_O) ** 2 + SD**2)[:, 5:], axis=1)
     found = np.asarray(cost(PLACES, late))
@@ -104,7 +106,7 @@ def test_sets_get_errors_of_each_trial() -> None:
 def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None:
     """At D / (2 sd^2) the Gibbs posterior is the ordinary one; both rules come within 15 % of it."""
     sd = 0.3
-    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, **QUICK)
     x_o = means(np.array([0.5, -0.4])) + sd * np.random.default_rng(8).normal(size=8)
     beta = 8 / (2 * sd**2)
     design = np.stack([np.ones(8), T], axis=1)
@@ -154,7 +156,7 @@ def test_the_noise_floor_is_the_matching_beta_where_each_output_has_a_parameter_
 
 
 def test_it_is_saved_held_and_refined(simulations, tmp_path) -> None:
-    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, progress=False)
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=SD, **QUICK)
     gb.save(cost, tmp_path / "cost.safetensors")
     again = gb.load(tmp_path / "cost.safetensors")
     assert again.measurement_error is not None
@@ -201,7 +203,7 @@ def test_errors_go_by_name() -> None:
 )
 def test_what_is_no_deviation_is_refused(simulations, sd, error, message: str) -> None:
     with pytest.raises(error, match=message):
-        gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, progress=False)
+        gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, **QUICK)
 
 
 def test_a_share_is_read_and_stored_and_nothing_else_as_a_text() -> None:

@@ -86,7 +86,10 @@ def test_outputs_with_names_are_variables() -> None:
 
 def test_a_tree_for_arviz_1_and_inference_data_before(draws, monkeypatch) -> None:
     class New:
-        """ArviZ from 1.0 on takes trees; it has no InferenceData."""
+        """ArviZ from 1.0 on takes trees; InferenceData is another name of them there."""
+
+        __version__ = "1.3.0"
+        InferenceData = xr.DataTree
 
     monkeypatch.setitem(sys.modules, "arviz", New)
     tree = gb.to_arviz(draws)

@@ -16,8 +16,10 @@ import json
 import jax
 import numpy as np
 import genbayes as gb
+from genbayes.runtime import compiling
 from genbayes.runtime.devices import divided
 
+compiling.OPTIONS["xla_backend_optimization_level"] = 0
 rng = np.random.default_rng(0)
 theta = rng.uniform(-1, 1, (800, 2)).astype(np.float32)
 x = np.abs(theta[:, :1] - theta[:, 1:]) * np.ones(3) + 0.05 * rng.normal(size=(800, 3))
@@ -49,7 +51,8 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def found():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -69,7 +69,8 @@ def to_arviz(
     except ImportError as error:
         raise ImportError(_REMEDY) from error
     tree = xr.DataTree.from_dict(groups)
-    return arviz.InferenceData.from_datatree(tree) if hasattr(arviz, "InferenceData") else tree
+    # From 1.0 on ArviZ takes trees, and has left the name InferenceData to them.
+    return arviz.InferenceData.from_datatree(tree) if arviz.__version__.startswith("0.") else tree
 
 
 def arviz_groups(
