@@ -30,7 +30,7 @@ STRENGTHS = {"linear": 0.0, "mild": 0.5, "strong": 2.0}
 # Parameters, outputs and runs of each part.
 PARTS = {
     "parameters": [(dim, 100, runs) for runs in (1000, 10_000) for dim in (2, 5, 10, 20, 50)],
-    "outputs": [(10, outputs, 10_000) for outputs in (10, 1000, 10_000)],
+    "outputs": [(10, 10, 10_000), (10, 1000, 10_000), (10, 10_000, 3000)],
 }
 
 

@@ -104,7 +104,7 @@ def test_sets_get_errors_of_each_trial() -> None:
 
 @pytest.mark.slow
 def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None:
-    """At D / (2 sd^2) the Gibbs posterior is the ordinary one; both rules come within 15 % of it."""
+    """At D / (2 sd^2) the Gibbs posterior is the ordinary one; `calibrated` comes within 15 % of it."""
     sd = 0.3
     cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, **QUICK)
     x_o = means(np.array([0.5, -0.4])) + sd * np.random.default_rng(8).normal(size=8)
@@ -118,12 +118,25 @@ def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None
     # 4,000 draws leave a mean open by .016 deviations.
     assert np.all(np.abs(draws.flat.mean(axis=0) - mean) < 0.1 * std)
     assert np.all(np.abs(draws.flat.std(axis=0) / std - 1) < 0.06)
-    # The simulator is given as it is, without the error.
-    ladder = gb.temperature.ladder(PRIOR, cost, x_o, np.geomspace(3, 500, 12), n=1000, seed=1)
     held_out = gb.simulate(line, PRIOR, 400, seed=7, progress=False)
     assert held_out.deterministic
-    choice = gb.temperature.calibrated(PRIOR, cost, held_out, seed=0, rows=400, n=200, progress=False)
+    choice = gb.temperature.calibrated(PRIOR, cost, held_out, seed=0, rows=300, n=100, progress=False)
     assert abs(np.log(choice.beta / beta)) < 0.15, choice.beta / beta
+    bare = gb.fit_cost(simulations, MeanSquaredError(), **QUICK)
+    with pytest.raises(ValueError, match=r"fit_cost\(..., measurement_error=sd\)"):
+        gb.temperature.calibrated(PRIOR, bare, held_out, seed=0, progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_checks_and_noise_floors_add_the_error_to_what_they_run(simulations) -> None:
+    sd = 0.3
+    cost = gb.fit_cost(simulations, MeanSquaredError(), measurement_error=sd, **QUICK)
+    x_o = means(np.array([0.5, -0.4])) + sd * np.random.default_rng(8).normal(size=8)
+    posterior = gb.GibbsPosterior(PRIOR, cost, x_o, 8 / (2 * sd**2))
+    draws = posterior.sample(4000, seed=0)
+    # The simulator is given as it is, without the error.
+    ladder = gb.temperature.ladder(PRIOR, cost, x_o, np.geomspace(3, 500, 12), n=1000, seed=1)
     verdict = gb.check(posterior, draws, line, simulations, n=300, seed=3, progress=False)
     assert verdict.evidence.support is not None
     assert verdict.evidence.support.inside
@@ -136,9 +149,6 @@ def test_the_posterior_and_the_rules_are_those_of_the_error(simulations) -> None
     assert floor.beta > 0
     stored = gb.temperature.noise_floor(ladder, simulations=simulations, seed=2, progress=False)
     assert stored.beta > 0
-    bare = gb.fit_cost(simulations, MeanSquaredError(), progress=False)
-    with pytest.raises(ValueError, match=r"fit_cost\(..., measurement_error=sd\)"):
-        gb.temperature.calibrated(PRIOR, bare, held_out, seed=0, progress=False)
 
 
 def test_the_noise_floor_is_the_matching_beta_where_each_output_has_a_parameter_of_its_own() -> None:

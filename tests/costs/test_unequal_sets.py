@@ -224,6 +224,7 @@ def test_a_set_is_judged_among_sets_of_its_size(fitted, simulations) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_path) -> None:
     cost, x_o = gb.fit_cost(simulations, MMD(BANDWIDTH), progress=False), observations[2]
     gb.save(cost, tmp_path / "cost.safetensors")
@@ -265,6 +266,8 @@ def test_files_checks_reports_pictures_and_rules(simulations, observations, tmp_
     assert gb.temperature.noise_floor(ladder, pairs=pairs, seed=0).beta > 0
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_refinement_adds_sets_to_the_store(observations, tmp_path) -> None:
     store = tmp_path / "runs.zarr"
     first = gb.simulate(SIMULATOR, PRIOR, 300, seed=0, store=store, progress=False)

@@ -359,7 +359,7 @@ def test_calibrated_leaves_out_rows_of_the_fit():
     with pytest.raises(ValueError, match="too few to count coverage"):
         calibrated(LOCATION, COST, simulations(rng, 19), seed=0)
     with pytest.raises(ValueError, match="another prior"):
-        calibrated(LOCATION, COST, replace(rows, prior=[{"name": "a"}]), seed=0)
+        calibrated(LOCATION, COST, replace(rows, prior_description=[{"name": "a"}]), seed=0)
     with pytest.raises(ValueError, match="must be probabilities"):
         calibrated(LOCATION, COST, rows, levels=[90.0], seed=0)
 
