@@ -1,4 +1,4 @@
-"""The examples of docs/two_simulators.md run as they stand, and are as good as many runs of the dear simulator."""
+"""The examples of docs/two_simulators.md run as they stand, and are like many runs of the dear simulator."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ def levels(theta: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_sixty_dear_runs_and_two_thousand_cheap_ones_are_as_good_as_two_thousand_dear_ones() -> None:
+def test_sixty_dear_runs_and_many_cheap_ones_are_like_many_dear_ones() -> None:
     found: dict = {"__name__": "page"}
     for block in re.findall(r"(?s)```python\n(.*?)```", PAGE.read_text("utf-8")):
         exec(compile(block, str(PAGE), "exec"), found)
@@ -40,7 +40,7 @@ def test_sixty_dear_runs_and_two_thousand_cheap_ones_are_as_good_as_two_thousand
         name: 500 * np.std(np.asarray(cost(draws, x_o), float) - exact)
         for name, cost in {"both": found["cost"], "many": of_many, "few": few}.items()
     }
-    # Both have the noise of 2,000 runs, and smooth differences without noise add next to nothing; which of two such
-    # errors is the larger one is chance.
-    assert errors["both"] < 2 * errors["many"], errors
-    assert errors["both"] < 0.5 * errors["few"], errors
+    # Both have the noise of some 2,000 runs, of which a posterior of two parameters sees two slopes: the ratio of two
+    # such errors is above 4 in one case of 17. With 60 runs they are larger by sqrt(2000 / 60), nearly 6.
+    assert errors["both"] < 4 * errors["many"], errors
+    assert errors["both"] < 0.35 * errors["few"], errors
