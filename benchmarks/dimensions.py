@@ -6,7 +6,7 @@ adds noise of standard deviation 1 to A theta + s sin(B theta), with matrices of
 ordinary posterior, half the number of outputs. The exact posterior is sampled by NUTS from the known cost. A shift is
 one of a mean in exact standard deviations (rms over parameters), a width the mean ratio of standard deviations, the
 error the standard deviation of the difference of log densities over exact draws. "told" says whether the posterior or
-its draws warn.
+its draws warn before any new run is made; `gb.check` makes new runs.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 import genbayes as gb
+from genbayes.costs.forms import HilbertForm
 
 DRAWS = 2000
 STRENGTHS = {"linear": 0.0, "mild": 0.5, "strong": 2.0}
@@ -81,6 +82,7 @@ def row(kind: str, dim: int, outputs: int, runs: int, seed: int) -> str:
     shift = (draws.flat.mean(axis=0) - truth.mean(axis=0)) / truth.std(axis=0)
     width = draws.flat.std(axis=0) / truth.std(axis=0)
     away = beta * (np.asarray(cost(truth, made.x_o), float) - np.asarray(made.exact(truth, made.x_o), float))
+    assert isinstance(cost.form, HilbertForm)
     told = "yes" if posterior.outcome.messages or draws.outcome.messages else "no"
     return (
         f"| {kind} | {dim} | {outputs:,} | {runs:,} | {np.sqrt(np.mean(shift**2)):.2f} | {width.mean():.2f} | "

@@ -1,5 +1,7 @@
 """Gaussian processes in `fit_mean`: where rows are few they are taken, and only where they predict better."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ def oscillation(theta: np.ndarray) -> np.ndarray:
     return 2 * np.exp(-damping * TIMES) * np.cos(frequency * TIMES)
 
 
-def fitted(theta: np.ndarray, labels: np.ndarray, **settings: bool) -> FittedMean:
+def fitted(theta: np.ndarray, labels: np.ndarray, **settings: Any) -> FittedMean:
     config = gb.FitConfig(max_epochs=20)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
     return fit_mean(
