@@ -72,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(options, "debug", False):
             raise
         paragraph(f"error: {' '.join(str(error).split()) or type(error).__name__}", sys.stderr)
+        # Lists of ours are indented; other libraries' notes are about their own insides.
+        for note in getattr(error, "__notes__", ()):
+            if note.startswith("  "):
+                paragraph(note, sys.stderr)
         return 1
 
 

@@ -82,7 +82,7 @@ def test_a_store_keeps_conditions_and_is_resumed(tmp_path, function):
     whole.save(copy)
     assert gb.Simulations.open(copy).conditions_prior == CONDITIONS.describe()
     other = gb.Prior({"gain": dist.Uniform(0.5, 3.0), "unused": dist.Uniform(0.0, 1.0)})
-    with pytest.raises(ValueError, match="was made with conditions_prior"):
+    with pytest.raises(ValueError, match="was made with another distribution of the conditions"):
         gb.simulate(function, PRIOR, 25, **{**settings, "conditions": other})
 
 

@@ -11,11 +11,10 @@ def test_only_what_has_changed_is_told_one_line_a_parameter() -> None:
         {"growth": dist.Uniform(0, 1.5), "delay": dist.LogNormal(0, 0.5), "k": dist.DiscreteUniform(1, 8)}
     )
     now = gb.Prior({"growth": dist.Uniform(0, 2.0), "k": dist.DiscreteUniform(1, 8), "size": dist.Normal(0, 3)})
-    assert changes_told(before.describe(), now.describe()).split("\n  ") == [
-        "",
-        "growth: Uniform(high = 1.5; low = 0), now Uniform(high = 2; low = 0)",
-        "delay: LogNormal(loc = 0; scale = 0.5), now no parameter",
-        "size: new, Normal(loc = 0; scale = 3)",
+    assert changes_told(before.describe(), now.describe()).split("\n") == [
+        "  growth: Uniform(high = 1.5; low = 0), now Uniform(high = 2; low = 0)",
+        "  delay: LogNormal(loc = 0; scale = 0.5), now no parameter",
+        "  size: new, Normal(loc = 0; scale = 3)",
     ]
     assert changes_told(before.describe(), before.describe()) == ""
 

@@ -184,8 +184,9 @@ def test_store_of_something_else_is_refused(tmp_path):
     run(simulator, PRIOR, 5, seed=0, store=store)
     with pytest.raises(ValueError, match="made with seed 0, this call has seed 1. Give another path"):
         run(simulator, PRIOR, 5, seed=1, store=store)
-    with pytest.raises(ValueError, match="made with prior .*, this call has prior"):
+    with pytest.raises(ValueError, match=r"made with another prior than that of this call\. Give") as told:
         run(simulator, Prior.uniform([0, -1], [1, 2], names=["rate", "delay"]), 5, seed=0, store=store)
+    assert told.value.__notes__[0].startswith("  ")
     with pytest.raises(
         ValueError, match="made with simulator '.*make_python_simulator.*', this call has .*jax_simulator"
     ):

@@ -123,11 +123,12 @@ def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -
         )
     simulations = Simulations.open(folder.simulations, n=n)
     if simulations.prior_description != problem.prior.describe():
-        raise ValueError(
-            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}:"
-            f"{changes_told(simulations.prior_description, problem.prior.describe())}\n"
-            "Undo the change, or simulate into another folder (--out)."
+        error = ValueError(
+            f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
+            "the change, or simulate into another folder (--out)."
         )
+        error.add_note(changes_told(simulations.prior_description, problem.prior.describe()))
+        raise error
     name = qualified_name(problem.simulator)
     if simulations.simulator != name:
         raise ValueError(

@@ -74,9 +74,10 @@ def run_simulations(
         if not str(error).startswith("`store`"):
             raise
         path = folder.simulations if shard is None else shard.path(folder.simulations)
-        raise ValueError(
-            f"{error} On the command line: name another folder by --out, or remove {path} to start anew."
-        ) from error
+        told = ValueError(f"{error} On the command line: name another folder by --out, or remove {path} to start anew.")
+        for note in getattr(error, "__notes__", ()):
+            told.add_note(note)
+        raise told from error
 
 
 def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:

@@ -31,7 +31,7 @@ def stale(problem: Problem, folder: Folder, cost: Cost) -> list[str]:
     if settings.get("prior") != problem.prior.describe():
         changes = changes_told(settings.get("prior", []), problem.prior.describe())
         messages.append(
-            f"The cost was fitted on simulations of another prior: simulate with this one, then {again}{changes}"
+            f"The cost was fitted on simulations of another prior: simulate with this one, then {again}\n{changes}"
         )
     if settings.get("conditions_prior", []) != _conditions_prior(problem):
         messages.append(f"The cost was fitted under other conditions: simulate under these, then {again}")

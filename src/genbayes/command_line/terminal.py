@@ -56,8 +56,9 @@ class Terminal:
 
 
 def paragraph(text: str, stream: TextIO) -> None:
-    """Prints a text, on a terminal with line breaks between words."""
+    """Prints the lines of a text, on a terminal with further line breaks between words."""
     if stream.isatty():
         width = shutil.get_terminal_size().columns
-        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        filler = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(map(filler.fill, text.split("\n")))
     print(text, file=stream, flush=True)

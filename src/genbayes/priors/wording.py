@@ -22,7 +22,7 @@ def distribution_text(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def changes_told(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each parameter whose distribution differs, with a line break before each.
+    """One indented line for each parameter whose distribution differs.
 
     Args:
         before: description of a prior; empty if unknown.
@@ -42,7 +42,7 @@ def changes_told(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str,
             lines.append(f"{name}: {words[0]}, now {words[1]}")
     if not lines and list(was) != list(is_now):
         lines.append(f"the order of parameters: {', '.join(was)}, now {', '.join(is_now)}")
-    return "".join(f"\n  {line}" for line in lines)
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _in_words(item: Mapping[str, Any]) -> str:

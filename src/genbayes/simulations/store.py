@@ -198,10 +198,11 @@ class SimulationStore:
             key, stored, given = difference
             if key in ("prior", "conditions_prior"):
                 what = "prior" if key == "prior" else "distribution of the conditions"
-                raise ValueError(
-                    f"`store`: {self.path} was made with another {what} than that of this call:"
-                    f"{changes_told(stored or [], given or [])}\n{_REMEDY}."
+                error = ValueError(
+                    f"`store`: {self.path} was made with another {what} than that of this call. {_REMEDY}."
                 )
+                error.add_note(changes_told(stored or [], given or []))
+                raise error
             raise ValueError(
                 f"`store`: {self.path} was made with {key} {stored!r}, this call has {key} {given!r}. {_REMEDY}."
             )
