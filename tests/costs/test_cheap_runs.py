@@ -175,6 +175,7 @@ def test_what_cannot_be_paired_is_refused(dear, cheap) -> None:
         gb.fit_cost(dear, distance, cheap=cheap.x)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_refinement_runs_both_simulators(dear, cheap, cost) -> None:
     posterior = gb.GibbsPosterior(PRIOR, cost, X_O, 20.0)

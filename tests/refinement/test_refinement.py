@@ -87,6 +87,8 @@ def test_rows_chosen_by_the_posterior_need_no_correction(simulations, cost, refi
     assert score_error(alone) < 0.33
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_rows_chosen_by_their_outputs_would_need_one(refined, cost):
     """The mutant: rejection, which selects on the noise, biases the same regression beyond the bound."""
     rows = refined.simulations

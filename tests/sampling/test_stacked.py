@@ -162,6 +162,7 @@ def test_two_modes_keep_their_weights():
     np.testing.assert_allclose(share, 0.5, atol=4 * 0.5 * np.sqrt(9 / 2000))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_ten_thousand_observations_within_the_bound():
     prior = gb.Prior({"a": dist.Normal(0.0, 1.0)})

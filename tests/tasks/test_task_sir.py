@@ -97,6 +97,7 @@ def test_cost_is_the_mean_of_simulated_distances(task, theta):
     assert np.any(np.abs(mean - np.asarray(task.cost(theta[:40], x_o + 10))) > slack)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [10.0, 10_000.0])
 def test_reference_draws_have_the_means_of_weighted_prior_draws(task, beta):
