@@ -20,7 +20,6 @@ from ..learning.control_variates import control_factors
 from ..learning.coordinates import best_coordinates
 from ..learning.corrected_mean import CorrectedMean
 from ..learning.folds import Folds
-from ..learning.layers import Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.means import fit_mean
 from ..learning.shared_noise import SharedNoise
@@ -82,8 +81,10 @@ def fit_corrected(
     features_of_cheap, rests_of_cheap = features_and_rests(distance, cheap.partners)
     of_cheap = predicted_means(base.mean, theta)
     deviations = features_of_cheap - of_cheap
-    standardise, _ = best_coordinates(theta, features - of_cheap, shared["levels"])
-    differences = _without_noise(standardise, theta, features - of_cheap, deviations)
+    away = features - of_cheap
+    standardise, _ = best_coordinates(theta, away, shared["levels"])
+    # As much of the cheap runs' deviations is taken off as moves with the labels: their mean stays what it is.
+    differences = away - control_factors(standardise, theta, away, deviations) * deviations
     settings = {"standardise": standardise, "noise": noise, "rng": shared["rng"], "progress": shared["progress"]}
     fitted = fit_mean(
         theta, differences.astype(np.float32), folds, config, name="correction", processes=True, **settings
@@ -109,9 +110,9 @@ def fit_corrected(
     labels = rests + squares.sum(axis=1)
     # A spread that follows the mean is asked at the dear simulator's.
     around = predicted_spread(base.spread, theta, of_cheap)
-    deviations_of_squares = rests_of_cheap + np.sum(deviations**2, axis=1) - around
-    to_add = labels - predicted_spread(base.spread, theta, predicted)
-    to_add = _without_noise(standardise, theta, to_add[:, None], deviations_of_squares[:, None])
+    of_squares = (rests_of_cheap + np.sum(deviations**2, axis=1) - around)[:, None]
+    to_add = (labels - predicted_spread(base.spread, theta, predicted))[:, None]
+    to_add = to_add - control_factors(standardise, theta, to_add, of_squares) * of_squares
     small = replace(config, width=max(8, config.width // 2), depth=1)
     added = fit_mean(theta, to_add.astype(np.float32), folds, small, name="correction of spread", **settings)
     spread = CorrectedSpread(base.spread, added.ensemble)
@@ -119,16 +120,6 @@ def fit_corrected(
     if distance.reads_gaps and not form.reads_gaps:
         form = replace(form, shares=spread_shares(form, standardise, theta, features, predicted, left_out, errors))
     return form, _with_messages((fitted.record, added.record, *records), cheap.messages)
-
-
-def _without_noise(
-    standardise: Standardiser,
-    theta: Float[np.ndarray, "n dim"],
-    labels: Float[np.ndarray, "n k"],
-    deviations: Float[np.ndarray, "n k"],
-) -> Float[np.ndarray, "n k"]:
-    """Labels less as much of the cheap runs' deviations as moves with them: their mean stays what it is."""
-    return labels - control_factors(standardise, theta, labels, deviations) * deviations
 
 
 def _with_messages(records: tuple[FitRecord, ...], messages: tuple[str, ...]) -> tuple[FitRecord, ...]:
