@@ -50,10 +50,10 @@ class PairedRuns:
                     f"`cheap` has {name} {getattr(cheap, name)}, expected {getattr(dear, name)}: both simulators take "
                     "the same parameters, and give the same outputs."
                 )
-        unused = defaultdict(list)
+        unused, own, inputs = defaultdict(list), dear.inputs, cheap.inputs
         for row in np.flatnonzero(cheap.ok)[::-1]:
-            unused[cheap.inputs[row].tobytes()].append(row)
-        asked = ((row, unused[dear.inputs[row].tobytes()]) for row in np.flatnonzero(dear.ok))
+            unused[inputs[row].tobytes()].append(row)
+        asked = ((row, unused[own[row].tobytes()]) for row in np.flatnonzero(dear.ok))
         found = [(row, places.pop()) for row, places in asked if places]
         _check_numbers(len(found), dear, cheap)
         rows, partners = np.array(found).T
