@@ -12,6 +12,7 @@ its draws warn before any new run is made; `gb.check` makes new runs.
 import argparse
 import resource
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     command = f"python benchmarks/dimensions.py --part {' '.join(arguments.part)} --seeds {arguments.seeds}"
-    lines = ["# Many parameters, many outputs", "", f"`{command}`. {described()}", ""]
+    lines = ["# Many parameters, many outputs", "", textwrap.fill(f"`{command}`. {described()}", 99), ""]
     columns = "simulator", "parameters", "outputs", "runs", "shift", "width", "error (nats)", "told", "means"
     lines += [f"| {' | '.join(columns)} | fit (s) | draws (s) |", "|---" * (len(columns) + 2) + "|"]
     for part in arguments.part:

@@ -10,6 +10,7 @@ and seeds.
 
 import argparse
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,7 @@ def main() -> None:
     lines = [
         "# A dear and a cheap simulator",
         "",
-        f"`python benchmarks/two_simulators.py --seeds {seeds}`. {doc()}",
+        textwrap.fill(f"`python benchmarks/two_simulators.py --seeds {seeds}`. {described()}", 99),
         "",
     ]
     lines += ["| runs | shift, rms | largest | width | error (nats) |", "|---|---|---|---|---|"]
@@ -120,7 +121,7 @@ def main() -> None:
     sys.stdout.write(text)
 
 
-def doc() -> str:
+def described() -> str:
     """What the table shows, from this file's first lines."""
     return " ".join(str(__doc__).split("writes benchmarks/two_simulators.md. ")[1].split())
 

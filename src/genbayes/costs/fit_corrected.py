@@ -21,7 +21,7 @@ from ..learning.coordinates import best_coordinates
 from ..learning.corrected_mean import CorrectedMean
 from ..learning.folds import Folds
 from ..learning.mean_model import MeanModel
-from ..learning.means import fit_mean
+from ..learning.means import fit_mean, is_surely_better
 from ..learning.shared_noise import SharedNoise
 from ..learning.training import FitConfig, FitRecord
 from ..runtime.compiling import compiled
@@ -38,11 +38,6 @@ from .fit_features import (
 )
 from .forms import HilbertForm
 from .paired_runs import PairedRows
-
-# Standard errors by which the fit without cheap runs has to predict held-out rows better to be taken instead.
-_SURELY_BETTER = 2.0
-# Share of the median squared error that is added to each: an error near zero is a coincidence.
-_COINCIDENCE = 0.01
 
 
 def fit_corrected(
@@ -93,8 +88,7 @@ def fit_corrected(
     errors_alone, errors = (
         _held_out_squares(form, theta, features, folds, noise) for form in (alone, replace(base, mean=mean))
     )
-    gain = np.log(errors / errors_alone)
-    if np.mean(gain) > _SURELY_BETTER * np.std(gain) / np.sqrt(len(gain)):
+    if is_surely_better(errors_alone, errors):
         told = (
             "The cheap runs do not help: held-out runs are predicted better without them, and the cost is fitted to "
             "the dear runs alone. Are the pairs of runs at the same parameters, and do both simulators give the same "
@@ -142,8 +136,7 @@ def _held_out_squares(
     if form.directions is not None:
         centre, axes = (np.asarray(part, np.float64) for part in (form.directions.centre, form.directions.axes))
         predicted = centre + predicted @ axes.T
-    squares = np.sum((features[rows.reshape(-1)] - predicted) ** 2, axis=1)
-    return squares + _COINCIDENCE * np.median(squares) + 1e-300
+    return np.sum((features[rows.reshape(-1)] - predicted) ** 2, axis=1)
 
 
 @compiled

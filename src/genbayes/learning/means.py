@@ -30,8 +30,8 @@ from .training import FitConfig, FitRecord
 # threshold, a rate that cannot be negative. An x_o out of reach may have its posterior in such a corner, narrower than
 # SiLU can bend. On smooth simulators the error's variance would grow by two fifths.
 _CORNERED = 0.5
-# Standard errors by which a Gaussian process has to predict held-out rows better than all else.
-_PROCESS_GAIN = 2.0
+# Standard errors by which held-out rows have to be predicted better: by a Gaussian process than by all else, say.
+_SURE_GAIN = 2.0
 # Share of the median squared error below which an error is a coincidence, and all are equally good.
 _COINCIDENCE = 0.01
 
@@ -120,6 +120,13 @@ def fit_mean(
     return FittedMean(eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record)
 
 
+def is_surely_better(squares: Float[np.ndarray, " held_out"], of_others: Float[np.ndarray, " held_out"]) -> bool:
+    """Whether squared errors of held-out rows are smaller than others, beyond doubt, by their logarithms."""
+    floor = _COINCIDENCE * np.median(of_others)
+    gain = np.log((of_others + floor) / (squares + floor))
+    return bool(np.mean(gain) > _SURE_GAIN * np.std(gain) / np.sqrt(len(gain)))
+
+
 def _is_process_better(
     errors: Float[np.ndarray, "held_out k"],
     others: Float[np.ndarray, "held_out k"],
@@ -132,9 +139,7 @@ def _is_process_better(
     those of large ones, among which the posterior of some observation lies just the same.
     """
     squares, of_others = (np.sum(noise.whitened(part, data.held_out) ** 2, axis=1) for part in (errors, others))
-    floor = _COINCIDENCE * np.median(of_others)
-    gain = np.log((of_others + floor) / (squares + floor))
-    return bool(np.mean(gain) > _PROCESS_GAIN * np.std(gain) / np.sqrt(len(gain)))
+    return is_surely_better(squares, of_others)
 
 
 def _worth_a_network(
