@@ -38,7 +38,7 @@ from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.object_storage import need_local
 from ..runtime.outcome import Outcome
-from . import corrected_spread, forms, noise_on_scales, spread_shares
+from . import corrected_spread, error_of_values, forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -46,7 +46,7 @@ from .known_parameters import held_names, with_known
 from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
-_VERSION = 11
+_VERSION = 12
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -71,6 +71,7 @@ _PARTS: dict[str, type] = {
         process_means.ProcessMean,
         corrected_mean.CorrectedMean,
         corrected_spread.CorrectedSpread,
+        error_of_values.ErrorOfValues,
         warps.Warps,
         polynomial.Polynomial,
         reduced_rank.Directions,
@@ -86,6 +87,7 @@ _RENAMED_CLASSES = {"Bend": "TailTransform"}
 _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "RidgeResidual": {"log_link": None, "log_most": None},
     "HilbertForm": {"directions": None, "shares": None},
+    "MarginalForm": {"error": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
     "Standardiser": {"indicators": None},

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from ..distances import AdditiveDistance, Distance, HilbertDistance
+from ..distances import AdditiveDistance, Distance
 from ..distances.additive import CoordinateDistance, one_observation
 from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
@@ -31,6 +31,7 @@ from .held_out import HeldOutRows
 from .measured import MeasurementError
 from .named_observations import as_vector
 from .paired_runs import PairedRows, pairs_of
+from .row_errors import NO_ERRORS, row_errors
 from .settings import fit_settings
 from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
@@ -183,14 +184,14 @@ def _fit_rows(
     framed = _in_frame(distance, frame, x_of_prior, x_o)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
-    variance = None
-    if error is not None and kind == "features" and isinstance(framed, HilbertDistance) and framed.is_linear:
-        # The error's expectation is known: the regression is of outputs without it.
-        x, variance = frame(exact.x[data.rows]), _error_variance(error, exact.x[data.rows], frame)
+    errors = NO_ERRORS
+    if error is not None:
+        errors = row_errors(error, exact.x[data.rows], frame, framed, kind, corrected=pairs is not None)
+        x = x if errors.x is None else errors.x
     paired = None if pairs is None else PairedRows.of(pairs, data, frame, seed, config)
     stream = None if store is None else store.stream(config, seed, frame)
     rng = np.random.default_rng(seed)
-    fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, variance)
+    fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, errors)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -216,13 +217,6 @@ def _fit_rows(
     known, conditions = frame.moved_back(framed), simulations.condition_names
     made = Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)
     return replace(made, measurement_error=error)
-
-
-def _error_variance(
-    error: MeasurementError, x: Float[np.ndarray, "n *x_shape"], frame: Frame
-) -> Float[np.ndarray, "n coordinates"]:
-    """Variances of the errors of outputs, in the units of the frame."""
-    return ((error.deviations(x) / frame.unit) ** 2).reshape(len(x), -1)
 
 
 def _in_frame(
