@@ -6,6 +6,7 @@ and the tensors fill it: nothing in a file is executed. Checksums cover both.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,18 +149,24 @@ def save(cost: Cost, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
+def load(
+    path: str | Path,
+    *,
+    distance: UserDistance | None = None,
+    measurement_error: Callable[[Any], Any] | None = None,
+) -> Cost:
     """Reads a cost that `save` wrote.
 
     Args:
         path: of the file.
         distance: where the cost was fitted with a `UserDistance`, the same one again (files hold no code); its name
             must be the saved one.
+        measurement_error: where it was fitted with a function as measurement error, the same one again.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, truncated, of another program or of a newer genbayes, or the distance is
-            missing or has another name.
+            missing or has another name; so of a function as measurement error.
     """
     need_local(path, "path", "Copy the file here first.")
     path = Path(path)
@@ -192,11 +199,17 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
+    error = MeasurementError.read(path, described.get("measurement_error"), measurement_error)
     with damage_told(path, "a saved cost", "Load it with the genbayes that saved it, or fit the cost again."):
-        return _decoded(described, tensors, user)
+        return _decoded(described, tensors, user, error)
 
 
-def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: UserDistance | None) -> Cost:
+def _decoded(
+    described: dict[str, Any],
+    tensors: dict[str, np.ndarray],
+    user: UserDistance | None,
+    error: MeasurementError | None,
+) -> Cost:
     """The cost that a file describes."""
     known = _decode(described["distance"], tensors, user)
     cost = Cost(
@@ -210,7 +223,7 @@ def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: Us
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
         penalty=described.get("penalty"),
-        measurement_error=MeasurementError.read(described.get("measurement_error")),
+        measurement_error=error,
         frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
         spread=_decode_spread(described.get("spread"), tensors),
     )

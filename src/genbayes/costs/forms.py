@@ -246,9 +246,7 @@ class MarginalForm(CostForm):
 
         return eqx.filter_vmap(of_member)(self.distribution, embedded.kinks)
 
-    def _discrepancy(
-        self, x: Float[Array, "coordinates m"], embedded: MarginalTarget
-    ) -> Float[Array, "coordinates m"]:
+    def _discrepancy(self, x: Float[Array, "coordinates m"], embedded: MarginalTarget) -> Float[Array, "coordinates m"]:
         """That of values without an error, in the mean over their errors."""
         scale = embedded.scale[:, None]
         # Both are scaled before they are subtracted: the difference of large numbers would lose what is small.
