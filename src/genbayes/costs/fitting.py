@@ -1,5 +1,6 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -175,13 +176,14 @@ def _fit_rows(
         runs = error.added_to(runs)
     folds = None if store is None else store.folds(simulations, config, seed)
     data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features", folds=folds)
-    distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
+    names_of = None if simulations.outputs is None else simulations.outputs.coordinates
+    distance.output_transform.check(data.x, "the outputs of simulations", data.rows, names_of)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     if simulations.unequal_sets:
         check_unequal_sets(distance, reader, data.x)
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
-    framed = _in_frame(distance, frame, x_of_prior, x_o)
+    framed = _in_frame(distance, frame, x_of_prior, x_o, names_of)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
     errors = NO_ERRORS
@@ -220,14 +222,18 @@ def _fit_rows(
 
 
 def _in_frame(
-    distance: Distance, frame: Frame, x_of_prior: Float[np.ndarray, "n *x_shape"], x_o: np.ndarray | None
+    distance: Distance,
+    frame: Frame,
+    x_of_prior: Float[np.ndarray, "n *x_shape"],
+    x_o: np.ndarray | None,
+    names: Sequence[str] | None,
 ) -> Distance:
     """The distance of outputs in a frame, with what it takes from simulations (in the frame) and the observation."""
     framed = frame.moved(distance)
     if isinstance(framed, AdditiveDistance) and x_o is not None:
         # What is wrong with an observation is said in its own numbers.
-        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)))
-    return framed.fitted(x_of_prior)
+        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)), names)
+    return framed.fitted(x_of_prior, names=names) if isinstance(framed, AdditiveDistance) else framed.fitted(x_of_prior)
 
 
 def _frame(data: TrainingRows, distance: Distance, reader: type[Embedding] | None) -> Frame:
