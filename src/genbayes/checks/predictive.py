@@ -115,7 +115,7 @@ class PredictiveCheck:
             )
         if self.unresolved:
             messages.append(
-                f"beta is larger than the network resolves: its members leave the log density open by "
+                f"beta is larger than the fit resolves, which leaves the log density open by "
                 f"{self.log_density_error:.2g} between draws, so the posterior's place and width are uncertain. Lower "
                 "beta, simulate more, or simulate again under a narrower prior around these draws."
             )
