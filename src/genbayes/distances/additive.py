@@ -165,8 +165,9 @@ class AdditiveDistance(CoordinateDistance):
         if self.needs_observation:
             scale = scale_near(transform(x), transform(one_observation(x_o, x.shape[1:], transform)), used, names)
         else:
-            known = self.scale is not None
-            scale = self.scale if known else OutputSpread.of(transform(x)).scale(self.scale_rule, used, names)
+            spread = OutputSpread.of(transform(x)) if self.scale is None else None
+            scale = self.scale if spread is None else spread.scale(self.scale_rule, used, names)
+            assert scale is not None  # one of the two is there
         return self._with_scale(scale, x.shape[1:])
 
     def with_spread(self: T, spread: OutputSpread) -> T:

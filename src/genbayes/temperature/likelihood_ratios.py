@@ -97,7 +97,8 @@ def ratios(ladder: Ladder, runs: Simulations, *, of_prior: bool, seed: int) -> R
         log_weights = log_weights - ladder.log_evidence[:, None]
         log_weights = log_weights - np.logaddexp.reduce(log_weights, axis=0)[None]
     found = [_of_level(ladder, runs, spread_out(row), cost, rng) for row in log_weights]
-    return Ratios(*(np.array(part) for part in zip(*found, strict=True)), of_prior)
+    mean, variance, relative, as_far = (np.array(part) for part in zip(*found, strict=True))
+    return Ratios(mean, variance, relative, as_far, of_prior)
 
 
 def _of_level(ladder: Ladder, runs: Simulations, weights: np.ndarray, cost: np.ndarray, rng: Any) -> tuple:

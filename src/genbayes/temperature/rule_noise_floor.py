@@ -112,6 +112,7 @@ def noise_floor(
         if simulations is not None:
             exact = stored_runs(ladder, simulations)
         else:
+            assert simulator is not None  # the one source that is left
             theta = some_draws(ladder, n)
             exact = exact_runs(ladder, simulator, theta, seed=seed, workers=who, progress=progress)
         of_error = ratios(ladder, exact, of_prior=simulations is not None, seed=seed)
