@@ -148,8 +148,8 @@ def test_sets_get_errors_of_each_trial(name: str) -> None:
         return np.full((6, 1), theta[0])
 
     prior = gb.Prior.uniform([-2.0], [2.0], ["mean"])
-    runs = gb.simulate(same, prior, 1500, seed=0, progress=False)
-    distance = {"mmd": MMD(1.0), "energy": EnergyDistance(), "sorted": SlicedWasserstein()}[name]
+    runs = gb.simulate(same, prior, 800, seed=0, progress=False)
+    distance = {"mmd": MMD(1.0), "energy": EnergyDistance(max_landmarks=48), "sorted": SlicedWasserstein()}[name]
     cost = gb.fit_cost(runs, distance, measurement_error=0.7, progress=False)
     y, theta = np.array([[0.3], [-0.5], [1.0], [0.1], [0.7], [-1.2]]), np.linspace(-1.5, 1.5, 13)[:, None]
     away = theta - y[:, 0]
