@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .mean_model import MeanModel
@@ -116,12 +117,12 @@ def log_linear_ensemble(
     return RidgeResidual(
         standardise=stack([standardise] * members),
         basis=stack([basis] * members),
-        intercept=jnp.asarray(intercept, jnp.float32),
-        slopes=jnp.asarray(slopes, jnp.float32),
-        scale=jnp.ones((members, k)),
+        intercept=on_device(intercept, np.float32),
+        slopes=on_device(slopes, np.float32),
+        scale=on_device(np.ones((members, k), np.float32)),
         network=None,
-        log_link=jnp.ones((members, k)),
-        log_most=jnp.tile(log_most, (members, 1)),
+        log_link=on_device(np.ones((members, k), np.float32)),
+        log_most=on_device(np.tile(log_most, (members, 1))),
     )
 
 
@@ -303,9 +304,9 @@ def polynomial_ensemble(
     solved = RidgeResidual(
         standardise=stack([standardise] * members),
         basis=stack([Polynomial.fit(z, degree, standardise.groups)] * members),
-        intercept=jnp.asarray(intercept, jnp.float32),
-        slopes=jnp.asarray(slopes, jnp.float32),
-        scale=jnp.ones((members, k)),
+        intercept=on_device(intercept, np.float32),
+        slopes=on_device(slopes, np.float32),
+        scale=on_device(np.ones((members, k), np.float32)),
         network=None,
     )
     return solved, np.concatenate(errors)
