@@ -177,6 +177,18 @@ class NormalEquations(NamedTuple):
             total += np.sum(left**2, axis=0)
         return cls(len(z) if rows is None else len(rows), float(weight), means, label_means, products, crossed, total)
 
+    def of_other_labels(self, z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"]) -> "NormalEquations":
+        """Those of the same features, all rows of weight 1, with other labels: the products are known already."""
+        parts = blocks(len(z), None)
+        label_means = sum((np.ones(len(labels[part])) @ labels[part] for part in parts), np.zeros(labels.shape[1]))
+        label_means = label_means / self.weight
+        crossed, total = np.zeros((z.shape[1], labels.shape[1])), np.zeros(labels.shape[1])
+        for part in parts:
+            left = labels[part] - label_means
+            crossed += (z[part] - self.means).T @ left
+            total += np.sum(left**2, axis=0)
+        return self._replace(label_means=label_means, crossed=crossed, total=total)
+
     def joined(self, other: "NormalEquations") -> "NormalEquations":
         """Those of the rows of both: sums around the joint means (Chan, Golub, LeVeque 1983)."""
         weight = self.weight + other.weight
