@@ -41,7 +41,7 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
     if cost.distance.reads_sets and has_gaps(values):
         values = without_missing_trials(values)
         cost.distance.check_target(cost.x_shape, values.shape)
-    cost.frame.transform.check(values[None], "x_o")
+    cost.frame.transform.check(values[None], "x_o", names=cost.output_names)
     framed = cost.frame(values)
     missing = np.isnan(values) if cost.reads_gaps else np.zeros(values.shape, bool)
     bad = np.argwhere(~np.isfinite(framed) & ~missing)
