@@ -64,7 +64,7 @@ class Choice:
     def _repr_html_(self) -> str:
         low, high = self.interval
         properties = {
-            "beta": f"{self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}",
+            "beta": f"{self.beta:.4g} ({_three_digits(low)} to {_three_digits(high)}), {unit_of_beta(self.units)}",
             "finding": self.finding,
             "assumes": self.assumes,
         }
@@ -73,7 +73,7 @@ class Choice:
     def line(self) -> str:
         """Rule, beta and its range."""
         low, high = self.interval
-        return f"{self.rule}: beta {self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}"
+        return f"{self.rule}: beta {self.beta:.4g} ({_three_digits(low)} to {_three_digits(high)}), {unit_of_beta(self.units)}"
 
     def sentences(self) -> tuple[str, ...]:
         """What was found, what is assumed, and what no rule can do."""
@@ -103,3 +103,9 @@ class Choice:
 def wrapped(text: str) -> str:
     """In lines of at most 80 columns."""
     return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
+
+
+def _three_digits(value: float) -> str:
+    """Three digits, without an exponent for everyday sizes: 1210, not 1.21e+03."""
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if 1e3 <= value < 1e6 else text
