@@ -2,8 +2,8 @@
 
     python benchmarks/explorer.py [demo/report.html]     after `genbayes demo`; needs Chromium and playwright
 
-Besides pictures and frames a second, which depend on what else the machine does, it prints the processor time of a picture
-on the page's main thread and in its worker: a machine with two free cores shows 1000 over the larger one a second.
+Besides pictures and frames a second, which depend on what else the machine does, it prints the processor time of a
+picture on the page's main thread and in its worker: a machine with two free cores shows 1000 over the larger one.
 """
 
 import os

@@ -186,7 +186,8 @@ def hodgkin_huxley(data: Path | None) -> None:
     """Traces of one cell at beta 100, from 100,000 simulations (docs/hodgkin_huxley.md)."""
     recording = _recording(data)
     if options.quick:
-        return _traces_of_prior(hh.read_recording(recording))
+        _traces_of_prior(hh.read_recording(recording))
+        return
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "genbayes", "hodgkin-huxley", "--recordings", str(recording), "--out", folder]
         subprocess.run([*command, "--simulations", "100000", "--beta", "100"], check=True)

@@ -37,7 +37,7 @@ hodgkin_huxley
 cli
 __main__
 """.split()  # noqa: SIM905 (one line a layer shows the house)
-# Methods that lead up: who has a posterior looks there for its explorer. Each module of the key names that of the value.
+# Methods that lead up, by module: who has a posterior looks there for its explorer.
 DOORS = {"sampling.posterior": "explorer.alone"}
 # A task is a module with the function that makes it.
 NAMED_AS_MODULES = {"tasks"}

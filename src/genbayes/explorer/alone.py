@@ -125,8 +125,7 @@ def explore(
     if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws | None):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
         raise TypeError(
-            f"explore takes a GibbsPosterior and its Draws (or no draws), got ({got})."
-            f"{remedy_for_joint(posterior)}"
+            f"explore takes a GibbsPosterior and its Draws (or no draws), got ({got}).{remedy_for_joint(posterior)}"
         )
     if simulations is not None and not isinstance(simulations, Simulations):
         raise TypeError(

@@ -99,6 +99,7 @@ def picture(caption: str, figure: Any, dpi: int = 144) -> str:
     # On a phone a wide picture scrolls instead of shrinking.
     wide, reached = (' class="wide"', f" {scrolling('picture')}") if width > 640 else ("", "")
     return (
-        f'<figure><div class="card"{reached}><img{wide} width="{width}" alt="{text}" src="data:image/png;base64,{data}"></div>\n'
+        f'<figure><div class="card"{reached}><img{wide} width="{width}" alt="{text}" '
+        f'src="data:image/png;base64,{data}"></div>\n'
         f"<figcaption>{text}</figcaption></figure>"
     )

@@ -1,4 +1,4 @@
-"""One progress display for all long work: a bar on a terminal, plain lines elsewhere, both on stderr and with the time that is left."""
+"""One progress display for all long work, with the time left: a bar on a terminal, else plain lines; on stderr."""
 
 import sys
 import time

@@ -62,9 +62,8 @@ class Choice:
         return f"Choice({self.line()})"
 
     def _repr_html_(self) -> str:
-        low, high = self.interval
         properties = {
-            "beta": f"{self.beta:.4g} ({_three_digits(low)} to {_three_digits(high)}), {unit_of_beta(self.units)}",
+            "beta": self._beta_told().removeprefix("beta "),
             "finding": self.finding,
             "assumes": self.assumes,
         }
@@ -72,8 +71,12 @@ class Choice:
 
     def line(self) -> str:
         """Rule, beta and its range."""
-        low, high = self.interval
-        return f"{self.rule}: beta {self.beta:.4g} ({_three_digits(low)} to {_three_digits(high)}), {unit_of_beta(self.units)}"
+        return f"{self.rule}: {self._beta_told()}"
+
+    def _beta_told(self) -> str:
+        """Beta, its range and its unit."""
+        low, high = map(_three_digits, self.interval)
+        return f"beta {self.beta:.4g} ({low} to {high}), {unit_of_beta(self.units)}"
 
     def sentences(self) -> tuple[str, ...]:
         """What was found, what is assumed, and what no rule can do."""
