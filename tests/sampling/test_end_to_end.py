@@ -110,4 +110,4 @@ def test_beta_beyond_what_the_ensemble_resolves_is_told(fitted):
         # A member's variance, 2 x (0.02 sd)^2 / (2 - 1), halved for the mean of two.
         std = gibbs_posterior(np.zeros(10), beta)[1]
         assert check.log_density_error == pytest.approx(beta * 0.02 * std, rel=0.1)
-        assert ("beta is larger than the network resolves" not in str(check.outcome)) == expected
+        assert ("beta is larger than the fit resolves" not in str(check.outcome)) == expected

@@ -16,7 +16,7 @@ def judge_resolution(evidence: Evidence) -> list[Finding]:
         return [Finding("care", f"Resolution: {text[:1].lower()}{text[1:]}", check="resolution") for text in told]
     if runs is None or not runs.log_density_error > 0:
         return []
-    text = f"Resolution: the ensemble leaves the log density open by {runs.log_density_error:.2g} between draws"
+    text = f"Resolution: the fit leaves the log density open by {runs.log_density_error:.2g} between draws"
     numbers = {"log_density_error": runs.log_density_error}
     if not runs.unresolved:
         return [Finding("ok", text + ", which is little.", check="resolution", numbers=numbers)]

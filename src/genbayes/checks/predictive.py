@@ -42,7 +42,7 @@ class PredictiveCheck:
         n_failed: draws of which a run failed.
         seconds: of simulation.
         log_density_error: beta times the error of differences of cost between draws that the disagreement of the
-            ensemble's members implies, in nats (see `GibbsPosterior.members_error_at`). 0 with one member.
+            ensemble's members implies, in nats (see `GibbsPosterior.uncertainty_at`). 0 with one member.
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
         beta: inverse temperature of the draws.
         penalty: the distance that a failing run counts as; None where failing runs are left out.
@@ -115,7 +115,7 @@ class PredictiveCheck:
             )
         if self.unresolved:
             messages.append(
-                f"beta is larger than the network resolves: its members leave the log density open by "
+                f"beta is larger than the fit resolves, which leaves the log density open by "
                 f"{self.log_density_error:.2g} between draws, so the posterior's place and width are uncertain. Lower "
                 "beta, simulate more, or simulate again under a narrower prior around these draws."
             )
@@ -213,7 +213,7 @@ def check_predictive(
         replicate=replicate,
         n_failed=runs.n_failed,
         seconds=runs.seconds,
-        log_density_error=posterior.members_error_at(theta),
+        log_density_error=posterior.uncertainty_at(theta),
         simulated_again=both[1],
         beta=posterior.beta,
         penalty=posterior.cost.penalty,

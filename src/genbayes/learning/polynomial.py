@@ -13,8 +13,10 @@ from scipy.special import erf
 from .row_blocks import blocks
 
 # Products of Legendre polynomials up to a total degree, as many as least squares can do with: degree 14 in one and two
-# dimensions, 5 in four, 3 in six, 2 in eight and ten.
-MOST_FEATURES = 128
+# dimensions, 6 in four, 4 in six, 3 in eight and ten, 2 in twenty.
+MOST_FEATURES = 300
+# Numbers in the features of all rows, beyond which there are fewer of them, though not less than so many: 160 MB.
+_MOST_NUMBERS, _FEATURES_OF_MANY_ROWS = 20_000_000, 128
 MOST_DEGREE = 14
 # Kurtosis of a sample below which its ends count as flat: a uniform distribution has 1.8, a normal one 3.
 _FLAT_KURTOSIS = 2.4
@@ -110,12 +112,14 @@ def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:
         count = np.cumsum(count)
     for group in groups:
         count[1:] += len(group) * count[:-1]
+    # Ten rows to a feature.
+    most = min(MOST_FEATURES, n // 10, max(_MOST_NUMBERS // n, _FEATURES_OF_MANY_ROWS))
     allowed = {1: dim}
     for degree in range(2, MOST_DEGREE + 1):
         # All but the constant.
         size = int(count[1 : degree + 1].sum())
-        # Ten rows to a feature; where there are integers alone, products end.
-        if size > min(MOST_FEATURES, n // 10) or size == allowed[degree - 1]:
+        # Where there are integers alone, products end.
+        if size > most or size == allowed[degree - 1]:
             break
         allowed[degree] = size
     return allowed

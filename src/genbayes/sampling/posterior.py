@@ -22,6 +22,7 @@ from .held_out_errors import HeldOutErrors, held_out_errors, jackknife_factor
 from .held_values import held_columns
 from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
+from .missed_structure import MissedStructure, missed_nats
 from .running import run_sampler
 from .sampler import Sampler
 from .target import Target
@@ -139,11 +140,22 @@ class GibbsPosterior:
             z, errors.cost, errors.residual, errors.members, self.beta, jackknife=jackknife, integers=integers
         )
 
-    def members_error_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
-        """How far the ensemble leaves the log density open between draws (m, dim), as a standard deviation in nats."""
+    def uncertainty_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
+        """How far the fit leaves the log density open between draws (m, dim), as a standard deviation in nats.
+
+        By the members' disagreement, and by structure of the held-out rows that all members miss. The latter is asked
+        only where few of these rows lie near the posterior: many contradict the cost themselves.
+        """
         members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
         equal = np.full(len(theta), 1 / len(theta))
-        return members_error(members, equal, self.beta, jackknife_factor(self.cost, members.shape[1]))
+        disagreement = members_error(members, equal, self.beta, jackknife_factor(self.cost, members.shape[1]))
+        error = self.log_density_error
+        missed = None if error is None or error.reach == 1.0 else missed_structure(self.cost)
+        if missed is None:
+            return disagreement
+        conditions = np.broadcast_to(np.asarray(self._conditions), (len(theta), len(self._conditions)))
+        inputs = np.concatenate([theta, conditions], axis=1)
+        return float(np.hypot(disagreement, missed_nats(missed, self.cost, self._x, inputs, self.beta)))
 
     @functools.cached_property
     def outcome(self) -> Outcome:
@@ -265,7 +277,7 @@ class GibbsPosterior:
         """
         if self.log_density_error is None:
             return 0.0
-        return self.members_error_at(theta[evenly_spaced(len(theta), _MOST_JUDGED)])
+        return self.uncertainty_at(theta[evenly_spaced(len(theta), _MOST_JUDGED)])
 
     def judge_draws(self, theta: Float[np.ndarray, "m dim"]) -> Outcome:
         """What speaks against the posterior, and against its cost at the values of its draws' integers."""
@@ -285,6 +297,10 @@ def log_density_given(
     somewhere = prior.from_unconstrained(jnp.zeros(prior.unconstrained_dim))
     safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
     return jnp.where(inside, density + log_factor(safe), -jnp.inf)
+
+
+# As for the prior: many observations share one cost.
+missed_structure = functools.lru_cache(maxsize=8)(MissedStructure.of)
 
 
 # Many observations share one prior and cost; the answer is the same for all.
