@@ -249,21 +249,14 @@ class GibbsPosterior:
         )
 
     def explore(self, draws: Draws | None = None, **shown: Any) -> "ExplorerPage":
-        """The explorer of this posterior, the same as `gb.explore(posterior, draws)`: move beta, drag the observation.
+        """The explorer of this posterior: `gb.explore(posterior, draws)`, which says what can be done with it.
 
         Args:
             draws: of this posterior; without them 2,000 are made, with seed 0.
             shown: as in `explore`: simulations, title, axis, labels.
 
-        Returns:
-            What a notebook shows in a frame; `.widget()` shares beta and the observation with Python, `.save(path)`
-            writes a page.
-
         Raises:
             ValueError: the draws are not this posterior's, or cost, prior or observation have no program in a page.
-
-        Example:
-            >>> posterior.explore(draws)
         """
         # A door upwards, for whoever has a posterior looks for it here: the one import that goes against the layers.
         from ..explorer.alone import explore
