@@ -15,7 +15,7 @@ from ..distances import AdditiveDistance
 from ..distances.base import class_names
 from ..distances.gaps import has_gaps, without_missing_trials
 from ..observations import Observation
-from ..runtime.compiling import is_traced
+from ..runtime.compiling import is_traced, on_device
 from .forms import HilbertForm, NetworkForm
 from .named_observations import as_vector
 
@@ -69,7 +69,7 @@ def checked_conditions(cost: Any, conditions: Conditions) -> Float[Array, "... c
     """
     names = cost.condition_names
     if conditions is None and not names:
-        return jnp.zeros(0)
+        return on_device(np.zeros(0, np.float32))
     expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
     if conditions is None:
         raise ValueError(
