@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from ..distances import AdditiveDistance
 from ..distances.base import class_names
 from ..distances.gaps import has_gaps, without_missing_trials
+from ..observations import Observation
 from ..runtime.compiling import is_traced, on_device
 from .forms import HilbertForm, NetworkForm
 from .named_observations import as_vector
@@ -36,12 +37,15 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
         raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
     if values.ndim == 0 and cost.x_shape == (1,):
         values = values.reshape(1)
-    cost.distance.check_target(cost.x_shape, values.shape)
+    try:
+        cost.distance.check_target(cost.x_shape, values.shape)
+    except ValueError as error:
+        raise ValueError(f"{error}{x_o.rows_remedy if isinstance(x_o, Observation) else ''}") from None
     values = values.astype(np.float64)
     if cost.distance.reads_sets and has_gaps(values):
         values = without_missing_trials(values)
         cost.distance.check_target(cost.x_shape, values.shape)
-    cost.frame.transform.check(values[None], "x_o")
+    cost.frame.transform.check(values[None], "x_o", names=cost.output_names)
     framed = cost.frame(values)
     missing = np.isnan(values) if cost.reads_gaps else np.zeros(values.shape, bool)
     bad = np.argwhere(~np.isfinite(framed) & ~missing)

@@ -285,7 +285,7 @@ class Cost:
         settings = {key: value for key, value in self.settings.items() if key not in gone}
         if penalty is not None:
             settings["failures"] = penalty
-        form = MarginalForm.of(self.form.distribution, self.form.spread, framed)
+        form = MarginalForm.of(self.form.distribution, self.form.spread, framed, self.form.error)
         known = self.frame.moved_back(framed)
         return replace(self, form=form, distance=known, settings=settings, penalty=penalty)
 

@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..distances import HilbertDistance
 from ..learning.coordinates import best_coordinates
@@ -44,6 +44,7 @@ def fit_features(
     reduced: bool = True,
     stream: StreamedRows | None = None,
     error_variance: Float[np.ndarray, "n coordinates"] | None = None,
+    deviations: Float[np.ndarray, "n *x_shape"] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -61,8 +62,9 @@ def fit_features(
         stream: all rows of a store and their outputs, where those given are a part of them.
         error_variance: of an error of measurement of every number of the outputs, which these do not have, for a
             distance that is linear: it adds its variance to the spread, and nothing to the means.
+        deviations: of such an error, for a distance that is not: features and self terms are means over the errors.
     """
-    features, rests = features_and_rests(distance, x)
+    features, rests = features_and_rests(distance, x, deviations)
     coordinates = features
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
@@ -131,10 +133,21 @@ def fit_features(
 
 
 def features_and_rests(
-    distance: HilbertDistance, x: Float[np.ndarray, "n *x_shape"]
+    distance: HilbertDistance,
+    x: Float[np.ndarray, "n *x_shape"],
+    deviations: Float[np.ndarray, "n *x_shape"] | None = None,
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
-    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`), in double precision."""
-    features, rests = _features_and_rests(distance, on_device(x))
+    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`), in double precision.
+
+    Args:
+        distance: with a feature map, fitted.
+        x: outputs.
+        deviations: standard deviations of errors of the outputs, over which both are means.
+    """
+    if deviations is None:
+        features, rests = _features_and_rests(distance, on_device(x))
+    else:
+        features, rests = _with_errors(distance, on_device(x), on_device(deviations, jnp.float32))
     return np.asarray(features, np.float64), np.asarray(rests, np.float64)
 
 
@@ -221,6 +234,20 @@ def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]
         return features, distance.self_term(output) - jnp.sum(features**2)
 
     return jax.lax.map(of_output, x, batch_size=256)
+
+
+@compiled
+def _with_errors(
+    distance: HilbertDistance, x: Float[Array, "n *x_shape"], deviations: Float[Array, "n *x_shape"]
+) -> tuple[Array, Array]:
+    """Means over errors of the features of each output, and of the rest of its self term."""
+
+    def of_output(row: tuple[Array, Array, PRNGKeyArray]) -> tuple[Array, Array]:
+        features, self_term = distance.with_error(*row)
+        return features, self_term - jnp.sum(features**2)
+
+    keys = jax.random.split(jax.random.key(0), len(x))
+    return jax.lax.map(of_output, (x, deviations, keys), batch_size=64)
 
 
 @compiled

@@ -20,6 +20,7 @@ from ..learning.streamed_equations import streamed_equations
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import on_device, over_rows
+from .error_of_values import ErrorOfValues
 from .forms import MarginalForm
 
 _COMPONENTS = 4
@@ -45,6 +46,7 @@ def fit_marginal(
     start: MarginalForm | None = None,
     levels: Mapping[int, Sequence[int]] | None = None,
     stream: StreamedRows | None = None,
+    error: ErrorOfValues | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -60,6 +62,7 @@ def fit_marginal(
         start: whose networks are trained on, with their transforms and polynomials.
         levels: values of the parameters that are integers, by their numbers.
         stream: all rows of a store and their outputs, where those given are a part of them.
+        error: of a measurement, which outputs do not have.
     """
     values = x.reshape(len(x), -1)
     if start is None:
@@ -85,7 +88,7 @@ def fit_marginal(
         progress=progress,
         renewed=rows.renewed,
     )
-    return MarginalForm.of(mixtures, on_device(spread), distance), (record,)
+    return MarginalForm.of(mixtures, on_device(spread), distance, error), (record,)
 
 
 def _first(

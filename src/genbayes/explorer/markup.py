@@ -13,7 +13,7 @@ from .numbers import NotExportable
 from .payload import explorer_data
 
 # In the order in which they build on one another; each is a module, and all together are one program.
-_SUMS = ("numbers", "kernel", "regressions", "processes", "features", "forms", "general", "marginal", "cost")
+_SUMS = ("numbers", "kernel", "regressions", "processes", "features", "forms", "general", "blurred", "marginal", "cost")
 WORKER = (*_SUMS, "prior", "populations", "targets", "sampler", "worker")
 PAGE = ("numbers", "controls", "columns", "pictures", "trust", "page", "show")
 # Bytes of the data of one explorer at most.
@@ -37,6 +37,11 @@ def program(names: Iterable[str]) -> str:
 def style() -> str:
     """The style of the page's part."""
     return resources.files("genbayes.explorer").joinpath("static", "explorer.css").read_text("utf-8")
+
+
+def scrolling(name: str) -> str:
+    """The attributes of what scrolls by itself where the page is narrow: the keyboard reaches it, and it has a name."""
+    return f'tabindex="0" role="group" aria-label="{html.escape(name)}"'
 
 
 def page_style() -> str:
