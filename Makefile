@@ -48,8 +48,8 @@ examples: $(VENV)/.dev-installed
 site: $(VENV)/.site-installed
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d site/doctrees . site/html
 
-# The pictures of docs/images, as far as they need no recordings: minutes. A long test makes all of them small (make_images.py
-# --quick, tests/documentation/test_images.py).
+# The pictures of docs/images, as far as they need no recordings: minutes. CI makes all of them small (make_images.py --quick,
+# tests/documentation/test_images.py).
 images: $(VENV)/.dev-installed
 	$(BIN)/python docs/make_images.py
 

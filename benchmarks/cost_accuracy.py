@@ -43,11 +43,17 @@ def observed(task: Task, seed: int) -> Iterator[tuple[np.ndarray, float, np.ndar
     simulations = gb.simulate(task.simulator, task.prior, OBSERVATIONS, seed=1000 + seed, progress=False)
     beta = task.betas[1]
     for x_o in np.asarray(simulations.x):
-        yield x_o, beta, task.reference(x_o, beta, DRAWS, seed)
+        yield x_o, beta, exact_draws(task, x_o, beta, seed)
+
+
+def exact_draws(task: Task, x_o: np.ndarray, beta: float, seed: int) -> np.ndarray:
+    assert task.reference is not None
+    return task.reference(x_o, beta, DRAWS, seed)
 
 
 def nats(cost: Callable, task: Task, x_o: np.ndarray, beta: float, draws: np.ndarray) -> float:
     """The error of a cost."""
+    assert task.cost is not None
     return beta * float(np.std(np.asarray(cost(draws, x_o), float) - np.asarray(task.cost(draws, x_o), float)))
 
 
@@ -85,8 +91,7 @@ def budget(seeds: int) -> Iterator[str]:
             yield f"| {name} | {runs:,} | {rms(errors):.3g} | {limit} | {ratio} | {np.mean(seconds):.1f} |"
 
 
-def general(task: Task, simulations: gb.Simulations, seed: int, **changed: float) -> gb.Cost:
-    config = replace(GENERAL_CONFIG, **changed)
+def general(task: Task, simulations: gb.Simulations, seed: int, config: gb.FitConfig = GENERAL_CONFIG) -> gb.Cost:
     return gb.fit_cost(simulations, task.distance, method="general", config=config, seed=seed, progress=False)
 
 
@@ -101,13 +106,13 @@ def targets(seeds: int) -> Iterator[str]:
             inside, outside = [], []
             for seed in range(seeds):
                 simulations = gb.simulate(task.simulator, task.prior, 3000, seed=seed, progress=False)
-                changed = {"targets": own, "noise_targets": noisy, "noise_scale": scale}
-                cost = general(task, simulations, seed, **changed)
+                config = replace(GENERAL_CONFIG, targets=own, noise_targets=noisy, noise_scale=scale)
+                cost = general(task, simulations, seed, config)
                 spread = np.asarray(simulations.x).std(axis=0)
                 for x_o, beta, draws in observed(task, seed):
                     inside.append(nats(cost, task, x_o, beta, draws))
                     away = x_o + 3 * spread
-                    outside.append(nats(cost, task, away, beta, task.reference(away, beta, DRAWS, seed)))
+                    outside.append(nats(cost, task, away, beta, exact_draws(task, away, beta, seed)))
             yield f"| {name} | {own} | {noisy} | {scale:g} | {rms(inside):.3g} | {rms(outside):.3g} |"
 
 
@@ -120,17 +125,16 @@ def outside(seeds: int) -> Iterator[str]:
         errors: dict[float, list[list[float]]] = {moved: [[], [], []] for moved in OUTSIDE}
         for seed in range(seeds):
             simulations = gb.simulate(task.simulator, task.prior, 3000, seed=seed, progress=False)
-            settings = {"seed": seed, "progress": False}
             costs = [
-                gb.fit_cost(simulations, task.distance, **settings),
-                gb.fit_cost(simulations, task.distance, method="marginal", **settings),
+                gb.fit_cost(simulations, task.distance, seed=seed, progress=False),
+                gb.fit_cost(simulations, task.distance, method="marginal", seed=seed, progress=False),
                 general(task, simulations, seed),
             ]
             spread = np.asarray(simulations.x).std(axis=0)
             for x_o, beta, _ in observed(task, seed):
                 for moved in OUTSIDE:
                     away = x_o + moved * spread
-                    draws = task.reference(away, beta, DRAWS, seed)
+                    draws = exact_draws(task, away, beta, seed)
                     for found, cost in zip(errors[moved], costs, strict=True):
                         found.append(nats(cost, task, away, beta, draws))
         for moved, found in errors.items():

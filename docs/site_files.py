@@ -62,6 +62,9 @@ def left_by_notebooks(out: Path) -> list[str]:
 def escape_symbols(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Keeps a shape such as (m, *x_shape) and a modulus such as |x - y| of a docstring from being read as markup."""
     for number, line in enumerate(lines):
+        # Types by their last names, as the code has them; what a subclass must have is of the type inside.
+        if line.startswith(":vartype"):
+            line = lines[number] = re.sub(r"AbstractVar\[(.*)\]$", r"\1", re.sub(r"(?:\w+\.)+(?=\w)", "", line))
         if not line.lstrip().startswith(">>>"):
             parts = re.split(r"(`[^`]*`)", line)
             parts[::2] = [re.sub(r"(?<!\*)\*(?=\w)|\|", r"\\\g<0>", part) for part in parts[::2]]

@@ -28,7 +28,6 @@ def test_one_script_makes_every_image() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.long
 def test_every_image_can_be_made(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(gb.__file__).parents[1])}
     command = [sys.executable, str(DOCS / "make_images.py"), "--quick", "--out", str(tmp_path)]
@@ -38,6 +37,6 @@ def test_every_image_can_be_made(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("*.png")) == names
     for name in names:
         # As wide as those of the pages, and something is drawn.
-        made, shown = (Image.open(folder / name) for folder in (tmp_path, DOCS / "images"))
-        assert made.size[0] > 0.5 * shown.size[0]
-        assert len(made.convert("L").getcolors() or []) > 5
+        with Image.open(tmp_path / name) as made, Image.open(DOCS / "images" / name) as shown:
+            assert made.size[0] > 0.5 * shown.size[0]
+            assert len(made.convert("L").getcolors() or []) > 5

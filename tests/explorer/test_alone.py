@@ -47,11 +47,22 @@ def test_a_notebook_shows_the_page_that_is_saved(run, tmp_path) -> None:
     assert re.fullmatch(r"ExplorerPage\('Growth \"A\" <b>', \d+ kB\)", repr(shown))
 
 
+def test_a_posterior_is_a_door_to_its_explorer(run, monkeypatch) -> None:
+    posterior, draws = run
+    shown = posterior.explore(draws, title="Growth", axis=(TIMES, "time / s"))
+    assert shown.html == gb.explore(posterior, draws, title="Growth", axis=(TIMES, "time / s")).html
+    assert shown.beta == posterior.beta
+    asked = []
+    monkeypatch.setattr(gb.GibbsPosterior, "sample", lambda self, n, *, seed: asked.append((self, n, seed)) or draws)
+    assert posterior.explore().html == gb.explore(posterior, draws).html
+    assert asked == [(posterior, 2000, 0)]
+
+
 def test_what_cannot_be_shown_is_refused(run) -> None:
     posterior, draws = run
     # Without the tests' own look at types, which would be first.
     explore, wrong = inspect.unwrap(gb.explore), "draws"
-    with pytest.raises(TypeError, match=r"explore takes \(posterior, draws\).*got \(GibbsPosterior, str\)"):
+    with pytest.raises(TypeError, match=r"explore takes a GibbsPosterior and its Draws.*got \(GibbsPosterior, str\)"):
         explore(posterior, wrong)
     with pytest.raises(TypeError, match=r"simulations must be the genbayes.Simulations.*got str"):
         explore(posterior, draws, simulations=wrong)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 import pytest
@@ -17,7 +18,7 @@ import genbayes as gb
 from genbayes.explorer import markup
 from genbayes.explorer.markup import explorer_body, explorer_part
 from genbayes.explorer.payload import explorer_data
-from genbayes.reports.markup import section
+from genbayes.reports.markup import code, picture, section, table
 from genbayes.reports.page import page
 
 MADE = runpy.run_path(str(Path(__file__).parent / "made_costs.py"))
@@ -257,6 +258,25 @@ def test_it_is_accessible_on_a_phone_and_in_the_dark(browser, path, viewport, sc
         # Everything that can be pressed is as large as a finger needs it to be at least (WCAG 2.5.8).
         sizes = "[...document.querySelectorAll('.explorer :is(button, select, input:not([type=checkbox]))')]"
         assert shown.evaluate(sizes + ".every((e) => e.getBoundingClientRect().height >= 24)")
+
+
+def test_what_scrolls_on_a_phone_is_reached_by_the_keyboard(browser, tmp_path) -> None:
+    """Tables, pictures and lines of a report that are wider than a phone."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    wide = [f"a long name of column {k}" for k in range(9)]
+    figure = plt.figure(figsize=(9, 2))
+    body = [table(wide, [range(9)]), picture("A caption.", figure), code("@article{" + 200 * "x", "BibTeX")]
+    plt.close(figure)
+    written = page(tmp_path / "page.html", "Wide", "", [], [section("Parts", part) for part in body])
+    shown = browser.new_page(viewport=NARROW)
+    shown.goto(written.as_uri())
+    assert shown.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    scrolls = "[...document.querySelectorAll('.scroll, .card, pre')].filter((e) => e.scrollWidth > e.clientWidth)"
+    assert shown.evaluate(scrolls + ".length") == len(body)
+    assert shown.evaluate(scrolls + ".every((e) => e.tabIndex === 0 && e.ariaLabel)")
+    found = axe.Axe().run(shown)
+    assert found.violations_count == 0, found.generate_report()
+    shown.close()
 
 
 @pytest.mark.parametrize("name", ["MMD", "absolute", "general series"])

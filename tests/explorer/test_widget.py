@@ -22,7 +22,8 @@ HOST = """async ([module, traits]) => {
   const model = {
     traits, saved: 0,
     get: (name) => model.traits[name],
-    set: (name, value) => { model.traits[name] = value; },
+    // As Jupyter's and marimo's: each value that is set is told at once.
+    set: (name, value) => { model.traits[name] = value; listeners[`change:${name}`]?.(); },
     save_changes: () => { model.saved++; },
     on: (name, f) => { listeners[name] = f; },
     off: (name) => { delete listeners[name]; },

@@ -87,7 +87,8 @@ def test_a_fit_that_misses_products_of_parameters_says_so(bent: float, told: boo
     posterior = gb.GibbsPosterior(prior, cost, x_o, outputs / 2)
     draws = posterior.sample(500, seed=0)
     theta = draws.flat
-    error = outputs / 2 * np.std(np.asarray(cost(theta, x_o)) - np.asarray(jax.vmap(exact, (0, None))(theta, x_o)))
+    true = jax.vmap(exact, (0, None))(jnp.asarray(theta), jnp.asarray(x_o))
+    error = outputs / 2 * np.std(np.asarray(cost(theta, x_o)) - np.asarray(true))
     assert any("is uncertain by about" in text for text in draws.outcome.messages) == told
     assert 0.5 < posterior.uncertainty_at(theta) / error < 2.0
     missed = MissedStructure.of(cost)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..explorer.alone import explore, page_alone
+from ..explorer.markup import scrolling
 from ..explorer.server import PageServer
 from ..observations import Observation
 from ..sampling.draws import Draws
@@ -157,5 +158,5 @@ def _index(title: str, what: str, shown: list[Shown]) -> str:
         for number, one in enumerate(shown)
     )
     head = '<thead><tr><th scope="col">explorer of</th></tr></thead>'
-    body = f'<div class="scroll"><table>\n{head}\n<tbody>\n{rows}\n</tbody>\n</table></div>'
+    body = f'<div class="scroll" {scrolling("explorers")}><table>\n{head}\n<tbody>\n{rows}\n</tbody>\n</table></div>'
     return page_alone(title, f"{len(shown):,} posteriors: {what}.", body)

@@ -88,7 +88,11 @@ def _check_observation(problem: Problem, x_shape: tuple[int, ...]) -> None:
             one = as_stack(problem.observation, x_shape, any_size=any_size)[0]
         else:
             one = as_output(problem.x_o, x_shape)
-        problem.distance.check_target(x_shape, one.shape)
+        try:
+            problem.distance.check_target(x_shape, one.shape)
+        except ValueError as error:
+            remedy = "" if problem.observation is None else problem.observation.rows_remedy
+            raise ValueError(f"{error}{remedy}") from None
 
 
 def run_fit(

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from ..distances import AdditiveDistance
 from ..distances.base import class_names
 from ..distances.gaps import has_gaps, without_missing_trials
-from ..runtime.compiling import is_traced
+from ..observations import Observation
+from ..runtime.compiling import is_traced, on_device
 from .forms import HilbertForm, NetworkForm
 from .named_observations import as_vector
 
@@ -36,7 +37,10 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
         raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
     if values.ndim == 0 and cost.x_shape == (1,):
         values = values.reshape(1)
-    cost.distance.check_target(cost.x_shape, values.shape)
+    try:
+        cost.distance.check_target(cost.x_shape, values.shape)
+    except ValueError as error:
+        raise ValueError(f"{error}{x_o.rows_remedy if isinstance(x_o, Observation) else ''}") from None
     values = values.astype(np.float64)
     if cost.distance.reads_sets and has_gaps(values):
         values = without_missing_trials(values)
@@ -65,7 +69,7 @@ def checked_conditions(cost: Any, conditions: Conditions) -> Float[Array, "... c
     """
     names = cost.condition_names
     if conditions is None and not names:
-        return jnp.zeros(0)
+        return on_device(np.zeros(0, np.float32))
     expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
     if conditions is None:
         raise ValueError(

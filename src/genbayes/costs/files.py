@@ -12,7 +12,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as tensors_to_bytes
@@ -35,6 +34,7 @@ from ..learning import (
     warps,
 )
 from ..learning.training import FitRecord
+from ..runtime.compiling import on_device
 from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.object_storage import need_local
@@ -263,7 +263,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
     if not isinstance(node, dict):
         return node
     if "array" in node:
-        return jnp.asarray(tensors[node["array"]])
+        return on_device(tensors[node["array"]])
     if "tuple" in node:
         return tuple(_decode(item, tensors, user) for item in node["tuple"])
     if "user_distance" in node:

@@ -21,7 +21,7 @@ from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_rows import StreamedRows
 from ..learning.training import FitConfig, FitRecord
 from ..learning.weighted_outputs import MOST_WEIGHTED
-from ..runtime.compiling import compiled, over_rows
+from ..runtime.compiling import compiled, on_device, over_rows
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm
 from .noise_on_scales import fit_noise_on_scales
@@ -73,7 +73,7 @@ def fit_features(
     if reduced and (not multiplicative or features.shape[1] > MOST_WEIGHTED):
         directions = signal_directions(theta, features, folds, standardise, noise)
     if directions is not None:
-        along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
+        along, across = _along_and_across(directions, on_device(features, np.float32))
         features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
     of_block = partial(_of_block, distance, directions)
     fitted = fit_mean(
@@ -125,7 +125,7 @@ def fit_features(
         spread, spread_records = spread_fit.ensemble, (spread_fit.record,)
         if mean.is_multiplicative:
             spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
-    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
+    form = HilbertForm(distance, mean, spread, on_device(labels.min(), np.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
         form = replace(form, shares=spread_shares(form, standardise, theta, coordinates, predicted, left_out, errors))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
@@ -145,22 +145,22 @@ def features_and_rests(
         deviations: standard deviations of errors of the outputs, over which both are means.
     """
     if deviations is None:
-        features, rests = _features_and_rests(distance, jnp.asarray(x))
+        features, rests = _features_and_rests(distance, on_device(x))
     else:
-        features, rests = _with_errors(distance, jnp.asarray(x), jnp.asarray(deviations, jnp.float32))
+        features, rests = _with_errors(distance, on_device(x), on_device(deviations, jnp.float32))
     return np.asarray(features, np.float64), np.asarray(rests, np.float64)
 
 
 def predicted_means(mean: MeanModel, theta: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n k"]:
     """By the ensemble, in double precision."""
-    return np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    return np.asarray(_predict(mean, on_device(theta)), np.float64)
 
 
 def predicted_spread(
     spread: Spread, theta: Float[np.ndarray, "n dim"], means: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, " n"]:
     """The sum of all its parts by the ensemble, in double precision."""
-    return np.asarray(_predict_spread(spread, jnp.asarray(theta), jnp.asarray(means, jnp.float32)), np.float64)
+    return np.asarray(_predict_spread(spread, on_device(theta), on_device(means, np.float32)), np.float64)
 
 
 def _of_block(

@@ -24,6 +24,9 @@ from .widget import made_widget
 if TYPE_CHECKING:
     import anywidget
 
+# Made where none are given.
+_DRAWS = 2000
+
 
 @dataclass(frozen=True, repr=False)
 class ExplorerPage:
@@ -87,7 +90,7 @@ class ExplorerPage:
 
 def explore(
     posterior: GibbsPosterior,
-    draws: Draws,
+    draws: Draws | None = None,
     *,
     simulations: Simulations | None = None,
     title: str | None = None,
@@ -97,11 +100,11 @@ def explore(
     """The explorer of a posterior, in which you move beta, the observation, weights and held parameters.
 
     A notebook shows it where it is the last line of a cell; `save` writes it as a page of its own. It is that of the
-    reports, and needs neither network nor a running Python.
+    reports, and needs neither network nor a running Python. `posterior.explore(draws)` is the same.
 
     Args:
         posterior: The `GibbsPosterior` that was sampled.
-        draws: Its `Draws`.
+        draws: Its `Draws`, shape (chain, draw, dim); without them 2,000 are made, with seed 0.
         simulations: The `Simulations` of the training, which say where outputs were; without them the rows that the
             cost keeps do.
         title: Heading of the page.
@@ -117,17 +120,19 @@ def explore(
 
     Example:
         >>> gb.explore(posterior, draws)
+        >>> posterior.explore(draws).save("explorer.html")
     """
-    if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws):
+    if not isinstance(posterior, GibbsPosterior) or not isinstance(draws, Draws | None):
         got = f"{type(posterior).__name__}, {type(draws).__name__}"
         raise TypeError(
-            f"explore takes (posterior, draws), a GibbsPosterior and its Draws, got ({got})."
-            f"{remedy_for_joint(posterior)}"
+            f"explore takes a GibbsPosterior and its Draws (or no draws), got ({got}).{remedy_for_joint(posterior)}"
         )
     if simulations is not None and not isinstance(simulations, Simulations):
         raise TypeError(
             f"simulations must be the genbayes.Simulations of the training, or None, got {type(simulations).__name__}."
         )
+    if draws is None:
+        draws = posterior.sample(_DRAWS, seed=0)
     need_own_draws(posterior, draws)
     data = explorer_data(posterior, draws, simulations=simulations, axis=axis, labels=labels)
     body = explorer_body(data)

@@ -39,6 +39,11 @@ def style() -> str:
     return resources.files("genbayes.explorer").joinpath("static", "explorer.css").read_text("utf-8")
 
 
+def scrolling(name: str) -> str:
+    """The attributes of what scrolls by itself where the page is narrow: the keyboard reaches it, and it has a name."""
+    return f'tabindex="0" role="group" aria-label="{html.escape(name)}"'
+
+
 def page_style() -> str:
     """What all pages look like: colours in the light and in the dark, text and tables."""
     return resources.files("genbayes.explorer").joinpath("static", "page.css").read_text("utf-8")

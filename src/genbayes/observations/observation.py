@@ -66,6 +66,16 @@ class Observation:
         return np.empty(0) if self.index is None else gaps_of(self.index)
 
     @property
+    def rows_remedy(self) -> str:
+        """What to do where outputs have more rows than the file; empty where the file is not known to leave out any."""
+        if self.groups is not None or not len(self.gaps):
+            return ""
+        return (
+            f" The file has no row for {len(self.gaps)} of them: regular = true in problem.toml, or "
+            "read_observation(..., regular=True), makes these missing values."
+        )
+
+    @property
     def axis_label(self) -> str:
         """The index for the axis of a picture."""
         return self.index_name or ("date" if self.index is not None and self.index.dtype.kind == "M" else "index")

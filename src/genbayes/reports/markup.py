@@ -10,7 +10,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from ..explorer.markup import page_style
+from ..explorer.markup import page_style, scrolling
 from ..runtime.formatting import number
 
 
@@ -51,6 +51,11 @@ def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
 
 
+def code(text: str, name: str) -> str:
+    """Returns lines as they are; `name` says what they are."""
+    return f"<pre {scrolling(name)}>{html.escape(text)}</pre>"
+
+
 def section(heading: str, content: str) -> str:
     """Returns a section; `content` is HTML, the heading plain text."""
     return f"<section>\n<h2>{html.escape(heading)}</h2>\n{content}\n</section>"
@@ -58,17 +63,18 @@ def section(heading: str, content: str) -> str:
 
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Returns a table in its own scroll container: the first column names the row; numbers are right-aligned."""
-    rows = [tuple(row) for row in rows]
+    names, rows = tuple(header), [tuple(row) for row in rows]
     kinds = [all(map(_is_number, column)) for column in zip(*rows, strict=True)]
     classes = [' class="number"' if kind else "" for kind in kinds]
-    head = "".join(f'<th scope="col"{c}>{html.escape(name)}</th>' for name, c in zip(header, classes, strict=True))
+    head = "".join(f'<th scope="col"{c}>{html.escape(name)}</th>' for name, c in zip(names, classes, strict=True))
     lines = []
     for row in rows:
         text = [html.escape(number(value, 4) if isinstance(value, float) else str(value)) for value in row]
         cells = "".join(f"<td{c}>{value}</td>" for value, c in zip(text[1:], classes[1:], strict=True))
         lines.append(f'<tr><th scope="row">{text[0]}</th>{cells}</tr>')
     body = "\n".join(lines)
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    frame = f'<div class="scroll" {scrolling(", ".join(names))}>'
+    return f"{frame}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
 
 
 def _is_number(value: Any) -> bool:
@@ -90,8 +96,10 @@ def picture(caption: str, figure: Any, dpi: int = 144) -> str:
     image.quantize(256, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
     data = base64.b64encode(small.getvalue()).decode("ascii")
     text, width = html.escape(caption), round(image.width * 96 / dpi)
-    wide = ' class="wide"' if width > 640 else ""  # on a phone such a picture scrolls instead of shrinking
+    # On a phone a wide picture scrolls instead of shrinking.
+    wide, reached = (' class="wide"', f" {scrolling('picture')}") if width > 640 else ("", "")
     return (
-        f'<figure><div class="card"><img{wide} width="{width}" alt="{text}" src="data:image/png;base64,{data}"></div>\n'
+        f'<figure><div class="card"{reached}><img{wide} width="{width}" alt="{text}" '
+        f'src="data:image/png;base64,{data}"></div>\n'
         f"<figcaption>{text}</figcaption></figure>"
     )

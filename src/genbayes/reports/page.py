@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import html
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..sampling.joint import remedy_for_joint
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
 from .citations import bibtex
-from .markup import Section, filled, picture, section
+from .markup import Section, code, filled, picture, section
 from .page_size import MOST_PAGE_BYTES, within_limit
 from .parts import of_sections, parts_of, verdict
 from .pictures import pictures
@@ -114,7 +113,7 @@ def report(
         section("Settings", settings_table(posterior, draws, run.simulations, settings or {})),
         section("Time", seconds_table(cost, draws, run.simulations, seconds or {})),
         section("Software", versions_table()),
-        section("How to cite", f"<p>What this run used:</p>\n<pre>{html.escape(bibtex(posterior, draws))}</pre>"),
+        section("How to cite", f"<p>What this run used:</p>\n{code(bibtex(posterior, draws), 'BibTeX')}"),
     ]
     subtitle = f"{len(draws):,} draws of {len(draws.names)} parameters, beta {draws.beta:g}, sampler {draws.sampler}."
     return page(path, title or "Generalized Bayesian inference", subtitle, found, body)

@@ -1,4 +1,4 @@
-"""One progress display for all long work: a bar on a terminal, plain lines elsewhere, both on stderr."""
+"""One progress display for all long work, with the time left: a bar on a terminal, else plain lines; on stderr."""
 
 import sys
 import time
@@ -60,8 +60,10 @@ def _lines(title: str, total: int) -> Iterator[Advance]:
     done, last_note = 0, ""
 
     def report() -> None:
+        passed = time.monotonic() - started
+        left = f", about {passed * (total - done) / done:.0f} s left" if 0 < done < total else ""
         suffix = f", {last_note}" if last_note else ""
-        print(f"{title}: {done}/{total} ({time.monotonic() - started:.0f} s{suffix})", file=sys.stderr, flush=True)
+        print(f"{title}: {done}/{total} ({passed:.0f} s{left}{suffix})", file=sys.stderr, flush=True)
 
     def advance(steps: int = 1, note: str = "") -> None:
         nonlocal done, last_note, last_line

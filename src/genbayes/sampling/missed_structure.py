@@ -12,14 +12,13 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from ..costs.cost import Cost
 from ..costs.forms import HilbertForm
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from ..runtime.counts import evenly_spaced
 from .log_density_error import SURE
 
@@ -49,9 +48,9 @@ class MissedStructure(NamedTuple):
             return None
         chosen = np.flatnonzero(rows.ok)
         chosen = chosen[evenly_spaced(len(chosen), _MOST_ROWS)]
-        inputs = cost.in_order(jnp.asarray(rows.inputs[chosen]))
+        inputs = cost.in_order(on_device(rows.inputs[chosen]))
         residual = np.asarray(
-            _residuals(cost.form, inputs, jnp.asarray(cost.frame(rows.x[chosen])), jnp.asarray(rows.member[chosen])),
+            _residuals(cost.form, inputs, on_device(cost.frame(rows.x[chosen])), on_device(rows.member[chosen])),
             np.float64,
         )
         ranks = tuple(_ranks(column) for column in rows.inputs[chosen].T)
@@ -83,8 +82,9 @@ def missed_nats(
         inputs: draws of parameters with the conditions behind them.
         beta: inverse temperature.
     """
-    some = jnp.asarray(inputs[evenly_spaced(len(inputs), _MOST_DRAWS)])
-    away = np.asarray(_distances(cost.form, cost.in_order(some), jnp.asarray(cost.frame(x_o))), np.float64)
+    assert isinstance(cost.form, HilbertForm)  # as `MissedStructure.of` says
+    some = on_device(inputs[evenly_spaced(len(inputs), _MOST_DRAWS)])
+    away = np.asarray(_distances(cost.form, cost.in_order(some), on_device(cost.frame(x_o))), np.float64)
     observed = np.isfinite(away)
     # The others make up for coordinates that are missing.
     factor = observed.size / observed.sum()

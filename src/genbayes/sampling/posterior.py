@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +26,9 @@ from .missed_structure import MissedStructure, missed_nats
 from .running import run_sampler
 from .sampler import Sampler
 from .target import Target
+
+if TYPE_CHECKING:
+    from ..explorer.alone import ExplorerPage
 
 # Draws by which it is judged what the members leave open.
 _MOST_JUDGED = 1000
@@ -244,6 +247,21 @@ class GibbsPosterior:
             sampler_outcome=Outcome.joined([self.judge_draws(flat), open_by, sampled.outcome]),
             integer_names=self.prior.integer_names,
         )
+
+    def explore(self, draws: Draws | None = None, **shown: Any) -> "ExplorerPage":
+        """The explorer of this posterior: `gb.explore(posterior, draws)`, which says what can be done with it.
+
+        Args:
+            draws: of this posterior; without them 2,000 are made, with seed 0.
+            shown: as in `explore`: simulations, title, axis, labels.
+
+        Raises:
+            ValueError: the draws are not this posterior's, or cost, prior or observation have no program in a page.
+        """
+        # A door upwards, for whoever has a posterior looks for it here: the one import that goes against the layers.
+        from ..explorer.alone import explore
+
+        return explore(self, draws, **shown)
 
     def left_open(self, theta: Float[np.ndarray, "m dim"]) -> float:
         """What the ensemble leaves open of the log density of draws, in nats; 0 for a cost without held-out rows.

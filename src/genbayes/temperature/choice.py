@@ -62,9 +62,8 @@ class Choice:
         return f"Choice({self.line()})"
 
     def _repr_html_(self) -> str:
-        low, high = self.interval
         properties = {
-            "beta": f"{self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}",
+            "beta": self._beta_told().removeprefix("beta "),
             "finding": self.finding,
             "assumes": self.assumes,
         }
@@ -72,8 +71,12 @@ class Choice:
 
     def line(self) -> str:
         """Rule, beta and its range."""
-        low, high = self.interval
-        return f"{self.rule}: beta {self.beta:.4g} ({low:.3g} to {high:.3g}), {unit_of_beta(self.units)}"
+        return f"{self.rule}: {self._beta_told()}"
+
+    def _beta_told(self) -> str:
+        """Beta, its range and its unit."""
+        low, high = map(_three_digits, self.interval)
+        return f"beta {self.beta:.4g} ({low} to {high}), {unit_of_beta(self.units)}"
 
     def sentences(self) -> tuple[str, ...]:
         """What was found, what is assumed, and what no rule can do."""
@@ -103,3 +106,9 @@ class Choice:
 def wrapped(text: str) -> str:
     """In lines of at most 80 columns."""
     return textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False)
+
+
+def _three_digits(value: float) -> str:
+    """Three digits, without an exponent for everyday sizes: 1210, not 1.21e+03."""
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if 1e3 <= value < 1e6 else text

@@ -9,9 +9,14 @@ export function render({ model, el }, workerSource, style) {
   shadow.replaceChildren(make("style", {}, style), make("div", { class: "page" }, root));
   const page = mount(root, JSON.parse(model.get("numbers")), workerSource);
   const observed = () => Array.from(page.x, (value, j) => (page.off.has(j) || !Number.isFinite(value) ? null : value));
+  // A model tells of each value that is set, at once: what is told of the first would take back the second.
+  let own = false;
   const tell = () => {
-    model.set("beta", page.beta);
-    model.set("x_o", observed());
+    const [beta, x] = [page.beta, observed()];
+    own = true;
+    model.set("beta", beta);
+    model.set("x_o", x);
+    own = false;
     model.save_changes();
   };
   const ask = page.ask.bind(page);
@@ -24,7 +29,7 @@ export function render({ model, el }, workerSource, style) {
   };
   const heard = () => {
     const [beta, x] = [model.get("beta"), model.get("x_o")];
-    if (!page.able || (beta === page.beta && JSON.stringify(x) === JSON.stringify(observed()))) return;
+    if (own || !page.able || (beta === page.beta && JSON.stringify(x) === JSON.stringify(observed()))) return;
     page.beta = beta;
     page.betaDial.set(beta);
     if (page.able.takesAny) {
