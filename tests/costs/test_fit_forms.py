@@ -309,7 +309,7 @@ def pair_loss(module: Any, targets: int) -> tuple[float, np.ndarray]:
     member = without_squares(PairNetwork(2, VectorEmbedding(VECTORS, rng=rng), 8, 1, rng=rng))
     rows = jnp.arange(count)[::-1]
     data = (jnp.zeros((count, 2)), x, jnp.arange(count), distance, jnp.ones(3), jnp.asarray(1.0))
-    loss = module._PairLoss(targets, 0)(member, rows, data, key)
+    loss = eqx.filter_jit(module._PairLoss(targets, 0))(member, rows, data, key)
     return float(loss), np.asarray(distance_matrix(distance, x[rows], x[rows]), np.float64)
 
 
@@ -372,7 +372,7 @@ def shares_trials(module: Any, rows: int, noise_targets: int) -> bool:
     # Without displacement, so that a trial of another set is known by its numbers.
     noise_id = jnp.arange(rows)
     data = (jnp.zeros((rows, 2)), jnp.asarray(SETS[:rows]), noise_id, distance, jnp.zeros((5, 2)), jnp.asarray(1.0))
-    loss = module._PairLoss(1, noise_targets)(network, jnp.arange(rows), data, jax.random.key(0))
+    loss = eqx.filter_jit(module._PairLoss(1, noise_targets))(network, jnp.arange(rows), data, jax.random.key(0))
     predicted = np.log(2) + 1e-3
     return abs(float(loss) - (np.log(predicted) + 1e-3 / predicted)) > 1e-5
 

@@ -1,5 +1,6 @@
 """Where outputs lie and in which units they are measured does not matter, for any distance and kind of cost."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def slow(name: str) -> bool:
     return "general" in name or "marginal" in name or name in ("absolute", "absolute, bare", "Huber", "capped")
 
 
+@cache
 def posterior(
     name: str, units: float = 1.0, away: float = 0.0, config: gb.FitConfig | None = None
 ) -> gb.GibbsPosterior:

@@ -129,3 +129,30 @@ def test_a_scale_set_by_few_runs_is_told_by_name():
     distance = gb.distances.MeanSquaredError("prior_predictive")
     outcome = gb.fit_cost(simulations, distance, progress=False).outcome
     assert "scale of the output counts is set by a few runs" in str(outcome)
+
+
+def test_errors_of_scales_and_transforms_are_told_by_name():
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(size=(300, 1))
+    x = {"peak": theta[:, 0] - 0.5, "base": np.ones((300, 2))}
+    simulations = gb.Simulations.from_arrays(theta, x)
+    for rule in ("prior_predictive", "median"):
+        with pytest.raises(ValueError, match=rf"{rule}' is not defined for the outputs base\[0\], base\[1\]: "):
+            gb.fit_cost(simulations, gb.distances.MeanSquaredError(rule), progress=False)
+    with pytest.raises(ValueError, match=r"is not so at the output peak \("):
+        gb.fit_cost(simulations, gb.distances.MeanSquaredError(transform="sqrt"), progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_sensitivity_has_a_group_for_each_named_output():
+    def long(theta, rng):
+        return {"peak": theta["CL"] + 0.1 * rng.standard_normal(), "series": theta["V"] + rng.standard_normal(40)}
+
+    runs = gb.simulate(long, PRIOR, 500, seed=0, progress=False)
+    distance = gb.distances.MeanAbsoluteError("prior_predictive")
+    cost = gb.fit_cost(runs, distance, config=gb.FitConfig(members=2, max_epochs=30), progress=False)
+    x_o = {"peak": 0.3, "series": np.full(40, 1.5)}
+    found = gb.sensitivity(gb.GibbsPosterior(PRIOR, cost, x_o, 10.0), n=300, seed=0)
+    assert [group.name for group in found.groups] == ["peak", "series"]
+    assert [int(group.members.sum()) for group in found.groups] == [1, 40]

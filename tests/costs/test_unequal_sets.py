@@ -60,7 +60,7 @@ CASES = {"energy": (EnergyDistance(), expected_energy, 12.0), "mmd": (MMD(BANDWI
 
 @pytest.fixture(scope="module")
 def simulations():
-    return gb.simulate(SIMULATOR, PRIOR, 3000, seed=0, progress=False)
+    return gb.simulate(SIMULATOR, PRIOR, 1500, seed=0, progress=False)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -150,7 +150,7 @@ def test_posteriors_of_a_stack_are_those_of_quadrature(fitted, simulations, obse
     cost, expected, beta = fitted
     stack = gb.GibbsPosteriors(PRIOR, cost, observations, beta)
     assert stack.x_o.shape == (4, 45, 1)
-    draws = stack.sample(3000, seed=0, progress=False)
+    draws = stack.sample(1000, seed=0, progress=False)
     for i, x_o in enumerate(observations):
         middle, spread = grid_moments(expected, x_o, beta)
         flat = draws.theta[i, 0].reshape(-1, 2)

@@ -12,6 +12,7 @@ import numpyro.distributions as dist
 import genbayes as gb
 from genbayes import distances as gbd
 from genbayes.costs.corrected_spread import CorrectedSpread
+from genbayes.costs.error_of_values import ErrorOfValues
 from genbayes.costs.forms import HilbertForm, MarginalForm, NetworkForm
 from genbayes.costs.frame import Frame
 from genbayes.costs.noise_on_scales import NoiseOnScales
@@ -159,8 +160,8 @@ def of_lines(prior: gb.Prior, theta: np.ndarray, x: np.ndarray) -> gb.Cost:
     return gb.Cost(form, distance, prior.names, x.shape[1:])
 
 
-def marginal(distance: gbd.AdditiveDistance) -> gb.Cost:
-    """Four coordinates, two of them with heavy tails."""
+def marginal(distance: gbd.AdditiveDistance, error: Any = None) -> gb.Cost:
+    """Four coordinates, two of them with heavy tails, and an error of measurement if one is given."""
     x = outputs(4)
     x[:, 2:] += RNG.standard_cauchy((300, 2))
     frame = Frame.of(x, "nothing", distance.output_transform)
@@ -173,7 +174,8 @@ def marginal(distance: gbd.AdditiveDistance) -> gb.Cost:
         scales = (jnp.full(4, 0.7), jnp.full(4, 0.01))
         members.append(LogisticMixture(transform, location, *scales, network(width, 4 * 3 * 3)))
     framed = frame.moved(distance).with_spread(spread)
-    form = MarginalForm.of(stack(members), jnp.asarray(spread.deviation, jnp.float32), framed)
+    of_values = None if error is None else ErrorOfValues.of(frame(x), error(frame(x)))
+    form = MarginalForm.of(stack(members), jnp.asarray(spread.deviation, jnp.float32), framed, of_values)
     return made(form, frame.moved_back(framed), x, spread=spread)
 
 
@@ -219,6 +221,8 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
         gbd.MeanSquaredError(), 4, (4,), mean=regression(4, networks=True, links=True), spread=positive(4)
     )
     absolute = marginal(gbd.MeanAbsoluteError("prior_predictive"))
+    measured = marginal(gbd.MeanAbsoluteError("prior_predictive"), lambda x: np.full(x.shape, 0.3))
+    in_part = marginal(gbd.HuberError(0.5, "median"), lambda x: 0.01 + 0.1 * np.abs(x))
     capped, huber = (
         gbd.CappedError(1.0, 2, "prior_predictive"),
         gbd.HuberError(0.5, "median", weights=[1.0, 2.0, 1.0, 0.0]),
@@ -244,6 +248,8 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
         "capped": (absolute.with_distance(capped), outputs(4)[0]),
         "Huber with a gap": (absolute.with_distance(huber), gap),
         "squares of marginals": (absolute.with_distance(gbd.MeanSquaredError("prior_predictive")), outputs(4)[0]),
+        "absolute with an error": (measured, outputs(4)[0]),
+        "Huber with an error of its values and a gap": (in_part, gap),
         "general vector": (general(VectorEmbedding, (4,)), outputs(4)[0]),
         "general set": (general(SetEmbedding, (5, 2)), trials),
         "general series": (general(TimeSeriesEmbedding, (40, 2)), outputs(40, 2)[0]),

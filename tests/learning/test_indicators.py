@@ -35,8 +35,8 @@ def held_out_error(levels: dict) -> float:
 
 
 def test_a_jagged_function_is_learned_by_levels_alone():
-    # Single precision and the smallest penalty leave 1e-4; products of powers of the number itself, up to degree 10 with
-    # so many rows, a tenth of it or more.
+    # Single precision and the smallest penalty leave 1e-4; products of powers of the number itself, up to degree 10
+    # with so many rows, a tenth of it or more.
     assert held_out_error(LEVELS) < 1e-3
     assert held_out_error({}) > 0.1
 

@@ -183,7 +183,7 @@ def test_rows_that_share_numbers_are_never_a_pair() -> None:
 
     def loss(noise_id: list[int]) -> float:
         data = (jnp.asarray(x), jnp.asarray(x), jnp.asarray(noise_id), distance, jnp.ones(1), jnp.asarray(1.0))
-        return float(_PairLoss(5, 0)(network, jnp.arange(6), data, jax.random.key(0)))
+        return float(eqx.filter_jit(_PairLoss(5, 0))(network, jnp.arange(6), data, jax.random.key(0)))
 
     def expected(noise_id: list[int]) -> float:
         apart = np.not_equal.outer(noise_id, noise_id)

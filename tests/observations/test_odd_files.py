@@ -65,6 +65,19 @@ READ: dict[str, tuple[str | bytes, dict[str, Any], Any]] = {
     "one group of several": ("p,t,c\nA,0,1\nB,1,2\nB,3,NA\n", {"group": "p", "index": "t", "only": "B"}, [2, NAN]),
     "one group called by a number": ("p,c\n1,5\n2,6\n2,7\n", {"group": "p", "only": 2}, [6, 7]),
     "months": ("month,q\n2021-11,1\n2021-12,2\n2022-01,3\n", {"index": "month"}, [1, 2, 3]),
+    "Excel in German": (
+        "\ufeffdate;q\r\n2021-04-01;1,5\r\n2021-04-02;\r\n2021-04-03;2,5\r\n\r\n",
+        {},
+        [1.5, NAN, 2.5],
+    ),
+    "quoted numbers and dates": ('"date","q"\n"2021-04-01","1.5"\n"2021-04-02","2"\n', {}, [1.5, 2]),
+    "a column of USGS": (
+        "# USGS\nsite_no\tdatetime\tq\n15s\t20d\t14n\n01\t2021-04-01\t5.2\n01\t2021-04-02\t5.3\n",
+        {"column": "q", "index": "datetime"},
+        [5.2, 5.3],
+    ),
+    "a name of dates whose numbers are none": ("date,q\n1,5\n2,6\n", {}, [[1, 5], [2, 6]]),
+    "numbers of a spreadsheet that are named": ("date,q\n44287,1\n44288,2\n", {"index": "date"}, [1, 2]),
     "missing separated by tabs": ("a\tb\n1\t\n\t2\n", {}, [[1, NAN], [NAN, 2]]),
 }
 
@@ -172,6 +185,41 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "no index to be regular": ("1\n2\n", {"regular": True}, ["x.csv has no index"]),
     "index and column": ("t,q\n1,2\n", {"index": "t", "column": ["t", "q"]}, ["column 't' is named twice"]),
     "a sheet of a text file": ("1\n", {"sheet": "a"}, ["sheet = 'a' is no option for x.csv; it is for: sheet."]),
+    "negative numbers of accountants": ("a\n(5)\n6\n", {}, ["line 2", "got '(5)'", "with a minus sign, as -5"]),
+    "a separator behind values alone": (
+        "date,q\n2021-04-01,1,\n2021-04-02,2,\n",
+        {},
+        ["line 2: 3 cells, line 1 has 2", "this one ends with a separator. Delete it"],
+    ),
+    "dates as a spreadsheet keeps them": (
+        "date,q\n44287,1\n44288,2\n",
+        {},
+        ["line 2: 'date' is 44287, as spreadsheets keep 2021-04-01", 'or say index="date" for numbers'],
+    ),
+    "names of months": (
+        "t,q\n01-Apr-2021,1\n02-Apr-2021,2\n",
+        {"index": "t"},
+        ["line 2: the index 't' is '01-Apr-2021', a date in no ISO form", 'Say date_format="%d-%b-%Y"'],
+    ),
+    "two forms of dates": (
+        "date,q\n2021-04-01,1\n02/04/2021,2\n2021-04-03,3\n",
+        {},
+        ["line 3: the index 'date' is '02/04/2021', expected an ISO date"],
+    ),
+    "a date twice": ("date,q\n2021-04-01,1\n2021-04-01,2\n", {}, ["line 3", "as in line 2. Remove one of the two"]),
+    "the hour that comes twice": (
+        "t,q\n2021-10-31 02:00,1\n2021-10-31 02:00,2\n",
+        {"index": "t"},
+        ["line 3: the index 't' is '2021-10-31 02:00', as in line 2"],
+    ),
+    "dates not in order": ("date,q\n2021-04-03,1\n2021-04-01,2\n", {}, ["line 3", "Sort the rows"]),
+    "a sum below": (
+        "date,q\n2021-04-01,1\n2021-04-02,2\nTotal,3\n",
+        {},
+        ["line 4: the index 'date' is 'Total', expected an ISO date"],
+    ),
+    "the names again": ("a,b\n1,2\na,b\n3,4\n", {}, ["line 3: expected a number in column 'a', got 'a'"]),
+    "numbers of Fortran": ("1.0D+02\n2.0D+01\n", {}, ["line 1: column 1 holds texts such as '1.0D+02'"]),
     "another decimal mark": ("1\n", {"decimal": ";"}, ['decimal must be "." or ","']),
 }
 
@@ -214,6 +262,12 @@ INDEXED: dict[str, tuple[str, dict[str, Any], Any, str]] = {
         "t,q\n2021-03-28T01:00+01:00,1\n2021-03-28T03:00+02:00,2\n2021-03-28T04:00+02:00,3\n",
         {"index": "t"},
         np.array(["2021-03-28T00", "2021-03-28T01", "2021-03-28T02"], "M8[s]"),
+        "3 hours of q; times in UTC",
+    ),
+    "winter time begins": (
+        "t,q\n2021-10-31T02:00+02:00,1\n2021-10-31T02:00+01:00,2\n2021-10-31T03:00+01:00,3\n",
+        {"index": "t"},
+        np.array(["2021-10-31T00", "2021-10-31T01", "2021-10-31T02"], "M8[s]"),
         "3 hours of q; times in UTC",
     ),
     "months": (

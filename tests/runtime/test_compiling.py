@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 
 import genbayes
 import genbayes as gb
-from genbayes.runtime.compiling import compiled, in_full_precision, shared_length
+from genbayes.runtime.compiling import compiled, in_full_precision, on_device, shared_length
 
 SOURCES = Path(genbayes.__file__).parent
 
@@ -48,6 +48,47 @@ def test_costs_and_samplers_are_in_full_precision() -> None:
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=gb.FitConfig(max_epochs=2), progress=False)
     theta = jnp.zeros((4, 2))
     assert precisions(lambda one: cost(one, np.zeros(3)), theta) == {"HIGHEST"}
+
+
+def programs_of(function: Any) -> list[str]:
+    """Names of the programs that a call asks the compiler, or the cache on disk, for."""
+    asked: list[str] = []
+    listening = True
+
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if listening and "backend_compile" in event:
+            asked.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    function()
+    listening = False
+    return asked
+
+
+def test_known_numbers_reach_the_device_without_a_program() -> None:
+    # Shapes that nothing else has.
+    values = [np.arange(3.0 * n).reshape(n, 3) for n in range(1013, 1018)]
+    placed: list[Any] = []
+    assert not programs_of(lambda: placed.extend(on_device(one, np.float32) for one in values))
+    for one, there in zip(values, placed, strict=True):
+        assert there.dtype == np.float32
+        np.testing.assert_array_equal(there, one)
+        # JAX may take the memory of numpy for its own: what is written there later must not be seen.
+        one[0] = -1.0
+        assert there[0, 1] == 1.0
+    # The mutant: a program for every shape.
+    assert len(programs_of(lambda: [jnp.asarray(one + 0.0, jnp.float32) for one in values])) >= len(values)
+
+
+def test_a_fit_has_few_programs() -> None:
+    """Those of training, of predictions and of distances: what is computed between them is numpy's."""
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(-1, 1, (203, 3))
+    x = np.abs(theta) + 0.1 * rng.normal(size=(203, 3))
+    simulations = gb.Simulations.from_arrays(theta, x)
+    distance, config = gb.distances.MeanSquaredError(0.1), gb.FitConfig(max_epochs=3, width=9)
+    # There are 14; with a program for each array on its way to the device there were 103.
+    assert len(programs_of(lambda: gb.fit_cost(simulations, distance, config=config, progress=False))) < 25
 
 
 def test_lengths_of_programs_are_few_and_waste_little() -> None:

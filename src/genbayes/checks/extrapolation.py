@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import KDTree
@@ -71,10 +69,10 @@ def extrapolation(
     if conditions is not None and np.size(conditions):
         known = np.broadcast_to(np.asarray(conditions, np.float32), (len(theta), np.size(conditions)))
         theta = np.concatenate([np.asarray(theta, np.float32), known], axis=1)
-    standardise = jax.vmap(Standardiser.fit(inputs))
-    points = np.asarray(standardise(jnp.asarray(inputs)), np.float64)
+    standardise = Standardiser.fit(inputs)
+    points = standardise.of_rows(inputs)
     chosen = theta[evenly_spaced(len(theta), MOST_DRAWS)]
-    draws = np.asarray(standardise(jnp.asarray(chosen, jnp.float32)), np.float64)
+    draws = standardise.of_rows(np.asarray(chosen, np.float32))
     tree = KDTree(points)
     # A simulated parameter is not its own neighbour.
     usual = np.sort(tree.query(points[:MOST_DRAWS], k=NEIGHBOURS + 1)[0][:, -1])

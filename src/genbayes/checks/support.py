@@ -16,7 +16,7 @@ from ..costs.known_parameters import rows_as_known
 from ..distances.gaps import has_gaps
 from ..distances.unequal_sets import all_trials
 from ..learning.embeddings import SetEmbedding
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from ..simulations.rows import Simulations
 from .output_space import Kind, OutputSpace, as_vectors, output_kind, same_trials, usual_trials
 
@@ -264,8 +264,8 @@ class SupportReference:
         found = []
         for start in range(0, len(x), _AT_ONCE):
             rows = np.minimum(np.arange(start, start + _AT_ONCE), len(x) - 1)
-            framed, conditions = jnp.asarray(self.cost.frame(x[rows])), jnp.asarray(known[rows], jnp.float32)
-            tried = jnp.asarray(theta[rows], jnp.float32)
+            framed, conditions = on_device(self.cost.frame(x[rows])), on_device(known[rows], np.float32)
+            tried = on_device(theta[rows], np.float32)
             part = _costs(self.cost.expectation, tried, framed, conditions, gaps)
             found.append(np.asarray(part)[: len(x) - start])
         costs = np.concatenate(found)
@@ -282,10 +282,10 @@ class SupportReference:
         if not noise:
             return found
         spoil = contaminated if isinstance(form.network.embedding, SetEmbedding) else blurred
-        std = jnp.asarray(noise * spread_of_outputs(x), jnp.float32)
+        std = on_device(noise * spread_of_outputs(x), np.float32)
         # Both ways of spoiling are the same whatever constant is taken off.
         middle = np.median(all_trials(x) if self.kind == "set" and x.ndim == 3 else x.astype(np.float64), axis=0)
-        noisy = middle + np.asarray(spoil(jnp.asarray(x - middle, jnp.float32), std, jax.random.key(seed)))
+        noisy = middle + np.asarray(spoil(on_device(x - middle, np.float32), std, jax.random.key(seed)))
         return np.concatenate([found, self.space.reach(self._vectors(noisy))])
 
 

@@ -15,7 +15,7 @@ from ..distances import AdditiveDistance
 from ..distances.base import class_names
 from ..distances.gaps import has_gaps, without_missing_trials
 from ..observations import Observation
-from ..runtime.compiling import is_traced
+from ..runtime.compiling import is_traced, on_device
 from .forms import HilbertForm, NetworkForm
 from .named_observations import as_vector
 
@@ -45,7 +45,7 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
     if cost.distance.reads_sets and has_gaps(values):
         values = without_missing_trials(values)
         cost.distance.check_target(cost.x_shape, values.shape)
-    cost.frame.transform.check(values[None], "x_o")
+    cost.frame.transform.check(values[None], "x_o", names=cost.output_names)
     framed = cost.frame(values)
     missing = np.isnan(values) if cost.reads_gaps else np.zeros(values.shape, bool)
     bad = np.argwhere(~np.isfinite(framed) & ~missing)
@@ -69,7 +69,7 @@ def checked_conditions(cost: Any, conditions: Conditions) -> Float[Array, "... c
     """
     names = cost.condition_names
     if conditions is None and not names:
-        return jnp.zeros(0)
+        return on_device(np.zeros(0, np.float32))
     expected = f"the known conditions ({', '.join(names)})" if names else "no conditions"
     if conditions is None:
         raise ValueError(

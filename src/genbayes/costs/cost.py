@@ -17,6 +17,7 @@ from ..distances.gaps import has_gaps
 from ..distances.spread import OutputSpread
 from ..learning.success import SuccessModel, SuccessProbability
 from ..learning.training import FitRecord
+from ..runtime.compiling import on_device
 from ..runtime.named_values import Names
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
@@ -284,14 +285,14 @@ class Cost:
         settings = {key: value for key, value in self.settings.items() if key not in gone}
         if penalty is not None:
             settings["failures"] = penalty
-        form = MarginalForm.of(self.form.distribution, self.form.spread, framed)
+        form = MarginalForm.of(self.form.distribution, self.form.spread, framed, self.form.error)
         known = self.frame.moved_back(framed)
         return replace(self, form=form, distance=known, settings=settings, penalty=penalty)
 
     def embed(self, x_o: Observed) -> Any:
         """What the networks need to know of one observation, after checking its shape and values."""
         checked = self.check_observation(x_o)
-        return embed_one(self.expectation, jnp.asarray(self.frame(checked)), has_gaps(checked))
+        return embed_one(self.expectation, on_device(self.frame(checked)), has_gaps(checked))
 
     def embed_all(self, x_o: Float[np.ndarray, "m *x_shape"], *, gaps: bool) -> Any:
         """The same of many checked observations; every array has them as its leading axis.
@@ -300,7 +301,7 @@ class Cost:
             x_o: observations.
             gaps: whether any has missing values, these or others that are to share one program with them.
         """
-        return embed_each(self.expectation, jnp.asarray(self.frame(x_o)), gaps)
+        return embed_each(self.expectation, on_device(self.frame(x_o)), gaps)
 
     def check_observation(self, x_o: Observed) -> Float[np.ndarray, "..."]:
         """One observation as an array in double precision, or ValueError that says what is wrong with it.

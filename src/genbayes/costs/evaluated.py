@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..distances.gaps import has_gaps
-from ..runtime.compiling import compiled, in_full_precision, is_traced, over_rows
+from ..runtime.compiling import compiled, in_full_precision, is_traced, on_device, over_rows
 from ..runtime.named_values import fields_of
 from .checked_inputs import Conditions, Numbers, Observed, check_whole_numbers, checked_conditions
 from .forms import CostForm
@@ -50,7 +50,7 @@ def values_of_rows(cost: Any, theta: Numbers, x: Observed, conditions: Condition
     if xp is jnp:
         values = _values(cost.expectation, jnp.asarray(inputs), jnp.asarray(x), one_observation, members, gaps)
     elif one_observation:
-        of_all = jnp.asarray(x)
+        of_all = on_device(x)
         values = over_rows(lambda rows: _values(cost.expectation, rows, of_all, True, members, gaps), inputs)
     else:
         values = over_rows(lambda rows, own: _values(cost.expectation, rows, own, False, members, gaps), inputs, x)

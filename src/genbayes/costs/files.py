@@ -6,12 +6,12 @@ and the tensors fill it: nothing in a file is executed. Checksums cover both.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as tensors_to_bytes
@@ -34,11 +34,12 @@ from ..learning import (
     warps,
 )
 from ..learning.training import FitRecord
+from ..runtime.compiling import on_device
 from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.object_storage import need_local
 from ..runtime.outcome import Outcome
-from . import corrected_spread, forms, noise_on_scales, spread_shares
+from . import corrected_spread, error_of_values, forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -46,7 +47,7 @@ from .known_parameters import held_names, with_known
 from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
-_VERSION = 11
+_VERSION = 12
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -71,6 +72,7 @@ _PARTS: dict[str, type] = {
         process_means.ProcessMean,
         corrected_mean.CorrectedMean,
         corrected_spread.CorrectedSpread,
+        error_of_values.ErrorOfValues,
         warps.Warps,
         polynomial.Polynomial,
         reduced_rank.Directions,
@@ -86,6 +88,7 @@ _RENAMED_CLASSES = {"Bend": "TailTransform"}
 _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "RidgeResidual": {"log_link": None, "log_most": None},
     "HilbertForm": {"directions": None, "shares": None},
+    "MarginalForm": {"error": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
     "Standardiser": {"indicators": None},
@@ -146,18 +149,24 @@ def save(cost: Cost, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
+def load(
+    path: str | Path,
+    *,
+    distance: UserDistance | None = None,
+    measurement_error: Callable[[Any], Any] | None = None,
+) -> Cost:
     """Reads a cost that `save` wrote.
 
     Args:
         path: of the file.
         distance: where the cost was fitted with a `UserDistance`, the same one again (files hold no code); its name
             must be the saved one.
+        measurement_error: where it was fitted with a function as measurement error, the same one again.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, truncated, of another program or of a newer genbayes, or the distance is
-            missing or has another name.
+            missing or has another name; so of a function as measurement error.
     """
     need_local(path, "path", "Copy the file here first.")
     path = Path(path)
@@ -190,11 +199,17 @@ def load(path: str | Path, *, distance: UserDistance | None = None) -> Cost:
         raise ValueError(f"{path} is damaged: its contents do not match its checksum. Copy or save the file again.")
     described = json.loads(header["description"])
     user = _check_user_distance(path, described["distance"], distance)
+    error = MeasurementError.read(path, described.get("measurement_error"), measurement_error)
     with damage_told(path, "a saved cost", "Load it with the genbayes that saved it, or fit the cost again."):
-        return _decoded(described, tensors, user)
+        return _decoded(described, tensors, user, error)
 
 
-def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: UserDistance | None) -> Cost:
+def _decoded(
+    described: dict[str, Any],
+    tensors: dict[str, np.ndarray],
+    user: UserDistance | None,
+    error: MeasurementError | None,
+) -> Cost:
     """The cost that a file describes."""
     known = _decode(described["distance"], tensors, user)
     cost = Cost(
@@ -208,7 +223,7 @@ def _decoded(described: dict[str, Any], tensors: dict[str, np.ndarray], user: Us
         held_out=_decode_rows(described.get("held_out"), tensors),
         success=_decode(described.get("success"), tensors, None),
         penalty=described.get("penalty"),
-        measurement_error=MeasurementError.read(described.get("measurement_error")),
+        measurement_error=error,
         frame=_decode_frame(described.get("frame"), described.get("transform"), tensors),
         spread=_decode_spread(described.get("spread"), tensors),
     )
@@ -248,7 +263,7 @@ def _decode(node: Any, tensors: dict[str, np.ndarray], user: UserDistance | None
     if not isinstance(node, dict):
         return node
     if "array" in node:
-        return jnp.asarray(tensors[node["array"]])
+        return on_device(tensors[node["array"]])
     if "tuple" in node:
         return tuple(_decode(item, tensors, user) for item in node["tuple"])
     if "user_distance" in node:

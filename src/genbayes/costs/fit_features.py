@@ -7,7 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..distances import HilbertDistance
 from ..learning.coordinates import best_coordinates
@@ -21,7 +21,7 @@ from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_rows import StreamedRows
 from ..learning.training import FitConfig, FitRecord
 from ..learning.weighted_outputs import MOST_WEIGHTED
-from ..runtime.compiling import compiled, over_rows
+from ..runtime.compiling import compiled, on_device, over_rows
 from ..runtime.outcome import Outcome
 from .forms import HilbertForm
 from .noise_on_scales import fit_noise_on_scales
@@ -44,6 +44,7 @@ def fit_features(
     reduced: bool = True,
     stream: StreamedRows | None = None,
     error_variance: Float[np.ndarray, "n coordinates"] | None = None,
+    deviations: Float[np.ndarray, "n *x_shape"] | None = None,
 ) -> tuple[HilbertForm, tuple[FitRecord, ...]]:
     """Regresses E[features(x) | theta], then the spread of outputs around it.
 
@@ -61,8 +62,9 @@ def fit_features(
         stream: all rows of a store and their outputs, where those given are a part of them.
         error_variance: of an error of measurement of every number of the outputs, which these do not have, for a
             distance that is linear: it adds its variance to the spread, and nothing to the means.
+        deviations: of such an error, for a distance that is not: features and self terms are means over the errors.
     """
-    features, rests = features_and_rests(distance, x)
+    features, rests = features_and_rests(distance, x, deviations)
     coordinates = features
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
@@ -71,7 +73,7 @@ def fit_features(
     if reduced and (not multiplicative or features.shape[1] > MOST_WEIGHTED):
         directions = signal_directions(theta, features, folds, standardise, noise)
     if directions is not None:
-        along, across = _along_and_across(directions, jnp.asarray(features, jnp.float32))
+        along, across = _along_and_across(directions, on_device(features, np.float32))
         features, rests = np.asarray(along, np.float64), rests + np.asarray(across, np.float64)
     of_block = partial(_of_block, distance, directions)
     fitted = fit_mean(
@@ -123,7 +125,7 @@ def fit_features(
         spread, spread_records = spread_fit.ensemble, (spread_fit.record,)
         if mean.is_multiplicative:
             spread = better_spread(spread_fit.ensemble, theta, squares, labels, folds, noise)
-    form = HilbertForm(distance, mean, spread, jnp.asarray(labels.min(), jnp.float32), directions)
+    form = HilbertForm(distance, mean, spread, on_device(labels.min(), np.float32), directions)
     if distance.reads_gaps and not form.reads_gaps:
         form = replace(form, shares=spread_shares(form, standardise, theta, coordinates, predicted, left_out, errors))
     outcome = Outcome.joined([mean_record.outcome, distance.outcome])
@@ -131,23 +133,34 @@ def fit_features(
 
 
 def features_and_rests(
-    distance: HilbertDistance, x: Float[np.ndarray, "n *x_shape"]
+    distance: HilbertDistance,
+    x: Float[np.ndarray, "n *x_shape"],
+    deviations: Float[np.ndarray, "n *x_shape"] | None = None,
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " n"]]:
-    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`), in double precision."""
-    features, rests = _features_and_rests(distance, jnp.asarray(x))
+    """Features of each output, and the rest of its self term (as in `HilbertForm.embed`), in double precision.
+
+    Args:
+        distance: with a feature map, fitted.
+        x: outputs.
+        deviations: standard deviations of errors of the outputs, over which both are means.
+    """
+    if deviations is None:
+        features, rests = _features_and_rests(distance, on_device(x))
+    else:
+        features, rests = _with_errors(distance, on_device(x), on_device(deviations, jnp.float32))
     return np.asarray(features, np.float64), np.asarray(rests, np.float64)
 
 
 def predicted_means(mean: MeanModel, theta: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n k"]:
     """By the ensemble, in double precision."""
-    return np.asarray(_predict(mean, jnp.asarray(theta)), np.float64)
+    return np.asarray(_predict(mean, on_device(theta)), np.float64)
 
 
 def predicted_spread(
     spread: Spread, theta: Float[np.ndarray, "n dim"], means: Float[np.ndarray, "n k"]
 ) -> Float[np.ndarray, " n"]:
     """The sum of all its parts by the ensemble, in double precision."""
-    return np.asarray(_predict_spread(spread, jnp.asarray(theta), jnp.asarray(means, jnp.float32)), np.float64)
+    return np.asarray(_predict_spread(spread, on_device(theta), on_device(means, np.float32)), np.float64)
 
 
 def _of_block(
@@ -221,6 +234,20 @@ def _features_and_rests(distance: HilbertDistance, x: Float[Array, "n *x_shape"]
         return features, distance.self_term(output) - jnp.sum(features**2)
 
     return jax.lax.map(of_output, x, batch_size=256)
+
+
+@compiled
+def _with_errors(
+    distance: HilbertDistance, x: Float[Array, "n *x_shape"], deviations: Float[Array, "n *x_shape"]
+) -> tuple[Array, Array]:
+    """Means over errors of the features of each output, and of the rest of its self term."""
+
+    def of_output(row: tuple[Array, Array, PRNGKeyArray]) -> tuple[Array, Array]:
+        features, self_term = distance.with_error(*row)
+        return features, self_term - jnp.sum(features**2)
+
+    keys = jax.random.split(jax.random.key(0), len(x))
+    return jax.lax.map(of_output, (x, deviations, keys), batch_size=64)
 
 
 @compiled

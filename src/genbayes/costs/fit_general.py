@@ -18,7 +18,7 @@ from ..learning.layers import Standardiser, stack
 from ..learning.steps import find_steps
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from .forms import NetworkForm
 
 # Distance, in units of the mean distance, below which errors count as absolute and no longer as relative.
@@ -95,8 +95,8 @@ def fit_general(
         train_theta = theta[np.unique(folds.train)]
         steps = find_steps(train_theta, _numbers(train_x), levels)
         standardise = Standardiser.fit(train_theta, levels=levels, steps=steps)
-        scale = _mean_distance(distance, jnp.asarray(train_x[:512]))
-        width = len(standardise(jnp.asarray(theta[0])))
+        scale = _mean_distance(distance, on_device(train_x[:512]))
+        width = standardise.of_rows(theta[:1]).shape[1]
         members = stack(
             [
                 PairNetwork(width, embedding(train_x, rng=rng), config.width, config.depth, rng=rng)
@@ -106,13 +106,13 @@ def fit_general(
     else:
         standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
         members = start.network
-    noise_std = jnp.asarray(config.noise_scale * spread_of_outputs(train_x), jnp.float32)
+    noise_std = on_device(config.noise_scale * spread_of_outputs(train_x), np.float32)
 
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Any, ...]:
         # Of so many rows as a store has hardly two that share their random numbers meet.
         own = noise_id if stream is None else np.arange(len(x))
-        z = jnp.asarray(standardise.of_rows(theta), jnp.float32)
-        return z, jnp.asarray(x), jnp.asarray(own), distance, noise_std, scale
+        z = on_device(standardise.of_rows(theta), np.float32)
+        return z, on_device(x), on_device(own), distance, noise_std, scale
 
     rows = training_data(of_rows, theta, x, folds, stream)
     trained, record = train(

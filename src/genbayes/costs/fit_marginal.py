@@ -19,7 +19,8 @@ from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_equations import streamed_equations
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
-from ..runtime.compiling import over_rows
+from ..runtime.compiling import on_device, over_rows
+from .error_of_values import ErrorOfValues
 from .forms import MarginalForm
 
 _COMPONENTS = 4
@@ -45,6 +46,7 @@ def fit_marginal(
     start: MarginalForm | None = None,
     levels: Mapping[int, Sequence[int]] | None = None,
     stream: StreamedRows | None = None,
+    error: ErrorOfValues | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
     """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
 
@@ -60,16 +62,17 @@ def fit_marginal(
         start: whose networks are trained on, with their transforms and polynomials.
         levels: values of the parameters that are integers, by their numbers.
         stream: all rows of a store and their outputs, where those given are a part of them.
+        error: of a measurement, which outputs do not have.
     """
     values = x.reshape(len(x), -1)
     if start is None:
         mixtures = _first(theta, values, folds, config, rng, levels, stream)
     else:
         mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
-    transform = jax.tree.map(lambda leaf: leaf[0], mixtures.transform)
+    transform = jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), mixtures.transform)
 
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Array, Array]:
-        return jnp.asarray(theta), jax.vmap(transform)(jnp.asarray(x.reshape(len(x), -1)))
+        return on_device(theta), jax.vmap(transform)(on_device(x.reshape(len(x), -1)))
 
     rows = training_data(of_rows, theta, x, folds, stream)
     mixtures, record = train(
@@ -85,7 +88,7 @@ def fit_marginal(
         progress=progress,
         renewed=rows.renewed,
     )
-    return MarginalForm.of(mixtures, jnp.asarray(spread), distance), (record,)
+    return MarginalForm.of(mixtures, on_device(spread), distance, error), (record,)
 
 
 def _first(
@@ -99,7 +102,7 @@ def _first(
 ) -> LogisticMixture:
     """The members before any training: ridge fits of the means, with what they leave over as the spread."""
     transform = TailTransform.fit(values)
-    transformed = np.asarray(jax.vmap(transform)(jnp.asarray(values)), np.float64)
+    transformed = np.asarray(jax.vmap(transform)(on_device(values)), np.float64)
     train_rows = np.unique(folds.train)
     standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
     z = standardise.of_rows(theta)
@@ -124,8 +127,8 @@ def _first(
     return LogisticMixture(
         transform=stack([transform] * members),
         location=location,
-        residual=jnp.tile(jnp.asarray(residual, jnp.float32), (members, 1)),
-        floor=jnp.tile(jnp.asarray(floor, jnp.float32), (members, 1)),
+        residual=on_device(np.tile(residual, (members, 1)), np.float32),
+        floor=on_device(np.tile(floor, (members, 1)), np.float32),
         network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
     )
 

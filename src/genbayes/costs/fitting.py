@@ -1,5 +1,6 @@
 """`fit_cost`: simulations + distance -> Cost."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -7,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from ..distances import AdditiveDistance, Distance, HilbertDistance
+from ..distances import AdditiveDistance, Distance
 from ..distances.additive import CoordinateDistance, one_observation
 from ..distances.base import CostKind, class_names
 from ..distances.batched import paired_distances
@@ -31,6 +32,7 @@ from .held_out import HeldOutRows
 from .measured import MeasurementError
 from .named_observations import as_vector
 from .paired_runs import PairedRows, pairs_of
+from .row_errors import NO_ERRORS, row_errors
 from .settings import fit_settings
 from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
@@ -174,23 +176,24 @@ def _fit_rows(
         runs = error.added_to(runs)
     folds = None if store is None else store.folds(simulations, config, seed)
     data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features", folds=folds)
-    distance.output_transform.check(data.x, "the outputs of simulations", data.rows)
+    names_of = None if simulations.outputs is None else simulations.outputs.coordinates
+    distance.output_transform.check(data.x, "the outputs of simulations", data.rows, names_of)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
     if simulations.unequal_sets:
         check_unequal_sets(distance, reader, data.x)
     frame = _frame(data, distance, reader) if start is None else start.frame
     x, x_of_prior = frame(data.x), frame(data.x_of_prior)
-    framed = _in_frame(distance, frame, x_of_prior, x_o)
+    framed = _in_frame(distance, frame, x_of_prior, x_o, names_of)
     spread = OutputSpread.of(x_of_prior) if isinstance(distance, CoordinateDistance) else None
     _check_range(framed, distance.units, x_of_prior)
-    variance = None
-    if error is not None and kind == "features" and isinstance(framed, HilbertDistance) and framed.is_linear:
-        # The error's expectation is known: the regression is of outputs without it.
-        x, variance = frame(exact.x[data.rows]), _error_variance(error, exact.x[data.rows], frame)
+    errors = NO_ERRORS
+    if error is not None:
+        errors = row_errors(error, exact.x[data.rows], frame, framed, kind, corrected=pairs is not None)
+        x = x if errors.x is None else errors.x
     paired = None if pairs is None else PairedRows.of(pairs, data, frame, seed, config)
     stream = None if store is None else store.stream(config, seed, frame)
     rng = np.random.default_rng(seed)
-    fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, variance)
+    fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, errors)
     form, fit = fitted.of_kind(kind, reader)
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
@@ -218,22 +221,19 @@ def _fit_rows(
     return replace(made, measurement_error=error)
 
 
-def _error_variance(
-    error: MeasurementError, x: Float[np.ndarray, "n *x_shape"], frame: Frame
-) -> Float[np.ndarray, "n coordinates"]:
-    """Variances of the errors of outputs, in the units of the frame."""
-    return ((error.deviations(x) / frame.unit) ** 2).reshape(len(x), -1)
-
-
 def _in_frame(
-    distance: Distance, frame: Frame, x_of_prior: Float[np.ndarray, "n *x_shape"], x_o: np.ndarray | None
+    distance: Distance,
+    frame: Frame,
+    x_of_prior: Float[np.ndarray, "n *x_shape"],
+    x_o: np.ndarray | None,
+    names: Sequence[str] | None,
 ) -> Distance:
     """The distance of outputs in a frame, with what it takes from simulations (in the frame) and the observation."""
     framed = frame.moved(distance)
     if isinstance(framed, AdditiveDistance) and x_o is not None:
         # What is wrong with an observation is said in its own numbers.
-        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)))
-    return framed.fitted(x_of_prior)
+        return framed.fitted(x_of_prior, frame(one_observation(x_o, x_of_prior.shape[1:], frame.transform)), names)
+    return framed.fitted(x_of_prior, names=names) if isinstance(framed, AdditiveDistance) else framed.fitted(x_of_prior)
 
 
 def _frame(data: TrainingRows, distance: Distance, reader: type[Embedding] | None) -> Frame:

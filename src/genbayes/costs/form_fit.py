@@ -19,6 +19,7 @@ from .fit_general import fit_general
 from .fit_marginal import fit_marginal
 from .forms import CostForm, MarginalForm, NetworkForm
 from .paired_runs import PairedRows
+from .row_errors import RowErrors
 from .training_rows import TrainingRows
 
 
@@ -36,7 +37,7 @@ class FormFit(NamedTuple):
     start: Cost | None
     pairs: PairedRows | None
     stream: StreamedRows | None
-    error_variance: Float[np.ndarray, "n coordinates"] | None
+    error: RowErrors
 
     def of_kind(self, kind: CostKind, reader: type[Embedding] | None) -> tuple[CostForm, tuple[FitRecord, ...]]:
         """The form and the records of its fit; `reader` is the general network's embedding."""
@@ -46,15 +47,16 @@ class FormFit(NamedTuple):
         shared["stream"] = self.stream
         if kind == "features" and isinstance(self.distance, HilbertDistance) and self.pairs is not None:
             cheap, noise = self.pairs, self.data.noise
-            shared["error_variance"] = self.error_variance
+            shared["error_variance"] = self.error.variance
             return fit_corrected(theta, self.x, self.distance, folds, config, cheap=cheap, noise=noise, **shared)
         if kind == "features" and isinstance(self.distance, HilbertDistance):
-            shared |= {"noise": self.data.noise, "error_variance": self.error_variance}
+            shared |= {"noise": self.data.noise, "error_variance": self.error.variance}
+            shared["deviations"] = self.error.deviations
             return fit_features(theta, self.x, self.distance, folds, config, **shared)
         if kind == "marginal" and isinstance(self.distance, AdditiveDistance) and self.spread is not None:
             start = before if isinstance(before, MarginalForm) else None
-            deviation = self.spread.deviation
-            return fit_marginal(theta, self.x, self.distance, folds, config, spread=deviation, start=start, **shared)
+            shared |= {"spread": self.spread.deviation, "error": self.error.of_values}
+            return fit_marginal(theta, self.x, self.distance, folds, config, start=start, **shared)
         assert reader is not None
         start = before if isinstance(before, NetworkForm) else None
         noise_id = self.simulations.noise_id[self.data.rows]

@@ -17,12 +17,14 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from ..distances import AdditiveDistance, HilbertDistance
 from ..distances.additive import Growth, placed
 from ..distances.base import require_fitted
+from ..distances.blurred import blurred
 from ..learning.distributions import Kinks, LogisticMixture
 from ..learning.embeddings import PairNetwork
 from ..learning.layers import Standardiser
 from ..learning.mean_model import MeanModel
 from ..learning.reduced_rank import Directions
 from ..learning.success import SuccessProbability
+from .error_of_values import ErrorOfValues
 from .spread_around_mean import Spread, spread_at, spread_of_members
 from .spread_shares import ObservedShare, SpreadShares
 
@@ -180,7 +182,8 @@ class MarginalForm(CostForm):
     """The mean over coordinates j of E[d_j(x_j, x_o_j) | theta]: any additive distance.
 
     The networks give the distribution of every output coordinate; the distance is in a few numbers beside them, and
-    changes without them. `spread` is the standard deviation of every coordinate over the training simulations.
+    changes without them. `spread` is the standard deviation of every coordinate over the training simulations. An
+    `error` of the measurement, which the distributions have not, is integrated over in closed form.
     """
 
     distribution: LogisticMixture
@@ -188,15 +191,19 @@ class MarginalForm(CostForm):
     scale: Float[Array, "*x_shape"]
     weights: Float[Array, "*x_shape"]
     growth: Growth
+    error: ErrorOfValues | None = None
 
     @classmethod
     def of(
-        cls, distribution: LogisticMixture, spread: Float[Array, "*x_shape"], distance: AdditiveDistance
+        cls,
+        distribution: LogisticMixture,
+        spread: Float[Array, "*x_shape"],
+        distance: AdditiveDistance,
+        error: ErrorOfValues | None = None,
     ) -> "MarginalForm":
         """The form of a fitted distance."""
-        return cls(
-            distribution, spread, require_fitted(distance.scale, spread), placed(distance.weights), distance.growth
-        )
+        scale = require_fitted(distance.scale, spread)
+        return cls(distribution, spread, scale, placed(distance.weights), distance.growth, error)
 
     @property
     def reads_gaps(self) -> bool:
@@ -218,7 +225,9 @@ class MarginalForm(CostForm):
             # The square of a scale of 1e-30 would be 0.
             curvature[None] / scale[:, None] / scale[:, None],
         )
-        kinks = eqx.filter_vmap(lambda mixture: mixture.transform.kinks(*parts))(self.distribution)
+        # An error rounds off the kinks.
+        blur = None if self.error is None else self.error(y[:, None] + parts[1])
+        kinks = eqx.filter_vmap(lambda mixture: mixture.transform.kinks(*parts, blur))(self.distribution)
         return MarginalTarget(y, scale, weights / n, self.growth, kinks)
 
     def member_values(self, theta: Float[Array, " dim"], embedded: MarginalTarget) -> Float[Array, " members"]:
@@ -231,21 +240,30 @@ class MarginalForm(CostForm):
         """E[d_j(x_j, x_o_j) | theta] of every coordinate j, not weighted, by each member."""
 
         def of_member(mixture: LogisticMixture, kinks: Kinks) -> Float[Array, " coordinates"]:
-            values = mixture.expectation(
-                theta,
-                # Both are scaled before they are subtracted: the difference of large numbers would lose what is small.
-                lambda x: embedded.growth(x / embedded.scale[:, None] - (embedded.y / embedded.scale)[:, None]),
-                kinks,
-            )
+            values = mixture.expectation(theta, lambda x: self._discrepancy(x, embedded), kinks)
             # The mean of a discrepancy is not negative, whatever an approximation says.
             return jnp.maximum(values, 0.0)
 
         return eqx.filter_vmap(of_member)(self.distribution, embedded.kinks)
 
+    def _discrepancy(self, x: Float[Array, "coordinates m"], embedded: MarginalTarget) -> Float[Array, "coordinates m"]:
+        """That of values without an error, in the mean over their errors."""
+        scale = embedded.scale[:, None]
+        # Both are scaled before they are subtracted: the difference of large numbers would lose what is small.
+        residual = x / scale - embedded.y[:, None] / scale
+        return (
+            embedded.growth(residual)
+            if self.error is None
+            else blurred(embedded.growth, residual, self.error(x) / scale)
+        )
+
     def sample(self, theta: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, "members coordinates"]:
-        """One output by each member: its coordinates are drawn independently, which additive distances do not see."""
+        """One output by each member, with its error: coordinates are drawn independently, for additive distances."""
         keys = jax.random.split(key, self.distribution.residual.shape[0])
-        return eqx.filter_vmap(lambda mixture, member_key: mixture.sample(theta, member_key))(self.distribution, keys)
+        x = eqx.filter_vmap(lambda mixture, member_key: mixture.sample(theta, member_key))(self.distribution, keys)
+        if self.error is None:
+            return x
+        return x + self.error(x.T).T * jax.random.normal(jax.random.fold_in(key, 0), x.shape)
 
 
 class NetworkForm(CostForm):

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from ..runtime.counts import evenly_spaced
 from .forms import CostForm
 
@@ -81,7 +80,7 @@ class HeldOutRows:
             embedded: the observation x_o.
             distances: of the rows to x_o; of those that failed, what a failing run counts as.
         """
-        cost, members = (np.asarray(part, np.float64) for part in _costs(form, embedded, jnp.asarray(self.inputs)))
+        cost, members = (np.asarray(part, np.float64) for part in _costs(form, embedded, on_device(self.inputs)))
         return cost, distances - members[np.arange(len(self)), self.member], members
 
 

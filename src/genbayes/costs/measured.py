@@ -7,6 +7,7 @@ simulations' seed and their rows alone.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..distances.base import short_text
 from ..runtime.named_values import Names, of_each
 from ..simulations.measurement_error import check_deviation
 from ..simulations.rows import Simulations
+from ..simulations.simulators import qualified_name
 
 # The last word of the seed of errors; those of runs and of `with_measurement_error` end with 1 and 2.
 _STREAM = 3
@@ -74,22 +76,44 @@ class MeasurementError:
         return f"standard deviation {self.sd if isinstance(self.sd, str) else short_text(self.sd)}"
 
     @property
-    def stored(self) -> list | str:
-        """As plain values, for files.
-
-        Raises:
-            TypeError: it is a function.
-        """
+    def stored(self) -> list | str | dict[str, str]:
+        """As plain values, for files; of a function its name, for files hold no code."""
         if callable(self.sd):
-            raise TypeError(
-                "save cannot store a cost whose measurement_error is a function, for files hold no code: give standard "
-                "deviations in numbers, or let the simulator have the error, with_measurement_error(simulator, sd)."
-            )
+            return {"function": qualified_name(self.sd)}
         return self.sd if isinstance(self.sd, str) else self.sd.tolist()
 
     @classmethod
-    def read(cls, stored: list | str | None) -> "MeasurementError | None":
-        """What a file says of it."""
+    def read(
+        cls, path: Path, stored: list | str | dict[str, str] | None, given: Callable[[Any], Any] | None
+    ) -> "MeasurementError | None":
+        """What a file says of it.
+
+        Args:
+            path: of the file.
+            stored: what it says.
+            given: the function, where there was one.
+
+        Raises:
+            TypeError: given is no function.
+            ValueError: the function is missing, has another name, or was not asked for.
+        """
+        wanted = stored["function"] if isinstance(stored, dict) else None
+        if given is not None and not callable(given):
+            raise TypeError(f"measurement_error must be the function of the fit, got {type(given).__name__}.")
+        if wanted is None and given is not None:
+            raise ValueError(f"{path} holds its own measurement error; leave the argument measurement_error out.")
+        if wanted is not None and given is None:
+            raise ValueError(
+                f"{path} was fitted with the measurement error of a function, {wanted!r}, and files hold no code: pass "
+                "it again as load(path, measurement_error=function)."
+            )
+        if given is not None:
+            if qualified_name(given) != wanted:
+                raise ValueError(
+                    f"{path} was fitted with the measurement error {wanted!r}, but measurement_error is the function "
+                    f"{qualified_name(given)!r}."
+                )
+            return cls(given)
         if isinstance(stored, str):
             return cls(stored)
         return None if stored is None else cls(np.asarray(stored, np.float64))

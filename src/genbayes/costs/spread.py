@@ -12,7 +12,7 @@ from ..learning.ridge import log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.weighted import fit_variance
 from ..learning.weighted_outputs import MOST_ROWS
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 
 # Variances are smooth; of higher degrees their logarithm would follow single rows.
 _MOST_DEGREE = 4
@@ -39,7 +39,7 @@ def better_spread(
         folds: units of rows of each member.
         noise: which rows share random numbers.
     """
-    standardise = jax.tree.map(lambda leaf: leaf[0], spread.standardise)
+    standardise = jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), spread.standardise)
     z = standardise.of_rows(theta)
     basis, sizes, features = features_to(z, _MOST_DEGREE, standardise.groups)
     members, k = len(folds.train), squares.shape[1]
@@ -49,13 +49,13 @@ def better_spread(
         for j in range(k):
             fit = fit_variance(features[rows], sizes, squares[rows, j])
             intercept[member, j], slopes[member, j, : len(fit.slopes)] = fit.intercept, fit.slopes
-    log_most = jnp.log(jnp.maximum(jnp.asarray(squares.max(axis=0), jnp.float32), 1e-30))
+    log_most = on_device(np.log(np.maximum(squares.max(axis=0), 1e-30)), np.float32)
     each = log_linear_ensemble(standardise, basis, intercept, slopes, log_most)
     rows = np.unique(noise.rows(folds.validation).reshape(-1))
     floor = max(float(total.min()), 1e-300)
     deviances = []
     for candidate in (spread, each):
-        predicted = np.maximum(np.asarray(_total(candidate, jnp.asarray(theta[rows])), np.float64), floor)
+        predicted = np.maximum(np.asarray(_total(candidate, on_device(theta[rows])), np.float64), floor)
         deviances.append(np.log(predicted) + total[rows] / predicted)
     gain = deviances[0] - deviances[1]
     # In doubt the sum: what is small and decides at small observations is hardly seen in the total's deviance.

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from ..learning.layers import Standardiser
 from ..learning.polynomial import Polynomial, features_to
 from ..learning.ridge import NormalEquations
+from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
 
 # Shares of noise change slowly, if at all.
@@ -69,7 +70,7 @@ class SpreadShares(eqx.Module):
         for number, (constant, factors, _) in enumerate(solved):
             chosen = best == number
             intercept[chosen], slopes[chosen, : factors.shape[1]] = constant[chosen], factors[chosen]
-        return cls(standardise, basis, jnp.asarray(intercept, jnp.float32), jnp.asarray(slopes, jnp.float32))
+        return cls(standardise, basis, on_device(intercept, np.float32), on_device(slopes, np.float32))
 
     def of(self, observed: Bool[Array, " k"]) -> ObservedShare:
         """What is to be known of the coordinates that were observed."""

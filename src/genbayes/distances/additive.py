@@ -1,6 +1,6 @@
 """Distances that are a mean over coordinates, with the scale and the weight of each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypeVar
 
 import equinox as eqx
@@ -143,12 +143,13 @@ class AdditiveDistance(CoordinateDistance):
         """The coordinates with a weight."""
         return np.asarray(_per_coordinate("weights", self.weights, x_shape)) > 0
 
-    def fitted(self: T, x: np.ndarray, x_o: np.ndarray | None = None) -> T:
+    def fitted(self: T, x: np.ndarray, x_o: np.ndarray | None = None, names: Sequence[str] | None = None) -> T:
         """Fills in a scale that is given as a rule, and gives every coordinate its own scale and weight.
 
         Args:
             x: simulations of the prior that succeeded, (n, *x_shape).
             x_o: one observation, for scale="observation".
+            names: of the coordinates, for messages.
 
         Raises:
             ValueError: scale or weights have another shape than an output; or the scale is 0 or not defined for a
@@ -159,12 +160,13 @@ class AdditiveDistance(CoordinateDistance):
         """
         used, transform = self.used(x.shape[1:]), self.output_transform
         if self.scale is None:
-            transform.check(x, "outputs")
+            transform.check(x, "outputs", names=names)
             _check_finite(x)
         if self.needs_observation:
-            scale = scale_near(transform(x), transform(one_observation(x_o, x.shape[1:], transform)), used)
+            scale = scale_near(transform(x), transform(one_observation(x_o, x.shape[1:], transform)), used, names)
         else:
-            scale = OutputSpread.of(transform(x)).scale(self.scale_rule, used) if self.scale is None else self.scale
+            known = self.scale is not None
+            scale = self.scale if known else OutputSpread.of(transform(x)).scale(self.scale_rule, used, names)
         return self._with_scale(scale, x.shape[1:])
 
     def with_spread(self: T, spread: OutputSpread) -> T:

@@ -8,11 +8,10 @@ import functools
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..runtime.compiling import compiled, over_rows
+from ..runtime.compiling import compiled, on_device, over_rows
 from .base import Distance
 
 # Outputs that are compared at once: the kernel matrices of sets of many trials are large.
@@ -34,7 +33,7 @@ def distances_to(
             target.astype(np.float64) if distance.framing == "each" else np.nanmean(target, axis=0, dtype=np.float64)
         )
         outputs, target = outputs - middle, target - middle
-    to = jnp.asarray(_single(target))
+    to = on_device(_single(target))
     return np.asarray(over_rows(lambda rows: _distances_to(distance, rows, to), _single(outputs)))
 
 

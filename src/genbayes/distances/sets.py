@@ -8,16 +8,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..runtime.outcome import Outcome
 from .base import Distance, Framing, HilbertDistance, replaced, require_fitted
-from .unequal_sets import all_trials, shares
+from .unequal_sets import all_trials, present, shares
 
 Estimator = Literal["biased", "unbiased"]
 K = TypeVar("K", bound="KernelDistance")
 # Share of the simulated trials' kernel that the landmarks may miss before the cost is said to be too small.
 _MOST_MISSED = 0.05
+# Of the sum that stands for the integral of a mean norm: the error is exp(-pi^2 / (2 step)), 1e-6.
+_STEP = 0.35
 
 
 class KernelDistance(HilbertDistance):
@@ -68,12 +70,46 @@ class KernelDistance(HilbertDistance):
     def self_term(self, x: Float[Array, "trials trial_dim"]) -> Float[Array, ""]:
         """Mean kernel within the set: over all pairs ("biased") or over pairs of different trials ("unbiased")."""
         trials, share = shares(x)
-        gram = self.gram(trials, trials)
+        return self._within(self.gram(trials, trials), share)
+
+    def _within(self, gram: Float[Array, "trials trials"], share: Float[Array, " trials"]) -> Float[Array, ""]:
+        """The mean within a set of the kernel of all its pairs."""
         pairs = share[:, None] * share[None]
         if self.estimator == "biased":
             return jnp.sum(gram * pairs)
-        pairs = jnp.where(jnp.eye(x.shape[0], dtype=bool), 0.0, pairs)
+        pairs = jnp.where(jnp.eye(len(share), dtype=bool), 0.0, pairs)
         return jnp.sum(gram * pairs) / jnp.sum(pairs)
+
+    @abstractmethod
+    def kernel_with_errors(
+        self,
+        x: Float[Array, " trial_dim"],
+        y: Float[Array, " trial_dim"],
+        of_x: Float[Array, " trial_dim"],
+        of_y: Float[Array, " trial_dim"],
+        between: Float[Array, " trial_dim"],
+    ) -> Float[Array, ""]:
+        """The mean kernel of two trials with normal errors of variances `of_x` and `of_y`, and `between` of x - y."""
+
+    def with_error(
+        self, x: Float[Array, "trials trial_dim"], sd: Float[Array, "trials trial_dim"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, " k"], Float[Array, ""]]:
+        """The means of `features` and `self_term`, in closed form."""
+        del key
+        trials, share = shares(x)
+        variance = jnp.where(present(x)[:, None], sd**2, 0.0)
+        landmarks = require_fitted(self.landmarks, x)
+        none, same = jnp.zeros_like(variance[0]), jnp.eye(len(trials), dtype=bool)
+
+        def to_trials(one: Array, of_one: Array, is_same: Array) -> Array:
+            # A trial differs from itself by no error.
+            between = jnp.where(is_same[:, None], 0.0, of_one[None] + variance)
+            of_pair = jax.vmap(self.kernel_with_errors, (None, 0, None, 0, 0))
+            return of_pair(one, trials, of_one, variance, between)
+
+        kernels = jax.vmap(lambda one: to_trials(one, none, jnp.zeros(len(trials), bool)))(landmarks)
+        features = require_fitted(self.whitening, x) @ jnp.sum(kernels * share[None], axis=1)
+        return features, self._within(jax.vmap(to_trials)(trials, variance, same), share)
 
     def __call__(self, x: Float[Array, "trials trial_dim"], x_target: Float[Array, "m trial_dim"]) -> Float[Array, ""]:
         """The distance of one set to one set, which may have another number of trials."""
@@ -176,6 +212,13 @@ class MMD(KernelDistance):
         """exp(-||x - y||^2 / (2 bandwidth^2))."""
         return jnp.exp(-jnp.sum(((x - y) / require_fitted(self.bandwidth, x)) ** 2) / 2)
 
+    def kernel_with_errors(self, x: Array, y: Array, of_x: Array, of_y: Array, between: Array) -> Float[Array, ""]:
+        """prod_i b / w_i exp(-(x_i - y_i)^2 / (2 w_i^2)), w_i^2 = b^2 + between_i: normal errors widen the kernel."""
+        del of_x, of_y
+        widened = 1 + between / require_fitted(self.bandwidth, x) ** 2
+        away = ((x - y) / require_fitted(self.bandwidth, x)) ** 2 / widened
+        return jnp.exp(-jnp.sum(away + jnp.log(widened)) / 2)
+
 
 class EnergyDistance(KernelDistance):
     """Energy distance 2 E||x - y|| - E||x - x'|| - E||y - y'|| of two sets (Szekely and Rizzo 2013).
@@ -226,6 +269,12 @@ class EnergyDistance(KernelDistance):
         """||x - c|| + ||y - c|| - ||x - y||, in data units; the centre cancels in the distance."""
         centre = jnp.zeros_like(x) if self.centre is None else self.centre
         return jnp.asarray(self.unit) * (_norm(x - centre) + _norm(y - centre) - _norm(x - y))
+
+    def kernel_with_errors(self, x: Array, y: Array, of_x: Array, of_y: Array, between: Array) -> Float[Array, ""]:
+        """The same of mean norms."""
+        centre = jnp.zeros_like(x) if self.centre is None else self.centre
+        norms = mean_norm(x - centre, of_x) + mean_norm(y - centre, of_y) - mean_norm(x - y, between)
+        return jnp.asarray(self.unit) * norms
 
     def in_units(self, unit: float | np.ndarray) -> "EnergyDistance":
         """Landmarks and centre in the new units, in which norms are multiplied by them."""
@@ -312,6 +361,24 @@ def _norm(value: Float[Array, " n"]) -> Float[Array, ""]:
     square = jnp.sum(value**2)
     # A norm of NaN is NaN.
     return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))
+
+
+def mean_norm(value: Float[Array, " n"], variance: Float[Array, " n"]) -> Float[Array, ""]:
+    """E||value + error|| with a normal error of these variances.
+
+    ||z|| = sqrt(2 / pi) int_0^inf (1 - exp(-t^2 ||z||^2 / 2)) / t^2 dt, and the mean of the exponential is known. With
+    t = exp(u) / length both ends fall exponentially, where equal steps are as good as exact.
+    """
+    length = jnp.sqrt(jnp.maximum(jnp.sum(value**2 + variance), 1e-30))
+    u = np.arange(-5.0, 7.0, _STEP)
+    t = jnp.asarray(np.exp(u), value.dtype)[:, None] / length
+    widened = t**2 * variance[None]
+    exponent = jnp.sum(jnp.log1p(widened) + t**2 * value[None] ** 2 / (1 + widened), axis=1) / 2
+    inside = jnp.sum(-jnp.expm1(-exponent) * jnp.asarray(np.exp(-u), value.dtype)) * _STEP
+    # Beyond the steps the integrand is t^2 length^2 / 2 on the left, and 1 on the right.
+    ends = np.exp(u[0] - _STEP / 2) / 2 + np.exp(-(u[-1] + _STEP / 2))
+    norm = np.sqrt(2 / np.pi) * length * (inside + ends)
+    return jnp.where(jnp.sum(value**2 + variance) > 0, norm, 0.0)
 
 
 def _some_trials(x: np.ndarray, most: int = 4000) -> np.ndarray:

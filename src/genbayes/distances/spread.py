@@ -61,8 +61,15 @@ class OutputSpread:
         """Of the standard deviation alone; all else is not known (NaN)."""
         return cls(deviation, *[np.full_like(deviation, np.nan)] * (len(fields(cls)) - 1))
 
-    def scale(self, rule: ScaleRule, used: Bool[np.ndarray, "*x_shape"]) -> Float[np.ndarray, "*x_shape"]:
+    def scale(
+        self, rule: ScaleRule, used: Bool[np.ndarray, "*x_shape"], names: Sequence[str] | None = None
+    ) -> Float[np.ndarray, "*x_shape"]:
         """The scale by "prior_predictive" or "median"; 1 for coordinates that are not `used`.
+
+        Args:
+            rule: one of the two.
+            used: coordinates that the distance looks at.
+            names: of the coordinates, for messages.
 
         Raises:
             ValueError: it would be 0 for a coordinate that is used (the message names them), or is not known.
@@ -72,7 +79,7 @@ class OutputSpread:
                 "scale='median' takes median absolute deviations, and the cost was read from a file of an earlier "
                 "genbayes, which holds none: fit it again, or give the scale in numbers."
             )
-        return _positive(self.robust if rule == "median" else self.deviation, rule, used)
+        return _positive(self.robust if rule == "median" else self.deviation, rule, used, names)
 
     def few_runs(self, used: Bool[np.ndarray, "*x_shape"], names: Sequence[str] | None = None) -> Outcome:
         """Whether a hundredth of the simulations sets the standard deviation of a coordinate that is used."""
@@ -125,7 +132,10 @@ class OutputSpread:
 
 
 def scale_near(
-    x: Float[np.ndarray, "n *x_shape"], x_o: Float[np.ndarray, "*x_shape"], used: Bool[np.ndarray, "*x_shape"]
+    x: Float[np.ndarray, "n *x_shape"],
+    x_o: Float[np.ndarray, "*x_shape"],
+    used: Bool[np.ndarray, "*x_shape"],
+    names: Sequence[str] | None = None,
 ) -> Float[np.ndarray, "*x_shape"]:
     """The scale by "observation": 1.4826 times the median absolute deviation of the simulations nearest to x_o.
 
@@ -137,6 +147,7 @@ def scale_near(
         x: simulations of the prior, as the distance compares them.
         x_o: one observation, in the same way.
         used: coordinates that the distance looks at.
+        names: of the coordinates, for messages.
 
     Raises:
         ValueError: there are fewer than 100 simulations, or the scale of a coordinate that is used would be 0.
@@ -151,7 +162,7 @@ def scale_near(
     for j in np.flatnonzero(used):
         ranks += scipy.stats.rankdata(away[:, j])
     nearest = np.argsort(ranks, kind="stable")[: max(_LEAST_NEAR, int(np.ceil(_NEAR_SHARE * len(x))))]
-    return _positive(OutputSpread.of(x[nearest]).robust, "observation", used)
+    return _positive(OutputSpread.of(x[nearest]).robust, "observation", used, names)
 
 
 def _spread(x: Float[np.ndarray, "n coordinates"]) -> Float[np.ndarray, "4 coordinates"]:
@@ -167,7 +178,10 @@ def _spread(x: Float[np.ndarray, "n coordinates"]) -> Float[np.ndarray, "4 coord
 
 
 def _positive(
-    values: Float[np.ndarray, "*x_shape"], rule: ScaleRule, used: Bool[np.ndarray, "*x_shape"]
+    values: Float[np.ndarray, "*x_shape"],
+    rule: ScaleRule,
+    used: Bool[np.ndarray, "*x_shape"],
+    names: Sequence[str] | None,
 ) -> Float[np.ndarray, "*x_shape"]:
     """The scales, with 1 for coordinates that are not used where theirs would be 0."""
     constant = values == 0
@@ -184,7 +198,7 @@ def _positive(
             ),
         }[rule]
         raise ValueError(
-            f"scale={rule!r} is not defined for the {listed(constant & used)}: {why}. Leave them out of the output, "
-            f"give them weight 0 (weights=...), or give the scale of every coordinate{other}."
+            f"scale={rule!r} is not defined for the {listed(constant & used, names)}: {why}. Leave them out of the "
+            f"output, give them weight 0 (weights=...), or give the scale of every coordinate{other}."
         )
     return np.where(constant, 1.0, values)

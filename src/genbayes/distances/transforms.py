@@ -1,6 +1,6 @@
 """Functions that are applied to every number of outputs and observations before they are compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -36,13 +36,20 @@ class Transform:
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.of_numpy(np.asarray(x, np.float64))
 
-    def check(self, x: np.ndarray, what: str, rows: Int[np.ndarray, " n"] | None = None) -> None:
+    def check(
+        self,
+        x: np.ndarray,
+        what: str,
+        rows: Int[np.ndarray, " n"] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Checks that the function is defined for every number of outputs or observations (n, *x_shape).
 
         Args:
             x: the outputs; NaN passes, for that is another mistake.
             what: the outputs are, in the message.
             rows: their numbers in the message; counted from 0 if not given.
+            names: of the coordinates, for the message.
 
         Raises:
             ValueError: it is not; the message names coordinates, the number of rows and the first one.
@@ -60,7 +67,7 @@ class Transform:
             found = f"the first value is {value:.6g}"
         raise ValueError(
             f"{what} must be {self.domain} for transform={self.name!r}, which is not so at the "
-            f"{listed(np.any(bad, axis=0, keepdims=True)[0])} ({found}). Take transform='asinh', which is defined "
+            f"{listed(np.any(bad, axis=0), names)} ({found}). Take transform='asinh', which is defined "
             "for all numbers, or correct the values (the rounding error of a number that cannot be negative: clip it "
             "at 0 in the simulator)."
         )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..costs.corrected_spread import CorrectedSpread
+from ..costs.error_of_values import ErrorOfValues
 from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
 from ..costs.noise_on_scales import NoiseOnScales
 from ..costs.spread_around_mean import Spread
@@ -117,10 +118,15 @@ def _(form: MarginalForm, x_o: np.ndarray) -> dict[str, Any]:
         "scale": double(np.reshape(form.scale, -1)),
         "weights": double(np.reshape(form.weights, -1)),
         "growth": double([float(part) for part in (growth.square, growth.knee, growth.slope, growth.cap)]),
+        "error": None if form.error is None else _export_error(form.error),
         "nodes": double(logistic_rule.NODES),
         "node_weights": double(logistic_rule.WEIGHTS),
         "dilogarithm": double(logistic_rule.DILOGARITHM),
     }
+
+
+def _export_error(error: ErrorOfValues) -> dict[str, Any]:
+    return {"at": double(error.at), "sd": double(error.sd), "knots": error.at.shape[1]}
 
 
 def _export_mixture(stacked: LogisticMixture, member: int) -> dict[str, Any]:

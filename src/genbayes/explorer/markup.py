@@ -13,7 +13,7 @@ from .numbers import NotExportable
 from .payload import explorer_data
 
 # In the order in which they build on one another; each is a module, and all together are one program.
-_SUMS = ("numbers", "kernel", "regressions", "processes", "features", "forms", "general", "marginal", "cost")
+_SUMS = ("numbers", "kernel", "regressions", "processes", "features", "forms", "general", "blurred", "marginal", "cost")
 WORKER = (*_SUMS, "prior", "populations", "targets", "sampler", "worker")
 PAGE = ("numbers", "controls", "columns", "pictures", "trust", "page", "show")
 # Bytes of the data of one explorer at most.

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
+from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
 from .polynomial import features_to
@@ -74,10 +75,16 @@ def _with_logarithm(standardise: Standardiser, theta: Float[np.ndarray, "n dim"]
     logs = np.log(theta[:, j].astype(np.float64))
     return replace(
         standardise,
-        mean=standardise.mean.at[j].set(logs.mean()),
-        std=standardise.std.at[j].set(logs.std()),
-        logarithmic=standardise.logarithmic.at[j].set(1.0),
+        mean=_changed(standardise.mean, j, logs.mean()),
+        std=_changed(standardise.std, j, logs.std()),
+        logarithmic=_changed(standardise.logarithmic, j, 1.0),
     )
+
+
+def _changed(values: Float[Array, " dim"], j: int, value: float) -> Float[Array, " dim"]:
+    changed = np.array(values)
+    changed[j] = value
+    return on_device(changed)
 
 
 class _Nats(NamedTuple):

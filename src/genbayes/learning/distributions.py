@@ -21,6 +21,8 @@ from .ridge import RidgeResidual
 
 # Kurtosis of simulated values above which tails count as heavy: a normal distribution has 3, a Laplace distribution 6.
 _HEAVY = 6.0
+# In scales of a component: what rounds a kink off by more leaves nothing for nodes to miss, which are 0.4 apart.
+_ROUNDED = 0.1
 
 
 class Components(NamedTuple):
@@ -40,12 +42,14 @@ class Kinks(NamedTuple):
         curvature: by how much the curvature jumps there.
         turn: how quickly the transform itself turns, per transformed unit: 0.001 in a coordinate that stays straight, 1
             in one with heavy tails.
+        blur: standard deviation of the normal distribution that rounds each of them off; None for none.
     """
 
     at: Float[Array, "coordinates kinks"]
     slope: Float[Array, "coordinates kinks"]
     curvature: Float[Array, "coordinates kinks"]
     turn: Float[Array, " coordinates"]
+    blur: Float[Array, "coordinates kinks"] | None = None
 
 
 class TailTransform(eqx.Module):
@@ -98,6 +102,7 @@ class TailTransform(eqx.Module):
         away: Float[Array, "coordinates kinks"],
         slope: Float[Array, "coordinates kinks"],
         curvature: Float[Array, "coordinates kinks"],
+        blur: Float[Array, "coordinates kinks"] | None = None,
     ) -> Kinks:
         """The kinks of f(inverse(t)), from places beside a target, on both sides alike, where f has kinks.
 
@@ -112,6 +117,7 @@ class TailTransform(eqx.Module):
                 other.
             slope: by how much the slope of f jumps there.
             curvature: by how much its curvature jumps there.
+            blur: standard deviation, in own units, of what rounds them off.
         """
         centre, width, unit = (part[:, None] for part in (self.centre, self.width, self.unit))
         places = target[:, None] + away
@@ -125,6 +131,7 @@ class TailTransform(eqx.Module):
             jnp.where(within, slope * first, 0.0),
             jnp.where(within, curvature * middle**2, 0.0),
             self.unit / self.width,
+            None if blur is None else blur / first,
         )
 
     def _both_reached(self, places: Float[Array, "coordinates kinks"]) -> Bool[Array, "coordinates kinks"]:
@@ -219,8 +226,12 @@ class LogisticMixture(eqx.Module):
         each = jnp.sum(values * jnp.asarray(WEIGHTS, jnp.float32)[None, None], axis=2)
         # Between the nodes of a component wider than the straight part nothing is nearly quadratic: no correction.
         damped = 1 / (1 + (parts.scale * kinks.turn[:, None]) ** 4)
-        for at, slope, curvature in zip(*(jnp.moveaxis(part, 1, 0) for part in kinks[:3]), strict=True):
-            each += damped * _missed_at_kink(parts, at, slope, curvature)
+        for k in range(kinks.at.shape[1]):
+            missed = _missed_at_kink(parts, kinks.at[:, k], kinks.slope[:, k], kinks.curvature[:, k])
+            if kinks.blur is not None:
+                # What nodes miss swings to and fro between one node and the next, so that little is left of its mean.
+                missed *= jnp.exp(-((kinks.blur[:, k, None] / (_ROUNDED * parts.scale)) ** 2) / 2)
+            each += damped * missed
         return jnp.sum(jnp.exp(parts.log_weight) * each, axis=1)
 
     def sample(self, theta: Float[Array, " dim"], key: PRNGKeyArray) -> Float[Array, " coordinates"]:

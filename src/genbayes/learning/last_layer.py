@@ -4,11 +4,10 @@ from typing import NamedTuple, cast
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from . import row_blocks
 from .folds import Folds
 from .layers import ResidualMLP
@@ -65,9 +64,9 @@ def last_layers_solved(
         weight_step, bias_step = steps.chosen(np.argmin(np.mean(squares, axis=1), axis=0))
         weights[member] += weight_step
         biases[member] += bias_step
-        scale = np.asarray(ensemble.scale[member])
+        scale = np.asarray(ensemble.scale)[member]
         errors += [part * scale for part in _errors_of_new_rows(tried, squares, held_out, noise)]
-    last = (jnp.asarray(weights, jnp.float32), jnp.asarray(biases, jnp.float32))
+    last = (on_device(weights, np.float32), on_device(biases, np.float32))
     network = eqx.tree_at(lambda module: (module.last.weight, module.last.bias), network, last)
     return eqx.tree_at(lambda module: module.network, ensemble, network), np.concatenate(errors)
 
@@ -83,14 +82,14 @@ class _LeftOver:
         self._ensemble, self._theta, self._labels = ensemble, theta, labels
         self._all: tuple[Array, Array] | None = None
         if len(theta) <= row_blocks.BLOCK:
-            self._all = _left_over(ensemble, jnp.asarray(theta), jnp.asarray(labels, jnp.float32))
+            self._all = _left_over(ensemble, on_device(theta), on_device(labels, np.float32))
 
     def of(
         self, member: int, rows: Int[np.ndarray, " m"]
     ) -> tuple[Float[np.ndarray, "m width"], Float[np.ndarray, "m k"]]:
         """Of some rows, by their numbers."""
         if self._all is not None:
-            hidden, residual = (np.asarray(part[member], np.float64)[rows] for part in self._all)
+            hidden, residual = (np.asarray(part)[member, rows].astype(np.float64) for part in self._all)
             return hidden, residual
         parts = row_blocks.blocks(len(self._theta), rows)
         found = [self._of_block(member, self._theta[part], self._labels[part]) for part in parts]
@@ -120,7 +119,7 @@ class _LeftOver:
         alone = jax.tree.map(lambda leaf: leaf[member : member + 1], self._ensemble)
         # Filled up, so that blocks of all sizes are one program.
         filled = np.resize(np.arange(len(theta)), row_blocks.BLOCK)
-        found = _left_over(alone, jnp.asarray(theta[filled]), jnp.asarray(labels[filled], jnp.float32))
+        found = _left_over(alone, on_device(theta[filled]), on_device(labels[filled], np.float32))
         hidden, residual = (np.asarray(part[0], np.float64)[: len(theta)] for part in found)
         return hidden, residual
 

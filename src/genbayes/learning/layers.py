@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..runtime.compiling import on_device
+
 T = TypeVar("T")
 
 
@@ -237,7 +239,7 @@ class ResidualMLP(eqx.Module):
 
 def stack(members: list[T]) -> T:
     """Modules of one structure as one, the members along a leading axis of every array."""
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *members)
+    return jax.tree.map(lambda *leaves: on_device(np.stack(leaves)), *members)
 
 
 def _skewness(values: np.ndarray) -> float:
@@ -246,4 +248,4 @@ def _skewness(values: np.ndarray) -> float:
 
 
 def _f32(values: np.ndarray) -> Array:
-    return jnp.asarray(values, jnp.float32)
+    return on_device(values, np.float32)

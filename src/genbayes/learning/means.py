@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
+from ..runtime.compiling import on_device
 from ..runtime.progress import progress_bar
 from .folds import Folds
 from .layers import Standardiser, stack
@@ -113,10 +113,10 @@ def fit_mean(
         # The features that only the other outputs' polynomials use are paid for no longer.
         most = int(polynomials.degree_of_each[~worth].max(initial=1))
         basis = Polynomial.fit(data.z, most, standardise.groups)
-        ensemble = _joined(ensemble, curved.ensemble, jnp.asarray(worth), stack([basis] * config.members))
+        ensemble = _joined(ensemble, curved.ensemble, worth, stack([basis] * config.members))
     # What a log link predicts is not centred.
-    linear = 1.0 if ensemble.log_link is None else 1.0 - ensemble.log_link
-    intercept = ensemble.intercept + linear * jnp.asarray(data.centre, jnp.float32)[None]
+    linear = 1.0 if ensemble.log_link is None else 1.0 - np.asarray(ensemble.log_link)
+    intercept = on_device(np.asarray(ensemble.intercept) + linear * data.centre[None], np.float32)
     return FittedMean(eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record)
 
 
@@ -185,17 +185,19 @@ def _is_better(
     return bool(np.mean(of_other / unit) < np.mean(of_network / unit))
 
 
-def _joined(smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[Array, " k"], basis: Polynomial) -> RidgeResidual:
+def _joined(
+    smooth: RidgeResidual, curved: RidgeResidual, worth: Bool[np.ndarray, " k"], basis: Polynomial
+) -> RidgeResidual:
     """The members with networks for the outputs that are worth one, with polynomials on `basis` for the others."""
     # A line's slopes, and those of every feature of the basis.
     size = curved.slopes.shape[2] + basis.chosen.shape[3]
-    linear = jnp.pad(curved.slopes, ((0, 0), (0, 0), (0, size - curved.slopes.shape[2])))
+    linear = np.pad(curved.slopes, ((0, 0), (0, 0), (0, size - curved.slopes.shape[2])))
     return RidgeResidual(
         smooth.standardise,
         basis,
-        jnp.where(worth[None], curved.intercept, smooth.intercept),
-        jnp.where(worth[None, :, None], linear, smooth.slopes[:, :, :size]),
-        jnp.where(worth[None], curved.scale, 0.0),
+        on_device(np.where(worth, curved.intercept, smooth.intercept)),
+        on_device(np.where(worth[:, None], linear, np.asarray(smooth.slopes)[:, :, :size])),
+        on_device(np.where(worth, curved.scale, 0.0), np.float32),
         curved.network,
         smooth.log_link,
         smooth.log_most,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from ..runtime.compiling import on_device
 from .last_layer import last_layers_solved
 from .layers import ResidualMLP, stack
 from .polynomial import Polynomial
@@ -62,7 +63,7 @@ def networks_fitted(
     )
     labels, stream = data.labels, data.centred_stream
     if trained.log_link is not None:
-        added = np.asarray(trained.log_link[0]) * data.centre
+        added = np.asarray(trained.log_link)[0] * data.centre
         labels = labels + added
         stream = None if stream is None else stream.mapped(lambda _, values: values + added)
     weighted = np.isin(np.arange(labels.shape[1]), list(polynomials.weighted.fits))
@@ -117,13 +118,13 @@ def _linear_with_networks(
     rng: np.random.Generator,
 ) -> RidgeResidual:
     """Members that start as the given linear fits, stacked along a leading axis."""
-    intercept, slopes, scale = (jnp.asarray(part, jnp.float32) for part in lines[:3])
-    log_link = None if lines.log_link is None else jnp.asarray(lines.log_link, jnp.float32)
+    intercept, slopes, scale = (on_device(part, np.float32) for part in lines[:3])
+    log_link = None if lines.log_link is None else on_device(lines.log_link, np.float32)
     members, outputs = intercept.shape
     sizes = (data.z.shape[1], outputs, config.width, config.depth)
     networks = stack([ResidualMLP(*sizes, cornered=cornered, rng=rng) for _ in range(members)])
     standardise, basis = stack([data.standardise] * members), stack([Polynomial.fit(data.z, 1)] * members)
-    most = None if log_link is None else jnp.tile(jnp.asarray(data.log_most, jnp.float32), (members, 1))
+    most = None if log_link is None else on_device(np.tile(data.log_most, (members, 1)), np.float32)
     return RidgeResidual(standardise, basis, intercept, slopes, scale, networks, log_link, most)
 
 
@@ -165,9 +166,9 @@ def _by_unit(
     within, of_mean = noise.factors(np.arange(len(noise.shared)))
     weight = np.mean((noise.size - 1) * within**2 + of_mean**2) / noise.size
     by_unit = (part.reshape(-1, noise.size, part.shape[1]) for part in (theta, labels))
-    parts = [jnp.asarray(part, jnp.float32) for part in (*by_unit, within, of_mean, weight, centre)]
+    parts = [on_device(part, np.float32) for part in (*by_unit, within, of_mean, weight, centre)]
     even = None if precision is None else precision.reshape(-1, noise.size, precision.shape[1])
-    return _Rows(*parts, precision=None if even is None else jnp.asarray(even, jnp.float32))
+    return _Rows(*parts, precision=None if even is None else on_device(even, np.float32))
 
 
 def _squared_loss(

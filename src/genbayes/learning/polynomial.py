@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import erf
 
+from ..runtime.compiling import on_device
 from .row_blocks import blocks
 
 # Products of Legendre polynomials up to a total degree, as many as least squares can do with: degree 14 in one and two
@@ -52,7 +53,7 @@ class Polynomial(eqx.Module):
         powers = np.array(exponents, int).reshape(-1, z.shape[1]).T
         chosen = powers[:, None, :] == np.arange(degree + 1)[None, :, None]
         width = np.where(high > low, (high - low) / 2, 1.0)
-        return cls(*(jnp.asarray(part, jnp.float32) for part in ((low + high) / 2, width, bent, chosen)))
+        return cls(*(on_device(part, np.float32) for part in ((low + high) / 2, width, bent, chosen)))
 
     def __call__(self, z: Float[Array, " dim"]) -> Float[Array, " size"]:
         """Features of one standardised parameter."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import Standardiser, stack
 from .polynomial import MOST_DEGREE, Polynomial, degrees, polynomial_to
@@ -142,10 +142,10 @@ def _with_weighted(plain: Polynomials, data: RegressionData) -> Polynomials:
     ensemble = replace(
         plain.ensemble,
         basis=stack([basis] * members),
-        intercept=jnp.asarray(intercept),
-        slopes=jnp.asarray(slopes),
-        log_link=jnp.asarray(log_link),
-        log_most=jnp.tile(jnp.asarray(data.log_most, jnp.float32), (members, 1)),
+        intercept=on_device(intercept),
+        slopes=on_device(slopes),
+        log_link=on_device(log_link),
+        log_most=on_device(np.tile(data.log_most, (members, 1)), np.float32),
     )
     return plain._replace(ensemble=ensemble, errors=errors, degree_of_each=degree_of_each)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
 from .kernel_regression import KernelFit, Solution, bumps, fit_kernel, solve
 from .layers import Standardiser, stack
@@ -222,4 +223,4 @@ def _along_principal_directions(warped: Float[np.ndarray, "n k"]) -> _Latent:
 
 
 def _f32(values: Any) -> Array:
-    return jnp.asarray(values, jnp.float32)
+    return on_device(values, np.float32)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import Standardiser
 from .polynomial import degrees
@@ -91,7 +92,7 @@ def signal_directions(
     axes = np.concatenate([axes, _standing_out(errors, axes)], axis=1)
     if axes.shape[1] > _MOST_SHARE * k:
         return None
-    return Directions(*(jnp.asarray(part, jnp.float32) for part in (centre, np.linalg.qr(axes)[0])))
+    return Directions(*(on_device(part, np.float32) for part in (centre, np.linalg.qr(axes)[0])))
 
 
 def _axes(slopes: Float[np.ndarray, "k size"], rows: NormalEquations) -> Float[np.ndarray, "k r"]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .mean_model import MeanModel
@@ -116,12 +117,12 @@ def log_linear_ensemble(
     return RidgeResidual(
         standardise=stack([standardise] * members),
         basis=stack([basis] * members),
-        intercept=jnp.asarray(intercept, jnp.float32),
-        slopes=jnp.asarray(slopes, jnp.float32),
-        scale=jnp.ones((members, k)),
+        intercept=on_device(intercept, np.float32),
+        slopes=on_device(slopes, np.float32),
+        scale=on_device(np.ones((members, k), np.float32)),
         network=None,
-        log_link=jnp.ones((members, k)),
-        log_most=jnp.tile(log_most, (members, 1)),
+        log_link=on_device(np.ones((members, k), np.float32)),
+        log_most=on_device(np.tile(log_most, (members, 1))),
     )
 
 
@@ -175,6 +176,18 @@ class NormalEquations(NamedTuple):
             crossed += away.T @ left
             total += np.sum(left**2, axis=0)
         return cls(len(z) if rows is None else len(rows), float(weight), means, label_means, products, crossed, total)
+
+    def of_other_labels(self, z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"]) -> "NormalEquations":
+        """Those of the same features, all rows of weight 1, with other labels: the products are known already."""
+        parts = blocks(len(z), None)
+        label_means = sum((np.ones(len(labels[part])) @ labels[part] for part in parts), np.zeros(labels.shape[1]))
+        label_means = label_means / self.weight
+        crossed, total = np.zeros((z.shape[1], labels.shape[1])), np.zeros(labels.shape[1])
+        for part in parts:
+            left = labels[part] - label_means
+            crossed += (z[part] - self.means).T @ left
+            total += np.sum(left**2, axis=0)
+        return self._replace(label_means=label_means, crossed=crossed, total=total)
 
     def joined(self, other: "NormalEquations") -> "NormalEquations":
         """Those of the rows of both: sums around the joint means (Chan, Golub, LeVeque 1983)."""
@@ -303,9 +316,9 @@ def polynomial_ensemble(
     solved = RidgeResidual(
         standardise=stack([standardise] * members),
         basis=stack([Polynomial.fit(z, degree, standardise.groups)] * members),
-        intercept=jnp.asarray(intercept, jnp.float32),
-        slopes=jnp.asarray(slopes, jnp.float32),
-        scale=jnp.ones((members, k)),
+        intercept=on_device(intercept, np.float32),
+        slopes=on_device(slopes, np.float32),
+        scale=on_device(np.ones((members, k), np.float32)),
         network=None,
     )
     return solved, np.concatenate(errors)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..runtime.compiling import compiled, on_device
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .polynomial import Polynomial, degrees
@@ -123,8 +124,8 @@ def fit_success(
     model = SuccessModel(
         standardise,
         basis,
-        jnp.asarray([intercept for intercept, _ in fits], jnp.float32),
-        jnp.asarray(np.stack([slopes for _, slopes in fits]), jnp.float32),
+        on_device([intercept for intercept, _ in fits], np.float32),
+        on_device(np.stack([slopes for _, slopes in fits]), np.float32),
         None,
     )
     rng = np.random.default_rng(seed)
@@ -134,7 +135,7 @@ def fit_success(
     trained, record = train(
         start,
         _cross_entropy,
-        (jnp.asarray(inputs, jnp.float32), jnp.asarray(label, jnp.float32)),
+        (on_device(inputs, np.float32), on_device(label, np.float32)),
         folds.train,
         folds.validation,
         config,
@@ -200,5 +201,10 @@ def _one_member(module: SuccessModel, inputs: Float[Array, " inputs"]) -> Float[
 def _held_out_losses(
     model: SuccessModel, inputs: Float[np.ndarray, "n inputs"], label: Float[np.ndarray, " n"], folds: Folds
 ) -> Float[np.ndarray, " held_out"]:
-    logits = np.asarray(jax.vmap(model.member_logits)(jnp.asarray(inputs, jnp.float32)), np.float64)
+    logits = np.asarray(_member_logits(model, on_device(inputs, np.float32)), np.float64)
     return np.concatenate([log_loss(logits[rows, member], label[rows]) for member, rows in enumerate(folds.validation)])
+
+
+@compiled
+def _member_logits(model: SuccessModel, inputs: Float[Array, "n inputs"]) -> Float[Array, "n members"]:
+    return jax.vmap(model.member_logits)(inputs)

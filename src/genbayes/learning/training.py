@@ -16,7 +16,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled, on_device
 from ..runtime.counts import checked_count
 from ..runtime.devices import divided
 from ..runtime.notebook import html_table
@@ -170,7 +170,7 @@ def train(
         renewed: of a store, other data and training rows after every block of epochs, see `TrainingData`.
     """
     weights, static = eqx.partition(modules, eqx.is_inexact_array)
-    held_out = jnp.asarray(validation_rows)
+    held_out = on_device(validation_rows)
     key = jax.random.key(int(rng.integers(2**31)))
     # Blocks of equal size, for each size is compiled; they may pass the last epoch, where every member stops. One step
     # more than epochs: a step validates first, and the last one does nothing else.
@@ -182,11 +182,11 @@ def train(
             if renewed is not None and epoch > 0:
                 data, train_rows = renewed()
             order = _order(train_rows, block, config, rng)
-            number = jnp.asarray(epoch)
+            number = on_device(epoch)
             state, new = _epochs(state, weights, static, loss, data, order, held_out, key, number, config)
             losses.append(np.asarray(new))
-            best_epoch = np.asarray(state.best_epoch)
-            advance(min(block, config.max_epochs - epoch), note=f"validation loss {np.mean(state.best_loss):.4g}")
+            best_epoch, best_loss = np.asarray(state.best_epoch), np.asarray(state.best_loss)
+            advance(min(block, config.max_epochs - epoch), note=f"validation loss {best_loss.mean():.4g}")
             if np.all(epoch + block - 1 - best_epoch >= config.patience):
                 break
             if rival is not None and is_behind(np.concatenate(losses, axis=1)[1].T, rival.validation_loss):
@@ -199,7 +199,7 @@ def train(
         validation_loss=validation_loss[:, : config.max_epochs + 1],
         best_epoch=best_epoch,
         seconds=seconds,
-        outcome=_judge(name, np.asarray(state.best_loss), best_epoch, config),
+        outcome=_judge(name, best_loss, best_epoch, config),
     )
     return eqx.combine(_unravelled(state.best, weights), static), record
 
@@ -238,10 +238,12 @@ def _start(weights: PyTree, config: FitConfig) -> _Member:
     """All members before the first step."""
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(weights)]
     members = len(leaves[0])
-    vectors = jnp.asarray(np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1))
-    optimiser = jax.vmap(_optimiser(1, config).init)(vectors)
-    best_loss = jnp.asarray(np.full(members, np.inf, np.float32))
-    return _Member(vectors, optimiser, vectors, best_loss, jnp.asarray(np.zeros(members, np.int32)))
+    vectors = on_device(np.concatenate([leaf.reshape(members, -1) for leaf in leaves], axis=1))
+    # Adam starts from zeros; its `init` would be a program for each of them.
+    shapes = jax.eval_shape(jax.vmap(_optimiser(1, config).init), vectors)
+    optimiser = jax.tree.map(lambda leaf: on_device(np.zeros(leaf.shape, leaf.dtype)), shapes)
+    best_loss = on_device(np.full(members, np.inf, np.float32))
+    return _Member(vectors, optimiser, vectors, best_loss, on_device(np.zeros(members, np.int32)))
 
 
 def _unravelled(vectors: Float[Array, "members size"], template: PyTree) -> PyTree:
@@ -249,8 +251,8 @@ def _unravelled(vectors: Float[Array, "members size"], template: PyTree) -> PyTr
     leaves, structure = jax.tree.flatten(template)
     values, done, rebuilt = np.asarray(vectors), 0, []
     for leaf in leaves:
-        size = leaf[0].size
-        rebuilt.append(jnp.asarray(values[:, done : done + size].reshape(leaf.shape)))
+        size = leaf.size // len(leaf)
+        rebuilt.append(on_device(values[:, done : done + size].reshape(leaf.shape)))
         done += size
     return jax.tree.unflatten(structure, rebuilt)
 

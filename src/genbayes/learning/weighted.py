@@ -96,10 +96,14 @@ def fit_variance(
     # A line of all parameters even so: to leave some of them out would be to say that they change nothing.
     sizes = {degree: size for degree, size in sizes.items() if degree == 1 or size <= most}
     values = np.log(squares + _square_floor(squares)) - _LOG_CHI_SQUARE
-    fit = _best_ridge(features, sizes, values, np.ones(n))[0]
+    # All rounds are of the same rows with equal weights: the largest part of each is the same, too.
+    columns = features[:, : max(sizes.values())]
+    equations = NormalEquations.of(columns, values[:, None])
+    fit = _best_degree(equations, sizes)[0]
     for _ in range(_ROUNDS):
         ratio = squares / fit(features)
-        fit = _best_ridge(features, sizes, fit.linear(features) + np.clip(ratio - 1.0, -1.0, 8.0), np.ones(n))[0]
+        values = fit.linear(features) + np.clip(ratio - 1.0, -1.0, 8.0)
+        fit = _best_degree(equations.of_other_labels(columns, values[:, None]), sizes)[0]
         # Least squares of logarithms leaves the level to the clipping: the mean of the squares is to be right.
         fit = fit._replace(intercept=fit.intercept + float(np.log(max(np.mean(squares / fit(features)), 1e-300))))
     return fit
@@ -244,9 +248,13 @@ def _best_ridge(
     weights: Float[np.ndarray, " n"],
 ) -> tuple[LogLinear, float, int]:
     """Weighted ridge regression of the best degree, its degrees of freedom (at most), and the degree."""
-    root = np.sqrt(weights / weights.mean())
-    best, most = None, max(sizes.values())
-    equations = NormalEquations.of(features[:, :most] * root[:, None], (labels * root)[:, None], root)
+    root, most = np.sqrt(weights / weights.mean()), max(sizes.values())
+    return _best_degree(NormalEquations.of(features[:, :most] * root[:, None], (labels * root)[:, None], root), sizes)
+
+
+def _best_degree(equations: NormalEquations, sizes: Mapping[int, int]) -> tuple[LogLinear, float, int]:
+    """The same of normal equations."""
+    best = None
     for degree, size in sizes.items():
         intercept, slopes, score = equations.solved(size)
         if best is None or score[0] < best[0]:

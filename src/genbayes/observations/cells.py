@@ -60,6 +60,8 @@ class NumberStyle:
             return f"may have thousands separators. {_NO_THOUSANDS}{remedy}."
         if _COMMA_NUMBER.fullmatch(cell):
             return 'has a decimal comma. Write 1.5, or say decimal=","'
+        if re.fullmatch(r"\([\d.,]+\)", cell):
+            return f"is no number. Write a negative number with a minus sign, as -{cell.strip('()')}."
         if " #" in cell:
             return "is no number. A comment stands on a line of its own, which starts with #."
         return f"is no number. Correct it, or write NA where there is no value; or say missing={cell!r}."

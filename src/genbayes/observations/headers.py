@@ -11,6 +11,8 @@ from .lines import Record, Records
 _BRACKETS = re.compile(r"(.*\S)\s*\[([^\[\]]*[^\[\]\d][^\[\]]*)\]|(.*\S)\s+\(([^()]+)\)")
 # What begins like a number and has hardly a letter is no name but a damaged number; "2m_air" is one.
 _DAMAGED = re.compile(r"[+-]?[.,]?\d")
+# An accountant's -5; [1] is the unit of what has none.
+_NEGATIVE = re.compile(r"\([\d.,]+\)")
 _LETTER = re.compile(r"[^\W\d_]")
 _ATOMS = frozenset(
     """m km dm cm mm um µm μm nm ft in mi s sec ms us ns min h hr d day days week weeks month months yr year years hour
@@ -119,6 +121,8 @@ def _is_units(row: Record, others: list[Record], style: NumberStyle) -> bool:
 def _is_unit(cell: str) -> bool:
     """Whether a text is a unit: something in brackets, or a product of known ones such as m3/s."""
     if cell.casefold() in MISSING:
+        return False
+    if _NEGATIVE.fullmatch(cell):
         return False
     if re.fullmatch(r"\[.*\]|\(.*\)", cell):
         return True

@@ -11,7 +11,7 @@ from .cells import NumberStyle
 from .lines import Records
 
 ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?)?")
-_OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([T ,]+\d.*)?")
+_OTHER_DATE = re.compile(r"(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[./ -][A-Za-z]{3,9}[./ -]\d{2,4})([T ,]+\d.*)?")
 _COMPACT = re.compile(r"(19|20)\d{6}")
 _TIME_DIRECTIVES = re.compile(r"%[HIMSfpXcz]")
 
@@ -69,9 +69,11 @@ def parse_index(
 
 def format_remedy(cell: str) -> str:
     """What to say for dates that are not ISO ones."""
-    mark = next((one for one in "./-" if one in cell), "-")
+    mark = next((one for one in "./- " if one in cell), "-")
     year_first = re.match(r"\d{4}", cell) is not None
     forms = ("%Y{0}%m{0}%d",) if year_first else ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
+    if letters := re.search(r"[A-Za-z]{3,9}", cell[:14]):
+        forms = ("%d{0}%b{0}%Y" if len(letters[0]) == 3 else "%d{0}%B{0}%Y",)
     named = " or ".join(f'date_format="{form.format(mark)}"' for form in forms)
     return f"Say {named} (day, month and year in their order), or write dates as 2021-04-09."
 

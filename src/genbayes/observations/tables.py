@@ -95,7 +95,9 @@ def _check_widths(found: Records) -> None:
                 raise found.error(record.number, "has a comment. A comment stands on a line of its own.")
             text = f"{len(record.cells)} cells, {found.line} {first.number} has {len(first.cells)}"
             remedy = "Give every row as many"
-            if found.separator == ",":
+            if len(record.cells) == len(first.cells) + 1 and not record.cells[-1]:
+                remedy += ": this one ends with a separator. Delete it, or write one behind the names as well"
+            elif found.separator == ",":
                 remedy += '; with decimal commas save it with semicolons, or quote each number and say decimal=","'
             elif found.separator == " ":
                 remedy += " (cells are separated by spaces here: write NA for a missing value)"
@@ -127,6 +129,7 @@ def _index_position(
     free = [j for j in range(len(head.names)) if j != group and j not in chosen]
     if len(head.names) == 1:
         return None, ""
+    _check_serial_dates(found, head, style, free if wanted.column is None else [])
     if head.named and head.names[0] == "" and 0 in free and any(_cells(head, 0)):
         return 0, "index: the first column, which has no name"
     texts = [j for j in free if any(style.value(cell) is None for cell in _cells(head, j))]
@@ -141,6 +144,18 @@ def _index_position(
             remedy += "." if is_dated(_cells(head, j)) else f", and its form. {format_remedy(cell)}"
             raise found.error(number, f"column {head.names[j]!r} has dates such as {cell!r}. {remedy}")
     return None, ""
+
+
+def _check_serial_dates(found: Records, head: Head, style: NumberStyle, columns: Sequence[int]) -> None:
+    """ValueError where a column of dates holds the numbers that a spreadsheet keeps them as: no value of a model."""
+    for j in columns:
+        numbers = [style.number(cell) or 0.0 for cell in _cells(head, j) if cell]
+        named = head.names[j].casefold() in ("date", "datetime", "timestamp", "day")
+        if named and numbers and all(20_000 <= number <= 80_000 for number in numbers):
+            day = np.datetime64("1899-12-30") + int(numbers[0])
+            remedy = f'Save dates as texts, such as {day}; or say index="{head.names[j]}" for numbers, or column="...".'
+            number = next(row.number for row in head.rows if row.cells and row.cells[j])
+            raise found.error(number, f"{head.names[j]!r} is {numbers[0]:g}, as spreadsheets keep {day}. {remedy}")
 
 
 def _rows(found: Records, head: Head, width: int, *, indexed: bool) -> list[Record]:

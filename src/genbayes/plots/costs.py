@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -64,7 +63,7 @@ def cost_profiles(
     points = np.broadcast_to(anchors[None, :, None, :], (dim, len(anchors), n_grid, dim)).copy()
     for j in range(dim):
         points[j, :, :, j] = grids[j]
-    lines = np.asarray(posterior.cost_at(jnp.asarray(points, jnp.float32)))
+    lines = np.asarray(posterior.cost_at(np.asarray(points, np.float32)))
     columns = min(dim, 4)
     rows = -(-dim // columns)
     width = WIDTHS[columns] if columns in WIDTHS else 2.4 * columns
@@ -119,7 +118,7 @@ def _compared(shown: list[Shown], draws: list[Draws], n_grid: int) -> matplotlib
         for one, theta, cost, best in zip(shown, thetas, costs, bests, strict=True):
             points = np.tile(theta[best], (len(grid), 1))
             points[:, j] = grid
-            line = np.asarray(one.one.cost_at(jnp.asarray(points, jnp.float32)))
+            line = np.asarray(one.one.cost_at(np.asarray(points, np.float32)))
             ax.plot(grid, line, color=one.colour, linestyle=one.dashes, linewidth=1.6, **marks)
             ax.plot(theta[best, j], cost[best], "o", color=one.colour, markersize=5)
             low = min(low, float(line.min()), float(cost[best]))

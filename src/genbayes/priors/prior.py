@@ -11,7 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Int, Key, Num
 
-from ..runtime.compiling import in_full_precision, is_traced, over_rows
+from ..runtime.compiling import in_full_precision, is_traced, on_device, over_rows
 from ..runtime.counts import checked_count
 from ..runtime.seeds import PARAMETER_STREAM, check_seed, row_key
 from .density import PriorDensity
@@ -251,8 +251,8 @@ class Prior:
         key = jax.random.key(check_seed(seed))
         # Every n by the same program, chunk by chunk: each length would be compiled, and could round differently.
         starts = np.arange(0, max(n, 1), _ROWS_OF_A_DRAW, dtype=np.int32)
-        chunks = [np.asarray(_sample_rows(self.density, jnp.asarray(start), key, stream)) for start in starts]
-        return jnp.asarray(np.concatenate(chunks)[:n])
+        chunks = [np.asarray(_sample_rows(self.density, on_device(start), key, stream)) for start in starts]
+        return on_device(np.concatenate(chunks)[:n])
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """Draw one parameter vector (dim,) from a JAX key; traceable."""

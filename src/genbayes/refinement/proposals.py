@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import product
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..costs.cost import Cost
 from ..priors.prior import Prior
+from ..runtime.compiling import on_device
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.stack import GibbsPosteriors
 
@@ -60,4 +60,4 @@ def proposals(
             flat = draws[place, j].reshape(-1, prior.dim)
             chosen = flat[rng.choice(len(flat), len(rows), replace=False)]
             inputs[rows] = np.concatenate([chosen, np.broadcast_to(known[place], (len(rows), known.shape[1]))], axis=1)
-    return np.array(cost.in_order(jnp.asarray(inputs)))
+    return np.array(cost.in_order(on_device(inputs)))

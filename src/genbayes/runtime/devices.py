@@ -6,11 +6,11 @@ from contextvars import ContextVar
 from math import gcd
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Shaped
 
+from .compiling import on_device
 from .counts import checked_count
 
 _count: ContextVar[int] = ContextVar("genbayes_devices", default=1)
@@ -58,7 +58,7 @@ def divided(values: Shaped[np.ndarray, "..."]) -> Shaped[Array, "..."]:
     """An array whose last axis is divided over the devices."""
     used = gcd(values.shape[-1], devices_asked_for())
     if used == 1:
-        return jnp.asarray(values)
+        return on_device(values)
     mesh = Mesh(np.array(jax.devices()[:used]), ("rows",))
     return jax.device_put(values, NamedSharding(mesh, PartitionSpec(*(None,) * (values.ndim - 1), "rows")))
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from ..runtime.compiling import on_device
 from ..runtime.counts import checked_count
 from ..runtime.devices import devices_asked_for
 from ..runtime.outcome import Outcome
@@ -107,7 +107,7 @@ class SMC:
         per_chain = -(-n // self.populations)
         particles = max(per_chain, self.min_particles)
         count = targets.conditions.shape[0] if count is None else count
-        tempered = sample(targets, key, jnp.asarray(first), jnp.asarray(count), self._settings(particles))
+        tempered = sample(targets, key, on_device(first), on_device(count), self._settings(particles))
         # Copies of one ancestor stand side by side after resampling, so a stride keeps few of them, and a slice all.
         keep = np.linspace(0, particles - 1, per_chain).round().astype(int)
         *each, per_stage = jax.tree.map(np.asarray, tempered)

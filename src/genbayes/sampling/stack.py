@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -14,6 +13,7 @@ from ..costs.named_observations import as_stack
 from ..distances.gaps import has_gaps
 from ..observations import Observation
 from ..priors.prior import Prior
+from ..runtime.compiling import on_device
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
@@ -229,8 +229,8 @@ class GibbsPosteriors:
 
     def _targets(self, rows: np.ndarray) -> Targets:
         embedded = self.cost.embed_all(self.x_o[rows], gaps=self._gaps)
-        betas = jnp.asarray(self.betas, jnp.float32)
-        cost, known = self.cost, jnp.asarray(self.conditions[rows])
+        betas = on_device(self.betas, np.float32)
+        cost, known = self.cost, on_device(self.conditions[rows])
         return Targets(cost.expectation, embedded, known, betas, self.prior, cost.success_of_prior)
 
 

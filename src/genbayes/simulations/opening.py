@@ -21,13 +21,15 @@ def opened_store(path: str | Path, header: dict[str, Any], inputs: np.ndarray) -
     Raises:
         ValueError: something else is there, or a store of other runs.
     """
-    if not recovered(Path(path)).exists() or is_unfinished(Path(path)):
+    is_new = not recovered(Path(path)).exists() or is_unfinished(Path(path))
+    if is_new:
         # Whole or not at all: a job that is killed in its first second can be run again.
         with replaced_folder(Path(path)) as beside:
             SimulationStore.create(beside, header, inputs)
     # The rows of a refinement lie between and behind the draws of the prior, and are none of this job's.
     opened = SimulationStore.open(path, writable=True, round=0)
     opened.check_header(header)
+    opened.is_new = is_new
     if len(inputs) > len(opened):
         opened.append(inputs[len(opened) :])
     return opened

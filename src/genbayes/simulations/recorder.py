@@ -63,7 +63,7 @@ class Recorder:
         self._output_shape: tuple[int, ...] | None = None
         self._seconds = 0.0
         self.named = NamedOutputs()
-        if store is not None:
+        if store is not None and not store.is_new:
             self._load(store)
         redo = self._status != OK if retry_failed else self._status == PENDING
         self.rows = np.flatnonzero(redo & self.of_share)

@@ -76,6 +76,8 @@ class SimulationStore:
         self._round = round
         self._known_rows: tuple[int, np.ndarray] | None = None
         self._known_numbers: dict[str, np.ndarray] = {}
+        # Whether it has just been made, so that there is nothing in it to be read.
+        self.is_new = False
 
     def __repr__(self) -> str:
         return f"SimulationStore({self.path!r}, {len(self)} rows)"
@@ -115,7 +117,7 @@ class SimulationStore:
             header: attributes.
             inputs: parameters and conditions.
         """
-        folder = ZarrFolder.create(path, _CHECKED)
+        folder = ZarrFolder.create(path, _CHECKED, rows=len(inputs))
         store = cls(folder, path)
         dim, conditions = len(header["names"]), len(header.get("condition_names", ()))
         folder.make_array("theta", (0, dim), np.float32, np.nan, ("simulation", "parameter"))

@@ -16,7 +16,9 @@ from ..runtime.files import forced
 from ..runtime.object_storage import need_local
 
 _CHUNK_BYTES = 2**20
+# Rows of a chunk at most; of a store of very many rows more, up to a sixty-fourth of it, because files take time.
 MOST_ROWS = 4096
+_MOST_ROWS_OF_MANY = 32_768
 _MOST_LOOKED_AT = 20_000
 # Outputs in another precision while they are written, and the old ones until these have their place.
 NEW, OLD = "x_new", "x_old"
@@ -39,6 +41,7 @@ class ZarrFolder:
         self._group, self._checked = group, tuple(checked)
         self._attributes = dict(group.attrs)
         self._arrays: dict[str, zarr.Array] = {}
+        self._most_rows = MOST_ROWS
 
     @classmethod
     def open(cls, path: str | Path, checked: Iterable[str], *, writable: bool) -> "ZarrFolder":
@@ -66,9 +69,11 @@ class ZarrFolder:
         return cls(path, group, checked)
 
     @classmethod
-    def create(cls, path: str | Path, checked: Iterable[str]) -> "ZarrFolder":
-        """Make a group where nothing is."""
-        return cls(path, zarr.open_group(str(path), mode="w-", zarr_format=3), checked)
+    def create(cls, path: str | Path, checked: Iterable[str], *, rows: int = 0) -> "ZarrFolder":
+        """Make a group where nothing is, for so many rows."""
+        made = cls(path, zarr.open_group(str(path), mode="w-", zarr_format=3), checked)
+        made._most_rows = min(_MOST_ROWS_OF_MANY, max(MOST_ROWS, rows // 64))
+        return made
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -121,7 +126,9 @@ class ZarrFolder:
     def make_array(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any, dimensions: tuple[str, ...]) -> None:
         """Make an array whose chunks hold whole rows; what is there of an attempt that was interrupted goes first."""
         row_bytes = max(1, int(np.prod(shape[1:], dtype=int)) * np.dtype(dtype).itemsize)
-        rows = min(MOST_ROWS, max(1, _CHUNK_BYTES // row_bytes))
+        # All arrays of a store have chunks alike, also those that are made when it is opened again.
+        most = self.array("status").chunks[0] if self.has("status") else self._most_rows
+        rows = min(most, max(1, _CHUNK_BYTES // row_bytes))
         self._arrays.pop(name, None)
         if (self.path / name).is_dir():
             shutil.rmtree(self.path / name)

@@ -54,12 +54,17 @@ class Replicates:
     fitted: bool = False
 
 
+def some_draws(ladder: Ladder, n: int) -> Float[np.ndarray, "n dim"]:
+    """Draws taken evenly from all betas."""
+    theta = ladder.draws.theta[0].reshape(-1, ladder.prior.dim)
+    return theta[evenly_spaced(len(theta), n)]
+
+
 def simulated_pairs(
     ladder: Ladder, simulator: AnySimulator, n: int, *, seed: int, workers: Workers, progress: bool
 ) -> tuple[Any, Any, Any]:
     """Two runs at `n` draws taken evenly from all betas: parameters, runs, and other runs at them."""
-    theta = ladder.draws.theta[0].reshape(-1, ladder.prior.dim)
-    theta = theta[evenly_spaced(len(theta), n)]
+    theta = some_draws(ladder, n)
     runs = run_pairs_at(
         simulator,
         theta,

@@ -19,7 +19,18 @@ from ..simulations.run_limits import bounded
 from ..simulations.simulators import AnySimulator
 from .choice import Choice, checked_grid
 from .ladders import Ladder
-from .replicates import LEAST_ROWS, NO_NOISE, Replicates, checked_pairs, of_pairs, of_rows, simulated_pairs, spread_out
+from .likelihood_ratios import Ratios, exact_runs, ratios, stored_runs
+from .replicates import (
+    LEAST_ROWS,
+    NO_NOISE,
+    Replicates,
+    checked_pairs,
+    of_pairs,
+    of_rows,
+    simulated_pairs,
+    some_draws,
+    spread_out,
+)
 from .rules import Question, Rule, RuleOption, register
 
 if TYPE_CHECKING:
@@ -33,6 +44,10 @@ _RARE = 0.05
 ASSUMES = (
     "Assumes that an observation can at best be as near to runs of the simulator as these are to one another, and that "
     "nearer than that is noise."
+)
+ASSUMES_ERROR = (
+    "Assumes that the measurement error is as large as was said: beta follows from it alone, and not from how far the "
+    "best fit is from the observation."
 )
 
 
@@ -51,6 +66,10 @@ def noise_floor(
     progress: bool = True,
 ) -> Choice:
     """Chooses the smallest beta whose expected cost reaches the replicate distance of its own posterior.
+
+    Where the cost knows a measurement error and the simulator has no noise, both follow from the error, and the
+    residuals of one observation would leave the meeting open by a factor: it is found for outputs like the observation
+    instead, with errors drawn anew (likelihood_ratios.py).
 
     The replicate distance, of two runs at one parameter, is measured at some draws of the whole ladder and averaged for
     each beta with the weight that its posterior gives them. One of three sources:
@@ -88,12 +107,21 @@ def noise_floor(
     if sum(source is not None for source in (simulator, pairs, simulations)) != 1:
         raise ValueError("give one source of replicate distances: simulator, pairs or simulations.")
     checked_grid(ladder.betas)
+    who = bounded(workers, timeout, memory)
+    if ladder.cost.measurement_error is not None and pairs is None:
+        if simulations is not None:
+            exact = stored_runs(ladder, simulations)
+        else:
+            theta = some_draws(ladder, n)
+            exact = exact_runs(ladder, simulator, theta, seed=seed, workers=who, progress=progress)
+        of_error = ratios(ladder, exact, of_prior=simulations is not None, seed=seed)
+        if of_error is not None:
+            return _chosen_by_ratios(ladder, of_error)
     if simulations is not None:
         found = of_rows(ladder, simulations)
     else:
         distance = ladder.cost.distance if distance is None else distance.fitted(ladder.x_o[None])
         if simulator is not None:
-            who = bounded(workers, timeout, memory)
             pairs = simulated_pairs(ladder, simulator, n, seed=seed, workers=who, progress=progress)
         theta, x, again = checked_pairs(ladder, pairs)
         found = of_pairs(ladder, distance, theta, x, again, at_draws=simulator is not None)
@@ -106,6 +134,56 @@ def noise_floor(
             f"{len(found.distance)} replicate distances are too few to average; give {LEAST_ROWS} or more: a larger n."
         )
     return _chosen(ladder, found)
+
+
+def _chosen_by_ratios(ladder: Ladder, found: Ratios) -> Choice:
+    """Where what draws cost more than the true parameters is what the errors make of it."""
+    logs, gap = np.log(ladder.betas), np.log(found.beta / ladder.betas)
+    fine = np.linspace(logs[0], logs[-1], 50 * len(logs))
+    ends = [np.interp(fine, logs, gap + shift * found.error) for shift in (0, -2, 2)]
+    beta, soonest, latest = (_first(np.exp(fine), end) for end in ends)
+    messages = list(ladder.outcome.messages)
+    if beta is None or beta <= ladder.betas[0]:
+        side, end = ("higher", ladder.betas[-1]) if beta is None else ("lower", ladder.betas[0])
+        beta = float(found.beta[-1] if beta is None else found.beta[0])
+        messages.append(
+            f"The error asks for a beta of about {beta:.4g}, beyond the end of the ladder at {end:.4g}: make one with "
+            f"a {side} end."
+        )
+    place = int(np.argmin(np.abs(np.log(ladder.betas / beta))))
+    as_far = float(found.as_far[place])
+    if as_far < _RARE:
+        messages.append(_looks_misspecified(as_far))
+    if found.sparse:
+        messages.append(
+            "Stored runs are draws of the prior, of which few lie near the posterior: runs at draws would measure it "
+            "there (simulator=...)."
+        )
+    relative = float(found.error[place])
+    return Choice(
+        rule=NAME,
+        beta=beta,
+        interval=(
+            min(beta * np.exp(-2 * relative), beta if soonest is None else soonest),
+            max(beta * np.exp(2 * relative), beta if latest is None else latest),
+        ),
+        finding=(
+            f"At beta {beta:.4g} the costs of draws of the posterior differ as logarithms of likelihood ratios do "
+            "under the measurement error that the cost knows: by half their variance over the errors."
+        ),
+        assumes=ASSUMES_ERROR,
+        units=ladder.cost.distance.units,
+        names=ladder.prior.names,
+        evidence={
+            "betas": ladder.betas,
+            "excess": found.mean,
+            "noise": ladder.betas * found.variance / 2,
+            "relative_error": found.error,
+            "as_far": found.as_far,
+        },
+        outcome=Outcome(tuple(messages)),
+        misspecified=as_far < _RARE,
+    )
 
 
 @dataclass(frozen=True)
@@ -236,11 +314,7 @@ def _judge_miss(ladder: Ladder, as_far: float, floor: float) -> list[str]:
             "larger top before reading anything into the floor."
         )
     if as_far < _RARE:
-        messages.append(
-            f"The simulator looks misspecified: {as_far:.1%} of its own outputs at these parameters would cost as much "
-            "as the observation. The posterior is that of the best compromise, and no beta makes it fit: look at the "
-            "predictive check, and at what the simulator lacks."
-        )
+        messages.append(_looks_misspecified(as_far))
     else:
         messages.append(
             f"The floor is not reached, but {as_far:.0%} of the simulator's own outputs at these parameters would cost "
@@ -248,6 +322,14 @@ def _judge_miss(ladder: Ladder, as_far: float, floor: float) -> list[str]:
             "calibrated."
         )
     return messages
+
+
+def _looks_misspecified(as_far: float) -> str:
+    return (
+        f"The simulator looks misspecified: {as_far:.1%} of its own outputs at these parameters would cost as much "
+        "as the observation. The posterior is that of the best compromise, and no beta makes it fit: look at the "
+        "predictive check, and at what the simulator lacks."
+    )
 
 
 def _first(betas: Float[np.ndarray, " k"], gap: Float[np.ndarray, " k"]) -> float | None:
@@ -283,15 +365,22 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     e = chosen.evidence
     figure, axes = subplots(1, 1, (5.4, 3.4))
     ax = axes[0, 0]
-    for mean, error, colour, label in (
-        (e["mean_cost"], e["cost_error"], POSTERIOR, "expected cost: draws to the observation"),
-        (e["replicate"], e["replicate_error"], PRIOR, "replicate distance: two runs at a draw"),
-    ):
+    if "excess" in e:
+        curves = [
+            (e["excess"], e["relative_error"] * e["excess"], POSTERIOR, "draws cost more than the truth"),
+            (e["noise"], e["relative_error"] * e["noise"], PRIOR, "what the error makes of it"),
+        ]
+    else:
+        curves = [
+            (e["mean_cost"], e["cost_error"], POSTERIOR, "expected cost: draws to the observation"),
+            (e["replicate"], e["replicate_error"], PRIOR, "replicate distance: two runs at a draw"),
+        ]
+    for mean, error, colour, label in curves:
         ax.plot(e["betas"], mean, color=colour, linewidth=1.5, label=label)
         ax.fill_between(e["betas"], mean - 2 * error, mean + 2 * error, color=colour, alpha=0.25, linewidth=0)
     ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2, label=f"β = {number(chosen.beta)}")
     ax.set_xscale("log")
-    cost_scale(ax, np.concatenate([e["mean_cost"], e["replicate"]]))
+    cost_scale(ax, np.concatenate([curve[0] for curve in curves]))
     ax.set_xlabel(plain(f"inverse temperature β, {unit_of_beta(chosen.units)}", 60))
     ax.set_ylabel(plain(unit_label(chosen.units), 40))
     ax.legend(framealpha=0.9, edgecolor="none", fontsize=SMALL)

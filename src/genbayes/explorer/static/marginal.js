@@ -1,4 +1,5 @@
 // The distribution of every output coordinate as a mixture of logistic ones: learning/distributions.py.
+import { blurred, ErrorOfValues } from "./blurred.js";
 import { decoded } from "./numbers.js";
 import { Network, Regression, turned } from "./regressions.js";
 
@@ -9,6 +10,7 @@ export class MarginalForm {
     this.scale = decoded(data.scale);
     this.weights = decoded(data.weights);
     this.growth = decoded(data.growth);
+    this.error = data.error ? new ErrorOfValues(data.error) : null;
     this.rule = {
       nodes: decoded(data.nodes),
       weights: decoded(data.node_weights),
@@ -34,7 +36,7 @@ export class MarginalForm {
       weight: Array.from(weights, (weight, j) => (weight * this.weights[j]) / seen),
       growth: [square, knee, slope, cap],
       kinks: this.members.map((mixture) =>
-        targets.map((y, j) => mixture.kinksOf(j, y, this.scale[j], places, slopes, curvatures)),
+        targets.map((y, j) => mixture.kinksOf(j, y, this.scale[j], places, slopes, curvatures, this.error)),
       ),
     };
   }
@@ -58,7 +60,7 @@ export class MarginalForm {
         let sum = 0;
         for (let j = 0; j < this.scale.length; j++) {
           if (!(embedded.weight[j] > 0)) continue;
-          const value = mixture.expectation(components, i, j, embedded, embedded.kinks[m][j], this.scale[j], this.rule);
+          const value = mixture.expectation(components, i, j, embedded, embedded.kinks[m][j], this.scale[j], this.rule, this.error);
           // The mean of a discrepancy is not negative, whatever an approximation says.
           sum += embedded.weight[j] * Math.max(value, 0);
         }
@@ -75,7 +77,10 @@ export class MarginalForm {
     for (let i = 0; i < prepared.n; i++) {
       const m = prepared.chosen[i % prepared.chosen.length];
       const components = componentsOf(prepared, m);
-      for (let j = 0; j < k; j++) result[i * k + j] = this.members[m].sample(components, i, j, random);
+      for (let j = 0; j < k; j++) {
+        const x = this.members[m].sample(components, i, j, random);
+        result[i * k + j] = this.error ? x + this.error.of(x, j) * random.normal() : x;
+      }
     }
     return result;
   }
@@ -137,7 +142,7 @@ class Mixture {
   }
 
   /** Where the distance to y has kinks, in transformed units, with the jumps of slope and curvature there. */
-  kinksOf(j, y, scale, places, slopes, curvatures) {
+  kinksOf(j, y, scale, places, slopes, curvatures, error = null) {
     const [centre, width, unit] = [this.centre[j], this.width[j], this.unit[j]];
     const at = places.map((place) => y + scale * place);
     const inside = at.map((place) => place > this.low[j] && place < this.high[j]);
@@ -148,12 +153,13 @@ class Mixture {
       const slope = (slopes[k] / scale) * stretch(place);
       const curvature = (curvatures[k] / scale / scale) * stretch(y) ** 2;
       if (slope === 0 && curvature === 0) return;
-      kinks.push({ at: (width / unit) * Math.asinh((place - centre) / width), slope, curvature });
+      const blur = error ? error.of(place, j) / stretch(place) : 0;
+      kinks.push({ at: (width / unit) * Math.asinh((place - centre) / width), slope, curvature, blur });
     });
     return { kinks, turn: unit / width };
   }
 
-  expectation(components, i, j, embedded, { kinks, turn }, scale, rule) {
+  expectation(components, i, j, embedded, { kinks, turn }, scale, rule, error = null) {
     const { count } = this;
     const [square, knee, slope, cap] = embedded.growth;
     const target = embedded.y[j] / scale;
@@ -163,13 +169,22 @@ class Mixture {
       const [mean, width] = [components.mean[c], components.scale[c]];
       let each = 0;
       for (let q = 0; q < rule.nodes.length; q++) {
-        const size = Math.abs(this.inverse(mean + width * rule.nodes[q], j) / scale - target);
+        const x = this.inverse(mean + width * rule.nodes[q], j);
+        if (error) {
+          each += rule.weights[q] * blurred(embedded.growth, x / scale - target, error.of(x, j) / scale);
+          continue;
+        }
+        const size = Math.abs(x / scale - target);
         const near = Math.min(size, knee);
         each += rule.weights[q] * (square * near * near + (slope ? slope * (Math.min(size, cap) - near) : 0));
       }
       if (kinks.length) {
         const damped = 1 / (1 + (width * turn) ** 4);
-        for (const kink of kinks) each += damped * missed(kink, mean, width, rule);
+        for (const kink of kinks) {
+          // An error rounds kinks off: learning/distributions.py.
+          const rounded = Math.exp(-((kink.blur / (0.1 * width)) ** 2) / 2);
+          each += damped * rounded * missed(kink, mean, width, rule);
+        }
       }
       sum += components.weight[c] * each;
     }
