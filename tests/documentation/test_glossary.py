@@ -1,4 +1,4 @@
-"""Where a page first uses a word of the glossary that a newcomer does not know, it links there."""
+"""Where a page first uses a word of the glossary that a newcomer does not know, it explains it or links there."""
 
 import re
 from pathlib import Path
@@ -27,18 +27,18 @@ PAGES = [page for page in PAGES if page.name not in ("glossary.md", "reference.m
 
 
 def prose(text: str) -> str:
-    """Sentences as they are read: without code, headings, tables, emphasis and links that lead elsewhere."""
+    """Sentences as they are read: without code, headings, tables and links that lead elsewhere."""
     text = re.sub(r"(?ms)\A---\n.*?\n---\n|^\s*(`{3,}|~{3,}|:{3,}).*?^\s*\1|^ {4}.*?$|^#.*?$|^\s*[|<].*?$", "", text)
-    return re.sub(r"`[^`]*`|!?\[[^\]]*\]\([^)]*\)|^\[[^\]]*\]: .*$|\*\*[^*]*\*\*|\*[^*\n]*\*", "", text, flags=re.M)
+    return re.sub(r"`[^`]*`|!?\[[^\]]*\]\([^)]*\)|^\[[^\]]*\]: .*$", "", text, flags=re.M)
 
 
 def unlinked(text: str) -> list[str]:
-    """The words whose first appearance is no link to the glossary."""
+    """The words whose first appearance is neither a link to the glossary nor emphasised, as an explanation is."""
     links = {word: anchor for word, anchor in re.findall(r"(?m)^\[([^\]]+)\]: \S*glossary\.md#(\S+)$", text)}
     shown, missing = prose(text), []
     for word, anchor in WORDS.items():
-        first = re.search(rf"(?<![\w/-])(?:\[({word})\]|{word}(?![\w-]))", shown)
-        if first and links.get(first.group(1)) != anchor:
+        first = re.search(rf"(?<![\w/-])(?:\[({word})\]|(\*{word}\*)|{word}(?![\w-]))", shown)
+        if first and not first.group(2) and links.get(first.group(1)) != anchor:
             missing.append(first.group())
     return missing
 
@@ -46,6 +46,7 @@ def unlinked(text: str) -> list[str]:
 def test_what_is_not_linked_is_found() -> None:
     definition = "[nats]: glossary.md#nat\n"
     assert unlinked(f"# nats\n\n`nats` and\n\n```\nnats\n```\n1 [nats], 2 nats\n\n{definition}") == []
+    assert unlinked("**nats** are units: 2 nats") == []
     assert unlinked(f"2 nats, 1 [nats]\n\n{definition}") == ["nats"]
     assert unlinked("1 [nats]\n\n[nats]: glossary.md#beta\n") == ["[nats]"]
 
