@@ -89,7 +89,9 @@ def test_mahalanobis_gets_the_trace(simulations) -> None:
 
 
 @pytest.mark.parametrize(
-    "sd", [SD, "20 %", lambda x: 0.1 + 0.2 * np.abs(x), lambda x: 0.2 * np.max(np.abs(x))], ids=str
+    "sd",
+    [SD, "20 %", lambda x: 0.1 + 0.2 * np.abs(x), lambda x: 0.2 * np.max(np.abs(x))],
+    ids=["each", "share", "function", "of the largest"],
 )
 def test_absolute_errors_are_those_of_folded_normals(simulations, sd: Any) -> None:
     cost = gb.fit_cost(simulations, MeanAbsoluteError(), measurement_error=sd, **QUICK)
