@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 import genbayes as gb
-from genbayes.sampling.missed_structure import MissedStructure, missed_nats, polynomial_kernels, powers
+from genbayes.sampling.missed_structure import missed_nats, missed_structure, polynomial_kernels, powers
 
 
 def hermite(u: np.ndarray) -> list[np.ndarray]:
@@ -66,6 +66,16 @@ def test_noise_alone_has_no_power() -> None:
     assert accused <= 2
 
 
+def test_two_values_and_no_noise_are_no_obstacle() -> None:
+    rng = np.random.default_rng(0)
+    u = np.where(rng.random((200, 1)) < 0.5, -0.67, 0.67)
+    assert not powers(u, np.zeros((200, 3))).any()
+    # A line through two values, as far as the sum of the four degrees can tell them apart.
+    found = powers(u, u + 0.1 * rng.standard_normal((200, 3)))
+    assert np.isfinite(found).all()
+    assert found.any()
+
+
 @pytest.mark.parametrize(("bent", "told"), [(0.0, False), (2.0, True)])
 def test_a_fit_that_misses_products_of_parameters_says_so(bent: float, told: bool) -> None:
     # A line and waves of twelve parameters in 60 outputs: a thousand runs teach the line alone.
@@ -91,7 +101,7 @@ def test_a_fit_that_misses_products_of_parameters_says_so(bent: float, told: boo
     error = outputs / 2 * np.std(np.asarray(cost(theta, x_o)) - np.asarray(true))
     assert any("is uncertain by about" in text for text in draws.outcome.messages) == told
     assert 0.5 < posterior.uncertainty_at(theta) / error < 2.0
-    missed = MissedStructure.of(cost)
+    missed = missed_structure(cost)
     if told:
         assert missed is not None
         # Members that share what they miss do not see it.

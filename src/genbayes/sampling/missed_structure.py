@@ -8,6 +8,7 @@ squares of products on kernels, as geneticists find the share of a trait's varia
 1972).
 """
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -40,27 +41,29 @@ class MissedStructure(NamedTuple):
     ranks: tuple[tuple[Float[np.ndarray, " v"], Float[np.ndarray, " v"]], ...]
     power: Float[np.ndarray, " 4"]
 
-    @classmethod
-    def of(cls, cost: Cost) -> "MissedStructure | None":
-        """None where the cost has no mean features, too few rows, or rows that miss nothing."""
-        rows = cost.held_out
-        if not isinstance(cost.form, HilbertForm) or rows is None or int(rows.ok.sum()) < _LEAST_ROWS:
-            return None
-        chosen = np.flatnonzero(rows.ok)
-        chosen = chosen[evenly_spaced(len(chosen), _MOST_ROWS)]
-        inputs = cost.in_order(on_device(rows.inputs[chosen]))
-        residual = np.asarray(
-            _residuals(cost.form, inputs, on_device(cost.frame(rows.x[chosen])), on_device(rows.member[chosen])),
-            np.float64,
-        )
-        ranks = tuple(_ranks(column) for column in rows.inputs[chosen].T)
-        power = powers(_scores(ranks, rows.inputs[chosen]), residual[:, np.isfinite(residual).all(axis=0)])
-        return cls(ranks, power) if power.any() else None
-
     def variance(self, inputs: Float[np.ndarray, "m inputs"]) -> float:
         """Variance, between such inputs, of what a mean feature misses."""
         kernels = polynomial_kernels(_scores(self.ranks, inputs[evenly_spaced(len(inputs), _MOST_DRAWS)]))
         return float(sum(p * (np.mean(np.diag(k)) - np.mean(k)) for p, k in zip(self.power, kernels, strict=True)))
+
+
+# Many observations share one cost.
+@functools.lru_cache(maxsize=8)
+def missed_structure(cost: Cost) -> MissedStructure | None:
+    """Of the held-out rows of a cost; None where it has no mean features, too few rows, or rows that miss nothing."""
+    rows = cost.held_out
+    if not isinstance(cost.form, HilbertForm) or rows is None or int(rows.ok.sum()) < _LEAST_ROWS:
+        return None
+    chosen = np.flatnonzero(rows.ok)
+    chosen = chosen[evenly_spaced(len(chosen), _MOST_ROWS)]
+    inputs = cost.in_order(on_device(rows.inputs[chosen]))
+    residual = np.asarray(
+        _residuals(cost.form, inputs, on_device(cost.frame(rows.x[chosen])), on_device(rows.member[chosen])),
+        np.float64,
+    )
+    ranks = tuple(_ranks(column) for column in rows.inputs[chosen].T)
+    power = powers(_scores(ranks, rows.inputs[chosen]), residual[:, np.isfinite(residual).all(axis=0)])
+    return MissedStructure(ranks, power) if power.any() else None
 
 
 def missed_nats(
@@ -119,17 +122,22 @@ def polynomial_kernels(u: Float[np.ndarray, "n d"]) -> list[Float[np.ndarray, "n
 def powers(u: Float[np.ndarray, "n d"], residual: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " 4"]:
     """See `MissedStructure.power`, of residuals at inputs u that are standard normal, or nearly."""
     gram = residual @ residual.T
+    if not np.trace(gram) > 0:
+        return np.zeros(4)
     # r_i' S r_j / tr S, with the residuals' covariance S.
     products = gram @ gram / np.trace(gram)
     kernels = polynomial_kernels(u)
     for matrix in (products, *kernels):
         np.fill_diagonal(matrix, 0.0)
     flat = np.stack([kernel.ravel() for kernel in kernels])
-    inverse = np.linalg.inv(flat @ flat.T)
+    squares = flat @ flat.T
+    size = np.sqrt(np.maximum(np.diag(squares), 1e-300))
+    # Of an integer with two values the third degree is the first one again.
+    inverse = np.linalg.pinv(squares / np.outer(size, size), rcond=1e-8, hermitian=True) / np.outer(size, size)
     power = inverse @ (flat @ products.ravel())
     noisy = flat * products.ravel()
     # Every pair stands in the sums twice.
-    error = np.sqrt(2 * np.diag(inverse @ (noisy @ noisy.T) @ inverse))
+    error = np.sqrt(2 * np.maximum(np.diag(inverse @ (noisy @ noisy.T) @ inverse), 0.0))
     return np.where(power > SURE * error, power, 0.0)
 
 

@@ -18,11 +18,12 @@ from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
 from ..runtime.units import unit_of_beta
 from .draws import Draws
+from .given import checked_beta, checked_conditions, judge_conditions, judge_prior
 from .held_out_errors import HeldOutErrors, held_out_errors, jackknife_factor
 from .held_values import held_columns
-from .levels import check_levels, judge_known_levels, judge_levels, judge_prior_levels
+from .levels import check_levels, judge_known_levels, judge_levels
 from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
-from .missed_structure import MissedStructure, missed_nats
+from .missed_structure import missed_nats, missed_structure
 from .running import run_sampler
 from .sampler import Sampler
 from .target import Target
@@ -77,16 +78,16 @@ class GibbsPosterior:
         check_levels(prior, cost)
         self.prior = prior
         self.cost = cost
-        self.beta = _checked_beta(beta, cost.distance.units)
+        self.beta = checked_beta(beta, cost.distance.units)
         self._x = cost.check_observation(x_o)
         # Its dates and names are those by which checks and reports call its values.
         whole = isinstance(x_o, Observation) and x_o.groups is None and x_o.values.shape == self._x.shape
         self.observation = cast("Observation", x_o) if whole else None
-        self._conditions = _checked_conditions(cost, conditions)
+        self._conditions = checked_conditions(cost, conditions)
         self.scale_outcome = cost.judge_scale(self._x)
         known_levels = judge_known_levels(cost, np.asarray(self._conditions)[None])
         self.known_outcome = Outcome.joined(
-            [judge_prior(prior, cost), _judge_conditions(cost, self._conditions), known_levels]
+            [judge_prior(prior, cost), judge_conditions(cost, self._conditions), known_levels]
         )
         beta_now = jnp.asarray(self.beta, jnp.float32)
         embedded = cost.embed(self._x)
@@ -290,81 +291,3 @@ def log_density_given(
     somewhere = prior.from_unconstrained(jnp.zeros(prior.unconstrained_dim))
     safe = jnp.where(inside[..., None], theta, jnp.broadcast_to(somewhere, theta.shape))
     return jnp.where(inside, density + log_factor(safe), -jnp.inf)
-
-
-# As for the prior: many observations share one cost.
-missed_structure = functools.lru_cache(maxsize=8)(MissedStructure.of)
-
-
-# Many observations share one prior and cost; the answer is the same for all.
-@functools.lru_cache(maxsize=8)
-def judge_prior(prior: Prior, cost: Cost) -> Outcome:
-    """A prior that reaches beyond the simulated parameters asks the network about places that it has not seen."""
-    simulated = cost.settings.get("theta_range")
-    if simulated is None:
-        return Outcome()
-    numeric = judge_prior_levels(prior, cost)
-    low, high = np.asarray(simulated)
-    theta = np.asarray(prior.sample(1000, seed=0))
-    outside = float(np.mean(np.any((theta < low) | (theta > high), axis=1)))
-    # n simulations of the same prior leave about 2 dim / n of it outside their range.
-    if outside < 0.05 + 4 * prior.dim / cost.settings["simulations"]:
-        return numeric
-    return Outcome(
-        (
-            *numeric.messages,
-            f"{outside:.0%} of the prior lies outside the range of the simulated parameters, where the cost is a "
-            "guess: use the prior of the simulations, or simulate again under this one.",
-        )
-    )
-
-
-def _checked_conditions(cost: Cost, conditions: Conditions) -> Float[Array, " c"]:
-    values = cost.check_conditions(conditions)
-    if values.ndim != 1 or not np.all(np.isfinite(values)):
-        raise ValueError(
-            f"conditions must be {len(cost.condition_names)} finite number(s), those of the one observation, got "
-            f"{np.asarray(values).tolist()}."
-        )
-    return values
-
-
-def _judge_conditions(cost: Cost, conditions: Float[Array, " c"]) -> Outcome:
-    """Nothing was simulated beyond the range of the simulated conditions."""
-    low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
-    if len(low) != len(conditions):
-        return Outcome()
-    return Outcome(
-        tuple(
-            f"The condition {name} = {value:.6g} lies outside the simulated range {a:.6g} to {b:.6g}, where the cost "
-            "is a guess: simulate again under conditions that cover it."
-            for name, value, a, b in zip(cost.condition_names, np.asarray(conditions), low, high, strict=True)
-            if not a <= value <= b
-        )
-    )
-
-
-def _checked_beta(beta: float | None, units: str) -> float:
-    if beta is None:
-        raise TypeError(
-            "beta is missing, and has no default: it says how strongly the cost speaks against the prior "
-            f"({unit_of_beta(units)}). Try a ladder such as 1, 10, 100, and compare the cost of the draws with the "
-            "replicate distance of check_predictive: beyond the smallest beta at which they meet, a larger one gains "
-            "little."
-        )
-    if isinstance(beta, bool | str) or np.ndim(beta) != 0:
-        raise TypeError(f"beta must be one number, got {beta!r}; make one GibbsPosterior for each beta.")
-    value = float(np.asarray(beta))
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(
-            f"beta must be a finite number greater than 0, got {value!r}. It weighs the cost against the prior "
-            f"({unit_of_beta(units)}); beta = 0 would be the prior: prior.sample(n, seed=...)."
-        )
-    # Below the least normal number the arithmetic may round to 0.
-    limits = np.finfo(np.float32)
-    if not float(limits.tiny) <= value <= float(limits.max):
-        raise ValueError(
-            f"beta must lie between {limits.tiny:.2g} and {limits.max:.2g}, for densities are computed in float32, got "
-            f"{value!r} ({unit_of_beta(units)}): measure the outputs in other units, or scale the distance."
-        )
-    return value

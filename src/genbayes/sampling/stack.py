@@ -20,9 +20,10 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 from ..runtime.units import unit_of_beta
+from .given import judge_prior
 from .held_values import held_columns
 from .levels import judge_known_levels
-from .posterior import GibbsPosterior, judge_prior
+from .posterior import GibbsPosterior
 from .sampler import Sampler
 from .smc import SMC, Ladders
 from .stacked import StackedDraws
