@@ -7,6 +7,7 @@ exact posterior, in nats: what a posterior suffers; rms over observations and se
 
 import argparse
 import sys
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -164,7 +165,7 @@ def main() -> None:
 
 def about() -> list[str]:
     """What is measured, from this file's first lines."""
-    return str(__doc__).split("writes benchmarks/cost_accuracy.md. ")[1].strip().splitlines()
+    return textwrap.wrap(" ".join(str(__doc__).split("writes benchmarks/cost_accuracy.md. ")[1].split()), 99)
 
 
 if __name__ == "__main__":

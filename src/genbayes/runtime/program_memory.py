@@ -9,8 +9,8 @@ import jax
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = Path("/proc/sys/vm/max_map_count")
 _SHARE = 0.6
-# Programs after which maps are counted again, which takes milliseconds.
-_PROGRAMS_BETWEEN = 200
+# Programs after which maps are counted again, which takes milliseconds. A large one may keep a thousand pieces.
+_PROGRAMS_BETWEEN = 20
 _compiled = 0
 
 
