@@ -41,8 +41,8 @@ class PredictiveCheck:
             show.
         n_failed: draws of which a run failed.
         seconds: of simulation.
-        log_density_error: beta times the error of differences of cost between draws that the disagreement of the
-            ensemble's members implies, in nats (see `GibbsPosterior.uncertainty_at`). 0 with one member.
+        log_density_error: beta times the error of differences of cost between draws that the fit leaves open, in
+            nats (see `GibbsPosterior.uncertainty_at`).
         simulated_again: (m,), as `simulated`, of the second run at each draw; None where it was not kept.
         beta: inverse temperature of the draws.
         penalty: the distance that a failing run counts as; None where failing runs are left out.

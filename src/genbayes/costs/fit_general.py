@@ -14,7 +14,7 @@ from ..distances.batched import distance_matrix
 from ..distances.unequal_sets import all_trials, present, trials_present
 from ..learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from ..learning.folds import Folds
-from ..learning.layers import Standardiser, stack
+from ..learning.layers import Standardiser, first_of, stack
 from ..learning.steps import find_steps
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
@@ -104,7 +104,7 @@ def fit_general(
             ]
         )
     else:
-        standardise, scale = jax.tree.map(lambda leaf: leaf[0], (start.standardise, start.scale))
+        standardise, scale = first_of((start.standardise, start.scale))
         members = start.network
     noise_std = on_device(config.noise_scale * spread_of_outputs(train_x), np.float32)
 

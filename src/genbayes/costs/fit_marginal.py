@@ -13,7 +13,7 @@ from ..distances import AdditiveDistance
 from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
-from ..learning.layers import ResidualMLP, stack
+from ..learning.layers import ResidualMLP, first_of, stack
 from ..learning.ridge import best_degrees, polynomial_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_equations import streamed_equations
@@ -69,7 +69,7 @@ def fit_marginal(
         mixtures = _first(theta, values, folds, config, rng, levels, stream)
     else:
         mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
-    transform = jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), mixtures.transform)
+    transform = first_of(mixtures.transform)
 
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Array, Array]:
         return on_device(theta), jax.vmap(transform)(on_device(x.reshape(len(x), -1)))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
+from ..learning.layers import first_of
 from ..learning.polynomial import features_to
 from ..learning.process_means import ProcessMean
 from ..learning.ridge import RidgeResidual, log_linear_ensemble
@@ -89,7 +90,7 @@ def fit_noise_on_scales(
         noise: which rows share random numbers.
     """
     added, power = (np.asarray(part[0], np.float64) for part in (mean.warps.added, mean.warps.kind))
-    standardise = jax.tree.map(lambda leaf: leaf[0], mean.standardise)
+    standardise = first_of(mean.standardise)
     basis, sizes, features = features_to(standardise.of_rows(theta), _MOST_DEGREE, standardise.groups)
     values = left_out + added
     shapes = np.maximum(values, _LEAST_MEAN * np.abs(values).mean(axis=0) + 1e-300) ** power

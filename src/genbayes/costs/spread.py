@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..learning.folds import Folds
+from ..learning.layers import first_of
 from ..learning.mean_model import MeanModel
 from ..learning.polynomial import features_to
 from ..learning.ridge import log_linear_ensemble
@@ -39,7 +40,7 @@ def better_spread(
         folds: units of rows of each member.
         noise: which rows share random numbers.
     """
-    standardise = jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), spread.standardise)
+    standardise = first_of(spread.standardise)
     z = standardise.of_rows(theta)
     basis, sizes, features = features_to(z, _MOST_DEGREE, standardise.groups)
     members, k = len(folds.train), squares.shape[1]

@@ -242,6 +242,11 @@ def stack(members: list[T]) -> T:
     return jax.tree.map(lambda *leaves: on_device(np.stack(leaves)), *members)
 
 
+def first_of(stacked: T) -> T:
+    """The first of stacked modules, without a program; of a part that is the same for all members, the part itself."""
+    return jax.tree.map(lambda leaf: on_device(np.asarray(leaf)[0]), stacked)
+
+
 def _skewness(values: np.ndarray) -> float:
     std = values.std()
     return 0.0 if values.max() == values.min() else float(np.mean(((values - values.mean()) / std) ** 3))

@@ -85,7 +85,7 @@ def missed_nats(
         inputs: draws of parameters with the conditions behind them.
         beta: inverse temperature.
     """
-    assert isinstance(cost.form, HilbertForm)  # as `MissedStructure.of` says
+    assert isinstance(cost.form, HilbertForm)  # as `missed_structure` has seen to
     some = on_device(inputs[evenly_spaced(len(inputs), _MOST_DRAWS)])
     away = np.asarray(_distances(cost.form, cost.in_order(some), on_device(cost.frame(x_o))), np.float64)
     observed = np.isfinite(away)
