@@ -28,7 +28,11 @@ def compiled_batch(function: Callable[..., Any], *arguments: Any) -> Callable[..
     # A call back into Python is an address in it; and constants may be kept apart from it.
     if "callback" in text or getattr(jax.config, "jax_use_simplified_jaxpr_constants", False):
         return lowered.compile()
-    key = (hashlib.sha256(text.encode()).hexdigest(), str(jax.config.jax_default_device), jax.device_count())
+    key = (
+        hashlib.sha256(text.encode()).hexdigest(),
+        str(getattr(jax.config, "jax_default_device", None)),
+        jax.device_count(),
+    )
     if key not in _kept:
         _kept[key] = lowered.compile()
         while len(_kept) > _MOST_KEPT:
