@@ -38,9 +38,11 @@ def _function(distribution: Any, bounds: np.ndarray, drawn: np.ndarray) -> dict[
     # Up to the edges of the support, where there are edges nearby.
     room = 0.1 * (ends[1] - ends[0])
     low, high = np.clip([ends[0] - room, ends[1] + room], *bounds)
-    values = np.unique(np.concatenate([np.linspace(low, high, _VALUES), np.quantile(drawn, probabilities)]))
+    values = np.concatenate([np.linspace(low, high, _VALUES), np.quantile(drawn, probabilities)])
+    # In the precision in which they are told: two that become one would have no slope between them.
+    values = np.unique(values.astype(np.float32))
     try:
-        below = np.asarray(distribution.cdf(jnp.asarray(values, jnp.float32)), np.float64).reshape(-1)
+        below = np.asarray(distribution.cdf(jnp.asarray(values)), np.float64).reshape(-1)
     except (NotImplementedError, AttributeError, TypeError):
         return None
     # Rounding at the edges of a support is none of the picture's.
