@@ -26,9 +26,7 @@ _FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
 # a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
 # to the end: the last, smallest steps gain the most.
-GENERAL_CONFIG = FitConfig(
-    depth=3, learning_rate=2e-3, batch_size=128, max_epochs=100, patience=100, targets=2, noise_targets=2
-)
+GENERAL_CONFIG = FitConfig(depth=3, max_epochs=100, patience=100, targets=2, noise_targets=2)
 
 EmbeddingName = Literal["auto", "vector", "set", "series"]
 

@@ -66,7 +66,7 @@ class FitConfig:
     members: int = 4
     width: int = 64
     depth: int = 2
-    learning_rate: float = 6e-3
+    learning_rate: float = 5e-3
     batch_size: int | None = None
     max_epochs: int = 50
     patience: int = 10
