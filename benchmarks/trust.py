@@ -19,13 +19,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from scipy import stats
 from scipy.special import erf
 
 import genbayes as gb
-from genbayes.distances import HuberError, MeanAbsoluteError, MeanSquaredError
+from genbayes.distances import HuberError, MeanAbsoluteError, MeanSquaredError, UserDistance
 
 MOST_SHIFT, MOST_RATIO = 0.3, 1.33
 Exact = tuple[np.ndarray, np.ndarray]
@@ -357,6 +358,74 @@ def a_rounded_parameter() -> Problem:
         lambda theta, rng: mean(*theta) + 0.1 * rng.standard_normal(3),
         gb.Prior.uniform([0, 0], [6, 1]), MeanSquaredError(), x_o, 60.0, 3000,
         moments(theta, ((mean(*theta.T) - x_o) ** 2).mean(1), 60.0),
+    )  # fmt: skip
+
+
+# --- distances without mean features, folds, and failures around a band
+
+
+@problem
+def dry_and_wet_days_absolute() -> Problem:
+    x_o, theta = np.array([0, 0, 0, 0, 0, 0.5]), grid(np.linspace(0.05, 0.95, 401), np.linspace(0.5, 15, 801))
+    p, scale, cost = theta[:, 0], theta[:, 1], np.zeros(len(theta))
+    for y in x_o:  # E|G - y| of a gamma variable of shape 2 and mean `scale`
+        below, above = (stats.gamma.cdf(y, shape, scale=scale / 2) for shape in (2, 3))
+        cost += ((1 - p) * y + p * (y * (2 * below - 1) + scale * (1 - 2 * above))) / len(x_o)
+    return Problem(
+        lambda theta, rng: np.where(rng.uniform(size=6) < theta[0], rng.gamma(2.0, theta[1] / 2, 6), 0.0),
+        gb.Prior.uniform([0.05, 0.5], [0.95, 15], ["p", "m"]), MeanAbsoluteError(), x_o, 15.0, 2500,
+        moments(theta, cost, 15.0),
+    )  # fmt: skip
+
+
+@problem
+def laplace_noise_in_300_runs_absolute() -> Problem:
+    t, low, high = np.linspace(0, 1, 6), np.array([0.5, 0, 0.05]), np.array([3, 3, 0.5])
+    curve = lambda a, k: np.asarray(a)[..., None] * np.exp(-np.multiply.outer(k, t))  # noqa: E731
+    x_o = curve(0.8, 0.3) + np.random.default_rng(9).laplace(0, 0.1, 6)
+    theta = np.random.default_rng(5).uniform(low, high, (2_000_000, 3))
+    away, scale = np.abs(curve(theta[:, 0], theta[:, 1]) - x_o), theta[:, 2:]
+    return Problem(
+        lambda theta, rng: curve(theta[0], theta[1]) + rng.laplace(0, theta[2], 6),
+        gb.Prior.uniform(low, high, ["a", "k", "s"]), MeanAbsoluteError(), x_o, 40.0, 300,
+        moments(theta, (away + scale * np.exp(-away / scale)).mean(1), 40.0),
+    )  # fmt: skip
+
+
+@problem
+def a_distance_of_ones_own() -> Problem:
+    mean = lambda a, b: np.stack([np.sin(2 * a) + b, a * b, b**2], -1)  # noqa: E731
+    noise = 0.2 * np.random.default_rng(5).standard_normal((200, 3))
+    noise = np.concatenate([noise, -noise])
+    x_o, theta = mean(1.5, 1.0) + np.array([0.1, -0.2, 0.15]), grid(*[np.linspace(-2, 2, 201)] * 2)
+    theta = theta[np.sum((mean(*theta.T) - x_o) ** 2, axis=1) < 4]
+    cost = [np.mean(np.sqrt(1 + np.mean((at - x_o + noise) ** 2, axis=1)) - 1) for at in mean(*theta.T)]
+    distance = UserDistance(lambda x, y: jnp.sqrt(1 + jnp.mean((x - y) ** 2)) - 1, name="pseudo-Huber", units="1")
+    return Problem(
+        lambda theta, rng: mean(*theta) + 0.2 * rng.standard_normal(3),
+        gb.Prior.uniform([-2, -2], [2, 2]), distance, x_o, 100.0, 3000, moments(theta, np.array(cost), 100.0),
+    )  # fmt: skip
+
+
+@problem
+def an_observation_on_a_fold() -> Problem:
+    mean = lambda a, b: np.stack([np.maximum(a, b), (a + b) / 2], -1)  # noqa: E731
+    x_o, theta = np.array([0.0, 0.2]), grid(np.linspace(-2, 2, 1601), np.linspace(-1, 2, 1201))
+    return Problem(
+        lambda theta, rng: mean(*theta) + 0.1 * rng.standard_normal(2),
+        gb.Prior.uniform([-2, -1], [2, 2]), MeanSquaredError(), x_o, 100.0, 2000,
+        moments(theta, ((mean(*theta.T) - x_o) ** 2).mean(1), 100.0),
+    )  # fmt: skip
+
+
+@problem
+def failures_outside_a_band() -> Problem:
+    x_o, theta = np.array([1.0, -0.5]), grid(*[np.linspace(-2, 2, 1601)] * 2)
+    theta = theta[np.abs(theta[:, 0] - theta[:, 1]) <= 0.3]
+    return Problem(
+        lambda theta, rng: np.where(np.ptp(theta) <= 0.3, theta + 0.3 * rng.standard_normal(2), np.nan),
+        gb.Prior.uniform([-2, -2], [2, 2]), MeanSquaredError(), x_o, 20.0, 2000,
+        moments(theta, ((theta - x_o) ** 2).mean(1), 20.0),
     )  # fmt: skip
 
 

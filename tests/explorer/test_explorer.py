@@ -1,5 +1,6 @@
 """The explorer as a reader has it: dragged, typed into, on a phone, in the dark, read aloud."""
 
+import base64
 import json
 import runpy
 from collections.abc import Iterator
@@ -13,10 +14,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro.distributions as dist
 import pytest
+from scipy import stats
 
 import genbayes as gb
 from genbayes.explorer import markup
-from genbayes.explorer.markup import explorer_body, explorer_part
+from genbayes.explorer.marginals import prior_shares
+from genbayes.explorer.markup import explorer_body, explorer_part, program
 from genbayes.explorer.payload import explorer_data
 from genbayes.reports.markup import code, picture, section, table
 from genbayes.reports.page import page
@@ -324,7 +327,42 @@ def test_values_have_the_names_that_are_known(run) -> None:
     read = gb.Observation(posterior.x_o, dates, "date", names=("discharge",), units=("m3/s",))
     told = explorer_data(posterior, draws, axis=read)
     assert told["y_label"] == "discharge [m3/s]"
-    assert told["output_names"][7] == "discharge [m3/s] at 7"
+    assert told["output_names"][7] == "discharge [m3/s] on 2021-04-08"
+    hours = np.datetime64("2021-04-01T06:00") + np.arange(8) * np.timedelta64(90, "m")
+    within = explorer_data(posterior, draws, axis=gb.Observation(posterior.x_o, hours, "date"))
+    assert within["output_names"][1] == "value on 2021-04-01 07:30"
+
+
+def test_a_prior_is_told_by_its_distribution_function() -> None:
+    """Against scipy, to a thousandth; None where numpyro has none, and of integers and vectors."""
+    prior = gb.Prior(
+        {
+            "flat": dist.Uniform(-2.0, 3.0),
+            "rate": dist.LogNormal(0.0, 0.5),
+            "shape": dist.Gamma(2.0, 3.0),
+            "count": dist.DiscreteUniform(0, 3),
+            "both": dist.MultivariateNormal(np.zeros(2), np.eye(2)),
+        }
+    )
+    told = prior_shares(prior, np.asarray(prior.sample(5000, seed=0)))
+    assert told[3:] == [None, None, None]
+    laws = (stats.uniform(-2.0, 5.0), stats.lognorm(0.5), stats.gamma(2.0, scale=1 / 3.0))
+    for one, law in zip(told[:3], laws, strict=True):
+        values, below = (np.frombuffer(base64.b64decode(one[name]["single"]), "<f4") for name in ("values", "below"))
+        assert (np.diff(values) > 0).all()
+        np.testing.assert_allclose(below, law.cdf(values), atol=1e-3)
+        assert below[0] <= 0.002
+        assert below[-1] >= 0.998
+
+
+def test_a_uniform_prior_has_no_bumps(browser) -> None:
+    """Every bin inside the support has the share of its width, and those outside have none."""
+    page = browser.new_page()
+    text = program(["numbers", "columns"]) + "; return densitiesOf(known, [-0.5, 1.5], 8);"
+    known = "{ values: [0, 0.3, 1], below: [0, 0.3, 1] }"
+    found = page.evaluate(f"(text) => Array.from(new Function('known', text)({known}))", text)
+    page.close()
+    np.testing.assert_allclose(found, [0, 0, 0.25, 0.25, 0.25, 0.25, 0, 0], atol=1e-12)
 
 
 def test_the_numbers_of_a_page_are_plain_json_and_small(run) -> None:

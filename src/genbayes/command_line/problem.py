@@ -303,7 +303,7 @@ def _read_x_o_conditions(table: Table, conditions: Prior | None) -> dict[str, fl
 
 
 def _read_fit(table: Table, distance: Distance) -> tuple[FitConfig, Any, Any]:
-    kinds = {item.name: type(item.default) for item in fields(FitConfig)}
+    kinds = {item.name: int if item.name == "batch_size" else type(item.default) for item in fields(FitConfig)}
     table.check_keys((*kinds, "method", "embedding", "failures", "measurement_error"))
     given = {name: table.get(name, kind) for name, kind in kinds.items() if name in table.content}
     method = table.choice("method", get_args(Method), "auto")

@@ -12,6 +12,7 @@ from ..observations import as_output
 from ..plots import temperatures
 from ..reports.markup import composed, paragraph, picture, table
 from ..runtime.processes import plain_main
+from ..runtime.progress import progress_bar
 from ..simulations.rows import Simulations
 from ..temperature import NO_RESCUE, Choice, Ladder, ladder
 from ..temperature.choice import wrapped
@@ -231,11 +232,14 @@ def _store(
         "Along the ladder of inverse temperatures: expected cost of the draws, effective number of parameters, width "
         "of each parameter's posterior relative to its prior, and log evidence. Vertical lines: what the rules choose."
     )
-    parts = [picture(caption, temperatures.temperature(found, choices))]
-    for chosen in choices:
-        parts.append(paragraph(chosen.line() + ". " + " ".join(chosen.sentences()[:2])))
-        parts += [paragraph(f"Warning: {text}") for text in chosen.outcome.messages]
-        parts.append(picture(rule_named(chosen.rule).caption, temperatures.choice(chosen)))
+    with progress_bar("drawing", 1 + len(choices), not terminal.quiet) as advance:
+        parts = [picture(caption, temperatures.temperature(found, choices))]
+        advance()
+        for chosen in choices:
+            parts.append(paragraph(chosen.line() + ". " + " ".join(chosen.sentences()[:2])))
+            parts += [paragraph(f"Warning: {text}") for text in chosen.outcome.messages]
+            parts.append(picture(rule_named(chosen.rule).caption, temperatures.choice(chosen)))
+            advance()
     parts += [paragraph(f"Not chosen by {text}") for text in failed]
     parts += [paragraph(f"Warning: {text}") for text in found.outcome.messages]
     parts += [paragraph(f"{advice.reason} {advice.take()}.".strip())] if choices else []

@@ -49,7 +49,8 @@ class Terminal:
             title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
         )
         for i, name in enumerate(header):
-            table.add_column(name, justify="right" if i else "left", no_wrap=True)
+            # Of a name that is cut nobody knows which of two it was: where there is no room it goes on below.
+            table.add_column(name, justify="right" if i else "left", no_wrap=bool(i), overflow="fold")
         for row in rows:
             table.add_row(*row)
         Console(highlight=False, markup=False).print(table, "")

@@ -26,7 +26,9 @@ _FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
 # a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
 # to the end: the last, smallest steps gain the most.
-GENERAL_CONFIG = FitConfig(depth=3, batch_size=128, patience=100, targets=2, noise_targets=2)
+GENERAL_CONFIG = FitConfig(
+    depth=3, learning_rate=2e-3, batch_size=128, max_epochs=100, patience=100, targets=2, noise_targets=2
+)
 
 EmbeddingName = Literal["auto", "vector", "set", "series"]
 
@@ -86,7 +88,7 @@ def fit_general(
         levels: values of the parameters that are integers, by their numbers.
         stream: all rows of a store and their outputs, where those given are a part of them.
     """
-    if config.batch_size < 2:
+    if config.batch_size == 1:
         raise ValueError(
             "FitConfig: batch_size must be at least 2 for the general cost: it pairs the rows of a batch, got 1."
         )

@@ -18,6 +18,7 @@ from ..sampling.posterior import GibbsPosterior
 from ..sampling.weights import some_draws
 from ..simulations.rows import Simulations
 from .costs import export_cost
+from .marginals import prior_shares
 from .numbers import NotExportable, double, single
 from .priors import export_prior
 
@@ -64,6 +65,7 @@ def explorer_data(
         # Names and units of what was read.
         labels = axis.labels(max(1, x_o.size // max(x_o.shape[0] if x_o.ndim else 1, 1)))
     own_prior, across = export_prior(prior), _axis(x_o, axis, labels)
+    of_prior = np.asarray(prior.sample(_PRIOR_DRAWS, seed=0))
     return {
         "names": list(prior.names),
         "integers": [name in prior.integer_names for name in prior.names],
@@ -73,7 +75,8 @@ def explorer_data(
         "cost": export_cost(cost, x_o, conditions),
         "beta": posterior.beta,
         "x_o": double(x_o),
-        "prior_draws": single(np.asarray(prior.sample(_PRIOR_DRAWS, seed=0))[:m]),
+        "prior_draws": single(of_prior[:m]),
+        "prior_shares": prior_shares(prior, of_prior),
         "draws": single(rows),
         "costs": single(_costs_of(draws, rows)),
         "ess": _effective(draws),
@@ -164,13 +167,17 @@ def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> di
 
 
 def _names(cost: Cost, x_o: np.ndarray, across: Mapping[str, Any], labels: Sequence[str] | None) -> list[str]:
-    """A name for every value: the simulator's, else by its label and its place along the axis."""
-    if cost.output_names is not None and len(cost.output_names) == x_o.size:
-        return list(cost.output_names)
-    channels, own = across["channels"], list(map(str, labels or []))
-    if cost.distance.reads_sets or len(own) != channels:
-        return [f"value {', '.join(map(str, place))}".strip() for place in np.ndindex(x_o.shape)]
-    return [f"{own[i % channels]} at {across['axis'][i // channels]:g}" for i in range(x_o.size)]
+    """A name for every value: the simulator's or its label, with its date or place on the axis where that is known."""
+    channels, own, where = across["channels"], list(map(str, labels or [])), across["where"]
+    named = cost.output_names is not None and len(cost.output_names) == x_o.size
+    if cost.distance.reads_sets or where is None:
+        plain = [f"value {', '.join(map(str, place))}".strip() for place in np.ndindex(x_o.shape)]
+        return list(cost.output_names) if named and cost.output_names is not None else plain
+    if named and cost.output_names is not None:
+        return [f"{name} {where[i // channels]}" for i, name in enumerate(cost.output_names)]
+    if len(own) != channels:
+        own = ["value"] if channels == 1 else [f"value {c}" for c in range(channels)]
+    return [f"{own[i % channels]} {where[i // channels]}" for i in range(x_o.size)]
 
 
 def _simulated(cost: Cost, simulations: Simulations | None) -> np.ndarray | None:
@@ -189,27 +196,37 @@ def _axis(x_o: np.ndarray, axis: Any, labels: Sequence[str] | None) -> dict[str,
     """Where values stand across the picture: at the report's times, else one after the other."""
     steps = x_o.shape[0] if x_o.ndim else 1
     channels = max(1, x_o.size // max(steps, 1))
-    places, label = _times(axis)
+    places, label, where = _times(axis)
     if len(places) != steps or not np.all(np.isfinite(places)):
-        places, label = np.arange(steps, dtype=float), "number of the value"
+        places, label, where = np.arange(steps, dtype=float), "number of the value", None
     own = list(labels or [])
     return {
         "axis": places.tolist(),
+        "where": where,
         "axis_label": str(label or ""),
         "channels": int(channels),
         "y_label": ", ".join(map(str, own)) if own and len(own) <= 3 else "value",
     }
 
 
-def _times(axis: Any) -> tuple[np.ndarray, str]:
-    """Numbers along the axis and their label; dates as days since the first; nothing where they are no numbers."""
+def _times(axis: Any) -> tuple[np.ndarray, str, list[str] | None]:
+    """Numbers along the axis, their label, and each in words; dates as days since the first; else nothing."""
     times, label = axis if isinstance(axis, tuple) and len(axis) == 2 else (axis, "")
     if isinstance(times, Observation):
         times, label = times.index, times.axis_label
-    if times is None:
-        return np.zeros(0), ""
-    values = np.asarray(times).reshape(-1)
+    values = np.zeros(0) if times is None else np.asarray(times).reshape(-1)
     if values.dtype.kind == "M":
         days = (values - values[0]) / np.timedelta64(1, "D")
-        return days.astype(np.float64), f"days since {np.datetime_as_string(values[0], unit='D')}"
-    return (values.astype(np.float64), str(label)) if values.dtype.kind in "iuf" else (np.zeros(0), "")
+        since = f"days since {np.datetime_as_string(values[0], unit='D')}"
+        return days.astype(np.float64), since, [f"on {text}" for text in _dates(values, days)]
+    if values.dtype.kind not in "iuf":
+        return np.zeros(0), "", None
+    return values.astype(np.float64), str(label), [f"at {value:g}" for value in values]
+
+
+def _dates(values: np.ndarray, days: np.ndarray) -> list[str]:
+    """Dates in words; with the time of the day where some are of the same day or not at midnight."""
+    whole = np.array_equal(np.floor(days), days) and len(np.unique(days)) == len(days)
+    whole = whole and bool(np.all(values == values.astype("datetime64[D]")))
+    texts = np.datetime_as_string(values, unit="D" if whole else "m")
+    return [str(text).replace("T", " ") for text in texts]

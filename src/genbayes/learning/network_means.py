@@ -53,7 +53,7 @@ def networks_fitted(
         rows.data,
         rows.train,
         rows.validation,
-        replace(config, batch_size=max(1, config.batch_size // noise.size)),
+        replace(config, batch_size=max(1, config.batch_of(data.folds.train.shape[1] * noise.size) // noise.size)),
         rng=rng,
         name=name,
         loss_name="squared error, in units of the ridge fit's residual variance",

@@ -24,6 +24,13 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 
+# Least and most rows of a step, and steps of an epoch in between, where the rows decide. What a network has learned
+# goes by the number of steps, and a step of few rows costs less: a network of 500 runs of the lynx and the hare left
+# 0.96 of a line's squared error with batches of 256, and 0.41 with 32.
+_LEAST_BATCH, _MOST_BATCH = 32, 256
+_STEPS_OF_AN_EPOCH = 300
+# Share of the steps over which the step size grows to its full size.
+_WARM_UP = 0.05
 # Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
 _EPOCHS_OF_A_RACE = 10
 _EPOCHS_COMPARED = 5
@@ -41,8 +48,10 @@ class FitConfig:
         members: networks in the ensemble. Each holds out its own validation rows, so that together they use all rows.
         width: units of a hidden layer.
         depth: residual blocks.
-        learning_rate: Adam's first step size; it falls to zero along a cosine over `max_epochs`.
-        batch_size: parameters per step; lowered when there are fewer training rows.
+        learning_rate: Adam's largest step size, reached after a twentieth of the steps; from there it falls to zero
+            along a cosine over `max_epochs`.
+        batch_size: parameters per step; lowered when there are fewer training rows. None: a 300th of the training
+            rows, at least 32, at most 256.
         max_epochs: passes over the training rows at most.
         patience: epochs without a better validation loss after which a member stops.
         validation_fraction: share of the rows that a member never trains on.
@@ -57,9 +66,9 @@ class FitConfig:
     members: int = 4
     width: int = 64
     depth: int = 2
-    learning_rate: float = 2e-3
-    batch_size: int = 256
-    max_epochs: int = 100
+    learning_rate: float = 6e-3
+    batch_size: int | None = None
+    max_epochs: int = 50
     patience: int = 10
     validation_fraction: float = 0.1
     targets: int = 32
@@ -67,7 +76,9 @@ class FitConfig:
     noise_scale: float = 2.0
 
     def __post_init__(self) -> None:
-        counts = ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")
+        counts = ["members", "width", "depth", "max_epochs", "patience", "targets"]
+        if self.batch_size is not None:
+            counts.append("batch_size")
         for name in counts:
             checked_count(f"FitConfig: {name}", getattr(self, name))
         for name in ("learning_rate", "noise_scale"):
@@ -79,6 +90,11 @@ class FitConfig:
                 f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "
                 "0.1 holds out every tenth row."
             )
+
+    def batch_of(self, n_train: int) -> int:
+        """Rows of a step where there are so many to train on."""
+        by_rows = min(max(n_train // _STEPS_OF_AN_EPOCH, _LEAST_BATCH), _MOST_BATCH)
+        return min(by_rows if self.batch_size is None else self.batch_size, n_train)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -223,14 +239,16 @@ def _order(
 ) -> Int[Array, "block members steps batch"]:
     """Shuffled batches of a block of epochs; the rows left over by the last whole batch are others in every epoch."""
     members, n_train = train_rows.shape
-    batch_size = min(config.batch_size, n_train)
+    batch_size = config.batch_of(n_train)
     steps = n_train // batch_size
     shuffled = rng.permuted(np.broadcast_to(train_rows, (block, *train_rows.shape)), axis=2)
     return divided(shuffled[:, :, : steps * batch_size].reshape(block, members, steps, batch_size))
 
 
 def _optimiser(steps: int, config: FitConfig) -> optax.GradientTransformation:
-    schedule = optax.cosine_decay_schedule(config.learning_rate, steps * config.max_epochs)
+    # Of one step the schedule could make no curve.
+    total, peak = max(steps * config.max_epochs, 2), config.learning_rate
+    schedule = optax.warmup_cosine_decay_schedule(_WARM_UP * peak, peak, max(round(_WARM_UP * total), 1), total)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 

@@ -251,8 +251,9 @@ class Prior:
         key = jax.random.key(check_seed(seed))
         # Every n by the same program, chunk by chunk: each length would be compiled, and could round differently.
         starts = np.arange(0, max(n, 1), _ROWS_OF_A_DRAW, dtype=np.int32)
-        chunks = [np.asarray(_sample_rows(self.density, on_device(start), key, stream)) for start in starts]
-        return on_device(np.concatenate(chunks)[:n])
+        # All are started before the first is waited for.
+        chunks = [_sample_rows(self.density, start, key, stream) for start in starts]
+        return on_device(np.concatenate(list(map(np.asarray, chunks)))[:n])
 
     def sample_one(self, key: Key[Array, ""]) -> Float[Array, " dim"]:
         """Draw one parameter vector (dim,) from a JAX key; traceable."""

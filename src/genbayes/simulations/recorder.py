@@ -12,6 +12,7 @@ from .batch import Batch
 from .damage import warn_of
 from .named_outputs import NamedOutputs
 from .rounding import Rounding, is_watched, kept
+from .row_places import place_of
 from .rows import Simulations, from_record
 from .shards import Shard
 from .status import LARGEST, OK, output_problem, reason_code
@@ -145,13 +146,15 @@ class Recorder:
 
     def _commit_batch(self, batch: Batch) -> None:
         rows, outputs = batch.rows, batch.outputs
+        # Both are NaN where any number is; to look at every row is needed only where one is wrong.
+        usable = outputs.min() >= -LARGEST and outputs.max() <= LARGEST
         if outputs.dtype.kind == "f":
-            missing = np.asarray(np.isnan(outputs).all(axis=0))
+            missing = np.full(outputs.shape[1:], False) if usable else np.asarray(np.isnan(outputs).all(axis=0))
             self._never = missing if self._never is None else self._never & missing
             self._rounding.add_all(outputs[is_watched(rows)])
         x = outputs.reshape(len(rows), *(self._output_shape or (1,)))
-        bad = np.flatnonzero(~(np.abs(x) <= LARGEST).reshape(len(rows), -1).all(axis=1))
-        self._take(rows, x, {i: str(self._problem(np.asarray(outputs[i]))) for i in bad.tolist()})
+        bad = [] if usable else np.flatnonzero(~(np.abs(x) <= LARGEST).reshape(len(rows), -1).all(axis=1)).tolist()
+        self._take(rows, x, {i: str(self._problem(np.asarray(outputs[i]))) for i in bad})
 
     def finish(self) -> None:
         """Settle what was held back, once every row has come back.
@@ -279,20 +282,21 @@ class Recorder:
             problems: why runs failed, by their places among these, ascending.
         """
         failed = np.array(list(problems), int)
-        self._status[rows] = OK
+        place = place_of(rows)
+        self._status[place] = OK
         self._status[rows[failed]] = [reason_code(problem, self._reasons) for problem in problems.values()]
         self._n_new_failed += len(failed)
         self._note_in_a_row(problems, len(rows))
         if self._x is not None and x is not None:
             if self._x.dtype == np.float32 and x.dtype == np.float64:
                 self._x = self._x.astype(np.float64)
-            self._x[rows] = x
+            self._x[place] = x
             self._x[rows[failed]] = np.nan
         if self._store is not None:
             if self._shard is not None:
                 self._settle_precision()
-            known = None if self._x is None else self._x[rows]
-            self._store.write(rows, known, self._status[rows], self._reasons)
+            known = None if self._x is None else self._x[place]
+            self._store.write(rows, known, self._status[place], self._reasons)
             if self._rounding.count >= _ENOUGH:
                 self._settle_precision()
 

@@ -19,11 +19,12 @@ from ..runtime.compiling import in_full_precision
 from ..runtime.named_values import NamedVector, Names
 from ..runtime.seeds import SIMULATOR_STREAM, row_key
 from .batch import Batch
+from .compiled_batches import compiled_batch
 from .executors import Job, run_each
 from .traced_simulator import TracedSimulator, traced
+from .traced_work import rows_at_once
 from .worker import Result
 
-_JAX_BATCH = 1024
 # Rows and bytes of outputs that are handed over together at most, and seconds after which fewer are.
 _MOST_TOGETHER, _MOST_BYTES, _MOST_SECONDS = 65_536, 2**26, 1.0
 
@@ -230,30 +231,34 @@ class JaxSimulator(Simulator):
     def run(self, job: Job) -> Iterator[Sequence[Result]]:
         """Yield the results, many at a time; every batch runs the same compiled program."""
         # Padded to one size, so that nothing is compiled twice; a small job is not padded to a large batch.
-        size = job.batch_size or min(_JAX_BATCH, max(16, 1 << (len(job) - 1).bit_length()))
+        traced_simulator = self._traced(job)
+        size = job.batch_size or rows_at_once(traced_simulator.jaxpr, len(job))
         key = jax.random.key(job.seed)
-        simulator = self._traced(job).function
+        simulator = traced_simulator.function
 
-        @jax.jit
         @in_full_precision
-        def run(batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
+        def run(key: jax.Array, batch_numbers: jax.Array, batch_inputs: jax.Array) -> jax.Array:
             def one(number: jax.Array, inputs_row: jax.Array) -> jax.Array:
                 return simulator(row_key(key, number, SIMULATOR_STREAM), inputs_row)
 
             outputs = jax.vmap(one)(batch_numbers, batch_inputs)
             return outputs if outputs.dtype == jnp.float64 else outputs.astype(jnp.float32)
 
-        def started(start: int) -> jax.Array:
-            padded = np.minimum(np.arange(start, start + size), len(job) - 1)
-            return run(job.numbers[padded], job.inputs[padded])
+        def batch(start: int) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+            rows = slice(start, start + size)
+            if start + size > len(job):
+                rows = np.minimum(np.arange(start, start + size), len(job) - 1)
+            return key, job.numbers[rows], job.inputs[rows]
 
-        yield from _together(job, size, started)
+        if len(job):
+            program = compiled_batch(run, *batch(0))
+            yield from _together(job, size, lambda start: program(*batch(start)))
 
     def is_deterministic(self, job: Job) -> bool:
         """Return whether the traced function leaves its key unread."""
-        traced = jax.make_jaxpr(self._traced(job).function)(jax.random.key(0), jnp.zeros(job.inputs.shape[1])).jaxpr
-        key = traced.invars[0]
-        return not any(key is read for equation in traced.eqns for read in equation.invars)
+        jaxpr = self._traced(job).jaxpr
+        key = jaxpr.invars[0]
+        return not any(key is read for equation in jaxpr.eqns for read in equation.invars)
 
     def output_shape(self, job: Job) -> tuple[int, ...]:
         """Return the shape of one output, by tracing the function.
@@ -316,7 +321,7 @@ def _together(job: Job, size: int, started: Callable[[int], jax.Array]) -> Itera
         return Batch(rows, outputs)
 
     try:
-        waiting = started(0) if len(job) else None
+        waiting = started(0)
         for start in range(size, len(job) + size, size):
             # The next ones run while these are taken out.
             following = started(start) if start < len(job) else None

@@ -10,6 +10,7 @@ import numpy as np
 from ..priors.wording import changes_told
 from ..runtime.named_values import Names
 from .damage import Damage, chunk_file, impossible_rows, not_finite, read_rows, succeeded_without_output
+from .row_places import place_of
 from .status import INITIAL_REASONS
 from .zarr_folder import NEW, ZarrFolder
 
@@ -273,11 +274,10 @@ class SimulationStore:
         """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
         rows = self._rows[rows]
         # Whole chunks are written as they are; by single rows, zarr would look for each.
-        in_a_row = len(rows) and rows[-1] - rows[0] == len(rows) - 1
-        where = slice(int(rows[0]), int(rows[-1]) + 1) if in_a_row else rows
+        where = place_of(rows)
         if x is not None:
             with np.errstate(over="ignore"):
-                x = x.astype(self.x_dtype)
+                x = x.astype(self.x_dtype, copy=False)
             self._folder.array("x").set_orthogonal_selection((where, *(slice(None) for _ in x.shape[1:])), x)
         if list(reasons) != self.attributes.get("reasons"):
             self.set_attributes(reasons=list(reasons))

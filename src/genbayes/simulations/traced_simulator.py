@@ -16,6 +16,7 @@ class TracedSimulator:
     Attributes:
         function: of a key and of the vector of inputs; one object, by which JAX finds what it has traced.
         output: shape and dtype of its output; what it returned where that is no array and has no names.
+        jaxpr: of the function.
         names: of the output, where it returned a dictionary.
     """
 
@@ -24,11 +25,13 @@ class TracedSimulator:
         self._names = [Names.of_coordinates(part) for part in (job.names[: job.dim], job.names[job.dim :])]
         self.function = self._run
         self.output: Any = None
+        self.jaxpr: Any = None
         self.names: Names | None = None
 
     def tried(self, inputs: jax.ShapeDtypeStruct) -> "TracedSimulator":
         """This function, after it has been traced."""
-        self.output = jax.eval_shape(self.function, jax.random.key(0), inputs)
+        closed, self.output = jax.make_jaxpr(self.function, return_shape=True)(jax.random.key(0), inputs)
+        self.jaxpr = closed.jaxpr
         return self
 
     def _run(self, key: Any, inputs: Any) -> Any:

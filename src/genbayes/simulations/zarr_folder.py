@@ -16,7 +16,8 @@ from ..runtime.files import forced
 from ..runtime.object_storage import need_local
 
 _CHUNK_BYTES = 2**20
-# Rows of a chunk at most; of a store of very many rows more, up to a sixty-fourth of it, because files take time.
+# Rows of a chunk at most; of a store of very many rows more, about a sixty-fourth of it, because files take time: a
+# power of two, since rows come in such numbers, and a chunk that two writes share is read and written twice.
 MOST_ROWS = 4096
 _MOST_ROWS_OF_MANY = 32_768
 _MOST_LOOKED_AT = 20_000
@@ -72,7 +73,7 @@ class ZarrFolder:
     def create(cls, path: str | Path, checked: Iterable[str], *, rows: int = 0) -> "ZarrFolder":
         """Make a group where nothing is, for so many rows."""
         made = cls(path, zarr.open_group(str(path), mode="w-", zarr_format=3), checked)
-        made._most_rows = min(_MOST_ROWS_OF_MANY, max(MOST_ROWS, rows // 64))
+        made._most_rows = min(_MOST_ROWS_OF_MANY, max(MOST_ROWS, 1 << (rows // 64).bit_length()))
         return made
 
     @property

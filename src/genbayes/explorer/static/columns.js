@@ -21,6 +21,19 @@ export function densities(values, [low, high], bins, smooth = true) {
   return counts;
 }
 
+/** The same shares from a distribution function, given at ascending values. */
+export function densitiesOf({ values, below }, [low, high], bins) {
+  const last = values.length - 1;
+  let at = 0;
+  const share = (value) => {
+    while (at < last - 1 && values[at + 1] < value) at++;
+    const part = (value - values[at]) / (values[at + 1] - values[at]);
+    return below[at] + Math.min(Math.max(part, 0), 1) * (below[at + 1] - below[at]);
+  };
+  const edges = Float64Array.from({ length: bins + 1 }, (_, i) => share(low + (i * (high - low)) / bins));
+  return edges.subarray(1).map((edge, i) => edge - edges[i]);
+}
+
 /** What is the same in every picture until the window changes. */
 export class Kept {
   constructor() {

@@ -64,13 +64,15 @@ export class Page {
 
   /** Tells the worker what is asked for now; many changes within one picture are one question. */
   ask() {
-    if (this.asking) return;
     this.asking = true;
-    requestAnimationFrame(() => {
-      this.asking = false;
-      this.worker.postMessage({ type: "ask", wanted: this.wanted(++this.number) });
-    });
     this.drawSoon();
+  }
+
+  /** Sends what is asked for, if anything is. */
+  send() {
+    if (!this.asking) return;
+    this.asking = false;
+    this.worker.postMessage({ type: "ask", wanted: this.wanted(++this.number) });
   }
 
   wanted(number) {

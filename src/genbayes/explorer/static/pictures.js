@@ -1,5 +1,5 @@
 // Pictures on canvases: distributions, pairs of parameters, the observation with what is predicted of it.
-import { Kept, column, densities } from "./columns.js";
+import { Kept, column, densities, densitiesOf } from "./columns.js";
 import { quantilesOfSorted } from "./numbers.js";
 
 // Points of one kind in a picture of two parameters.
@@ -67,10 +67,11 @@ function outline(pen, counts, box, top) {
 }
 
 /** Prior (grey area), the report's posterior (dashed) and that of now (filled), one above the other. */
-export function drawDistribution(pen, paint, box, window, { prior, report, now }, integer, kept = new Kept()) {
+export function drawDistribution(pen, paint, box, window, { prior, shares, report, now }, integer, kept = new Kept()) {
   const bins = integer ? Math.min(60, Math.max(1, Math.round(window[1] - window[0]))) : 48;
   const of = (values) => densities(values, window, bins, !integer);
-  const each = [prior && kept.of("prior", window, () => of(prior)), kept.of("report", window, () => of(report)), of(now)];
+  const ofPrior = () => (shares ? densitiesOf(shares, window, bins) : of(prior));
+  const each = [prior && kept.of("prior", window, ofPrior), kept.of("report", window, () => of(report)), of(now)];
   const top = Math.max(...each.slice(1).flatMap((counts) => (counts ? Array.from(counts) : [])), 1e-9) * 1.08;
   const [before, told, moved] = each;
   if (before) {
@@ -134,6 +135,21 @@ function frame(pen, paint, box) {
   pen.strokeRect(box.x + 0.5, box.y + 0.5, box.width - 1, box.height - 1);
 }
 
+/** What lies below a picture and stays as it is, until something that it is made of has changed. */
+function stillLayer(canvas, madeOf, draw) {
+  const key = madeOf.join();
+  if (canvas.still?.key !== key) {
+    const image = document.createElement("canvas");
+    [image.width, image.height] = [canvas.width, canvas.height];
+    const pen = image.getContext("2d");
+    const ratio = window.devicePixelRatio || 1;
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    draw(pen);
+    canvas.still = { key, image };
+  }
+  return canvas.still.image;
+}
+
 function points(pen, box, windows, all, dim, [i, j], colour, alpha, spread) {
   const rows = all.subarray(0, Math.min(all.length, MOST_POINTS * dim));
   pen.save();
@@ -161,14 +177,20 @@ export function drawPairs(canvas, width, paint, { names, integers, chosen, windo
   const pen = prepared(canvas, width, height);
   // Whole numbers are scattered over their step, so that their draws do not hide each other.
   const spread = (row, j) => (integers[j] ? ((row * 0.61803398875) % 1) - 0.5 : 0);
+  const boxOf = (at, from) => ({ x: left + from * (cell + gap), y: 8 + at * (rowHeight + gap), width: cell, height: rowHeight });
+  const layer = stillLayer(canvas, [canvas.width, width, paint.report, ...chosen, ...chosen.flatMap((j) => windows[j])], (below) => {
+    chosen.forEach((i, at) =>
+      chosen.slice(0, at).forEach((j, from) => points(below, boxOf(at, from), windows, report, dim, [i, j], paint.report, 0.25, spread)),
+    );
+  });
+  pen.drawImage(layer, 0, 0, width, height);
   chosen.forEach((i, at) => {
     chosen.slice(0, at + 1).forEach((j, from) => {
-      const box = { x: left + from * (cell + gap), y: 8 + at * (rowHeight + gap), width: cell, height: rowHeight };
+      const box = boxOf(at, from);
       if (i === j) {
-        const parts = { prior: still[i].prior, report: still[i].report, now: column(now, dim, i) };
+        const parts = { prior: still[i].prior, shares: still[i].shares, report: still[i].report, now: column(now, dim, i) };
         drawDistribution(pen, paint, box, windows[i], parts, integers[i], still[i].kept);
       } else {
-        points(pen, box, windows, report, dim, [i, j], paint.report, 0.25, spread);
         points(pen, box, windows, now, dim, [i, j], paint.now, 0.4, spread);
       }
       frame(pen, paint, box);

@@ -1,7 +1,7 @@
 // How the page shows a state: pictures, table, sentences; and how points of the observation are caught.
 import { Kept, column, sharesOf } from "./columns.js";
 import { ObservationScale, colours, drawCosts, drawObservation, drawPairs, shown, windowOf } from "./pictures.js";
-import { quantilesOfSorted } from "./numbers.js";
+import { decoded, quantilesOfSorted } from "./numbers.js";
 import { make } from "./controls.js";
 import { doubts } from "./trust.js";
 import { Page } from "./page.js";
@@ -17,11 +17,13 @@ Object.assign(Page.prototype, {
     if (this.which) this.select(0);
   },
 
+  /** The question goes first: the worker answers it while this picture is drawn. */
   drawSoon() {
     if (this.drawing) return;
     this.drawing = true;
     requestAnimationFrame(() => {
       this.drawing = false;
+      this.send();
       if (this.able) this.picture();
     });
   },
@@ -58,7 +60,10 @@ Object.assign(Page.prototype, {
   stillOf(j) {
     const [prior, report] = [this.prior, this.report].map((rows) => column(rows, this.dim, j));
     const [low, least, most, high] = sharesOf(report, [0.005, 0.05, 0.95, 0.995]);
-    return { prior, report, priorEnds: sharesOf(prior, [0.002, 0.998]), ends: [low, high], told: [least, most], kept: new Kept() };
+    const given = this.data.prior_shares[j];
+    // Where there is a formula the prior is drawn by it, else from its draws.
+    const shares = given && { values: decoded(given.values), below: decoded(given.below) };
+    return { prior, shares, report, priorEnds: sharesOf(prior, [0.002, 0.998]), ends: [low, high], told: [least, most], kept: new Kept() };
   },
 
   /** Axes go outwards with the draws, and close in when the draws have come to rest in a small part of them. */

@@ -33,6 +33,7 @@ export class Explorer {
     this.wanted = null;
     this.number = 0;
     this.perSweep = 0;
+    this.pieces = 0;
     this.slowAt = -Infinity;
     this.ladder = this.rungsWanted();
     this.builder = null;
@@ -78,10 +79,13 @@ export class Explorer {
       this.number = this.wanted.number;
       sampler.ask(this.wanted);
       this.wanted = null;
+      this.pieces = 0;
     }
     const start = this.clock();
     const before = sampler.sweeps;
-    const sweeps = Math.max(1, Math.min(8, Math.floor(PICTURE / Math.max(this.perSweep, 0.1))));
+    // Who drags asks again in a moment, and must not wait for a long piece: pieces grow as long as nothing is asked.
+    const most = Math.min(8, PICTURE / Math.max(this.perSweep, 0.1), 2 ** (this.pieces++ >> 1));
+    const sweeps = Math.max(1, Math.floor(most));
     if (sampler.advance(sweeps)) {
       const done = sampler.sweeps - before;
       if (sampler.progress === 1 && done > 0) this.perSweep = (this.clock() - start) / done;
