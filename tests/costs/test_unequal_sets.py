@@ -320,3 +320,22 @@ def test_what_cannot_be_learned_of_them_is_refused(simulations, distance, settin
 def test_an_observation_without_a_trial_is_refused(fitted) -> None:
     with pytest.raises(ValueError, match="no value that was observed"):
         gb.GibbsPosterior(PRIOR, fitted[0], np.full((3, 1), np.nan), 5.0)
+
+
+def test_the_unbiased_cost_has_no_offset_against_explicit_pairs():
+    """Sets of 2 to 8 trials that no parameter moves: the cost is the mean over all runs, pair by pair."""
+    rng = np.random.default_rng(0)
+    x_o, *sets = [rng.normal(size=(size, 2)) for size in rng.integers(2, 9, size=1001)]
+    simulations = gb.Simulations.from_arrays(rng.normal(size=(1000, 1)), sets)
+    cost = gb.fit_cost(simulations, MMD(BANDWIDTH, estimator="unbiased"), progress=False)
+
+    def kernel(x, y):
+        return np.exp(-np.sum((x[:, None] - y) ** 2, axis=-1) / (2 * BANDWIDTH**2))
+
+    def within(x):
+        return (kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1))
+
+    pairs = [within(x) + within(x_o) - 2 * kernel(x, x_o).mean() for x in sets]
+    # At the mean parameter a regression has the error of a mean: four of them.
+    found = float(cost(simulations.theta.mean(axis=0), x_o))
+    assert found == pytest.approx(np.mean(pairs), abs=4 * np.std(pairs) / np.sqrt(len(sets)))

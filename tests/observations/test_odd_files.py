@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 import genbayes as gb
 
@@ -172,6 +175,16 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 3: 'A' has a row for t 0 in line 2"],
     ),
     "groups of unequal size": ("p,c\nA,0\nA,1\nB,3\n", {"group": "p"}, ["'A' has 2 rows and 'B' 1", 'index="..."']),
+    "a title above": (
+        "Station Rhine\ndate,q\n2021-04-01,1\n",
+        {},
+        ["line 2: 2 cells, line 1 has 1", "If line 1 is a title or a remark, delete it"],
+    ),
+    "a source below": (
+        "date,q\n2021-04-01,1\n\nSource: office\n",
+        {},
+        ["line 4: 1 cells, line 1 has 2", "If line 4 is a title or a remark, delete it, or begin it with #"],
+    ),
     "no such group": ("p,c\nA,0\nB,1\n", {"group": "p", "only": "C"}, ["no row of 'p' is 'C'; there are A, B"]),
     "one group of no column": ("p,c\nA,0\n", {"only": "A"}, ["only = 'A' is one of several groups", "by group="]),
     "below a limit of detection": ("1\n<0.5\n2\n", {}, ["line 2", "got '<0.5', which is no number"]),
@@ -194,7 +207,7 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "dates as a spreadsheet keeps them": (
         "date,q\n44287,1\n44288,2\n",
         {},
-        ["line 2: 'date' is 44287, as spreadsheets keep 2021-04-01", 'or say index="date" for numbers'],
+        ["line 2: 'date' is 44287, as spreadsheets keep 2021-04-01", 'or say index="date" to read them so'],
     ),
     "names of months": (
         "t,q\n01-Apr-2021,1\n02-Apr-2021,2\n",
@@ -269,6 +282,30 @@ INDEXED: dict[str, tuple[str, dict[str, Any], Any, str]] = {
         {"index": "t"},
         np.array(["2021-10-31T00", "2021-10-31T01", "2021-10-31T02"], "M8[s]"),
         "3 hours of q; times in UTC",
+    ),
+    "dates that a spreadsheet keeps as days": (
+        "date,q\n44287,1\n44288,2\n44289.5,3\n",
+        {"index": "date"},
+        np.array(["2021-04-01T00", "2021-04-02T00", "2021-04-03T12"], "M8[s]"),
+        "3 dates of q",
+    ),
+    "rows that are counted beside dates": (
+        ",date,q\n0,2021-04-01,1\n1,2021-04-02,2\n2,2021-04-03,4\n",
+        {},
+        np.array(["2021-04-01", "2021-04-02", "2021-04-03"], "M8[D]"),
+        "3 days of q; dates from the column 'date'; the first column, which has no name, counts the rows",
+    ),
+    "rows that are counted beside a named index": (
+        '"","day","q"\n"1","2021-04-01",5\n"2","2021-04-02",6\n"3","2021-04-03",7\n',
+        {"index": "day"},
+        np.array(["2021-04-01", "2021-04-02", "2021-04-03"], "M8[D]"),
+        "3 days of q; the first column, which has no name, counts the rows",
+    ),
+    "a number that may mean no value": (
+        "year,Q(m3/s)\n2001,1\n2002,-999\n2003,3\n",
+        {"index": "year", "column": "Q"},
+        [2001.0, 2002, 2003],
+        "3 values of Q; -999 stands there once: say missing=-999 if it means that there is no value",
     ),
     "months": (
         "t,q\n2021-01,1\n2021-02,2\n2021-03,3\n2021-05,4\n2021-06,4\n",
@@ -401,3 +438,26 @@ def test_random_tables_survive_every_dialect(tmp_path: Path, seed: int) -> None:
     assert (found.index is not None) == dated
     if found.index is not None:
         np.testing.assert_array_equal(found.index, days)
+
+
+def test_what_is_masked_or_none_is_missing(tmp_path: Path) -> None:
+    masked = np.ma.masked_array([1, 2, 3], mask=[False, True, False])
+    series = pd.Series([1, None, 3], dtype="Int64", name="q")
+    for source in (masked, [1, None, 3.0], series):
+        np.testing.assert_array_equal(gb.read_observation(source).values, [1, NAN, 3])
+    theta, x = np.random.default_rng(0).normal(size=(2, 40, 3))
+    hidden = np.ma.masked_array(x, mask=np.zeros(x.shape, bool))
+    hidden[5, 1] = np.ma.masked
+    assert gb.Simulations.from_arrays(theta, hidden).n_failed == 1
+    cost = gb.Cost.exact(lambda theta, x: jnp.sum((theta - x) ** 2), names=("a", "b", "c"), x_shape=(3,), units="1")
+    with pytest.raises(ValueError, match="x_o has 1 value"):
+        cost.check_observation(masked)
+
+
+def test_times_of_climate_models_are_numbers(tmp_path: Path) -> None:
+    units = {"units": "months since 2021-01-01"}
+    lag = ("time", [5.0, 6.0, 8.0], {"units": "days"})
+    xr.Dataset({"lag": lag}, coords={"time": ("time", [0, 1, 2], units)}).to_netcdf(tmp_path / "x.nc", engine="scipy")
+    found = gb.read_observation(tmp_path / "x.nc")
+    np.testing.assert_array_equal(found.values, [5, 6, 8])
+    assert found.summary == "3 values of lag; time in months since 2021-01-01"

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..distances.unequal_sets import is_ragged, side_by_side
 from ..observations import Observation
-from ..runtime.named_values import Names, fields_of
+from ..runtime.named_values import Names, fields_of, without_mask
 
 
 def as_vector(x_o: Any, outputs: Names | None) -> np.ndarray:
@@ -27,7 +27,7 @@ def as_vector(x_o: Any, outputs: Names | None) -> np.ndarray:
         if len(columns) == len(x_o.values) and set(columns) == set(outputs.coordinates):
             return np.array([columns[name] for name in outputs.coordinates], np.float64)
     if fields is None:
-        return np.asarray(x_o)
+        return np.asarray(without_mask(x_o))
     if outputs is None:
         raise ValueError(
             f"x_o has names ({', '.join(fields)}), but the values of the simulations' outputs have none: let the "
@@ -54,7 +54,7 @@ def as_stack(x_o: Any, outputs: Names | None) -> np.ndarray:
         return side_by_side(x_o)
     fields = fields_of(x_o)
     if fields is None or outputs is None:
-        return np.asarray(x_o) if fields is None else as_vector(x_o, outputs)
+        return np.asarray(without_mask(x_o)) if fields is None else as_vector(x_o, outputs)
     rows = {values.shape[:1] for values in fields.values()}
     if len(rows) != 1 or rows == {()}:
         raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..runtime.damaged_files import load_arrays
+from ..runtime.named_values import without_mask
 from .observation import Observation
 
 
@@ -33,9 +34,11 @@ def of_array(values: Any, source: str) -> Observation:
         ValueError: nested lists of different lengths, or no numbers.
     """
     try:
-        array = np.asarray(values)
+        array = np.asarray(without_mask(values))
     except ValueError:
         raise ValueError(f"{source} are nested lists of different lengths. Give every row as many numbers.") from None
+    if array.dtype.kind == "O" and all(one is None or isinstance(one, int | float) for one in array.flat):
+        array = array.astype(np.float64)
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{source} must hold numbers, got an array of dtype {array.dtype}.")
     return Observation(array.astype(np.float64), source=source)

@@ -9,6 +9,8 @@ from .indices import duplicates, looks_dated
 from .lines import Record, Records
 
 _BRACKETS = re.compile(r"(.*\S)\s*\[([^\[\]]*[^\[\]\d][^\[\]]*)\]|(.*\S)\s+\(([^()]+)\)")
+# Q(m3/s); f(x) is a name.
+_CLOSE = re.compile(r"(.*\S)\(([^()]+)\)")
 # What begins like a number and has hardly a letter is no name but a damaged number; "2m_air" is one.
 _DAMAGED = re.compile(r"[+-]?[.,]?\d")
 # An accountant's -5; [1] is the unit of what has none.
@@ -99,6 +101,8 @@ def _is_damaged(cell: str) -> bool:
 
 def _name_and_unit(cell: str) -> tuple[str, str]:
     match = _BRACKETS.fullmatch(cell)
+    if match is None and (close := _CLOSE.fullmatch(cell)) is not None and _is_unit(close[2]):
+        return close[1], close[2]
     if match is None:
         return cell, ""
     return (match[1] or match[3]).strip(), (match[2] or match[4]).strip()

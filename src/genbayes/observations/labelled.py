@@ -95,17 +95,31 @@ def read_excel(path: Path, wanted: Selection, sheet: str | None) -> Observation:
 
 def read_netcdf(path: Path, wanted: Selection, key: str | None) -> Observation:
     """A variable of a NetCDF file, through xarray."""
-    import xarray as xr
-
     try:
-        with xr.open_dataset(path) as opened:
-            return of_xarray(opened.load(), wanted, key, path.name)
+        try:
+            return _of_netcdf(path, wanted, key, decode_times=True)
+        except ValueError as error:
+            if "decode time" not in str(error):
+                raise
+            # Months since a date and the calendars of climate models are no datetime64, but numbers in order.
+            return _of_netcdf(path, wanted, key, decode_times=False)
     except (ImportError, ValueError, OSError) as error:
         if isinstance(error, ValueError) and str(error).startswith(path.name):
             raise
         reason = str(error).split(". ")[0]
         remedy = "NetCDF 4 needs h5netcdf or netCDF4: pip install h5netcdf."
         raise ValueError(f"{path.name} cannot be read as NetCDF: {reason}. {remedy}") from error
+
+
+def _of_netcdf(path: Path, wanted: Selection, key: str | None, *, decode_times: bool) -> Observation:
+    import xarray as xr
+
+    # Durations stay numbers in their units.
+    with xr.open_dataset(path, decode_times=decode_times, decode_timedelta=False) as opened:
+        found = of_xarray(opened.load(), wanted, key, path.name)
+        along = opened.coords.get(found.index_name) if found.index is not None else None
+        unit = "" if along is None or decode_times else str(along.attrs.get("units", ""))
+    return replace(found, notes=(*found.notes, f"{found.index_name} in {unit}")) if unit else found
 
 
 def of_xarray(data: Any, wanted: Selection, key: str | None, source: str) -> Observation:
@@ -191,7 +205,8 @@ def _index(index: np.ndarray, name: str, source: str) -> np.ndarray:
 
 def cell_text(value: Any) -> str:
     """A cell of a sheet or a frame as it would stand in a text file."""
-    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+    # A comparison with pandas' NA is NA, and has no truth value.
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:
         return ""
     if hasattr(value, "isoformat"):
         return value.isoformat().removesuffix("T00:00:00")

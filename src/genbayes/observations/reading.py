@@ -106,6 +106,8 @@ def options_for(path: Path, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in OPTIONS[kind]}
 
 
+# What programs write where there is no value, besides the fill values of NetCDF, which are huge.
+_PLACEHOLDERS = (99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9, 9999.99, 99999.0, 999999.0, 8888.0, 32768.0)
 _SUFFIXES = {suffix: "text" for suffix in TEXTS} | {suffix: "sheet" for suffix in SHEETS}
 _SUFFIXES |= {".nc": "netcdf", ".npy": "numpy file", ".npz": "numpy archive"}
 
@@ -166,8 +168,21 @@ def _checked(observation: Observation, wanted: Selection, regular: bool) -> Obse
         )
     if np.isnan(values).all():
         raise ValueError(f"{observation.source}: all {values.size} values are missing. Give at least one.")
-    observation = replace(observation, values=values)
+    observation = replace(observation, values=values, notes=(*observation.notes, *_doubtful_numbers(values)))
     return _regular(observation) if regular else observation
+
+
+def _doubtful_numbers(values: np.ndarray) -> tuple[str, ...]:
+    """A note where numbers that often stand for a missing value lie far from all others."""
+    seen = np.unique(values[np.isfinite(values)])
+    found = []
+    for one in seen[np.isin(np.abs(seen), _PLACEHOLDERS) | (np.abs(seen) >= 1e19)]:
+        others = seen[seen != one]
+        if len(others) and np.min(np.abs(others - one)) > np.ptp(others):
+            count = int(np.sum(values == one))
+            times = "once" if count == 1 else f"{count} times"
+            found.append(f"{one:g} stands there {times}: say missing={one:g} if it means that there is no value")
+    return tuple(found)
 
 
 def _regular(observation: Observation) -> Observation:

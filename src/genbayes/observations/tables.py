@@ -1,5 +1,6 @@
 """A table of cells as an observation: the columns that are asked for, their index, and groups of rows."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -7,9 +8,12 @@ import numpy as np
 
 from .cells import NumberStyle, number_style
 from .headers import Head, read_head
-from .indices import check_order, format_remedy, is_dated, looks_dated, parse_index
+from .indices import SERIAL_NAMES, check_order, format_remedy, is_dated, looks_dated, parse_index
 from .lines import Record, Records
 from .observation import Observation
+
+# Three letters in a row are a word, neither a number nor a sign for a missing value.
+_LETTERS = re.compile(r"[^\W\d_]{3}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ def read_table(found: Records, wanted: Selection) -> Observation:
     names = tuple(head.names[j] for j in columns) if head.named else ()
     units = tuple(head.units[j] for j in columns) if head.named else ()
     notes = (note,) if note else ()
+    if _counts_rows(head) and index not in (None, 0) and 0 not in columns:
+        notes += ("the first column, which has no name, counts the rows",)
     observation = Observation(values, names=names, units=units, source=found.source, notes=notes)
     if index is not None:
         cells, lines = [row.cells[index] for row in rows], [row.number for row in rows]
@@ -88,7 +94,7 @@ def _without_blank_start(found: Records, style: NumberStyle, given: Sequence[str
 
 
 def _check_widths(found: Records) -> None:
-    first = found.records[0]
+    first, width = found.records[0], max(len(record.cells) for record in found.records)
     for record in found.records:
         if record.cells and len(record.cells) != len(first.cells):
             if any(cell.startswith("#") for cell in record.cells[1:]):
@@ -97,6 +103,9 @@ def _check_widths(found: Records) -> None:
             remedy = "Give every row as many"
             if len(record.cells) == len(first.cells) + 1 and not record.cells[-1]:
                 remedy += ": this one ends with a separator. Delete it, or write one behind the names as well"
+            elif len(one := min(record.cells, first.cells, key=len)) == 1 and _LETTERS.search(one[0]) and width > 1:
+                number = first.number if one is first.cells else record.number
+                remedy += f". If {found.line} {number} is a title or a remark, delete it, or begin it with #"
             elif found.separator == ",":
                 remedy += '; with decimal commas save it with semicolons, or quote each number and say decimal=","'
             elif found.separator == " ":
@@ -131,6 +140,9 @@ def _index_position(
         return None, ""
     _check_serial_dates(found, head, style, free if wanted.column is None else [])
     if head.named and head.names[0] == "" and 0 in free and any(_cells(head, 0)):
+        dated = [j for j in free if is_dated(_cells(head, j))] if _counts_rows(head) else []
+        if len(dated) == 1:
+            return dated[0], f"dates from the column {head.names[dated[0]]!r}"
         return 0, "index: the first column, which has no name"
     texts = [j for j in free if any(style.value(cell) is None for cell in _cells(head, j))]
     dated = [j for j in texts if is_dated(_cells(head, j)) or wanted.date_format is not None]
@@ -146,14 +158,22 @@ def _index_position(
     return None, ""
 
 
+def _counts_rows(head: Head) -> bool:
+    """Whether the first column has no name and counts the rows from 0 or 1, as pandas and R write it."""
+    cells = _cells(head, 0)
+    return head.named and not head.names[0] and any(cells == [*map(str, range(i, i + len(cells)))] for i in (0, 1))
+
+
 def _check_serial_dates(found: Records, head: Head, style: NumberStyle, columns: Sequence[int]) -> None:
     """ValueError where a column of dates holds the numbers that a spreadsheet keeps them as: no value of a model."""
     for j in columns:
         numbers = [style.number(cell) or 0.0 for cell in _cells(head, j) if cell]
-        named = head.names[j].casefold() in ("date", "datetime", "timestamp", "day")
-        if named and numbers and all(20_000 <= number <= 80_000 for number in numbers):
+        named = head.names[j].casefold() in SERIAL_NAMES
+        if named and numbers and all(20_000 <= number <= 50_000 for number in numbers):
             day = np.datetime64("1899-12-30") + int(numbers[0])
-            remedy = f'Save dates as texts, such as {day}; or say index="{head.names[j]}" for numbers, or column="...".'
+            remedy = (
+                f'Save dates as texts, such as {day}; or say index="{head.names[j]}" to read them so, or column="...".'
+            )
             number = next(row.number for row in head.rows if row.cells and row.cells[j])
             raise found.error(number, f"{head.names[j]!r} is {numbers[0]:g}, as spreadsheets keep {day}. {remedy}")
 
@@ -186,6 +206,8 @@ def _columns(found: Records, head: Head, wanted: Selection, taken: tuple[int | N
         columns = [j for j in range(len(head.names)) if j not in taken]
         # What a separator at the end of every line leaves: a column without a name and without a value.
         columns = [j for j in columns if not head.named or head.names[j] or any(_cells(head, j))]
+        if taken[0] is not None and _counts_rows(head):
+            columns = [j for j in columns if j]
         if not columns:
             raise ValueError(f"{found.source} has no column of values beside {', '.join(map(repr, head.names))}.")
         return columns
@@ -233,7 +255,7 @@ def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], 
             raise ValueError(
                 f"{found.source}: {groups[0]!r} has {counts[0]} rows and {groups[other]!r} {counts[other]}. Name the "
                 'column that tells which of them belong together, by index="..."; of trials without order a column '
-                "with their numbers in the group."
+                "that counts them in each group, and the simulator returns sets_of_trials (max_trials in problem.toml)."
             )
         # The rows of a group are numbered in their order.
         places = np.empty(len(rows), int)

@@ -31,11 +31,18 @@ def fields_of(values: Any) -> dict[str, np.ndarray] | None:
         raise ValueError("there are no values in the mapping")
     fields = {}
     for name, (_, value) in zip(names, found, strict=True):
-        array = np.asarray(value)
+        array = np.asarray(without_mask(value))
         if array.dtype.kind not in "biuf":
             raise TypeError(f"the value of {name} is not numeric: {type(value).__name__} of dtype {array.dtype}")
         fields[name] = array.astype(np.float64)
     return fields
+
+
+def without_mask(values: Any) -> Any:
+    """A masked array of numpy, such as netCDF4 returns, with NaN where it is masked; anything else as it is."""
+    if not isinstance(values, np.ma.MaskedArray) or values.dtype.kind not in "biuf":
+        return values
+    return values.astype(np.float64).filled(np.nan)
 
 
 def of_each(given: Any, names: Sequence[str]) -> dict[str, Any]:

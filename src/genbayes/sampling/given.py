@@ -46,19 +46,26 @@ def checked_conditions(cost: Cost, conditions: Conditions) -> Float[Array, " c"]
     return values
 
 
-def judge_conditions(cost: Cost, conditions: Float[Array, " c"]) -> Outcome:
-    """Nothing was simulated beyond the range of the simulated conditions."""
+def judge_conditions(cost: Cost, conditions: Float[Array | np.ndarray, "*m c"]) -> Outcome:
+    """Which known conditions, of one observation or of each of m, lie beyond those that were simulated."""
+    known = np.atleast_2d(np.asarray(conditions))
     low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
-    if len(low) != len(conditions):
+    if len(low) != known.shape[1]:
         return Outcome()
-    return Outcome(
-        tuple(
-            f"The condition {name} = {value:.6g} lies outside the simulated range {a:.6g} to {b:.6g}, where the cost "
-            "is a guess: simulate again under conditions that cover it."
-            for name, value, a, b in zip(cost.condition_names, np.asarray(conditions), low, high, strict=True)
-            if not a <= value <= b
+    messages = []
+    for name, values, a, b in zip(cost.condition_names, known.T, low, high, strict=True):
+        outside = np.flatnonzero((values < a) | (values > b))
+        if not len(outside):
+            continue
+        subject, first = f"The condition {name} = {values[outside[0]]:.6g}", ""
+        if np.ndim(conditions) > 1:
+            subject = f"The condition {name} of {len(outside)} of {len(known)} observations"
+            first = f" (the first is number {outside[0]}, {name} = {values[outside[0]]:.6g})"
+        messages.append(
+            f"{subject} lies outside the simulated range {a:.6g} to {b:.6g}, where the cost is a guess{first}: "
+            f"simulate again under conditions that cover {'them' if first else 'it'}."
         )
-    )
+    return Outcome(tuple(messages))
 
 
 def checked_beta(beta: float | None, units: str) -> float:

@@ -20,7 +20,7 @@ from ..runtime.outcome import Outcome
 from ..runtime.progress import progress_bar
 from ..runtime.timing import stopwatch
 from ..runtime.units import unit_of_beta
-from .given import judge_prior
+from .given import judge_conditions, judge_prior
 from .held_values import held_columns
 from .levels import judge_known_levels
 from .posterior import GibbsPosterior
@@ -106,7 +106,7 @@ class GibbsPosteriors:
         self.outcome = Outcome.joined(
             [
                 judge_prior(prior, cost),
-                _judge_conditions(cost, known),
+                judge_conditions(cost, known),
                 judge_known_levels(cost, known),
                 _judge_scale(cost, values),
             ]
@@ -249,23 +249,6 @@ def _stacked_conditions(cost: Cost, conditions: Conditions, m: int) -> Float[np.
             f"({m}, {len(cost.condition_names)}), got shape {values.shape}."
         )
     return values
-
-
-def _judge_conditions(cost: Cost, known: Float[np.ndarray, "m c"]) -> Outcome:
-    """Which observations have conditions beyond those that were simulated."""
-    low, high = np.reshape(np.asarray(cost.settings.get("conditions_range", [[], []])), (2, -1))
-    if len(low) != known.shape[1]:
-        return Outcome()
-    messages = []
-    for j, name in enumerate(cost.condition_names):
-        outside = np.flatnonzero((known[:, j] < low[j]) | (known[:, j] > high[j]))
-        if len(outside):
-            messages.append(
-                f"The condition {name} of {len(outside)} of {len(known)} observations lies outside the simulated range "
-                f"{low[j]:.6g} to {high[j]:.6g}, where the cost is a guess (the first is number {outside[0]}, {name} = "
-                f"{known[outside[0], j]:.6g}): simulate again under conditions that cover them."
-            )
-    return Outcome(tuple(messages))
 
 
 def _judge_scale(cost: Cost, x_o: Float[np.ndarray, "m *x_shape"]) -> Outcome:

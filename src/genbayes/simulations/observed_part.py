@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from ..runtime.named_values import fields_of
+from ..runtime.named_values import fields_of, without_mask
 from .simulators import qualified_name
 
 
@@ -45,7 +45,7 @@ def where_observed(simulator: Callable[..., Any], x_o: Any) -> tuple[Callable[..
     fields = fields_of(x_o)
     if fields is not None:
         return _by_name(simulator, {name: np.asarray(part, np.float64) for name, part in fields.items()})
-    values = np.asarray(x_o)
+    values = np.asarray(without_mask(x_o))
     if values.dtype.kind not in "fiub":
         raise TypeError(f"x_o must hold numbers, got an array of dtype {values.dtype}.")
     values = values.astype(np.float64)

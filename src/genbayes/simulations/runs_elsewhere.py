@@ -12,6 +12,7 @@ from ..observations.cells import INFINITE, NumberStyle, checked_missing, number_
 from ..observations.headers import Head, read_head
 from ..observations.lines import Record, Records, read_records
 from ..priors.prior import Prior
+from ..runtime.named_values import without_mask
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,7 +60,7 @@ def plain_array(values: Any, dtype: Any = None) -> np.ndarray:
     """A new array of values; of a torch tensor, those that it has on its device, without their gradients."""
     if hasattr(values, "detach") and hasattr(values, "cpu"):
         values = values.detach().cpu().numpy()
-    return np.array(values, dtype)
+    return np.array(without_mask(values), dtype)
 
 
 def read_run_table(

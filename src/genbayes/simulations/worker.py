@@ -19,7 +19,7 @@ from typing import IO, Any
 import cloudpickle
 import numpy as np
 
-from ..runtime.named_values import fields_of, structured
+from ..runtime.named_values import fields_of, structured, without_mask
 
 # What became of one row: its output, structured where its values have names, or the reason why there is none.
 Result = tuple[int, np.ndarray | str]
@@ -62,7 +62,7 @@ def run_row(function: Callable, seed: int, task: Task) -> Result:
     except (TypeError, ValueError) as error:
         return row, f"the output cannot be read: {error}"
     try:
-        array = np.asarray(output)
+        array = np.asarray(without_mask(output))
         if array.dtype.kind not in "biuf":
             return row, f"the output is not numeric: {type(output).__name__} of dtype {array.dtype}"
         # Not yet rounded: the recorder sees what single precision would lose.
