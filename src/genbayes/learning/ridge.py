@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -20,6 +20,10 @@ from .shared_noise import SharedNoise
 
 # Factor by which generalized cross-validation counts degrees of freedom (Kim and Gu 2004).
 _INFLATION = 1.4
+# Penalties of ridge regression, per row; the last one is the constant fit.
+_PENALTIES = np.array([*np.logspace(-8, 4, 49), np.inf])
+# Eigenvalues and eigenvectors.
+Spectrum: TypeAlias = tuple[Float[np.ndarray, " size"], Float[np.ndarray, "size size"]]
 
 
 class RidgeResidual(MeanModel):
@@ -204,14 +208,24 @@ class NormalEquations(NamedTuple):
             self.total + other.total + between * left**2,
         )
 
-    def solved(self, size: int) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"]]:
-        """Intercept, slopes of the first `size` features, and the mean squared error expected of new rows."""
-        n = self.n
+    def spectrum(self, size: int) -> Spectrum:
+        """Eigenvalues and eigenvectors of the products of the first `size` features."""
         eigenvalues, vectors = np.linalg.eigh(self.products[:size, :size])
-        eigenvalues = np.maximum(eigenvalues, 0.0)
+        return np.maximum(eigenvalues, 0.0), vectors
+
+    def solved(
+        self, size: int, spectrum: Spectrum | None = None
+    ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "k size"], Float[np.ndarray, " k"]]:
+        """Intercept, slopes of the first `size` features, and the mean squared error expected of new rows.
+
+        Args:
+            size: number of features.
+            spectrum: of so many, where it is known; it takes most of the time.
+        """
+        n = self.n
+        eigenvalues, vectors = self.spectrum(size) if spectrum is None else spectrum
         projected = vectors.T @ self.crossed[:size]
-        # The last penalty is the constant fit.
-        inverse = 1 / (eigenvalues + np.array([*(n * np.logspace(-8, 4, 49)), np.inf])[:, None])
+        inverse = 1 / (eigenvalues + n * _PENALTIES[:, None])
         left = np.maximum(self.total - (2 * inverse - eigenvalues * inverse**2) @ projected**2, 0.0)
         freedom = _INFLATION * (1 + inverse @ eigenvalues)
         scores = left / np.maximum(n - freedom, 1.0)[:, None] ** 2

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .ridge import NormalEquations
+from .ridge import NormalEquations, Spectrum
 
 # Rounds of refitting mean and variance in turn; more change nothing that held-out rows see.
 _ROUNDS = 4
@@ -99,11 +99,12 @@ def fit_variance(
     # All rounds are of the same rows with equal weights: the largest part of each is the same, too.
     columns = features[:, : max(sizes.values())]
     equations = NormalEquations.of(columns, values[:, None])
-    fit = _best_degree(equations, sizes)[0]
+    spectra = {size: equations.spectrum(size) for size in sizes.values()}
+    fit = _best_degree(equations, sizes, spectra)[0]
     for _ in range(_ROUNDS):
         ratio = squares / fit(features)
         values = fit.linear(features) + np.clip(ratio - 1.0, -1.0, 8.0)
-        fit = _best_degree(equations.of_other_labels(columns, values[:, None]), sizes)[0]
+        fit = _best_degree(equations.of_other_labels(columns, values[:, None]), sizes, spectra)[0]
         # Least squares of logarithms leaves the level to the clipping: the mean of the squares is to be right.
         fit = fit._replace(intercept=fit.intercept + float(np.log(max(np.mean(squares / fit(features)), 1e-300))))
     return fit
@@ -252,11 +253,13 @@ def _best_ridge(
     return _best_degree(NormalEquations.of(features[:, :most] * root[:, None], (labels * root)[:, None], root), sizes)
 
 
-def _best_degree(equations: NormalEquations, sizes: Mapping[int, int]) -> tuple[LogLinear, float, int]:
-    """The same of normal equations."""
+def _best_degree(
+    equations: NormalEquations, sizes: Mapping[int, int], spectra: Mapping[int, Spectrum] | None = None
+) -> tuple[LogLinear, float, int]:
+    """The same of normal equations, whose spectra may be known by size."""
     best = None
     for degree, size in sizes.items():
-        intercept, slopes, score = equations.solved(size)
+        intercept, slopes, score = equations.solved(size, None if spectra is None else spectra[size])
         if best is None or score[0] < best[0]:
             best = score[0], LogLinear(float(intercept[0]), slopes[0]), degree
     assert best is not None

@@ -42,7 +42,7 @@ def without_mask(values: Any) -> Any:
     """A masked array of numpy, such as netCDF4 returns, with NaN where it is masked; anything else as it is."""
     if not isinstance(values, np.ma.MaskedArray) or values.dtype.kind not in "biuf":
         return values
-    return values.astype(np.float64).filled(np.nan)
+    return np.ma.filled(values.astype(np.float64), np.nan)
 
 
 def of_each(given: Any, names: Sequence[str]) -> dict[str, Any]:
