@@ -179,3 +179,30 @@ def test_folds_need_enough_rows() -> None:
 def test_config_is_checked(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"FitConfig: {field} must .*got {value!r}"):
         FitConfig(**{field: value})
+
+
+def test_the_rows_decide_how_many_a_step_reads() -> None:
+    sizes = {n: FitConfig().batch_of(n) for n in (20, 450, 18_000, 1_000_000)}
+    assert sizes == {20: 20, 450: 32, 18_000: 60, 1_000_000: 256}
+    assert [FitConfig(batch_size=100).batch_of(n) for n in (20, 450, 1_000_000)] == [20, 100, 100]
+
+
+def test_few_rows_are_trained_on_until_the_noise() -> None:
+    """Default settings reach the noise of a bent function from 400 rows; a few large batches stop far above it."""
+    inputs = np.random.default_rng(1).uniform(-1, 1, (400, 2)).astype(np.float32)
+    noise = 0.05
+    labels = np.sin(4 * inputs[:, :1] + 2 * inputs[:, 1:]) + noise * np.random.default_rng(2).normal(size=(400, 1))
+
+    def best(config: FitConfig) -> float:
+        folds, rng = Folds.make(np.arange(400), config, 0), np.random.default_rng(0)
+        modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
+        data = (jnp.asarray(inputs), jnp.asarray(labels, jnp.float32))
+        _, record = train(
+            modules, squared_error, data, folds.train, folds.validation, config,
+            rng=rng, name="test", loss_name="squared error",
+        )  # fmt: skip
+        return float(np.nanmin(record.validation_loss, axis=1).mean())
+
+    # Twice the noise's variance for what 360 rows leave open; the labels' own is 0.5.
+    assert best(FitConfig(members=2)) < 2 * noise**2
+    assert best(FitConfig(members=2, batch_size=256, learning_rate=2e-3)) > 4 * noise**2

@@ -202,10 +202,10 @@ def _axis(x_o: np.ndarray, axis: Any, labels: Sequence[str] | None) -> dict[str,
     own = list(labels or [])
     return {
         "axis": places.tolist(),
-        "where": where,
         "axis_label": str(label or ""),
         "channels": int(channels),
         "y_label": ", ".join(map(str, own)) if own and len(own) <= 3 else "value",
+        "where": where,
     }
 
 
