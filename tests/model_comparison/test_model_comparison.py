@@ -16,12 +16,12 @@ NOISE, BETA = 0.2, 60.0
 X_O = 0.7 * TIMES + 0.25 * TIMES**2 + np.array([0.1, -0.2, 0.1, 0.0, 0.15, -0.1])
 
 
-def exact_log_evidence(design: np.ndarray, beta: float = BETA) -> float:
+def exact_log_evidence(design: np.ndarray, beta: float = BETA, x_o: np.ndarray = X_O) -> float:
     """log of the integral of exp(-beta (|x_o - X theta|^2 / m + s^2)) over a standard normal theta."""
     m, dim = design.shape
     precision = np.eye(dim) + 2 * beta / m * design.T @ design
-    right = 2 * beta / m * design.T @ X_O
-    quadratic = beta / m * X_O @ X_O - right @ np.linalg.solve(precision, right) / 2
+    right = 2 * beta / m * design.T @ x_o
+    quadratic = beta / m * x_o @ x_o - right @ np.linalg.solve(precision, right) / 2
     return -beta * NOISE**2 - quadratic - np.linalg.slogdet(precision)[1] / 2
 
 
@@ -100,6 +100,18 @@ def test_fitted_costs_know_their_error(fitted):
         # The level of a cost of 1000 runs, times beta: told as a standard error, three of which hold the truth.
         assert 0.01 < model.cost_error < 1.0
         assert abs(model.log_evidence - TRUTH[model.name]) < 3 * model.whole_error
+
+
+def test_with_gaps_it_is_the_evidence_of_what_was_observed(fitted):
+    x_o, beta = X_O.copy(), BETA * 3 / 6
+    x_o[[0, 2, 4]] = np.nan
+    seen = np.isfinite(x_o)
+    found = gb.compare_models(fitted, x_o, beta, draws=800, seed=0, progress=False)
+    for name, design in DESIGNS.items():
+        expected = exact_log_evidence(design[seen], beta, x_o[seen])
+        # Three standard errors of the sampler, and of the level of a cost of 1000 runs, times beta.
+        allowed = 3 * found[name].error + 3 * beta * NOISE**2 * np.sqrt(2 / 1000)
+        assert abs(found[name].log_evidence - expected) < allowed + 0.05, name
 
 
 @pytest.mark.slow

@@ -76,6 +76,33 @@ def test_two_values_and_no_noise_are_no_obstacle() -> None:
     assert found.any()
 
 
+def test_what_changes_from_value_to_value_of_an_integer_is_measured() -> None:
+    # 40 values with an effect of variance 0.3 each, in 10 outputs with noise of variance 1.
+    rng = np.random.default_rng(0)
+    k = rng.integers(0, 40, 1000)
+    residual = np.sqrt(0.3) * rng.standard_normal((40, 10))[k] + rng.standard_normal((1000, 10))
+    same = (k[:, None] == k[None]).astype(float)
+    found = powers((k[:, None] - 19.5) / 11.5, residual, [same])
+    # The mean square of 400 effects, four standard deviations; weights by output make fewer of them.
+    assert found[4] == pytest.approx(0.3, rel=4 * np.sqrt(2 / 300))
+    assert np.all(found[:4] < 0.1 * found[4])
+
+
+@pytest.mark.parametrize(("odd", "told"), [(0.0, False), (1.0, True)])
+def test_an_integer_that_is_learned_as_a_number_says_where_it_is_none(odd: float, told: bool) -> None:
+    prior = gb.Prior({"k": dist.DiscreteUniform(1, 40), "g": dist.Uniform(0.5, 1.5)})
+
+    def simulator(theta, rng):
+        k, g = theta
+        return np.array([np.sqrt(k) * g, k / 10 + odd * (k % 3 == 0), g]) + 0.3 * rng.normal(size=3)
+
+    simulations = gb.simulate(simulator, prior, 1000, seed=0, progress=False)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), progress=False)
+    x_o = [3.2, 2.1 + odd, 0.7]
+    draws = gb.GibbsPosterior(prior, cost, x_o, 3 / (2 * 0.3**2)).sample(1000, seed=1)
+    assert any("is uncertain by about" in text for text in draws.outcome.messages) == told
+
+
 @pytest.mark.parametrize(("bent", "told"), [(0.0, False), (2.0, True)])
 def test_a_fit_that_misses_products_of_parameters_says_so(bent: float, told: bool) -> None:
     # A line and waves of twelve parameters in 60 outputs: a thousand runs teach the line alone.

@@ -322,6 +322,13 @@ def test_calibrated_beta_follows_the_noise_of_the_simulator():
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_held_out_runs_may_have_any_seed():
+    """Those of seed 0 once met their own parameters as the other ones, and were refused: "the same for all"."""
+    rows = gb.simulate(located, LOCATION, 60, seed=0, progress=False)
+    found = calibrated(LOCATION, COST, rows, n=100, seed=0, progress=False)
+    assert found.interval[0] < D / (2 * S**2) < found.interval[1]
+
+
 def test_calibrated_says_when_a_level_or_the_grid_does_not_fit():
     rng = np.random.default_rng(5)
     # One row in five from a simulator with twenty times the noise: a normal posterior has not this shape.

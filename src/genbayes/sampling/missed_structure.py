@@ -3,12 +3,13 @@
 Residuals of two runs share no noise: the mean of their products, weighted by a kernel, is the power of the structure
 that the kernel describes, and that both residuals still have. So structure shows that is spread over so many outputs or
 products of parameters that no regression can learn it from these runs, and that all members of an ensemble miss alike.
-It takes no run near the posterior. Kernels are those of polynomials of one total degree; powers are found by least
-squares of products on kernels, as geneticists find the share of a trait's variance that is inherited (Haseman, Elston
-1972).
+It takes no run near the posterior. Kernels are those of polynomials of one total degree, and, of each integer that is
+learned as a number because it has many values, whether two runs have the same one; powers are found by least squares of
+products on kernels, as geneticists find the share of a trait's variance that is inherited (Haseman, Elston 1972).
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from scipy.special import ndtri
 
 from ..costs.cost import Cost
 from ..costs.forms import HilbertForm
+from ..priors.integer_parameter import MOST_LEVELS
 from ..runtime.compiling import compiled, on_device
 from ..runtime.counts import evenly_spaced
 from .log_density_error import SURE
@@ -27,6 +29,8 @@ from .log_density_error import SURE
 _MOST_ROWS, _MOST_DRAWS = 1500, 300
 # With fewer rows a power is found by chance alone.
 _LEAST_ROWS = 100
+# Rows to a value from which an input is one of few values, so that many pairs share theirs.
+_ROWS_TO_A_VALUE = 5
 
 
 class MissedStructure(NamedTuple):
@@ -35,15 +39,19 @@ class MissedStructure(NamedTuple):
     Attributes:
         ranks: of every input, its distinct values in the rows, and the normal scores of their ranks.
         power: mean square of the missing coefficients of orthonormal polynomials of total degree 1 to 4, averaged over
-            features as the residuals vary along them; 0 where it may be a coincidence.
+            features as the residuals vary along them; then, of every input that `many_valued` names, the variance of
+            what is missed from value to value. 0 where it may be a coincidence.
+        many_valued: the numbers of inputs that are learned as numbers and take few values for so many rows.
     """
 
     ranks: tuple[tuple[Float[np.ndarray, " v"], Float[np.ndarray, " v"]], ...]
-    power: Float[np.ndarray, " 4"]
+    power: Float[np.ndarray, " powers"]
+    many_valued: tuple[int, ...]
 
     def variance(self, inputs: Float[np.ndarray, "m inputs"]) -> float:
         """Variance, between such inputs, of what a mean feature misses."""
-        kernels = polynomial_kernels(_scores(self.ranks, inputs[evenly_spaced(len(inputs), _MOST_DRAWS)]))
+        some = inputs[evenly_spaced(len(inputs), _MOST_DRAWS)]
+        kernels = [*polynomial_kernels(_scores(self.ranks, some)), *_same_values(some, self.many_valued)]
         return float(sum(p * (np.mean(np.diag(k)) - np.mean(k)) for p, k in zip(self.power, kernels, strict=True)))
 
 
@@ -61,9 +69,13 @@ def missed_structure(cost: Cost) -> MissedStructure | None:
         _residuals(cost.form, inputs, on_device(cost.frame(rows.x[chosen])), on_device(rows.member[chosen])),
         np.float64,
     )
-    ranks = tuple(_ranks(column) for column in rows.inputs[chosen].T)
-    power = powers(_scores(ranks, rows.inputs[chosen]), residual[:, np.isfinite(residual).all(axis=0)])
-    return MissedStructure(ranks, power) if power.any() else None
+    own = rows.inputs[chosen]
+    ranks = tuple(_ranks(column) for column in own.T)
+    many = tuple(
+        j for j, (values, _) in enumerate(ranks) if MOST_LEVELS < len(values) <= len(chosen) / _ROWS_TO_A_VALUE
+    )
+    power = powers(_scores(ranks, own), residual[:, np.isfinite(residual).all(axis=0)], _same_values(own, many))
+    return MissedStructure(ranks, power, many) if power.any() else None
 
 
 def missed_nats(
@@ -119,14 +131,21 @@ def polynomial_kernels(u: Float[np.ndarray, "n d"]) -> list[Float[np.ndarray, "n
     ]
 
 
-def powers(u: Float[np.ndarray, "n d"], residual: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " 4"]:
+def _same_values(inputs: Float[np.ndarray, "m inputs"], columns: tuple[int, ...]) -> list[Float[np.ndarray, "m m"]]:
+    """1 where two rows have the same value of an input, 0 elsewhere: an effect of its own for every value."""
+    return [(inputs[:, j, None] == inputs[None, :, j]).astype(np.float64) for j in columns]
+
+
+def powers(
+    u: Float[np.ndarray, "n d"], residual: Float[np.ndarray, "n k"], others: Sequence[Float[np.ndarray, "n n"]] = ()
+) -> Float[np.ndarray, " powers"]:
     """See `MissedStructure.power`, of residuals at inputs u that are standard normal, or nearly."""
     gram = residual @ residual.T
     if not np.trace(gram) > 0:
-        return np.zeros(4)
+        return np.zeros(4 + len(others))
     # r_i' S r_j / tr S, with the residuals' covariance S.
     products = gram @ gram / np.trace(gram)
-    kernels = polynomial_kernels(u)
+    kernels = [*polynomial_kernels(u), *others]
     for matrix in (products, *kernels):
         np.fill_diagonal(matrix, 0.0)
     flat = np.stack([kernel.ravel() for kernel in kernels])

@@ -1,6 +1,6 @@
 """Adaptive tempered sequential Monte Carlo from the prior to Gibbs posteriors (Del Moral, Doucet, Jasra 2006)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +17,9 @@ from .tempering import TemperingSettings, sample
 
 # Acceptance of the last moves below which copies of one particle may have stayed together.
 _LEAST_ACCEPTANCE = 0.3
+# No gradient leads from one value of an integer to another: their shares are what resampling leaves of those among the
+# particles, and scatter as these are few. With so many, by 0.01 to 0.015.
+_PARTICLES_OF_INTEGERS = 8000
 
 
 @register_sampler
@@ -31,7 +34,8 @@ class SMC:
 
     Args:
         populations: independent particle systems, run side by side.
-        min_particles: of each population; a small number of draws is a subset of them.
+        min_particles: of each population; a small number of draws is a subset of them. For one posterior with integer
+            parameters there are at least 8000 in all populations together.
         ess_share: effective share of the particles after a step of b.
         moves: Hamiltonian trajectories per stage.
         final_moves: trajectories at beta itself, which undo the copies that resampling made.
@@ -72,7 +76,8 @@ class SMC:
         targets = Targets(
             target.form, embedded, target.conditions[None], target.beta[None], target.prior, target.success
         )
-        ladder = self.run_ladders(targets, n, key=key, first=0)
+        enough = -(-_PARTICLES_OF_INTEGERS // self.populations) if target.prior.integer_names else 0
+        ladder = replace(self, min_particles=max(self.min_particles, enough)).run_ladders(targets, n, key=key, first=0)
         stages = int(ladder.stages[0].max())
         with np.errstate(invalid="ignore"):
             # A population that has arrived has no stages any more.
