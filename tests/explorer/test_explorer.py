@@ -348,6 +348,7 @@ def test_a_prior_is_told_by_its_distribution_function() -> None:
     assert told[3:] == [None, None, None]
     laws = (stats.uniform(-2.0, 5.0), stats.lognorm(0.5), stats.gamma(2.0, scale=1 / 3.0))
     for one, law in zip(told[:3], laws, strict=True):
+        assert one is not None
         values, below = (np.frombuffer(base64.b64decode(one[name]["single"]), "<f4") for name in ("values", "below"))
         assert (np.diff(values) > 0).all()
         np.testing.assert_allclose(below, law.cdf(values), atol=1e-3)
