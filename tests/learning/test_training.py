@@ -29,12 +29,16 @@ def squared_error(module: Any, rows: jax.Array, data: Any, key: jax.Array) -> ja
 
 
 def fit(
-    config: FitConfig, labels: np.ndarray = LABELS, seed: int = 0, rival: FitRecord | None = None
+    config: FitConfig,
+    labels: np.ndarray = LABELS,
+    seed: int = 0,
+    rival: FitRecord | None = None,
+    inputs: np.ndarray = INPUTS,
 ) -> tuple[Any, FitRecord, Folds]:
-    folds = Folds.make(np.arange(N), config, seed)
+    folds = Folds.make(np.arange(len(inputs)), config, seed)
     rng = np.random.default_rng(seed)
     modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
-    data = (jnp.asarray(INPUTS), jnp.asarray(labels))
+    data = (jnp.asarray(inputs), jnp.asarray(labels))
     modules, record = train(
         modules, squared_error, data, folds.train, folds.validation, config,
         rng=rng, name="test", loss_name="squared error", rival=rival,
@@ -192,15 +196,10 @@ def test_few_rows_are_trained_on_until_the_noise() -> None:
     inputs = np.random.default_rng(1).uniform(-1, 1, (400, 2)).astype(np.float32)
     noise = 0.05
     labels = np.sin(4 * inputs[:, :1] + 2 * inputs[:, 1:]) + noise * np.random.default_rng(2).normal(size=(400, 1))
+    labels = labels.astype(np.float32)
 
     def best(config: FitConfig) -> float:
-        folds, rng = Folds.make(np.arange(400), config, 0), np.random.default_rng(0)
-        modules = stack([ResidualMLP(2, 1, config.width, config.depth, rng=rng) for _ in range(config.members)])
-        data = (jnp.asarray(inputs), jnp.asarray(labels, jnp.float32))
-        _, record = train(
-            modules, squared_error, data, folds.train, folds.validation, config,
-            rng=rng, name="test", loss_name="squared error",
-        )  # fmt: skip
+        record = fit(config, labels, inputs=inputs)[1]
         return float(np.nanmin(record.validation_loss, axis=1).mean())
 
     # Twice the noise's variance for what 360 rows leave open; the labels' own is 0.5.

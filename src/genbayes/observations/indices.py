@@ -13,8 +13,9 @@ from .lines import Records
 ISO = re.compile(r"\d{4}-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?)?")
 _OTHER_DATE = re.compile(r"(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}[./ -][A-Za-z]{3,9}[./ -]\d{2,4})([T ,]+\d.*)?")
 _COMPACT = re.compile(r"(19|20)\d{6}")
-# What an index of dates is called, so that 44287 is a day of a spreadsheet and no number.
-SERIAL_NAMES = frozenset(("date", "datetime", "timestamp", "day"))
+# What dates are called, so that 44287 is a day of a spreadsheet, counted from this one, and no number.
+_SERIAL_NAMES = frozenset(("date", "datetime", "timestamp", "day"))
+_SERIAL_START = np.datetime64("1899-12-30T00:00:00", "s")
 _TIME_DIRECTIVES = re.compile(r"%[HIMSfpXcz]")
 
 
@@ -56,8 +57,8 @@ def parse_index(
         return _iso(found, name, numbers, cells)
     values = [style.number(cell) for cell in cells]
     if all(value is not None for value in values):
-        if name.casefold() in SERIAL_NAMES and all(20_000 <= (value or 0.0) <= 50_000 for value in values):
-            return _of_serials(np.array(values, np.float64))
+        if are_serials(name, values):
+            return of_serials(np.array(values, np.float64))
         for number, cell, value in zip(numbers, cells, values, strict=True):
             if not np.isfinite(value or 0.0):
                 raise found.error(number, f"the index {name!r} is {cell!r}, which is infinite. Give a finite number.")
@@ -71,10 +72,14 @@ def parse_index(
     return np.array(cells, dtype=np.str_)
 
 
-def _of_serials(days: np.ndarray) -> np.ndarray:
+def are_serials(name: str, values: Sequence[float | None]) -> bool:
+    """Whether a column of this name holds dates as numbers of days, from 1954 to 2036, as spreadsheets keep them."""
+    return name.casefold() in _SERIAL_NAMES and all(20_000 <= (value or 0.0) <= 50_000 for value in values)
+
+
+def of_serials(days: np.ndarray) -> np.ndarray:
     """Dates that a spreadsheet keeps as days since 1899-12-30, to the second."""
-    seconds = np.rint(days * 86_400).astype("m8[s]")
-    return reduced(np.datetime64("1899-12-30T00:00:00", "s") + seconds)
+    return reduced(_SERIAL_START + np.rint(days * 86_400).astype("m8[s]"))
 
 
 def format_remedy(cell: str) -> str:

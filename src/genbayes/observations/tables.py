@@ -8,7 +8,7 @@ import numpy as np
 
 from .cells import NumberStyle, number_style
 from .headers import Head, read_head
-from .indices import SERIAL_NAMES, check_order, format_remedy, is_dated, looks_dated, parse_index
+from .indices import are_serials, check_order, format_remedy, is_dated, looks_dated, of_serials, parse_index
 from .lines import Record, Records
 from .observation import Observation
 
@@ -168,9 +168,8 @@ def _check_serial_dates(found: Records, head: Head, style: NumberStyle, columns:
     """ValueError where a column of dates holds the numbers that a spreadsheet keeps them as: no value of a model."""
     for j in columns:
         numbers = [style.number(cell) or 0.0 for cell in _cells(head, j) if cell]
-        named = head.names[j].casefold() in SERIAL_NAMES
-        if named and numbers and all(20_000 <= number <= 50_000 for number in numbers):
-            day = np.datetime64("1899-12-30") + int(numbers[0])
+        if numbers and are_serials(head.names[j], numbers):
+            day = of_serials(np.floor(numbers[:1]))[0]
             remedy = (
                 f'Save dates as texts, such as {day}; or say index="{head.names[j]}" to read them so, or column="...".'
             )
