@@ -9,7 +9,7 @@ import numpy as np
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.ridge import best_degrees, polynomial_ensemble
+from genbayes.learning.ridge import fit_polynomials
 from genbayes.learning.shared_noise import SharedNoise
 from genbayes.learning.success import fit_success
 from genbayes.learning.training import FitConfig
@@ -29,8 +29,7 @@ def held_out_error(levels: dict) -> float:
     z = np.asarray(jax.vmap(standardise)(jnp.asarray(THETA)), np.float64)
     folds = Folds.make(np.arange(2000), FitConfig(members=2), 0)
     noise = SharedNoise.independent(2000)
-    degree, features = best_degrees(z, labels[:, None], noise, standardise.groups)
-    _, errors = polynomial_ensemble(standardise, z, features, degree, labels[:, None], folds, noise)
+    errors = fit_polynomials(standardise, z, labels[:, None], folds, noise).errors
     return float(errors.std() / labels.std())
 
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import Ridge
 
 from genbayes.learning.embeddings import PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from genbayes.learning.layers import ResidualMLP, Standardiser
-from genbayes.learning.ridge import ridge
+from genbayes.learning.normal_equations import NormalEquations
 
 RNG = np.random.default_rng(0)
 RNG = np.random.default_rng(0)
@@ -150,6 +150,13 @@ def by_gcv(z: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray, float]:
         score = np.sum((y - hat @ y) ** 2) / (n - 1.4 * np.trace(hat)) ** 2
         best = min(best, (float(score), float(penalty)))
     return best[1], Ridge(alpha=best[1]).fit(z, y).coef_, best[0]
+
+
+def ridge(z: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Intercept, slopes, residual standard deviation, and the mean squared error expected of new rows."""
+    equations = NormalEquations.of(z, labels)
+    intercept, slopes, expected = equations.solved(z.shape[1])
+    return intercept, slopes, equations.residual(slopes), expected
 
 
 def test_ridge_is_sklearns_at_the_gcv_penalty() -> None:

@@ -14,8 +14,9 @@ from genbayes.learning.folds import Folds
 from genbayes.learning.last_layer import last_layers_solved
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
 from genbayes.learning.means import fit_mean
+from genbayes.learning.normal_equations import NormalEquations, equations_of_members
 from genbayes.learning.polynomial import Polynomial, degrees
-from genbayes.learning.ridge import NormalEquations, RidgeResidual, best_degrees, ridge
+from genbayes.learning.ridge import RidgeResidual, fit_polynomials
 from genbayes.learning.shared_noise import SharedNoise
 
 RNG = np.random.default_rng(3)
@@ -51,15 +52,14 @@ def test_degrees_are_as_many_as_the_rows_allow(dim: int, n: int) -> None:
 
 def test_best_degree_is_the_truths() -> None:
     z = RNG.uniform(-1, 1, (5000, 2))
+    folds, noise = Folds.make(np.arange(5000), gb.FitConfig(members=1), 0), SharedNoise.independent(5000)
+
+    def degree_of(labels: np.ndarray) -> int:
+        return int(fit_polynomials(Standardiser.fit(z), z, labels, folds, noise).degree_of_each[0])
+
     straight = (z @ [1.0, 2.0])[:, None]
     curved = straight + z[:, :1] ** 2 * z[:, 1:]
-    right = [
-        [
-            int(best_degrees(z, truth + 0.3 * RNG.normal(size=(5000, 1)), SharedNoise.independent(5000))[0][0])
-            for truth in (straight, curved)
-        ]
-        for _ in range(20)
-    ]
+    right = [[degree_of(truth + 0.3 * RNG.normal(size=(5000, 1))) for truth in (straight, curved)] for _ in range(20)]
     # The next degree's 3 or 4 useless features are taken where a chi-squared variable passes 2.8 times its mean (5 %),
     # further ones more rarely: 6 of 20 wrong at 8 % each happen once in 300.
     assert np.all(np.sum(np.array(right) == [1, 3], axis=0) > 14)
@@ -131,17 +131,37 @@ def test_least_squares_in_blocks_is_that_of_all_rows_at_once(monkeypatch, whiten
     labels = z @ rng.normal(size=(6, 3)) + rng.normal(size=(1000, 3))
     ones = rng.uniform(0.5, 2.0, 1000) if whitened else None
     rows = rng.permutation(1000)[:700]
-    at_once = ridge(z[rows], labels[rows], None if ones is None else ones[rows])
+    at_once = NormalEquations.of(z[rows], labels[rows], None if ones is None else ones[rows])
+    by_roots = None if ones is None else NormalEquations.weighted(z / ones[:, None], labels / ones[:, None], ones, rows)
     monkeypatch.setattr(row_blocks, "BLOCK", 64)
-    in_blocks = ridge(z, labels, ones, rows)
-    for one, other in zip(at_once, in_blocks, strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-8)
+    in_blocks = NormalEquations.of(z, labels, ones, rows)
+    for other in (in_blocks, in_blocks if by_roots is None else by_roots):
+        for one, part in zip((*at_once.solved(6), *at_once[:-1]), (*other.solved(6), *other[:-1]), strict=True):
+            np.testing.assert_allclose(part, one, rtol=1e-8)
     equations = NormalEquations.of(z, labels)
     # By numpy: covariances times n - 1.
     both = np.cov(np.concatenate([z, labels], axis=1).T) * 999
     np.testing.assert_allclose(equations.products, both[:6, :6], rtol=1e-10)
     np.testing.assert_allclose(equations.crossed, both[:6, 6:], rtol=1e-9)
     np.testing.assert_allclose(equations.total, np.diag(both)[6:], rtol=1e-10)
+
+
+def test_members_and_all_rows_have_the_equations_of_their_rows() -> None:
+    rng = np.random.default_rng(4)
+    z, labels = rng.normal(size=(200, 3)), rng.normal(size=(200, 2))
+    # Of three members that hold out two fifths each, some rows are held out by two.
+    train = Folds.make(np.arange(200), gb.FitConfig(members=3, validation_fraction=0.4), 0).train
+    read = []
+
+    def of_rows(rows: np.ndarray) -> NormalEquations:
+        read.extend(rows)
+        return NormalEquations.of(z, labels, rows=rows)
+
+    found = equations_of_members(200, train, of_rows)
+    assert sorted(read) == list(range(200))
+    for rows, own in zip((np.arange(200), *train), (found.total, *found.members), strict=True):
+        for part, expected in zip(own, NormalEquations.of(z[rows], labels[rows]), strict=True):
+            np.testing.assert_allclose(part, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_last_layers_in_blocks_of_rows_are_those_of_all_at_once(monkeypatch) -> None:

@@ -15,7 +15,7 @@ from genbayes.learning.embeddings import PairNetwork, VectorEmbedding
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
-from genbayes.learning.ridge import ridge
+from genbayes.learning.normal_equations import NormalEquations
 from genbayes.learning.shared_noise import SharedNoise, grouped
 from genbayes.simulations.running import simulate_round
 
@@ -84,7 +84,7 @@ def test_ridge_of_whitened_rows_is_generalised_least_squares() -> None:
     theta, labels, noise = data(np.random.default_rng(1))
     noise = replace(noise, own=OWN)
     ones, features, outputs = noise.design(theta.astype(np.float64), labels.astype(np.float64))
-    intercept, slopes, _, _ = ridge(features, outputs, ones)
+    intercept, slopes, _ = NormalEquations.of(features, outputs, ones).solved(features.shape[1])
     design = np.concatenate([np.ones((800, 1)), theta], axis=1).astype(np.float64)
     inverse = np.linalg.inv(covariance(noise.shared, OWN))
     expected = np.linalg.solve(design.T @ inverse @ design, design.T @ inverse @ labels)

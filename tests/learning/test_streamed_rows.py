@@ -10,8 +10,8 @@ import pytest
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.means import fit_mean
+from genbayes.learning.normal_equations import NormalEquations
 from genbayes.learning.polynomial_means import RegressionData, polynomials_fitted
-from genbayes.learning.ridge import NormalEquations
 from genbayes.learning.shared_noise import SharedNoise
 from genbayes.learning.streamed_rows import Block, StreamedRows, folds_of_block, joined, training_data
 from genbayes.learning.training import FitConfig

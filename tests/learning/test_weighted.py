@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
-from genbayes.learning.weighted import fit_variance, fit_weighted, refitted, varies
+from genbayes.learning.variances import VarianceRegression, fit_variance
+from genbayes.learning.weighted import fit_weighted, refitted, varies
 from genbayes.learning.weighted_outputs import weighted_outputs
 
 SIZES = {1: 1, 2: 2, 3: 3}
@@ -82,15 +84,28 @@ def test_equal_noise_is_left_to_least_squares() -> None:
 
 
 @pytest.mark.parametrize(("log_link", "labels"), [(True, "growth"), (False, "line")])
-def test_members_have_the_weights_of_all(log_link: bool, labels: str) -> None:
+def test_members_have_the_weights_of_all_and_the_coefficients_of_their_rows(log_link: bool, labels: str) -> None:
     z, _, values = growth(3)
     if labels == "line":
         values = 3 * z + np.exp(z) * np.random.default_rng(3).standard_normal(N)
     fit = fit_weighted(features(z), SIZES, values, log_link=log_link)
-    again = refitted(fit, features(z), values)
-    assert (again.degree, again.log_link, again.variance) == (fit.degree, fit.log_link, fit.variance)
+    folds = np.arange(N).reshape(4, -1)
+    train = np.stack([np.setdiff1d(np.arange(N), fold) for fold in folds])
     at = features(np.linspace(-0.8, 0.8, 9))
-    np.testing.assert_allclose(again.mean(at), fit.mean(at), rtol=0.05, atol=0.05 * np.abs(fit.mean(at)).max())
+    for rows, again in zip(train, refitted(fit, features(z), values, train), strict=True):
+        assert (again.degree, again.log_link, again.variance) == (fit.degree, fit.log_link, fit.variance)
+        # By scipy: the mean that maximises the normal likelihood of these rows, with the variance of all.
+        columns, sd = features(z)[rows, : len(fit.slopes)], np.sqrt(fit.variance(features(z)[rows]))
+
+        def away(p: np.ndarray, columns=columns, sd=sd, rows=rows) -> np.ndarray:
+            linear = p[0] + columns @ p[1:]
+            return (values[rows] - (np.exp(linear) if log_link else linear)) / sd
+
+        best = least_squares(away, np.r_[fit.intercept, fit.slopes])
+        errors = np.sqrt(np.diag(np.linalg.inv(best.jac.T @ best.jac)))
+        # The penalty shrinks, by far less than the error of estimation.
+        assert np.all(np.abs(np.r_[again.intercept, again.slopes] - best.x) < 0.1 * errors)
+    assert np.ptp([one.mean(at)[0] for one in refitted(fit, features(z), values, train)]) > 0
 
 
 def test_only_outputs_that_gain_are_weighted() -> None:
@@ -111,6 +126,17 @@ def test_only_outputs_that_gain_are_weighted() -> None:
     np.testing.assert_array_equal(precision[:, 1], 1.0)
     # 1 / sd = 2 exp(-6 z).
     np.testing.assert_allclose(np.log(precision[:, 0]), np.log(2) - 6 * z, atol=0.5)
+
+
+def test_variances_of_several_outputs_are_those_of_each() -> None:
+    rng = np.random.default_rng(7)
+    z = rng.uniform(-1, 1, N)
+    squares = (np.exp(np.stack([z, 3 * z**2, 0 * z], axis=1)) * rng.standard_normal((N, 3))) ** 2
+    together = VarianceRegression.of(features(z), SIZES).fit(squares)
+    for one, column in zip(together, squares.T, strict=True):
+        alone = fit_variance(features(z), SIZES, column)
+        np.testing.assert_allclose(one.slopes, alone.slopes, rtol=1e-9)
+        np.testing.assert_allclose(one.intercept, alone.intercept, rtol=1e-9)
 
 
 def test_of_few_rows_no_parameter_is_left_out_of_the_variance() -> None:

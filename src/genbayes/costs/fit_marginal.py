@@ -14,7 +14,7 @@ from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, first_of, stack
-from ..learning.ridge import best_degrees, polynomial_ensemble
+from ..learning.ridge import fit_polynomials
 from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_equations import streamed_equations
 from ..learning.streamed_rows import StreamedRows, training_data
@@ -107,26 +107,23 @@ def _first(
     standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
     z = standardise.of_rows(theta)
     noise = SharedNoise.independent(len(z))
-    total, of_members = None, None
+    equations = None
     if stream is not None:
 
         def labels(_: np.ndarray, x: np.ndarray) -> np.ndarray:
             return np.asarray(over_rows(jax.vmap(transform), x.reshape(len(x), -1)), np.float64)
 
-        total, of_members = streamed_equations(stream.mapped(labels), standardise, z, np.zeros(transformed.shape[1]))
-    degree_of_each, features = best_degrees(z, transformed, noise, standardise.groups, total)
-    location, errors = polynomial_ensemble(
-        standardise, z, features, degree_of_each, transformed, folds, noise, of_members
-    )
+        equations = streamed_equations(stream.mapped(labels), standardise, z, np.zeros(transformed.shape[1]))
+    polynomials = fit_polynomials(standardise, z, transformed, folds, noise, equations)
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)
-    residual = np.maximum(errors.std(axis=0), floor)
+    residual = np.maximum(polynomials.errors.std(axis=0), floor)
     members = config.members
     size = values.shape[1] * 3 * _COMPONENTS
     return LogisticMixture(
         transform=stack([transform] * members),
-        location=location,
+        location=polynomials.ensemble,
         residual=on_device(np.tile(residual, (members, 1)), np.float32),
         floor=on_device(np.tile(floor, (members, 1)), np.float32),
         network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),

@@ -16,7 +16,7 @@ from ..learning.polynomial import features_to
 from ..learning.process_means import ProcessMean
 from ..learning.ridge import RidgeResidual, log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
-from ..learning.weighted import LogLinear, fit_variance
+from ..learning.variances import LogLinear, fit_variance
 from .spread_around_mean import SpreadAroundMean
 
 # The median of a squared standard normal.

@@ -11,7 +11,7 @@ from ..learning.mean_model import MeanModel
 from ..learning.polynomial import features_to
 from ..learning.ridge import log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
-from ..learning.weighted import fit_variance
+from ..learning.variances import VarianceRegression
 from ..learning.weighted_outputs import MOST_ROWS
 from ..runtime.compiling import compiled, on_device
 
@@ -47,8 +47,7 @@ def better_spread(
     intercept, slopes = np.zeros((members, k)), np.zeros((members, k, features.shape[1]))
     for member, all_rows in enumerate(noise.rows(folds.train)):
         rows = all_rows[:: -(-len(all_rows) // MOST_ROWS)]
-        for j in range(k):
-            fit = fit_variance(features[rows], sizes, squares[rows, j])
+        for j, fit in enumerate(VarianceRegression.of(features[rows], sizes).fit(squares[rows])):
             intercept[member, j], slopes[member, j, : len(fit.slopes)] = fit.intercept, fit.slopes
     log_most = on_device(np.log(np.maximum(squares.max(axis=0), 1e-30)), np.float32)
     each = log_linear_ensemble(standardise, basis, intercept, slopes, log_most)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..learning.layers import Standardiser
+from ..learning.normal_equations import NormalEquations
 from ..learning.polynomial import Polynomial, features_to
-from ..learning.ridge import NormalEquations
 from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
 
@@ -64,12 +64,7 @@ class SpreadShares(eqx.Module):
         basis, sizes, features = features_to(standardise.of_rows(theta[rows]), _MOST_DEGREE, standardise.groups)
         labels = squares[rows] / np.maximum(spread[rows], 1e-300)[:, None]
         equations = NormalEquations.of(features, labels)
-        solved = [equations.solved(size) for size in sizes.values()]
-        best = np.argmin([score for *_, score in solved], axis=0)
-        intercept, slopes = np.zeros(labels.shape[1]), np.zeros((labels.shape[1], features.shape[1]))
-        for number, (constant, factors, _) in enumerate(solved):
-            chosen = best == number
-            intercept[chosen], slopes[chosen, : factors.shape[1]] = constant[chosen], factors[chosen]
+        intercept, slopes, _ = equations.solved_best(list(sizes.values()))
         return cls(standardise, basis, on_device(intercept, np.float32), on_device(slopes, np.float32))
 
     def of(self, observed: Bool[Array, " k"]) -> ObservedShare:

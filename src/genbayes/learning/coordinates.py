@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
+from .normal_equations import NormalEquations
 from .polynomial import features_to
-from .ridge import NormalEquations
 from .steps import find_steps
 from .weighted import fit_weighted, varies
 

@@ -11,7 +11,8 @@ from ..runtime.compiling import compiled, on_device
 from . import row_blocks
 from .folds import Folds
 from .layers import ResidualMLP
-from .ridge import NormalEquations, RidgeResidual
+from .normal_equations import NormalEquations
+from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
 from .streamed_rows import StreamedRows
 

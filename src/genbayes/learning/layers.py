@@ -182,7 +182,9 @@ class Linear(eqx.Module):
 
     def __call__(self, value: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         """The affine map of one value."""
-        return jnp.asarray(self.weight) @ value + jnp.asarray(self.bias)
+        # The value first: batched, the rows then stay the leading axis. Behind the outputs they would be put in front
+        # again in every layer, forth and back, which took a fifth of the time of a step of training.
+        return value @ jnp.asarray(self.weight).T + jnp.asarray(self.bias)
 
 
 class ResidualMLP(eqx.Module):

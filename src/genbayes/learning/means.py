@@ -16,6 +16,7 @@ from ..runtime.compiling import on_device
 from ..runtime.progress import progress_bar
 from .folds import Folds
 from .layers import Standardiser, stack
+from .lines import lines_fitted
 from .mean_model import MeanModel
 from .network_means import Networks, networks_fitted
 from .polynomial import Polynomial, degrees
@@ -91,11 +92,14 @@ def fit_mean(
         polynomials, noise = polynomials_fitted(data, noise, weighted=weighted)
         advance()
     shared = {"rng": rng, "name": name, "progress": progress}
-    curved, noise = networks_fitted(data, polynomials, noise, config, cornered=0.0, **shared)
+    lines, noise_before = lines_fitted(data, polynomials, noise), noise
+    curved, noise = networks_fitted(data, polynomials, lines, noise, config, cornered=0.0, **shared)
     worth = _worth_a_network(polynomials, curved, data, noise)
     if np.any(worth):
         shared["rival"] = curved.record
-        other, noise_of_other = networks_fitted(data, polynomials, noise, config, cornered=_CORNERED, **shared)
+        if noise is not noise_before:
+            lines = lines_fitted(data, polynomials, noise)
+        other, noise_of_other = networks_fitted(data, polynomials, lines, noise, config, cornered=_CORNERED, **shared)
         seconds = {part: curved.record.seconds.get(part, 0.0) + took for part, took in other.record.seconds.items()}
         if _is_better(other, curved, polynomials, worth, data, noise_of_other):
             curved, noise = other, noise_of_other

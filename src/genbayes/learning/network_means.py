@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ..runtime.compiling import on_device
 from .last_layer import last_layers_solved
 from .layers import ResidualMLP, stack
+from .lines import Lines
 from .polynomial import Polynomial
-from .polynomial_means import Polynomials, RegressionData, coefficients
-from .ridge import RidgeResidual, ridge
+from .polynomial_means import Polynomials, RegressionData
+from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
 from .streamed_rows import TrainingData, training_data
 from .training import FitConfig, FitRecord, train
-from .weighted import fit_weighted, refitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class Networks:
 def networks_fitted(
     data: RegressionData,
     polynomials: Polynomials,
+    lines: Lines,
     noise: SharedNoise,
     config: FitConfig,
     *,
@@ -45,7 +46,6 @@ def networks_fitted(
 
     With the record of a rival the training ends where it falls behind, see `train`.
     """
-    lines = _lines(data, polynomials, noise)
     rows = _rows(data, polynomials, noise)
     trained, record = train(
         _linear_with_networks(data, lines, config, cornered=cornered, rng=rng),
@@ -73,45 +73,9 @@ def networks_fitted(
     return Networks(ensemble, record, errors), noise.estimated(errors, data.held_out)
 
 
-class _Lines(NamedTuple):
-    """Linear fits of every member, with the residual standard deviations that are the networks' units."""
-
-    intercept: Float[np.ndarray, "members k"]
-    slopes: Float[np.ndarray, "members k dim"]
-    scale: Float[np.ndarray, "members k"]
-    log_link: Float[np.ndarray, "members k"] | None
-
-
-def _lines(data: RegressionData, polynomials: Polynomials, noise: SharedNoise) -> _Lines:
-    ones, straight, outputs = noise.design(data.z, data.labels)
-    train_rows = noise.rows(data.folds.train)
-    fits = [ridge(straight[rows], outputs[rows], ones[rows])[:3] for rows in train_rows]
-    intercept, slopes, scale = (np.stack(parts) for parts in zip(*fits, strict=True))
-    if polynomials.equations is not None:
-        solved = [of_member.solved(data.z.shape[1])[:2] for of_member in polynomials.equations]
-        intercept, slopes = (np.stack(parts) for parts in zip(*solved, strict=True))
-    if not polynomials.weighted:
-        return _Lines(intercept, slopes, scale, None)
-    dim, log_link = data.z.shape[1], np.zeros_like(intercept)
-    for j, fit in polynomials.weighted.fits.items():
-        labels = data.labels[:, j] + data.centre[j]
-        line = fit_weighted(polynomials.features, {1: dim}, labels, log_link=fit.log_link)
-        line = line._replace(variance=fit.variance)
-        for member, rows in enumerate(train_rows):
-            own = refitted(line, polynomials.features[rows], labels[rows])
-            intercept[member, j], slopes[member, j] = coefficients(own, data.centre[j], dim)
-            mean = own.mean(polynomials.features[rows])
-            error = np.median(np.abs(labels[rows] - mean))
-            if fit.log_link:
-                # The network's unit is a relative one.
-                error = np.clip(np.median(np.abs(labels[rows] / mean - 1)), 0.05, 2.0)
-            scale[member, j], log_link[member, j] = error, fit.log_link
-    return _Lines(intercept, slopes, np.maximum(scale, 1e-30), log_link)
-
-
 def _linear_with_networks(
     data: RegressionData,
-    lines: _Lines,
+    lines: Lines,
     config: FitConfig,
     *,
     cornered: float,

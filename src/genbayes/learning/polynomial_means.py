@@ -10,10 +10,11 @@ from jaxtyping import Float, Int
 from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import Standardiser, stack
+from .normal_equations import MemberEquations, NormalEquations
 from .polynomial import MOST_DEGREE, Polynomial, degrees, polynomial_to
-from .ridge import NormalEquations, RidgeResidual, best_degrees, polynomial_ensemble
+from .ridge import RidgeResidual, fit_polynomials
 from .shared_noise import SharedNoise
-from .streamed_equations import StreamedEquations, streamed_equations, weighted_over, with_members
+from .streamed_equations import streamed_equations, weighted_over, with_members
 from .streamed_rows import StreamedRows
 from .weighted import WeightedFit
 from .weighted_outputs import WeightedOutputs, weighted_outputs
@@ -66,7 +67,7 @@ class RegressionData:
         basis, _ = polynomial_to(self.z, MOST_DEGREE, self.standardise.groups)
         return basis.of_rows(self.standardise.of_rows(theta))
 
-    def summed(self) -> StreamedEquations | None:
+    def summed(self) -> MemberEquations | None:
         """The normal equations of all rows of the store, if there is one."""
         if self.stream is None:
             return None
@@ -100,13 +101,9 @@ class Polynomials(NamedTuple):
 def polynomials_fitted(data: RegressionData, noise: SharedNoise, *, weighted: bool) -> tuple[Polynomials, SharedNoise]:
     """Alternates: refit, then re-estimate the shared noise, until the rows' own share changes by less than half."""
     summed = data.summed()
-    total, of_members = (None, None) if summed is None else summed
     for _ in range(_MOST_POLYNOMIALS):
-        degree_of_each, features = best_degrees(data.z, data.labels, noise, data.standardise.groups, total)
-        ensemble, errors = polynomial_ensemble(
-            data.standardise, data.z, features, degree_of_each, data.labels, data.folds, noise, of_members
-        )
-        before, noise = noise, noise.estimated(errors, data.held_out)
+        fit = fit_polynomials(data.standardise, data.z, data.labels, data.folds, noise, summed)
+        before, noise = noise, noise.estimated(fit.errors, data.held_out)
         if noise.own > before.own / 2:
             break
     train_rows, held_out_rows = (noise.rows(units) for units in (data.folds.train, data.folds.validation))
@@ -114,13 +111,14 @@ def polynomials_fitted(data: RegressionData, noise: SharedNoise, *, weighted: bo
     chosen = WeightedOutputs()
     if weighted:
         labels = data.labels + data.centre
-        chosen = weighted_outputs(features, sizes, labels, train_rows, held_out_rows, errors)
+        chosen = weighted_outputs(fit.features, sizes, labels, train_rows, held_out_rows, fit.errors)
         if chosen and data.stream is not None:
-            members = weighted_over(chosen, data.stream, data.features, features)
-            chosen = with_members(chosen, members, features, labels, held_out_rows)
+            members = weighted_over(chosen, data.stream, data.features, fit.features)
+            chosen = with_members(chosen, members, fit.features, labels, held_out_rows)
     # Without weights nobody asks for them again, and they are the largest thing in the memory.
-    features = features if chosen else features[:0].copy()
-    plain = Polynomials(ensemble, errors, degree_of_each, features, chosen, of_members)
+    features = fit.features if chosen else fit.features[:0].copy()
+    of_members = None if summed is None else summed.members
+    plain = Polynomials(fit.ensemble, fit.errors, fit.degree_of_each, features, chosen, of_members)
     return (_with_weighted(plain, data) if chosen else plain), noise
 
 

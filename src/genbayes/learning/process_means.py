@@ -17,9 +17,9 @@ from ..runtime.counts import evenly_spaced
 from .kernel_regression import KernelFit, Solution, bumps, fit_kernel, solve
 from .layers import Standardiser, stack
 from .mean_model import MeanModel
+from .normal_equations import NormalEquations
 from .polynomial import MOST_DEGREE, features_to
 from .polynomial_means import RegressionData
-from .ridge import NormalEquations
 from .shared_noise import SharedNoise
 from .warps import LOGARITHM, ROOT, STRAIGHT, Warps
 
@@ -83,8 +83,8 @@ class ProcessMean(MeanModel):
         """The prediction at one parameter."""
         z = self.standardise(theta)
         near = jnp.exp(-0.5 * jnp.sum(((z / self.lengths)[None] - self.centres) ** 2, axis=1))
-        latent = self.intercept + self.slopes @ z + near @ self.weights
-        return self.warps.mean(self.middle + self.axes @ latent)
+        latent = self.intercept + z @ self.slopes.T + near @ self.weights
+        return self.warps.mean(self.middle + latent @ self.axes.T)
 
     def mean_of_members(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction by the mean of the members' weights: they share all else."""

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float
 from ..runtime.compiling import on_device
 from .folds import Folds
 from .layers import Standardiser
+from .normal_equations import NormalEquations
 from .polynomial import degrees
-from .ridge import NormalEquations, best_degrees, polynomial_ensemble
+from .ridge import fit_polynomials
 from .shared_noise import SharedNoise
 from .weighted import varies
 
@@ -45,7 +46,7 @@ class Directions(eqx.Module):
     def across(self, outputs: Float[Array, " k"]) -> Float[Array, ""]:
         """Squared length of what the directions leave out."""
         away = outputs - self.centre
-        return jnp.sum((away - self.axes @ (away @ self.axes)) ** 2)
+        return jnp.sum((away - away @ self.axes @ self.axes.T) ** 2)
 
 
 def signal_directions(
@@ -70,25 +71,21 @@ def signal_directions(
     z = standardise.of_rows(theta)
     centre = labels.mean(axis=0)
     away = labels - centre
-    degree_of_each, features = best_degrees(z, away, noise, standardise.groups)
-    ensemble, errors = polynomial_ensemble(standardise, z, features, degree_of_each, away, folds, noise)
+    fit = fit_polynomials(standardise, z, away, folds, noise)
+    errors = fit.errors
     held_out = noise.rows(folds.validation)
     if (
-        np.mean(varies(features[held_out.reshape(-1)], degrees(z.shape[1], n, standardise.groups), errors))
+        np.mean(varies(fit.features[held_out.reshape(-1)], degrees(z.shape[1], n, standardise.groups), errors))
         > _MOST_UNEVEN
     ):
         return None
-    slopes = np.asarray(ensemble.slopes, np.float64)
-    features = features[:, : slopes.shape[2]]
-    scores = np.mean(
-        [
-            _held_out_scores(slopes[member], features, away, train, held_out[member])
-            for member, train in enumerate(noise.rows(folds.train))
-        ],
-        axis=0,
-    )
-    of_all = NormalEquations.of(features, away)
-    axes = _axes(slopes.mean(axis=0), of_all)[:, : int(np.argmin(scores)) + 1]
+    slopes = np.asarray(fit.ensemble.slopes, np.float64)
+    scores = [
+        _held_out_scores(slopes[member], fit.features[rows], away[rows], fit.equations.members[member])
+        for member, rows in enumerate(held_out)
+    ]
+    of_best = int(np.argmin(np.mean(scores, axis=0))) + 1
+    axes = _axes(slopes.mean(axis=0), fit.equations.total)[:, :of_best]
     axes = np.concatenate([axes, _standing_out(errors, axes)], axis=1)
     if axes.shape[1] > _MOST_SHARE * k:
         return None
@@ -97,23 +94,21 @@ def signal_directions(
 
 def _axes(slopes: Float[np.ndarray, "k size"], rows: NormalEquations) -> Float[np.ndarray, "k r"]:
     """Principal directions of what is fitted to rows, the one of greatest variance first."""
-    covariance = rows.products / (rows.n - 1)
-    values, vectors = np.linalg.eigh(covariance)
-    return np.linalg.svd(slopes @ (vectors * np.sqrt(np.maximum(values, 0.0))), full_matrices=False)[0]
+    size = slopes.shape[1]
+    values, vectors = rows.spectrum(size)
+    return np.linalg.svd(slopes @ (vectors * np.sqrt(values / (rows.n - 1))), full_matrices=False)[0]
 
 
 def _held_out_scores(
     slopes: Float[np.ndarray, "k size"],
-    features: Float[np.ndarray, "n size"],
-    away: Float[np.ndarray, "n k"],
-    train: np.ndarray,
-    held_out: np.ndarray,
+    features: Float[np.ndarray, "held_out all"],
+    away: Float[np.ndarray, "held_out k"],
+    rows: NormalEquations,
 ) -> Float[np.ndarray, " r"]:
-    """Mean squared error of held-out rows with 1, 2, ... directions, less that without any."""
-    rows = NormalEquations.of(features, away, rows=train)
-    axes = _axes(slopes, rows)
-    predicted = (features[held_out] - rows.means) @ slopes.T @ axes
-    observed = (away[held_out] - rows.label_means) @ axes
+    """Mean squared error of held-out rows with 1, 2, ... directions, less that without any; `rows` were trained on."""
+    axes, size = _axes(slopes, rows), slopes.shape[1]
+    predicted = (features[:, :size] - rows.means[:size]) @ slopes.T @ axes
+    observed = (away - rows.label_means) @ axes
     return np.cumsum(np.mean(predicted**2 - 2 * predicted * observed, axis=0))
 
 

@@ -7,8 +7,11 @@ from jaxtyping import Int
 BLOCK = 32_768
 
 
-def blocks(n: int, rows: Int[np.ndarray, " m"] | None = None) -> list[slice | Int[np.ndarray, " block"]]:
-    """Indices of at most `BLOCK` rows each, of all `n` or of those that are given, in their order."""
+def blocks(
+    n: int, rows: Int[np.ndarray, " m"] | None = None, *, at_most: int | None = None
+) -> list[slice | Int[np.ndarray, " block"]]:
+    """Indices of at most `BLOCK` (and `at_most`) rows each, of all `n` or of those given, in their order."""
+    size = BLOCK if at_most is None else min(BLOCK, at_most)
     if rows is None:
-        return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from ..runtime.counts import evenly_spaced
 from .layers import Standardiser
+from .normal_equations import NormalEquations
 from .polynomial import features_to
-from .ridge import NormalEquations
 
 # Rows on each side of a place that are compared; steps may be close to each other, or small.
 _WINDOWS = (15, 50, 150)
@@ -191,18 +191,21 @@ def _sharpened(values: Float[np.ndarray, "n k"], middle: int, window: int) -> in
     start, stop = max(middle - 2 * window, 0), min(middle + 2 * window, len(values))
     rows, n = values[start:stop], stop - start
     t = np.linspace(-1.0, 1.0, n)
-    cubic = np.stack([np.ones(n), t, t**2, t**3], axis=1)
+    cubic = np.linalg.qr(np.stack([np.ones(n), t, t**2, t**3], axis=1))[0]
+    left = rows - cubic @ (cubic.T @ rows)
+    squares, floor = np.sum(left**2, axis=0), 1e-9 * np.mean(values**2, axis=0) + 1e-300
 
-    def nats(bend: Float[np.ndarray, " n"]) -> float:
-        lines = np.concatenate([cubic, bend[:, None]], axis=1)
-        errors = rows - lines @ np.linalg.lstsq(lines, rows, rcond=None)[0]
-        floor = 1e-9 * np.mean(values**2, axis=0) + 1e-300
-        return 0.5 * n * float(np.sum(np.log(np.mean(errors**2, axis=0) + floor)))
+    def nats(bends: Float[np.ndarray, "bends n"]) -> Float[np.ndarray, " bends"]:
+        """Of cubics with one of the bends each: what a bend adds is what of it no cubic follows."""
+        own = bends - bends @ cubic @ cubic.T
+        gain = (own @ left) ** 2 / np.maximum(np.sum(own**2, axis=1), 1e-12 * n)[:, None]
+        return 0.5 * n * np.sum(np.log(np.maximum(squares - gain, 0.0) / n + floor), axis=1)
 
     place = np.arange(n)
-    near = range(max(middle - start - window, 3), min(middle - start + window, n - 3))
-    jumps = {i: nats((place >= i).astype(float)) for i in near}
-    best = min(jumps, key=lambda i: jumps[i])
-    rises = [nats(np.clip((place - best + 0.5) / width + 0.5, 0.0, 1.0)) for width in (window / 3, window, 2 * window)]
-    corners = [nats(np.maximum(place - i, 0.0)) for i in near[:: max(1, window // 8)]]
-    return best + start if min(*rises, *corners) - jumps[best] > _LEAST_SHARPNESS else None
+    near = np.arange(max(middle - start - window, 3), min(middle - start + window, n - 3))
+    jumps = nats((place >= near[:, None]).astype(float))
+    best = int(near[np.argmin(jumps)])
+    widths = np.array([[window / 3], [window], [2 * window]])
+    rises = nats(np.clip((place - best + 0.5) / widths + 0.5, 0.0, 1.0))
+    corners = nats(np.maximum(place - near[:: max(1, window // 8), None], 0.0))
+    return best + start if min(rises.min(), corners.min()) - jumps.min() > _LEAST_SHARPNESS else None

@@ -5,24 +5,16 @@ From the same polynomial the coefficients are those of a fit in memory, but for 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from .layers import Standardiser
+from .normal_equations import MemberEquations, NormalEquations
 from .polynomial import MOST_DEGREE, polynomial_to
-from .ridge import NormalEquations
 from .streamed_rows import StreamedRows
 from .weighted import WeightedFit, mean_weight, round_equations
 from .weighted_outputs import WeightedOutputs
-
-
-class StreamedEquations(NamedTuple):
-    """Of all rows, and of each member's training rows."""
-
-    total: NormalEquations
-    members: tuple[NormalEquations, ...]
 
 
 def streamed_equations(
@@ -30,7 +22,7 @@ def streamed_equations(
     standardise: Standardiser,
     z: Float[np.ndarray, "n dim"],
     centre: Float[np.ndarray, " k"],
-) -> StreamedEquations:
+) -> MemberEquations:
     """The normal equations of the polynomial of the highest degree, see `best_degrees`.
 
     Args:
@@ -49,7 +41,7 @@ def streamed_equations(
         members = own if members is None else list(map(_sum, members, own))
     assert total is not None
     assert members is not None
-    return StreamedEquations(total, tuple(members))
+    return MemberEquations(total, tuple(members))
 
 
 def _sum(first: NormalEquations | None, second: NormalEquations) -> NormalEquations:

@@ -55,7 +55,7 @@ class SuccessModel(SuccessProbability):
     def member_logits(self, theta: Float[Array, " inputs"]) -> Float[Array, " members"]:
         """Each member's log odds of success at one parameter."""
         z = self.standardise(theta)
-        logits = self.intercept + self.slopes @ self.basis(z)
+        logits = self.intercept + self.basis(z) @ self.slopes.T
         if self.network is None:
             return logits
         return logits + eqx.filter_vmap(lambda network: network(z)[0])(self.network)

@@ -11,40 +11,24 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from .ridge import NormalEquations, Spectrum
+from .normal_equations import NormalEquations, equations_of_members
+from .variances import LogLinear, VarianceRegression, square_floor
 
 # Rounds of refitting mean and variance in turn; more change nothing that held-out rows see.
 _ROUNDS = 4
 # Rounds before them with a log link, in which the standard deviation is taken as proportional to the mean: the variance
 # around a mean that is still far off would give the rows there no weight, and leave it so.
 _FIRST_ROUNDS = 6
-# Share of the rows that a coefficient of a variance function takes: squared residuals scatter more than outputs.
-_ROWS_PER_COEFFICIENT = 25
-# E[log of a squared standard normal] is -1.27.
-_LOG_CHI_SQUARE = -1.27
+# A round changes nothing any more that changes predictors by less than this share of their variance.
+_SMALL_STEP = 0.01
 # Variances below this share of the median one are not believed: single rows would get all the weight.
 _LEAST_VARIANCE = 1e-12
 # A variance varies where, between its 5 % and 95 % quantiles over the rows, it does so by this factor, beyond doubt.
 _VARIES = 3.0
 # F ratio of a regression of log squared errors beyond which their variance is not constant.
 _BEYOND_DOUBT = 8.0
-
-
-class LogLinear(NamedTuple):
-    """exp(intercept + slopes . features), with the number of leading features that it uses."""
-
-    intercept: float
-    slopes: Float[np.ndarray, " size"]
-
-    def __call__(self, features: Float[np.ndarray, "n all"]) -> Float[np.ndarray, " n"]:
-        """The value at every row."""
-        return np.exp(np.clip(self.linear(features), -600.0, 600.0))
-
-    def linear(self, features: Float[np.ndarray, "n all"]) -> Float[np.ndarray, " n"]:
-        """Its logarithm."""
-        return self.intercept + features[:, : len(self.slopes)] @ self.slopes
 
 
 class WeightedFit(NamedTuple):
@@ -81,59 +65,27 @@ def normal_score(errors: Float[np.ndarray, "..."], variance: Float[np.ndarray, "
         return 0.5 * (np.minimum(errors**2 / variance, 900.0) + np.log(variance))
 
 
-def fit_variance(
-    features: Float[np.ndarray, "n all"], sizes: Mapping[int, int], squares: Float[np.ndarray, " n"]
-) -> LogLinear:
-    """The mean of squared residuals as exp(polynomial), by gamma deviance (iteratively reweighted least squares).
-
-    Args:
-        features: of all rows, in the order of their degrees.
-        sizes: number of features by degree.
-        squares: squared residuals of rows.
-    """
-    n = len(squares)
-    most = n // _ROWS_PER_COEFFICIENT
-    # A line of all parameters even so: to leave some of them out would be to say that they change nothing.
-    sizes = {degree: size for degree, size in sizes.items() if degree == 1 or size <= most}
-    values = np.log(squares + _square_floor(squares)) - _LOG_CHI_SQUARE
-    # All rounds are of the same rows with equal weights: the largest part of each is the same, too.
-    columns = features[:, : max(sizes.values())]
-    equations = NormalEquations.of(columns, values[:, None])
-    spectra = {size: equations.spectrum(size) for size in sizes.values()}
-    fit = _best_degree(equations, sizes, spectra)[0]
-    for _ in range(_ROUNDS):
-        ratio = squares / fit(features)
-        values = fit.linear(features) + np.clip(ratio - 1.0, -1.0, 8.0)
-        fit = _best_degree(equations.of_other_labels(columns, values[:, None]), sizes, spectra)[0]
-        # Least squares of logarithms leaves the level to the clipping: the mean of the squares is to be right.
-        fit = fit._replace(intercept=fit.intercept + float(np.log(max(np.mean(squares / fit(features)), 1e-300))))
-    return fit
-
-
 def varies(
     features: Float[np.ndarray, "n all"], sizes: Mapping[int, int], errors: Float[np.ndarray, "n k"]
 ) -> Bool[np.ndarray, " k"]:
     """Whether the variance of an output's errors depends on the parameters, by much and beyond doubt."""
-    answer = np.zeros(errors.shape[1], bool)
-    low = {degree: size for degree, size in sizes.items() if degree <= 2}
-    n = len(errors)
-    for j, error in enumerate(errors.T):
-        squares = error**2
-        if not squares.mean() > 0:
-            continue
-        # Logarithms of squares scatter by one known amount, however heavy the tails of the errors are.
-        values = np.log(squares + _square_floor(squares))
-        fit, freedom, _ = _best_ridge(features, low, values, np.ones(n))
-        fitted = fit.linear(features)
-        least, most = np.quantile(fitted, [0.05, 0.95])
-        f_ratio = np.var(fitted) / freedom / (np.var(values - fitted) / max(n - freedom, 1.0))
-        answer[j] = f_ratio > _BEYOND_DOUBT and most - least > np.log(_VARIES)
+    answer, squares, n = np.zeros(errors.shape[1], bool), errors**2, len(errors)
+    # Logarithms of squares scatter by one known amount, however heavy the tails of the errors are.
+    values = np.log(squares + square_floor(squares))
+    # Of a constant output the same rounding is left in all rows, or nothing.
+    vary = (squares.mean(axis=0) > 0) & (values.max(axis=0) > values.min(axis=0))
+    if not vary.any():
+        return answer
+    values, low = values[:, vary], [size for degree, size in sizes.items() if degree <= 2]
+    columns = features[:, : max(low)]
+    intercept, slopes, used = NormalEquations.of(columns, values).solved_best(low)
+    fitted = intercept + columns @ slopes.T
+    freedom = 1.0 + np.where(np.any(slopes != 0, axis=1), used, 0)
+    least, most = np.quantile(fitted, [0.05, 0.95], axis=0)
+    left = np.var(values - fitted, axis=0) / np.maximum(n - freedom, 1.0)
+    f_ratio = np.var(fitted, axis=0) / freedom / left
+    answer[vary] = (f_ratio > _BEYOND_DOUBT) & (most - least > np.log(_VARIES))
     return answer
-
-
-def _square_floor(squares: Float[np.ndarray, " n"]) -> float:
-    """So small a square is a coincidence, and its logarithm a row of great leverage."""
-    return 1e-12 * float(np.median(squares)) + 1e-24 * float(squares.mean()) + 1e-300
 
 
 def fit_weighted(
@@ -142,6 +94,7 @@ def fit_weighted(
     labels: Float[np.ndarray, " n"],
     *,
     log_link: bool,
+    variances: VarianceRegression | None = None,
 ) -> WeightedFit:
     """Fits mean and variance of one output in turn.
 
@@ -150,8 +103,10 @@ def fit_weighted(
         sizes: number of features by degree; the degree is chosen by generalized cross-validation.
         labels: the output; none negative for a log link.
         log_link: whether the mean is the exponential of the polynomial.
+        variances: the regression of variances on these features, where it is known.
     """
     n = len(labels)
+    variances = VarianceRegression.of(features, sizes) if variances is None else variances
     weights = np.ones(n)
     if log_link:
         positive = labels[labels > 0]
@@ -166,19 +121,45 @@ def fit_weighted(
         fit, linear, degrees_of_freedom, degree = _one_round(features, sizes, labels, weights, linear, log_link)
         mean = np.exp(np.clip(linear, -300.0, 300.0)) if log_link else linear
         squares = (labels - mean) ** 2 * n / max(n - degrees_of_freedom, 1.0)
-        variance = fit_variance(features, sizes, squares)
+        variance = variances.fit(squares[:, None])[0]
         weights = _weights(variance(features))
     return WeightedFit(log_link, fit.intercept, fit.slopes, degree, variance)
 
 
-def refitted(fit: WeightedFit, features: Float[np.ndarray, "n all"], labels: Float[np.ndarray, " n"]) -> WeightedFit:
-    """The same degree, link and weights, with the coefficients of other rows."""
-    size = len(fit.slopes)
-    weights = _weights(fit.variance(features))
-    linear = LogLinear(fit.intercept, fit.slopes).linear(features)
-    for _ in range(_ROUNDS if fit.log_link else 1):
-        new, linear, _, _ = _one_round(features, {fit.degree: size}, labels, weights, linear, fit.log_link)
-    return fit._replace(intercept=new.intercept, slopes=new.slopes)
+def refitted(
+    fit: WeightedFit,
+    features: Float[np.ndarray, "n all"],
+    labels: Float[np.ndarray, " n"],
+    train_rows: Int[np.ndarray, "members n_train"],
+) -> tuple[WeightedFit, ...]:
+    """The same degree, link and weights, with the coefficients of each member's training rows.
+
+    Of a log link those of all rows come first. From there a member's, without a tenth of the rows, are one step of
+    Newton's method away: its error is of the order of the step squared (Rad and Maleki 2020).
+
+    Args:
+        fit: of some of the rows.
+        features: of all rows.
+        labels: of all rows.
+        train_rows: of every member.
+    """
+    size, n = len(fit.slopes), len(labels)
+    columns, weights = features[:, :size], _weights(fit.variance(features))
+    working, roots = labels, weights
+    if fit.log_link:
+        linear = LogLinear(fit.intercept, fit.slopes).linear(columns)
+        for _ in range(_ROUNDS - 1):
+            before = linear
+            _, linear, _, _ = _one_round(columns, {fit.degree: size}, labels, weights, linear, fit.log_link)
+            working, roots = _working(labels, weights, linear)
+            if np.mean(roots * (linear - before) ** 2) < _SMALL_STEP * size / n:
+                break
+    roots = np.sqrt(roots / roots.mean())
+    equations = equations_of_members(
+        n, train_rows, lambda rows: NormalEquations.weighted(columns, working[:, None], roots, rows)
+    )
+    members = (of_member.solved(size) for of_member in equations.members)
+    return tuple(fit._replace(intercept=float(intercept[0]), slopes=slopes[0]) for intercept, slopes, _ in members)
 
 
 def _weights(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -223,8 +204,7 @@ def round_equations(
         unit: of the weights, see `mean_weight`.
     """
     working, weights = _weighted_rows(fit, features, labels)
-    root = np.sqrt(weights / unit)
-    return NormalEquations.of(features[:, : len(fit.slopes)] * root[:, None], (working * root)[:, None], root)
+    return NormalEquations.weighted(features[:, : len(fit.slopes)], working[:, None], np.sqrt(weights / unit))
 
 
 def mean_weight(fit: WeightedFit, features: Float[np.ndarray, "n all"]) -> float:
@@ -249,19 +229,8 @@ def _best_ridge(
     weights: Float[np.ndarray, " n"],
 ) -> tuple[LogLinear, float, int]:
     """Weighted ridge regression of the best degree, its degrees of freedom (at most), and the degree."""
-    root, most = np.sqrt(weights / weights.mean()), max(sizes.values())
-    return _best_degree(NormalEquations.of(features[:, :most] * root[:, None], (labels * root)[:, None], root), sizes)
-
-
-def _best_degree(
-    equations: NormalEquations, sizes: Mapping[int, int], spectra: Mapping[int, Spectrum] | None = None
-) -> tuple[LogLinear, float, int]:
-    """The same of normal equations, whose spectra may be known by size."""
-    best = None
-    for degree, size in sizes.items():
-        intercept, slopes, score = equations.solved(size, None if spectra is None else spectra[size])
-        if best is None or score[0] < best[0]:
-            best = score[0], LogLinear(float(intercept[0]), slopes[0]), degree
-    assert best is not None
-    used = 1.0 + (len(best[1].slopes) if np.any(best[1].slopes != 0) else 0)
-    return best[1], used, best[2]
+    columns, roots = features[:, : max(sizes.values())], np.sqrt(weights / weights.mean())
+    equations = NormalEquations.weighted(columns, labels[:, None], roots)
+    intercept, slopes, used = (part[0] for part in equations.solved_best(list(sizes.values())))
+    freedom = 1.0 + (int(used) if np.any(slopes != 0) else 0)
+    return LogLinear(float(intercept), slopes[:used]), freedom, list(sizes)[list(sizes.values()).index(used)]

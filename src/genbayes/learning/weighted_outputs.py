@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..runtime.counts import evenly_spaced
+from .variances import VarianceRegression
 from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
@@ -83,13 +84,15 @@ def weighted_outputs(
         sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
     # Degree and variance function are chosen by some rows, coefficients are those of all.
     some = evenly_spaced(len(labels), MOST_ROWS)
+    of_some = features[some]
+    variances = VarianceRegression.of(of_some, sizes)
     fits, members, errors = {}, {}, {}
     for j in map(int, uneven):
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
         tried = []
         for log_link in (False, True) if labels[:, j].min() >= 0 else (False,):
-            fit = fit_weighted(features[some], sizes, labels[some, j], log_link=log_link)
-            own = tuple(refitted(fit, features[rows], labels[rows, j]) for rows in train_rows)
+            fit = fit_weighted(of_some, sizes, labels[some, j], log_link=log_link, variances=variances)
+            own = refitted(fit, features, labels[:, j], train_rows)
             left = [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
             score = normal_score(np.concatenate(left), fit.variance(features[flat]))
             tried.append((score.mean(), score, fit, own, np.concatenate(left)))
