@@ -88,10 +88,10 @@ class NormalEquations(NamedTuple):
         away, left = z - np.outer(ones, means), labels - np.outer(ones, label_means)
         return cls(len(z), weight, means, label_means, away.T @ away, away.T @ left, np.sum(left**2, axis=0))
 
-    @classmethod
-    def sum(cls, parts: "Iterable[NormalEquations]") -> "NormalEquations":
+    @staticmethod
+    def sum(parts: "Iterable[NormalEquations]") -> "NormalEquations":
         """Those of the rows of all parts."""
-        return reduce(cls.joined, parts)
+        return reduce(NormalEquations.joined, parts)
 
     def of_other_labels(self, z: Float[np.ndarray, "n size"], labels: Float[np.ndarray, "n k"]) -> "NormalEquations":
         """Those of the same features, all rows of weight 1, with other labels: the products are known already."""
