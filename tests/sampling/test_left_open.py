@@ -71,6 +71,34 @@ def test_errors_of_few_runs_are_of_the_size_that_is_said(tmp_path: Path) -> None
     assert gb.Draws.load(tmp_path / "draws.zarr").summary() == draws.summary()
 
 
+@pytest.mark.parametrize(("method", "distance"), [("marginal", "absolute"), ("general", "squared")])
+def test_networks_of_samples_of_the_rows_know_their_error(method: str, distance: str) -> None:
+    # A curve of two parameters with normal noise: E|x - y| and E(x - y)^2 have closed forms.
+    prior, sd, beta = gb.Prior.uniform([-1, -1], [1, 1]), 0.3, 20.0
+
+    def simulator(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return curve(theta) + sd * rng.standard_normal(3)
+
+    def curve(theta: np.ndarray) -> np.ndarray:
+        a, b = theta[..., 0], theta[..., 1]
+        return np.stack([a + b**2, np.exp(a), a * b], -1)
+
+    simulations = gb.simulate(simulator, prior, 600, seed=0, progress=False)
+    made = gb.distances.MeanAbsoluteError() if distance == "absolute" else gb.distances.MeanSquaredError()
+    cost = gb.fit_cost(simulations, made, method=method, progress=False)
+    ratios = []
+    for a, b in [(0.5, 0.5), (-0.5, 0.3), (0.0, -0.6)]:
+        x_o = curve(np.array([a, b]))
+        posterior = gb.GibbsPosterior(prior, cost, x_o, beta)
+        theta = np.asarray(posterior.sample(500, seed=0).flat, np.float32)
+        away = np.abs(curve(theta.astype(float)) - x_o) / sd
+        absolute = sd * (away * (2 * stats.norm.cdf(away) - 1) + 2 * stats.norm.pdf(away))
+        exact = (absolute if distance == "absolute" else sd**2 * (away**2 + 1)).mean(axis=1)
+        ratios.append(posterior.uncertainty_at(theta) / (beta * np.std(np.asarray(cost(theta, x_o)) - exact)))
+    # Members that share nine tenths of their rows say a third and less.
+    assert 0.5 < np.exp(np.mean(np.log(ratios))) < 3.0
+
+
 def test_an_exact_cost_leaves_nothing_to_say() -> None:
     prior = gb.Prior({"m": dist.Normal(0.0, 1.0)})
     cost = gb.Cost.exact(lambda theta, x: (theta[0] - x[0]) ** 2, names=("m",), x_shape=(1,), units="1")
