@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_an_answer_that_was_wrong_in_silence_is_right(name: str) -> None:
 
 
 def test_the_judge_judges() -> None:
-    def found(shift: list[float], ratio: list[float]) -> trust.Found:
+    def found(shift: list[float], ratio: list[float]) -> Any:
         return trust.Found(np.array(shift), np.array(ratio), np.full(len(shift), 0.1), "a general network", 0, [], 1.0)
 
     assert not found([0.1, -0.29], [1.3, 0.8]).wrong

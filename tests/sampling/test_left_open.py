@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 import genbayes as gb
+from genbayes.costs.fitting import Method
 from genbayes.sampling.left_open import LeftOpen
 
 
@@ -72,7 +73,7 @@ def test_errors_of_few_runs_are_of_the_size_that_is_said(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("method", "distance"), [("marginal", "absolute"), ("general", "squared")])
-def test_networks_of_samples_of_the_rows_know_their_error(method: str, distance: str) -> None:
+def test_networks_know_their_error(method: Method, distance: str) -> None:
     # A curve of two parameters with normal noise: E|x - y| and E(x - y)^2 have closed forms.
     prior, sd, beta = gb.Prior.uniform([-1, -1], [1, 1]), 0.3, 20.0
 
@@ -95,8 +96,8 @@ def test_networks_of_samples_of_the_rows_know_their_error(method: str, distance:
         absolute = sd * (away * (2 * stats.norm.cdf(away) - 1) + 2 * stats.norm.pdf(away))
         exact = (absolute if distance == "absolute" else sd**2 * (away**2 + 1)).mean(axis=1)
         ratios.append(posterior.uncertainty_at(theta) / (beta * np.std(np.asarray(cost(theta, x_o)) - exact)))
-    # Members that share nine tenths of their rows say a third and less.
-    assert 0.5 < np.exp(np.mean(np.log(ratios))) < 3.0
+    # The mutants, a factor of 1 / members as for networks of features, say 0.5 and 0.6 of it.
+    assert 0.7 < np.exp(np.mean(np.log(ratios))) < 3.0
 
 
 def test_an_exact_cost_leaves_nothing_to_say() -> None:
