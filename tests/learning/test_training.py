@@ -123,7 +123,8 @@ def test_behind_are_all_members_over_the_last_five_epochs() -> None:
     assert is_behind(behind, others)
     assert not is_behind(behind[:, :9], others)
     assert not is_behind(behind, others[:, :11])
-    assert not is_behind(behind - 0.06, others)
+    assert is_behind(behind - 0.07, others)
+    assert not is_behind(behind - 0.085, others)
     # What was before the last five does not count; one member that is not behind does, and one that has stopped.
     behind[:, :7] = 0.0
     assert is_behind(behind, others)

@@ -34,7 +34,8 @@ _WARM_UP = 0.05
 # Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
 _EPOCHS_OF_A_RACE = 10
 _EPOCHS_COMPARED = 5
-# Mean ratio of the members' losses that chance does not make: fits that end alike may be a few percent apart before.
+# Mean ratio of the members' losses that chance does not make, where every member is behind: fits that end alike may be
+# a percent apart before.
 _WELL_ABOVE = 1.02
 # loss(member module, row indices, data, key) -> mean loss over the rows
 Loss = Callable[[Any, Int[Array, " rows"], Any, PRNGKeyArray], Float[Array, ""]]
