@@ -69,6 +69,7 @@ class Experiment:
         return float(np.abs(z).mean()), float(np.sqrt(np.sum(z**2, axis=1)).mean())
 
     def append(self, rows: list[dict[str, Any]]) -> None:
+        """Write rows behind those of the folder."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)

@@ -54,9 +54,7 @@ def tasks(arguments: argparse.Namespace) -> None:
         simulations = gb.simulate(
             task.simulator, task.prior, arguments.simulations, seed=arguments.seed, progress=False
         )
-        cost = gb.fit_cost(
-            simulations, task.distance, seed=arguments.seed, method=arguments.method, progress=False
-        )
+        cost = gb.fit_cost(simulations, task.distance, seed=arguments.seed, method=arguments.method, progress=False)
         for kind, observations in draw_observations(
             task, arguments.observations, seed=arguments.observation_seed
         ).items():

@@ -44,7 +44,7 @@ _LEAST_RUNS = 40
 _ROUNDS, _MOST_ROUNDS, _FEW_RUNS, _RUNS_OF_A_ROUND = 2, 4, 1000, 60
 # With more simulations the networks of marginal distributions are trained on from where they are. With fewer a fit
 # takes seconds, and the scales and polynomials of the first few runs, around which they are built, would stay.
-_MOST_ANEW = 2000
+_MOST_ANEW = 600
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -258,10 +258,10 @@ def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:
 
 
 def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, cheap: Simulations | None = None) -> Cost:
-    """The cost fitted on more simulations, in the same way; networks of general costs, and of marginal ones of many
-    simulations, are trained on.
+    """The cost fitted on more simulations, in the same way.
 
-    Where parameters are held at values, simulations are of all parameters, and so is the fit.
+    Networks of general costs, and of marginal ones of many simulations, are trained on; all else is fitted anew. Where
+    parameters are held at values, simulations are of all parameters, and so is the fit.
     """
     if cost.whole is not None:
         whole = refit(cost.whole, simulations, seed=seed, progress=progress, cheap=cheap)
