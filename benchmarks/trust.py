@@ -3,7 +3,8 @@
 Every problem has an exact Gibbs posterior, from a closed-form expected distance on a grid or on many prior draws. An
 answer counts as wrong where a posterior mean is off by more than 0.3 exact standard deviations, or a standard deviation
 by a factor of 1.33. It is told where the cost, the posterior, the draws or a warning says something, or `check` ends
-with exit code 3 or 4. A false alarm is exit code 4 on a right answer. Prints, and writes to --out, one line a problem.
+with exit code 3 or 4. A false alarm is exit code 4 on a right answer. Prints, and writes to --out, one line a problem,
+and whether the errors of the means are as large as what is said of them (the fit's and the draws' standard error).
 
     python benchmarks/trust.py --seeds 0 1 --out benchmarks/trust.md
 """
@@ -30,6 +31,11 @@ from genbayes.distances import HuberError, MeanAbsoluteError, MeanSquaredError, 
 
 MOST_SHIFT, MOST_RATIO = 0.3, 1.33
 Exact = tuple[np.ndarray, np.ndarray]
+FORMS = {
+    "HilbertForm": "means of features",
+    "MarginalForm": "marginal distributions",
+    "NetworkForm": "a general network",
+}
 
 
 @dataclass
@@ -449,6 +455,8 @@ class Found:
 
     shift: np.ndarray
     ratio: np.ndarray
+    said: np.ndarray
+    form: str
     exit_code: int | None
     told_by: list[str]
     seconds: float
@@ -479,7 +487,21 @@ def solve(case: Problem, seed: int, *, check: bool = True) -> Found:
     told += ["check"] * (code in (3, 4)) + ["warning"] * any(one.category is UserWarning for one in caught)
     theta = np.asarray(draws.flat, float)
     mean, sd = case.exact
-    return Found((theta.mean(0) - mean) / sd, theta.std(0) / sd, code, told, time.perf_counter() - started)
+    said = np.hypot(draws.fit_errors, [draws.standard_error(draws[name]) for name in draws.names])
+    form = FORMS[type(cost.form).__name__]
+    seconds = time.perf_counter() - started
+    return Found((theta.mean(0) - mean) / sd, theta.std(0) / sd, said / sd, form, code, told, seconds)
+
+
+def sizes_of_errors(found: list[Found]) -> list[str]:
+    """A table of the shifts over the standard errors that were said, by what was learned."""
+    lines = ["| what is learned | means | median of shift over error | beyond 2 |", "|---|---|---|---|"]
+    for form in FORMS.values():
+        z = np.concatenate([np.abs(one.shift / one.said) for one in found if one.form == form] or [np.zeros(0)])
+        z = z[np.isfinite(z)]
+        if len(z):
+            lines.append(f"| {form} | {len(z)} | {np.median(z):.2f} | {100 * np.mean(z > 2):.0f} % |")
+    return lines
 
 
 def solve_by_name(name: str, seed: int) -> Found:
@@ -494,16 +516,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="problems that are solved at a time")
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
-    lines = ["| problem | seed | shift | ratio of sd | wrong | told by | exit code |", "|---|---|---|---|---|---|---|"]
+    lines = ["| problem | seed | shift | said | ratio of sd | wrong | told by | exit code |", "|" + 8 * "---|"]
     wanted = [(name, seed) for name in arguments.only for seed in arguments.seeds]
     found = []
     # A process for each problem: hundreds of shapes would fill the memory of one with compiled programs.
     with ProcessPoolExecutor(arguments.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         for (name, seed), one in zip(wanted, pool.map(solve_by_name, *zip(*wanted, strict=True)), strict=True):
             found.append(one)
-            shift, ratio = (", ".join(f"{value:.2f}" for value in values) for values in (one.shift, one.ratio))
+            columns = one.shift, one.said, one.ratio
+            shift, said, ratio = (", ".join(f"{value:.2f}" for value in values) for values in columns)
             wrong, told = "wrong" if one.wrong else "", ", ".join(one.told_by)
-            lines.append(f"| {name} | {seed} | {shift} | {ratio} | {wrong} | {told} | {one.exit_code} |")
+            lines.append(f"| {name} | {seed} | {shift} | {said} | {ratio} | {wrong} | {told} | {one.exit_code} |")
             print(lines[-1], f"{one.seconds:.0f} s", file=sys.stderr, flush=True)
     wrong, right = [one for one in found if one.wrong], [one for one in found if not one.wrong]
     told = sum(bool(one.told_by) for one in wrong)
@@ -513,7 +536,7 @@ def main() -> None:
         f"{sum(one.exit_code == 4 for one in right)} have exit code 4 (false alarms), "
         f"{sum(one.exit_code == 3 for one in right)} exit code 3 (take care)."
     )
-    text = "\n".join([*lines, "", summary])
+    text = "\n".join([*lines, "", summary, "", *sizes_of_errors(found)])
     print(text)
     if arguments.out:
         command = " ".join(["python benchmarks/trust.py", *sys.argv[1:]])

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,14 @@ def test_an_answer_that_was_wrong_in_silence_is_right(name: str) -> None:
 
 
 def test_the_judge_judges() -> None:
-    right = trust.Found(np.array([0.1, -0.29]), np.array([1.3, 0.8]), 0, [], 1.0)
-    assert not right.wrong
+    def found(shift: list[float], ratio: list[float]) -> Any:
+        return trust.Found(np.array(shift), np.array(ratio), np.full(len(shift), 0.1), "a general network", 0, [], 1.0)
+
+    assert not found([0.1, -0.29], [1.3, 0.8]).wrong
     for shift, ratio in [([0.1, -0.31], [1.0, 1.0]), ([0.0], [1.34]), ([0.0], [0.74]), ([np.nan], [1.0])]:
-        assert trust.Found(np.array(shift), np.array(ratio), 0, [], 1.0).wrong
+        assert found(shift, ratio).wrong
+    sizes = trust.sizes_of_errors([found([0.1, -0.29], [1.0, 1.0]), found([0.02], [1.0])])
+    assert sizes[2:] == ["| a general network | 3 | 1.00 | 33 % |"]
     theta = np.linspace(-8, 8, 4001)
     mean, sd = trust.moments(theta, (theta - 1) ** 2, 2.0)
     assert mean[0] == pytest.approx(1.0, abs=1e-6)

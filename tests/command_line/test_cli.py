@@ -158,7 +158,7 @@ def test_sample_prints_tables_and_reads_another_observation(here, capsys):
     line = "sample p.toml --beta 20 50 --draws 400 --observation other.csv --seed 3"
     assert run(line) == 0
     out = capsys.readouterr().out
-    assert re.search(r"parameter +5 % +50 % +95 % +R-hat +ESS\nb +-1\.\d", out)
+    assert re.search(r"parameter +5 % +50 % +95 % +± fit +R-hat +ESS\nb +-1\.\d", out)
     assert "mean cost" in out
     assert "The ladder" in out
     with xr.open_datatree(here / "p" / "other-draws-beta-50.zarr", engine="zarr", consolidated=False) as tree:

@@ -317,6 +317,15 @@ def test_what_cannot_be_learned_of_them_is_refused(simulations, distance, settin
         gb.fit_cost(simulations, distance, progress=False, **settings)
 
 
+def test_a_missing_trial_of_a_distance_between_sets_of_one_size_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    simulations = gb.Simulations.from_arrays(rng.normal(size=(100, 1)), rng.normal(size=(100, 5, 2)))
+    cost = gb.fit_cost(simulations, SlicedWasserstein(), progress=False)
+    x_o = np.where(np.arange(5)[:, None] == 2, np.nan, rng.normal(size=(5, 2)))
+    with pytest.raises(ValueError, match="1 missing trials .* of 5, .* Take one of EnergyDistance, MMD"):
+        cost.check_observation(x_o)
+
+
 def test_an_observation_without_a_trial_is_refused(fitted) -> None:
     with pytest.raises(ValueError, match="no value that was observed"):
         gb.GibbsPosterior(PRIOR, fitted[0], np.full((3, 1), np.nan), 5.0)

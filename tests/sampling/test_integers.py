@@ -27,9 +27,9 @@ def simulator(theta, rng):
     return means(*theta) + NOISE * rng.normal(size=2)
 
 
-def exact(beta: float = BETA) -> np.ndarray:
+def exact(beta: float = BETA, x_o: np.ndarray = X_O) -> np.ndarray:
     """P(k | x_o)."""
-    cost = np.mean((means(np.arange(1, 9)[:, None], GRID[None]) - X_O) ** 2, axis=-1)
+    cost = np.mean((means(np.arange(1, 9)[:, None], GRID[None]) - x_o) ** 2, axis=-1)
     mass = np.exp(-beta * cost).mean(axis=1)
     return mass / mass.sum()
 
@@ -162,7 +162,20 @@ def test_a_fitted_cost_knows_every_value(fitted, tmp_path):
     np.testing.assert_array_equal(gb.load(tmp_path / "cost.safetensors")(theta, X_O), cost(theta, X_O))
     posterior = gb.GibbsPosterior(PRIOR, cost, X_O, BETA)
     assert posterior.outcome.ok, posterior.outcome
-    np.testing.assert_allclose(probabilities(posterior.sample(4000, seed=0)), exact(), atol=0.1)
+    z = []
+    for k, g in [(3.0, 1.0), (2.0, 0.7), (5.0, 1.3), (7.0, 1.0)]:
+        x_o = means(k, g) + [0.05, -0.05]
+        draws = gb.GibbsPosterior(PRIOR, cost, x_o, BETA).sample(4000, seed=0)
+        errors = draws.probability_errors("k")
+        z += [
+            (share - exact(x_o=x_o)[value - 1]) / errors[value]
+            for value, share in draws.probabilities("k").items()
+            if 0.05 < share < 0.95
+        ]
+    # The probabilities are off by what is said, within a factor of two, and said to be off by less than 0.1.
+    assert 0.25 < np.mean(np.square(z)) < 4.0
+    assert 0 < max(errors.values()) < 0.1
+    assert " ± " in draws.summary()
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def test_a_right_cost_is_not_accused() -> None:
     # 100 judgements at a chance of 5e-4 for the line and less for the products.
     found = [judged(seed, lambda z: 0.2 + 0 * z[:, 0]) for seed in range(100)]
     assert sum(not one.outcome.ok for one in found) <= 1
-    assert all(one.members == 0 for one in found)
+    assert all(one.left_open == 0 for one in found)
 
 
 @pytest.mark.parametrize("shift", [1.0, 2.0])
@@ -54,7 +54,7 @@ def test_members_that_disagree_are_told() -> None:
     # Half the difference of two members is 0.5 z: over the posterior a standard deviation of 0.5 beta^-1/2. The
     # unbiased variance between two members is twice its square, the jackknife's 9 times that.
     found = judged(0, lambda z: 0 * z[:, 0], members=0.5)
-    assert found.members == pytest.approx(BETA * np.sqrt(9 * 2) * 0.5 / np.sqrt(BETA), rel=0.15)
+    assert found.left_open == pytest.approx(BETA * np.sqrt(9 * 2) * 0.5 / np.sqrt(BETA), rel=0.15)
     assert "is uncertain by about" in str(found.outcome)
 
 

@@ -128,6 +128,8 @@ def test_a_fit_that_misses_products_of_parameters_says_so(bent: float, told: boo
     error = outputs / 2 * np.std(np.asarray(cost(theta, x_o)) - np.asarray(true))
     assert any("is uncertain by about" in text for text in draws.outcome.messages) == told
     assert 0.5 < posterior.uncertainty_at(theta) / error < 2.0
+    # It is told before there are draws, too.
+    assert any("is uncertain by about" in text for text in posterior.outcome.messages) == told
     missed = missed_structure(cost)
     if told:
         assert missed is not None

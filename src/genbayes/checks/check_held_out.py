@@ -19,7 +19,7 @@ def judge_held_out(evidence: Evidence) -> list[Finding]:
     error = evidence.posterior.log_density_error
     if error is None:
         return known
-    numbers = {"shift": error.shift, "shift_error": error.shift_error, "nats": error.nats, "members": error.members}
+    numbers = {"shift": error.shift, "shift_error": error.shift_error, "nats": error.nats, "left open": error.left_open}
     # What the draws told when they were made is told here, with its remedy.
     hopeless = (error.shift_sure and error.shift > _HOPELESS_SHIFT) or (error.nats_sure and error.nats > _HOPELESS_NATS)
     # What the members leave open is told of the draws themselves (`resolution`).

@@ -33,9 +33,13 @@ def summary_without_messages(draws: Draws) -> str:
 
 
 def _print_parameters(draws: Draws, terminal: Terminal) -> None:
-    quantiles = draws.quantiles().T
-    rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in zip(draws.names, quantiles, strict=True)]
-    terminal.table(("parameter", "5 %", "50 %", "95 %"), rows, f"Parameters, {len(draws)} draws at beta {draws.beta:g}")
+    columns = [[f"{value:.4g}" for value in row] for row in draws.quantiles()]
+    header = ["parameter", "5 %", "50 %", "95 %"]
+    if draws.left_open is not None:
+        header.append("± fit")
+        columns.append([f"{value:.2g}" for value in draws.fit_errors])
+    rows = [list(row) for row in zip(draws.names, *columns, strict=True)]
+    terminal.table(header, rows, f"Parameters, {len(draws)} draws at beta {draws.beta:g}")
     for line in draws.integer_lines:
         terminal.say(line)
 

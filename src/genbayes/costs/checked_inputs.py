@@ -43,8 +43,16 @@ def checked_observation(cost: Any, x_o: Observed) -> Float[np.ndarray, "..."]:
         raise ValueError(f"{error}{x_o.rows_remedy if isinstance(x_o, Observation) else ''}") from None
     values = values.astype(np.float64)
     if cost.distance.reads_sets and has_gaps(values):
-        values = without_missing_trials(values)
-        cost.distance.check_target(cost.x_shape, values.shape)
+        whole, values = len(values), without_missing_trials(values)
+        try:
+            cost.distance.check_target(cost.x_shape, values.shape)
+        except ValueError:
+            raise ValueError(
+                f"x_o has {whole - len(values)} missing trials (NaN) of {whole}, and the distance "
+                f"{cost.distance.name} compares sets of as many trials as the simulator makes. Take one of "
+                f"{class_names(reads_unequal_sets=True)}, which read sets of any size, or simulate as many trials as "
+                "were observed."
+            ) from None
     cost.frame.transform.check(values[None], "x_o", names=cost.output_names)
     framed = cost.frame(values)
     missing = np.isnan(values) if cost.reads_gaps else np.zeros(values.shape, bool)

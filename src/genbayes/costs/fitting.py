@@ -175,7 +175,9 @@ def _fit_rows(
         error = MeasurementError.of(measurement_error, runs)
         runs = error.added_to(runs)
     folds = None if store is None else store.folds(simulations, config, seed)
-    data = TrainingRows.of(runs, config, seed, share_numbers=kind == "features", folds=folds)
+    data = TrainingRows.of(
+        runs, config, seed, share_numbers=kind == "features", resampled=kind == "general", folds=folds
+    )
     names_of = None if simulations.outputs is None else simulations.outputs.coordinates
     distance.output_transform.check(data.x, "the outputs of simulations", data.rows, names_of)
     reader = embedding_class(embedding, distance, simulations.x_shape) if kind == "general" else None
@@ -199,7 +201,7 @@ def _fit_rows(
     success, record = _success(simulations, way, seed=seed, progress=progress)
     ran = simulations.status != PENDING
     failed = None if penalty is None or success is None else simulations.inputs[ran & ~simulations.ok]
-    held_out = HeldOutRows.of(data.theta, data.x, data.noise.rows(data.folds.validation), failed)
+    held_out = HeldOutRows.of(data.theta, data.x, data.unseen, failed)
     # Where runs fail, it is known that they do.
     seen = data.theta if success is None else simulations.inputs[ran]
     if pairs is not None:

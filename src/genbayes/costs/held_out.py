@@ -1,5 +1,6 @@
 """Simulations that members of an ensemble were not trained on, kept with the cost: witnesses of its error."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -39,23 +40,23 @@ class HeldOutRows:
         cls,
         inputs: Float[np.ndarray, "n inputs"],
         x: Float[np.ndarray, "n *x_shape"],
-        validation: Int[np.ndarray, "k v"],
+        unseen: Sequence[Int[np.ndarray, " _"]],
         failed: Float[np.ndarray, "f inputs"] | None = None,
     ) -> "HeldOutRows":
-        """Of the rows that each member validates on, at most as many as a small file holds.
+        """Of the rows that each member has not trained on, at most as many as a small file holds.
 
         Args:
             inputs: of all rows.
             x: of all rows.
-            validation: rows of each member.
+            unseen: such rows of each member.
             failed: inputs of runs that failed, where these count as a distance. As large a share of them is kept as of
                 the others, so that near any parameter rows fail as often as runs do. No member has seen any, and the
                 probability of success has few coefficients: that it has seen them matters little.
         """
         most = min(MOST_ROWS, max(100, MOST_NUMBERS // max(x[0].size, 1)))
         # One row may be held out by several members: the first of them speaks for it.
-        rows, first = np.unique(validation.reshape(-1), return_index=True)
-        member = first // validation.shape[1]
+        rows, first = np.unique(np.concatenate(unseen), return_index=True)
+        member = np.repeat(np.arange(len(unseen)), [len(part) for part in unseen])[first]
         kept = evenly_spaced(len(rows), most)
         rows, member = rows[kept], member[kept].astype(np.int32)
         inputs_kept, x_kept, ok = inputs[rows], x[rows], np.ones(len(rows), bool)
@@ -64,7 +65,7 @@ class HeldOutRows:
             some = evenly_spaced(len(failed), count)
             inputs_kept = np.concatenate([inputs_kept, failed[some].astype(inputs.dtype)])
             x_kept = np.concatenate([x_kept, np.full((len(some), *x.shape[1:]), np.nan, x.dtype)])
-            member = np.concatenate([member, (np.arange(len(some)) % len(validation)).astype(np.int32)])
+            member = np.concatenate([member, (np.arange(len(some)) % len(unseen)).astype(np.int32)])
             ok = np.concatenate([ok, np.zeros(len(some), bool)])
         return cls(inputs_kept, x_kept, member, ok)
 

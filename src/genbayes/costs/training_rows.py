@@ -1,5 +1,6 @@
 """The rows that a cost is fitted on, in the order and with the division that its networks need."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ class TrainingRows:
         seed: int,
         *,
         share_numbers: bool,
+        resampled: bool = False,
         folds: Folds | None = None,
     ) -> "TrainingRows":
         """The simulations that succeeded; rows that share random numbers stand together where that is to be used.
@@ -48,6 +50,7 @@ class TrainingRows:
             config: see `FitConfig`.
             seed: of the folds.
             share_numbers: whether the regression can make something of rows that share random numbers.
+            resampled: whether members train on samples of the rows, see `Folds.resample`.
             folds: of the rows that succeeded, where they have been made already: those of a part of a store.
         """
         rows = np.flatnonzero(simulations.ok)
@@ -59,7 +62,14 @@ class TrainingRows:
         x = simulations.x[rows]
         round_of_row = simulations.round[rows]
         if folds is None:
-            folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed)
+            folds = Folds.of_rounds(round_of_row[:: noise.size], config, seed, resampled=resampled)
         # The scale is that of draws of the prior alone: refinement must not change what a unit of the distance means.
         used = noise.rows(np.unique(folds.train))
         return cls(rows, theta, x, noise, folds, x[used[round_of_row[used] == round_of_row.min()]])
+
+    @property
+    def unseen(self) -> Sequence[Int[np.ndarray, " _"]]:
+        """The rows that each member has not trained on."""
+        if self.folds.resampled:
+            return self.folds.unseen(len(self.rows))
+        return list(self.noise.rows(self.folds.validation))

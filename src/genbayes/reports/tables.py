@@ -33,19 +33,24 @@ def parameters_table(prior: Prior, draws: Draws) -> str:
     """Quantiles of posterior and prior, and the sampler's convergence, per parameter."""
     quantiles = np.quantile(np.asarray(draws.flat, float), [0.05, 0.5, 0.95], axis=0)
     before = np.quantile(np.asarray(prior.sample(20_000, seed=0), float), [0.05, 0.95], axis=0)
-    header = ("parameter", "5 %", "median", "95 %", "prior 5 %", "prior 95 %", "R-hat", "ESS")
+    known = draws.left_open is not None
+    header = ("parameter", "5 %", "median", "95 %", *["± fit"] * known, "prior 5 %", "prior 95 %", "R-hat", "ESS")
     rows = [
-        (name, *map(float, quantiles[:, j]), *map(float, before[:, j]), f"{rhat:.3f}", f"{ess:,.0f}")
-        for j, (name, rhat, ess) in enumerate(zip(draws.names, draws.rhat, draws.ess_bulk, strict=True))
+        (
+            name,
+            *map(float, quantiles[:, j]),
+            *[f"{draws.fit_errors[j]:.2g}"] * known,
+            *map(float, before[:, j]),
+            f"{draws.rhat[j]:.3f}",
+            f"{draws.ess_bulk[j]:,.0f}",
+        )
+        for j, name in enumerate(draws.names)
     ]
-    whole = _integers_table(prior, draws)
-    note = '<p class="muted">Central 90 % of posterior and prior. R-hat below 1.01 and a large effective sample size '
-    return (
-        table(header, rows)
-        + note
-        + "(ESS, 400 or more) mean that the numbers would not change with more draws.</p>"
-        + whole
-    )
+    note = '<p class="muted">Central 90 % of posterior and prior. '
+    if known:
+        note += "± fit: standard error of the posterior mean that more simulations would make smaller. "
+    note += "R-hat below 1.01 and a large effective sample size (ESS, 400 or more) mean that the numbers would not "
+    return table(header, rows) + note + "change with more draws.</p>" + _integers_table(prior, draws)
 
 
 def _integers_table(prior: Prior, draws: Draws) -> str:
@@ -59,10 +64,11 @@ def _integers_table(prior: Prior, draws: Draws) -> str:
         # The other parameters' densities are the same in all rows.
         log_mass = np.asarray(prior.log_density(alone), np.float64)
         before = dict(zip(values.tolist(), np.exp(log_mass - np.logaddexp.reduce(log_mass)), strict=True))
-        shares = draws.probabilities(name)
+        shares, errors = draws.probabilities(name), draws.probability_errors(name)
         chosen = sorted(sorted(shares, key=lambda value, shares=shares: -shares[value])[:MOST_VALUES])
-        rows += [(name, str(k), f"{shares[k]:.3g}", f"{before.get(k, 0.0):.3g}") for k in chosen]
-    return table(("integer parameter", "value", "posterior probability", "prior probability"), rows) if rows else ""
+        rows += [(name, str(k), f"{shares[k]:.3g}", number(errors[k], 1), f"{before.get(k, 0.0):.3g}") for k in chosen]
+    header = ("integer parameter", "value", "posterior probability", "standard error", "prior probability")
+    return table(header, rows) if rows else ""
 
 
 def costs_table(cost: Cost, draws: Draws, predictive: PredictiveCheck | None) -> str:

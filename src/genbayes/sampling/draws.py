@@ -1,7 +1,6 @@
 """`Draws`: samples of a Gibbs posterior, with what is needed to judge them."""
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,15 @@ import lazy_loader
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import DTypeLike
-from numpyro.diagnostics import effective_sample_size
 
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
-from .ancestry import allowance, ancestral_size, effective_size
-from .convergence import bulk_size, split_rhat
-from .draws_files import WrongTree, data_frame, load_tree, parameter, save_tree, stacked_parameters, whole_numbers
+from .ancestry import allowance, ancestral_size
+from .convergence import bulk_size, certain, error_of_mean, split_rhat
+from .draws_files import data_frame, load_tree, parameter, save_tree
+from .draws_tree import fields_of_tree, tree_of_fields
+from .left_open import LeftOpen
+from .levels import shares_in_words
 from .sampler import advice_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Draws:
         sampler_outcome: what the sampler itself found wrong.
         conditions: known conditions of the observation, and parameters that were held at values, by name.
         integer_names: of the parameters that are integers.
+        left_open: what the simulations leave open of the answer; None where the cost cannot tell, and of draws out of a
+            stack.
     """
 
     theta: Float[np.ndarray, "chain draw dim"]
@@ -65,6 +68,7 @@ class Draws:
     sampler_outcome: Outcome = field(default_factory=Outcome)
     conditions: dict[str, float] = field(default_factory=dict)
     integer_names: tuple[str, ...] = ()
+    left_open: LeftOpen | None = None
 
     def __repr__(self) -> str:
         chains, draws, dim = self.theta.shape
@@ -72,14 +76,23 @@ class Draws:
         return f"Draws({chains} chains x {draws} draws of {dim} parameters {how})"
 
     def _repr_html_(self) -> str:
-        rows = [
-            [name, *(f"{value:.4g}" for value in values), f"{rhat:.3f}", f"{size:.0f}"]
-            for name, values, rhat, size in zip(self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True)
-        ]
         caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}{self._known}, mean cost "
         caption += f"{self.cost.mean():.4g}"
-        header = ("parameter", "5 %", "50 %", "95 %", "R-hat", "ESS")
+        header, *rows = self._table
         return html_table(caption, header, rows, (*self.integer_lines, *self.outcome.messages))
+
+    @property
+    def _table(self) -> list[list[str]]:
+        """A header, and a row for each parameter."""
+        columns = [
+            ["parameter", *self.names],
+            *([f"{100 * p:.0f} %", *(f"{value:.4g}" for value in self.quantiles((p,))[0])] for p in (0.05, 0.5, 0.95)),
+            ["R-hat", *(f"{value:.3f}" for value in self.rhat)],
+            ["ESS", *(f"{value:.0f}" for value in self.ess_bulk)],
+        ]
+        if self.left_open is not None:
+            columns.insert(4, ["± fit", *(f"{value:.2g}" for value in self.fit_errors)])
+        return [list(row) for row in zip(*columns, strict=True)]
 
     def __getitem__(self, name: str) -> Float[np.ndarray, "chain draw *vector"]:
         """The draws of one parameter: (chain, draw), or (chain, draw, k) of a vector-valued one.
@@ -144,11 +157,26 @@ class Draws:
         values, counts = np.unique(np.asarray(self[name], np.float64), return_counts=True)
         return {int(value): float(share) for value, share in zip(values, counts / len(self), strict=True)}
 
+    def probability_errors(self, name: str) -> dict[int, float]:
+        """Standard errors of `probabilities`: of what the simulations leave open, and of the number of draws.
+
+        NaN where it is not known what the simulations leave open.
+
+        Raises:
+            KeyError: no integer parameter has this name.
+        """
+        found = {}
+        for value in self.probabilities(name):
+            drawn = np.asarray(self[name]) == value
+            found[value] = float(np.hypot(self.fit_error(drawn), self.standard_error(drawn)))
+        return found
+
     @property
     def integer_lines(self) -> list[str]:
         """The probabilities of every integer parameter's values, in a line each."""
         return [
-            f"probability that {name} is {_shares_in_words(self.probabilities(name))}" for name in self.integer_names
+            f"probability that {name} is {shares_in_words(self.probabilities(name), self.probability_errors(name))}"
+            for name in self.integer_names
         ]
 
     @cached_property
@@ -163,6 +191,35 @@ class Draws:
             return np.full(self.theta.shape[-1], np.nan)
         return ancestral_size(self.theta, np.asarray(ancestor))
 
+    @cached_property
+    def fit_errors(self) -> Float[np.ndarray, " dim"]:
+        """`fit_error` of every parameter."""
+        if self.left_open is None:
+            return np.full(self.theta.shape[-1], np.nan)
+        return self.left_open.error_of_means(self.flat)
+
+    def fit_error(self, values: Float[np.ndarray, "chain draw"] | Bool[np.ndarray, "chain draw"]) -> float:
+        """Standard error, of the mean of a function of the draws, that more simulations would make smaller.
+
+        By how the mean would differ if the members of the cost, which learned from different parts of the simulations,
+        were asked one by one (see `LeftOpen`). What `standard_error` says of the number of draws comes on top. NaN
+        where it is not known.
+
+        Args:
+            values: of the function at every draw, (chain, draw).
+
+        Raises:
+            ValueError: values have another shape.
+
+        Example:
+            >>> share = np.mean(draws["growth"] > 1)
+            >>> error = draws.fit_error(draws["growth"] > 1)
+        """
+        found = self._of_every_draw(values)
+        if self.left_open is None:
+            return float("nan")
+        return float(self.left_open.error_of_means(found.reshape(-1, 1))[0])
+
     def standard_error(self, values: Float[np.ndarray, "chain draw"] | Bool[np.ndarray, "chain draw"]) -> float:
         """Monte Carlo standard error of the mean of a function of the draws, such as the share of a mode.
 
@@ -176,15 +233,13 @@ class Draws:
             >>> share = np.mean(draws["growth"] > 1)
             >>> error = draws.standard_error(draws["growth"] > 1)
         """
+        return error_of_mean(self._of_every_draw(values), self.statistics.get("ancestor"))
+
+    def _of_every_draw(self, values: np.ndarray) -> Float[np.ndarray, "chain draw"]:
         found = np.asarray(values, np.float64)
         if found.shape != self.cost.shape:
             raise ValueError(f"values has shape {found.shape}, expected one number a draw: {self.cost.shape}.")
-        ancestor = self.statistics.get("ancestor")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            size = min(float(np.nan_to_num(effective_sample_size(found), nan=len(self))), len(self))
-        if ancestor is not None:
-            size = np.fmin(size, effective_size(found.reshape(-1, 1), np.asarray(ancestor))[0])
-        return float(found.std() / np.sqrt(size))
+        return found
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -222,13 +277,18 @@ class Draws:
         return np.quantile(self.flat, probabilities, axis=0)
 
     def summary(self) -> str:
-        """A plain table: 5, 50, 95 % quantiles, R-hat and bulk ESS of each parameter; probabilities of integers."""
-        width = max(len("parameter"), *(len(name) for name in self.names))
-        lines = [f"{'parameter':<{width}} {'5 %':>10} {'50 %':>10} {'95 %':>10} {'R-hat':>7} {'ESS':>7}"]
-        for name, (low, middle, high), rhat, size in zip(
-            self.names, self.quantiles().T, self.rhat, self.ess_bulk, strict=True
-        ):
-            lines.append(f"{name:<{width}} {low:>10.4g} {middle:>10.4g} {high:>10.4g} {rhat:>7.3f} {size:>7.0f}")
+        """A plain table of the parameters, and the probabilities of integers.
+
+        Quantiles; what the simulations leave open of the mean (± fit); R-hat and bulk ESS.
+        """
+        table = self._table
+        width = max(len(row[0]) for row in table)
+        least = {"R-hat": 7, "ESS": 7, "± fit": 8}
+        widths = [least.get(title, 10) for title in table[0][1:]]
+        lines = [
+            " ".join([f"{name:<{width}}", *(f"{cell:>{size}}" for cell, size in zip(cells, widths, strict=True))])
+            for name, *cells in table
+        ]
         where = f"at beta {self.beta:g}{self._known}"
         lines.append(f"mean cost {self.cost.mean():.4g} {where}; {len(self)} draws by {self.sampler}")
         return "\n".join([*lines, *self.integer_lines, *self.outcome.messages])
@@ -275,45 +335,7 @@ class Draws:
         A scalar parameter is a variable (chain, draw), an integer one of whole numbers; `arviz.from_...` is not needed,
         ArviZ reads the tree as it is. `from_datatree` reads it back, also after `to_zarr`.
         """
-        coords = {"chain": np.arange(self.theta.shape[0]), "draw": np.arange(self.theta.shape[1])}
-        attributes = {
-            "inference_library": "genbayes",
-            "sampler": self.sampler,
-            "beta": self.beta,
-            "seed": self.seed,
-            # As JSON: files do not keep the order of variables, and some formats have no empty lists.
-            "parameters": json.dumps(self.names),
-            "seconds": json.dumps(self.seconds),
-            "sampler_messages": json.dumps(self.sampler_outcome.messages),
-            "conditions": json.dumps(self.conditions),
-            "integers": json.dumps(self.integer_names),
-        }
-        posterior = xr.Dataset(
-            {
-                name: (
-                    ("chain", "draw"),
-                    whole_numbers(self.theta[..., i]) if name in self.integer_names else self.theta[..., i],
-                )
-                for i, name in enumerate(self.names)
-            },
-            coords=coords,
-            attrs=attributes,
-        )
-        stats: dict[str, Any] = {"cost": (("chain", "draw"), self.cost)}
-        axes = [f"x_dim_{i}" for i in range(self.x_o.ndim)]
-        return xr.DataTree.from_dict(
-            {
-                "posterior": posterior,
-                "sample_stats": xr.Dataset(stats, coords=coords),
-                "observed_data": xr.Dataset({"x_o": (axes, self.x_o)}),
-                "sampler_statistics": xr.Dataset(
-                    {
-                        name: ([f"{name}_dim_{i}" for i in range(np.ndim(value))], np.asarray(value))
-                        for name, value in self.statistics.items()
-                    }
-                ),
-            }
-        )
+        return tree_of_fields({each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def from_datatree(cls, tree: "xr.DataTree") -> "Draws":
@@ -325,42 +347,4 @@ class Draws:
         Raises:
             ValueError: a tree of another program.
         """
-        if "posterior" not in tree.children or tree["posterior"].attrs.get("inference_library") != "genbayes":
-            raise WrongTree(
-                f"the tree was not written by Draws.to_datatree: it has the groups {sorted(tree.children)}; draws of "
-                "genbayes have a group posterior with the attribute inference_library = 'genbayes'."
-            )
-        attributes = tree["posterior"].attrs
-        if attributes.get("stacked"):
-            raise WrongTree("the tree holds the draws of a stack of observations: use StackedDraws instead of Draws.")
-        names = tuple(json.loads(attributes["parameters"]))
-        values = {str(name): np.asarray(array) for name, array in tree["sampler_statistics"].data_vars.items()}
-        return cls(
-            theta=stacked_parameters(tree, names),
-            cost=np.asarray(tree["sample_stats"]["cost"]),
-            names=names,
-            beta=float(attributes["beta"]),
-            x_o=np.asarray(tree["observed_data"]["x_o"]),
-            sampler=str(attributes["sampler"]),
-            seed=int(attributes["seed"]),
-            statistics={name: array if array.ndim else array.item() for name, array in values.items()},
-            seconds=json.loads(attributes["seconds"]),
-            sampler_outcome=Outcome(tuple(json.loads(attributes["sampler_messages"]))),
-            conditions=json.loads(attributes.get("conditions", "{}")),
-            integer_names=tuple(json.loads(attributes.get("integers", "[]"))),
-        )
-
-
-def certain(
-    theta: Float[np.ndarray, "*batch chain draw dim"], names: tuple[str, ...], integers: tuple[str, ...]
-) -> Bool[np.ndarray, "*batch dim"]:
-    """Which parameters are integers that have one value in all draws (..., chain, draw, dim): all chains agree."""
-    return np.isin(names, integers) & (np.ptp(theta, axis=(-3, -2)) == 0)
-
-
-def _shares_in_words(shares: dict[int, float], most: int = 8) -> str:
-    """The values of greatest probability in ascending order, and what is left."""
-    chosen = sorted(sorted(shares, key=lambda value: -shares[value])[:most])
-    parts = [f"{value}: {100 * shares[value]:.3g} %" for value in chosen]
-    rest = 1 - sum(shares[value] for value in chosen)
-    return ", ".join(parts) + (f"; {len(shares) - most} others: {100 * rest:.2g} %" if len(shares) > most else "")
+        return cls(**fields_of_tree(tree))

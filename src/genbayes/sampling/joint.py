@@ -21,7 +21,7 @@ from ..runtime.units import unit_of_beta
 from .draws import Draws
 from .draws_origin import same_observation
 from .held_values import held_columns
-from .log_density_error import uncertainty
+from .left_open import LeftOpen
 from .posterior import GibbsPosterior, log_density_given
 from .running import run_sampler
 from .sampler import Sampler
@@ -127,8 +127,8 @@ class JointPosterior:
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
         own = {name: flat[:, columns] for name, columns in self._columns.items()}
         judged = [_told(name, part.judge_draws(own[name])) for name, part in self.parts.items()]
-        # The costs were learned from different runs: what their ensembles leave open adds up as variances do.
-        left_open = float(np.linalg.norm([part.left_open(own[name]) for name, part in self.parts.items()]))
+        left_open = LeftOpen.joined([part.left_open(own[name]) for name, part in self.parts.items()], self.prior.dim)
+        open_by = Outcome() if left_open is None else left_open.outcome
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -140,8 +140,9 @@ class JointPosterior:
             seed=seed,
             statistics=sampled.statistics,
             seconds=seconds,
-            sampler_outcome=Outcome.joined([*judged, uncertainty(left_open, self.prior.dim), sampled.outcome]),
+            sampler_outcome=Outcome.joined([*judged, open_by, sampled.outcome]),
             integer_names=self.prior.integer_names,
+            left_open=left_open,
         )
 
     def draws_of(self, name: str, draws: Draws) -> Draws:
@@ -181,6 +182,7 @@ class JointPosterior:
             seconds=draws.seconds,
             sampler_outcome=draws.sampler_outcome,
             integer_names=part.prior.integer_names,
+            left_open=draws.left_open,
         )
 
     def fix(self, values: Mapping[str, Any]) -> "JointPosterior":

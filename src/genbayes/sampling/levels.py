@@ -1,4 +1,4 @@
-"""What a cost knows of the integers of a prior: at which of their values there were runs to learn it from."""
+"""What a cost knows of the integers of a prior, by the runs at their values; and the shares of values in words."""
 
 import numpy as np
 from jaxtyping import Float
@@ -83,3 +83,12 @@ def judge_levels(cost: Cost, theta: Float[np.ndarray, "n dim"]) -> Outcome:
                 f"all but a guess: {told}. Refine, or simulate more there."
             )
     return Outcome(tuple(messages))
+
+
+def shares_in_words(shares: dict[int, float], errors: dict[int, float], most: int = 8) -> str:
+    """The values of greatest probability in ascending order with their standard errors, and what is left."""
+    chosen = sorted(sorted(shares, key=lambda value: -shares[value])[:most])
+    known = {value: f" ± {100 * errors[value]:.1g}" if np.isfinite(errors[value]) else "" for value in chosen}
+    parts = [f"{value}: {100 * shares[value]:.3g}{known[value]} %" for value in chosen]
+    rest = 1 - sum(shares[value] for value in chosen)
+    return ", ".join(parts) + (f"; {len(shares) - most} others: {100 * rest:.2g} %" if len(shares) > most else "")

@@ -56,7 +56,8 @@ class LogDensityError:
         nats_sure: whether that is no coincidence.
         rows: effective number of rows within reach.
         reach: share of beta by which these rows were weighted; 1 where there were enough.
-        members: standard deviation of the log density's error that the members' disagreement implies.
+        left_open: standard deviation of the log density's error by what the simulations leave open: by the members'
+            disagreement and, where few rows were within reach, by what all members miss.
         dim: number of parameters.
     """
 
@@ -67,13 +68,13 @@ class LogDensityError:
     nats_sure: bool
     rows: float
     reach: float
-    members: float
+    left_open: float
     dim: int
 
     @property
     def outcome(self) -> Outcome:
         """What is wrong, with its remedy."""
-        return Outcome.joined([self.contradictions, uncertainty(self.members, self.dim)])
+        return Outcome.joined([self.contradictions, uncertainty(self.left_open, self.dim)])
 
     @property
     def contradictions(self) -> Outcome:

@@ -48,11 +48,11 @@ class MissedStructure(NamedTuple):
     power: Float[np.ndarray, " powers"]
     many_valued: tuple[int, ...]
 
-    def variance(self, inputs: Float[np.ndarray, "m inputs"]) -> float:
-        """Variance, between such inputs, of what a mean feature misses."""
-        some = inputs[evenly_spaced(len(inputs), _MOST_DRAWS)]
-        kernels = [*polynomial_kernels(_scores(self.ranks, some)), *_same_values(some, self.many_valued)]
-        return float(sum(p * (np.mean(np.diag(k)) - np.mean(k)) for p, k in zip(self.power, kernels, strict=True)))
+    def variance(self, inputs: Float[np.ndarray, "m inputs"], weights: Float[np.ndarray, " m"]) -> float:
+        """Variance, between such inputs of such weights, of what a mean feature misses."""
+        kernels = [*polynomial_kernels(_scores(self.ranks, inputs)), *_same_values(inputs, self.many_valued)]
+        parts = zip(self.power, kernels, strict=True)
+        return float(sum(p * (weights @ np.diag(k) - weights @ k @ weights) for p, k in parts))
 
 
 # Many observations share one cost.
@@ -84,6 +84,7 @@ def missed_nats(
     x_o: Float[np.ndarray, "*x_shape"],
     inputs: Float[np.ndarray, "m inputs"],
     beta: float,
+    weights: Float[np.ndarray, " m"] | None = None,
 ) -> float:
     """Standard deviation between draws of the log density's error, where the observation is to be met by chance.
 
@@ -96,15 +97,21 @@ def missed_nats(
         x_o: the observation, checked.
         inputs: draws of parameters with the conditions behind them.
         beta: inverse temperature.
+        weights: of the draws; equal ones if not given.
     """
     assert isinstance(cost.form, HilbertForm)  # as `missed_structure` has seen to
-    some = on_device(inputs[evenly_spaced(len(inputs), _MOST_DRAWS)])
-    away = np.asarray(_distances(cost.form, cost.in_order(some), on_device(cost.frame(x_o))), np.float64)
+    weights = np.ones(len(inputs)) if weights is None else weights
+    # Those of the greatest weight; of equal ones some from all places.
+    chosen = evenly_spaced(len(inputs), _MOST_DRAWS)
+    if weights.max() > weights.min():
+        chosen = np.argsort(-weights, kind="stable")[:_MOST_DRAWS]
+    some, share = inputs[chosen], weights[chosen] / weights[chosen].sum()
+    away = np.asarray(_distances(cost.form, cost.in_order(on_device(some)), on_device(cost.frame(x_o))), np.float64)
     observed = np.isfinite(away)
     # The others make up for coordinates that are missing.
     factor = observed.size / observed.sum()
     squares = np.sum(np.where(observed, away, 0.0) ** 2, axis=1)
-    return float(2 * beta * factor * np.sqrt(max(np.mean(squares) * missed.variance(inputs), 0.0)))
+    return float(2 * beta * factor * np.sqrt(max(share @ squares * missed.variance(some, share), 0.0)))
 
 
 def polynomial_kernels(u: Float[np.ndarray, "n d"]) -> list[Float[np.ndarray, "n n"]]:

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..costs.cost import Conditions, Cost, Numbers, Observed
 from ..costs.known_parameters import held_names, with_known
@@ -21,8 +22,9 @@ from .draws import Draws
 from .given import checked_beta, checked_conditions, judge_conditions, judge_prior
 from .held_out_errors import HeldOutErrors, held_out_errors, jackknife_factor
 from .held_values import held_columns
+from .left_open import LeftOpen
 from .levels import check_levels, judge_known_levels, judge_levels
-from .log_density_error import LogDensityError, log_density_error, members_error, uncertainty
+from .log_density_error import LogDensityError, log_density_error, weights_within_reach
 from .missed_structure import missed_nats, missed_structure
 from .running import run_sampler
 from .sampler import Sampler
@@ -137,26 +139,41 @@ class GibbsPosterior:
         z = np.asarray(self.prior.to_unconstrained(errors.theta), np.float64)
         jackknife = jackknife_factor(self.cost, errors.members.shape[1])
         integers = self.prior.unconstrained_integers
-        return log_density_error(
+        found = log_density_error(
             z, errors.cost, errors.residual, errors.members, self.beta, jackknife=jackknife, integers=integers
         )
+        usable = np.isfinite(errors.cost) & np.isfinite(errors.residual)
+        if not 0 < found.reach < 1:
+            return found
+        weights, _, reach = weights_within_reach(errors.cost[usable], self.beta)
+        missed = np.sqrt(reach) * self._missed_at(errors.theta[usable], weights)
+        return replace(found, left_open=float(np.hypot(found.left_open, missed)))
 
     def uncertainty_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
-        """How far the fit leaves the log density open between draws (m, dim), as a standard deviation in nats.
+        """How far the fit leaves the log density open between draws (m, dim), as a standard deviation in nats."""
+        return self._left_open_at(theta, np.arange(len(theta))).nats
 
-        By the members' disagreement, and by structure of the held-out rows that all members miss. The latter is asked
-        only where few of these rows lie near the posterior: many contradict the cost themselves.
-        """
+    def _left_open_at(self, theta: Float[np.ndarray, "m dim"], numbers: Int[np.ndarray, " m"]) -> LeftOpen:
+        """By the members' disagreement, and by structure of the held-out rows that all members miss."""
         members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
-        equal = np.full(len(theta), 1 / len(theta))
-        disagreement = members_error(members, equal, self.beta, jackknife_factor(self.cost, members.shape[1]))
+        k = members.shape[1]
+        scale = self.beta * np.sqrt(jackknife_factor(self.cost, k) / max(k - 1, 1))
+        log_density = scale * (members.mean(axis=1, keepdims=True) - members)
         error = self.log_density_error
-        missed = None if error is None or error.reach == 1.0 else missed_structure(self.cost)
+        missed = 0.0 if error is None or error.reach == 1.0 else self._missed_at(theta)
+        return LeftOpen(numbers, log_density, missed, self.prior.dim)
+
+    def _missed_at(self, theta: Float[np.ndarray, "m dim"], weights: Float[np.ndarray, " m"] | None = None) -> float:
+        """What all members miss of the log density at parameters of such weights, in nats.
+
+        It is asked only where few held-out rows lie near the posterior: many contradict the cost themselves.
+        """
+        missed = missed_structure(self.cost)
         if missed is None:
-            return disagreement
+            return 0.0
         conditions = np.broadcast_to(np.asarray(self._conditions), (len(theta), len(self._conditions)))
         inputs = np.concatenate([theta, conditions], axis=1)
-        return float(np.hypot(disagreement, missed_nats(missed, self.cost, self._x, inputs, self.beta)))
+        return missed_nats(missed, self.cost, self._x, inputs, self.beta, weights)
 
     @functools.cached_property
     def outcome(self) -> Outcome:
@@ -233,7 +250,8 @@ class GibbsPosterior:
         """
         sampler, sampled, seconds = run_sampler(self._target, n, seed, sampler)
         flat = np.asarray(sampled.theta, np.float32).reshape(-1, self.prior.dim)
-        open_by = uncertainty(self.left_open(flat), self.prior.dim)
+        left_open = self.left_open(flat)
+        open_by = Outcome() if left_open is None else left_open.outcome
         return Draws(
             theta=sampled.theta,
             cost=sampled.cost,
@@ -247,6 +265,7 @@ class GibbsPosterior:
             seconds=seconds,
             sampler_outcome=Outcome.joined([self.judge_draws(flat), open_by, sampled.outcome]),
             integer_names=self.prior.integer_names,
+            left_open=left_open,
         )
 
     def explore(self, draws: Draws | None = None, **shown: Any) -> "ExplorerPage":
@@ -264,14 +283,15 @@ class GibbsPosterior:
 
         return explore(self, draws, **shown)
 
-    def left_open(self, theta: Float[np.ndarray, "m dim"]) -> float:
-        """What the ensemble leaves open of the log density of draws, in nats; 0 for a cost without held-out rows.
+    def left_open(self, theta: Float[np.ndarray, "m dim"]) -> LeftOpen | None:
+        """What the ensemble leaves open of the log density of draws; None for a cost without held-out rows.
 
         At the draws it is known better than from simulations near by.
         """
         if self.log_density_error is None:
-            return 0.0
-        return self.uncertainty_at(theta[evenly_spaced(len(theta), _MOST_JUDGED)])
+            return None
+        chosen = evenly_spaced(len(theta), _MOST_JUDGED)
+        return self._left_open_at(theta[chosen], chosen)
 
     def judge_draws(self, theta: Float[np.ndarray, "m dim"]) -> Outcome:
         """What speaks against the posterior, and against its cost at the values of its draws' integers."""

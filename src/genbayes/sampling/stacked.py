@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float, Int
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
 from .ancestry import allowance, ancestral_size
-from .convergence import bulk_size, split_rhat
-from .draws import ESS_LIMIT, RHAT_LIMIT, Draws, certain
+from .convergence import bulk_size, certain, split_rhat
+from .draws import ESS_LIMIT, RHAT_LIMIT, Draws
 from .draws_files import WrongTree, data_frame, load_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
 
