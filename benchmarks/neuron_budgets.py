@@ -38,8 +38,8 @@ EXPLAINED = """\
 `python benchmarks/neuron_budgets.py run --data DIR --out bench`; its first lines say what is measured. Means over the
 recordings; ± is the standard deviation of that mean between seeds. `exact` runs the simulator inside the sampler
 (`hodgkin_huxley.py exact`): no posterior of that beta should lie below it. `alone`: so many simulations for each
-recording; `together`: for all recordings; `prior`: for all, without refinement. Processor time of simulations, fits and
-refinement (alone: of one recording)."""
+recording; `together`: for all recordings; `prior`: for all, without refinement. Rounds may end before all are
+used. Processor time of simulations, fits and refinement (alone: of one recording)."""
 
 
 class Experiment:
@@ -142,8 +142,8 @@ def table(arguments: argparse.Namespace) -> None:
     print(f"# Recordings of neurons by the number of simulations\n\n{EXPLAINED}\n")
     betas = [f"{beta:g}" for beta in BETAS]
     heads = [f"{what}, β {beta}" for what in ("distance", "L2 norm") for beta in betas]
-    print(f"| case | simulations | of the prior | seeds | {' | '.join(heads)} | processor, s |")
-    print("|---" * (len(heads) + 5) + "|")
+    print(f"| case | simulations | of the prior | used | seeds | {' | '.join(heads)} | processor, s |")
+    print("|---" * (len(heads) + 6) + "|")
     order = {case: place for place, case in enumerate(("exact", *CASES))}
     kinds = {(order[row["case"]], int(row["simulations"]), row["case"]) for row in rows}
     for _, n, case in sorted(kinds):
@@ -151,7 +151,8 @@ def table(arguments: argparse.Namespace) -> None:
         # A seed that an interruption has left without some recording is no mean over all.
         counts = Counter(row["seed"] for row in mine)
         seeds = sorted((seed for seed in counts if counts[seed] == max(counts.values())), key=int)
-        cells = [case, f"{n:,}" if n else "", mine[0]["of_the_prior"], str(len(seeds))]
+        used = f"{np.mean([int(row['used']) for row in mine]):.0f}" if n else ""
+        cells = [case, f"{n:,}" if n else "", mine[0]["of_the_prior"], used, str(len(seeds))]
         for column, beta in itertools.product(("distance", "norm"), betas):
             found = [
                 np.mean([float(row[column]) for row in mine if (row["seed"], row["beta"]) == (seed, beta)])
