@@ -34,7 +34,8 @@ def main() -> None:
     parser.add_argument("--task", choices=tuple(TASKS), nargs="+", default=list(TASKS))
     parser.add_argument("--simulations", type=int, default=10_000, help="of the prior")
     parser.add_argument("--new", type=int, help="2000 for each observation of a task, 10000 for all recordings")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, help="if not given, those of `refine`")
+    parser.add_argument("--method", choices=("auto", "marginal"), default="auto", help="of `fit_cost`, for tasks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--observations", type=int, default=5, help="of each kind")
     parser.add_argument("--observation-seed", type=int, default=2026)
@@ -53,7 +54,7 @@ def tasks(arguments: argparse.Namespace) -> None:
         simulations = gb.simulate(
             task.simulator, task.prior, arguments.simulations, seed=arguments.seed, progress=False
         )
-        cost = gb.fit_cost(simulations, task.distance, seed=arguments.seed, progress=False)
+        cost = gb.fit_cost(simulations, task.distance, seed=arguments.seed, method=arguments.method, progress=False)
         for kind, observations in draw_observations(
             task, arguments.observations, seed=arguments.observation_seed
         ).items():

@@ -170,7 +170,10 @@ def test_folds_need_enough_rows() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *((name, 0) for name in ("members", "width", "depth", "batch_size", "max_epochs", "patience", "targets")),
+        *(
+            (name, 0)
+            for name in ("members", "width", "depth", "batch_size", "least_steps", "max_epochs", "patience", "targets")
+        ),
         ("members", -1),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
@@ -190,6 +193,8 @@ def test_the_rows_decide_how_many_a_step_reads() -> None:
     sizes = {n: FitConfig().batch_of(n) for n in (20, 450, 18_000, 1_000_000)}
     assert sizes == {20: 20, 450: 32, 18_000: 60, 1_000_000: 256}
     assert [FitConfig(batch_size=100).batch_of(n) for n in (20, 450, 1_000_000)] == [20, 100, 100]
+    lowered = FitConfig(batch_size=64, least_steps=60)
+    assert [lowered.batch_of(n) for n in (12, 270, 2700, 9000)] == [12, 16, 45, 64]
 
 
 def test_few_rows_are_trained_on_until_the_noise() -> None:

@@ -18,6 +18,7 @@ from genbayes.cli import main
 from genbayes.command_line.folder import Folder, stored_sections
 from genbayes.costs.forms import HilbertForm
 from genbayes.learning.folds import Folds
+from genbayes.refinement import rounds
 from genbayes.refinement.agreement import trend
 from genbayes.refinement.proposals import TEMPERS, shares
 from genbayes.refinement.rounds import refit
@@ -233,6 +234,27 @@ def test_networks_are_trained_on(method, simulations, refined):
     assert warm.settings["simulations_prior"] == 400
 
 
+def test_a_marginal_cost_of_few_runs_is_fitted_anew(simulations, refined):
+    distance = gb.distances.MeanAbsoluteError()
+    first = simulations.selected(np.arange(60))
+    cold = gb.fit_cost(first, distance, config=QUICK, method="marginal", progress=False)
+    rows = refined.simulations.selected(np.arange(500))
+    again = refit(cold, rows, seed=0, progress=False)
+    whole = gb.fit_cost(rows, cold.distance, config=QUICK, method="marginal", progress=False)
+    theta, x_o = simulations.theta[:200], simulations.x[0]
+    # As if there had been no fit of the first 60 runs: networks that are trained on keep the polynomials of those.
+    np.testing.assert_array_equal(np.asarray(again(theta, x_o)), np.asarray(whole(theta, x_o)))
+
+
+@pytest.mark.parametrize(
+    ("n", "observations", "number"), [(40, 1, 1), (200, 1, 3), (1000, 1, 4), (1001, 1, 2), (700, 5, 2), (7000, 5, 2)]
+)
+def test_rounds_are_more_where_runs_are_few(n, observations, number):
+    assert rounds._rounds_of(n, observations) == number
+    # What is chosen is never refused.
+    assert n >= number * observations * rounds._LEAST_RUNS
+
+
 def test_bad_arguments_are_told(simulations, cost):
     posterior = gb.GibbsPosterior(PRIOR, cost, X_O, BETA)
     other = gb.GibbsPosterior(PRIOR, replace(cost), X_O, BETA)
@@ -240,7 +262,7 @@ def test_bad_arguments_are_told(simulations, cost):
         ([posterior, other], 1000, ValueError, "share one cost"),
         ([], 1000, TypeError, "an empty list"),
         (cost, 1000, TypeError, "posteriors"),
-        (posterior, 60, ValueError, "at least 80"),
+        (posterior, 30, ValueError, "at least 40"),
     ):
         with pytest.raises(kind, match=message):
             gb.refine(posteriors, simulator, simulations, n, seed=0, progress=False)

@@ -39,7 +39,9 @@ def add_parser(commands: Commands) -> None:
     command = commands.add("refine", run, text)
     argument = command.add_argument
     add_simulations(command, 2000, "new ones, in all (default: 2000)")
-    argument("--rounds", type=count, default=2, metavar="R", help="over which they are spread (default: 2)")
+    argument(
+        "--rounds", type=count, metavar="R", help="over which they are spread (default: 2, up to 4 where runs are few)"
+    )
     argument("--beta", type=positive, metavar="B", help="the highest of interest (default: of [sample] or the draws)")
     text = "one or more instead of the problem's"
     argument("--observation", type=Path, nargs="+", action=Several, metavar="FILE", help=text)

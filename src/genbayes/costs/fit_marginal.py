@@ -30,7 +30,8 @@ _FLOOR, _FINE_FLOOR = 0.01, 1e-4
 # Share of distinct values beyond which a coordinate is continuous.
 _DISTINCT = 0.98
 # A wider network than for means: distributions change abruptly where a neuron begins to fire.
-MARGINAL_CONFIG = FitConfig(members=2, width=128, depth=3, batch_size=64, max_epochs=60, patience=20)
+# Of 300 runs of a neuron an epoch would have four steps of 64, and training would end long before it is done.
+MARGINAL_CONFIG = FitConfig(members=2, width=128, depth=3, batch_size=64, least_steps=30, max_epochs=60, patience=20)
 
 
 def fit_marginal(

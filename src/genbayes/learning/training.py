@@ -29,6 +29,8 @@ from ..runtime.timing import stopwatch
 # 0.96 of a line's squared error with batches of 256, and 0.41 with 32.
 _LEAST_BATCH, _MOST_BATCH = 32, 256
 _STEPS_OF_AN_EPOCH = 300
+# Rows of a step to which a given number is not lowered for the sake of more steps.
+_LEAST_LOWERED = 16
 # Share of the steps over which the step size grows to its full size.
 _WARM_UP = 0.05
 # Epochs after which a fit may be given up that falls behind another one, and over which the two are compared.
@@ -53,6 +55,7 @@ class FitConfig:
             along a cosine over `max_epochs`.
         batch_size: parameters per step; lowered when there are fewer training rows. None: a 300th of the training
             rows, at least 32, at most 256.
+        least_steps: of an epoch, for which a given `batch_size` is lowered, to 16 at least.
         max_epochs: passes over the training rows at most.
         patience: epochs without a better validation loss after which a member stops.
         validation_fraction: share of the rows that a member never trains on.
@@ -69,6 +72,7 @@ class FitConfig:
     depth: int = 2
     learning_rate: float = 5e-3
     batch_size: int | None = None
+    least_steps: int = 1
     max_epochs: int = 50
     patience: int = 10
     validation_fraction: float = 0.1
@@ -77,7 +81,7 @@ class FitConfig:
     noise_scale: float = 2.0
 
     def __post_init__(self) -> None:
-        counts = ["members", "width", "depth", "max_epochs", "patience", "targets"]
+        counts = ["members", "width", "depth", "least_steps", "max_epochs", "patience", "targets"]
         if self.batch_size is not None:
             counts.append("batch_size")
         for name in counts:
@@ -94,8 +98,9 @@ class FitConfig:
 
     def batch_of(self, n_train: int) -> int:
         """Rows of a step where there are so many to train on."""
-        by_rows = min(max(n_train // _STEPS_OF_AN_EPOCH, _LEAST_BATCH), _MOST_BATCH)
-        return min(by_rows if self.batch_size is None else self.batch_size, n_train)
+        if self.batch_size is None:
+            return min(max(n_train // _STEPS_OF_AN_EPOCH, _LEAST_BATCH), _MOST_BATCH, n_train)
+        return min(self.batch_size, max(n_train // self.least_steps, _LEAST_LOWERED), n_train)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

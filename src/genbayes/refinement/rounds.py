@@ -39,6 +39,12 @@ from .proposals import proposals, shares
 _SHARING = 2
 # Runs that a round needs for each observation, below which it could judge nothing.
 _LEAST_RUNS = 40
+# Rounds where nothing is said: two, or up to four where an observation has few runs, so that the first of them, which
+# a poor cost has placed, are few.
+_ROUNDS, _MOST_ROUNDS, _FEW_RUNS, _RUNS_OF_A_ROUND = 2, 4, 1000, 60
+# With more simulations the networks of marginal distributions are trained on from where they are. With fewer a fit
+# takes seconds, and the scales and polynomials of the first few runs, around which they are built, would stay.
+_MOST_ANEW = 600
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -101,7 +107,7 @@ def refine(
     simulations: Simulations,
     n: int,
     *,
-    rounds: int = 2,
+    rounds: int | None = None,
     seed: int,
     store: str | Path | None = None,
     batch_size: int | None = None,
@@ -123,7 +129,7 @@ def refine(
         simulator: as given to `simulate`.
         simulations: those that the cost was fitted on.
         n: number of new simulations, of all rounds and observations together.
-        rounds: over which they are spread.
+        rounds: over which they are spread. None: two, or up to four where there are at most 1,000 an observation.
         seed: of draws, runs and fits.
         store: path of the Zarr store of `simulations`, to which the new rows are written batch by batch (it is made if
             there is none); an interrupted call goes on where it stopped.
@@ -145,11 +151,12 @@ def refine(
         >>> draws = refined.posteriors[0].sample(4000, seed=0)
     """
     given = _listed(posteriors)
-    n, rounds, seed = checked_count("n", n), checked_count("rounds", rounds), check_seed(seed)
+    n, seed = checked_count("n", n), check_seed(seed)
     cost, prior = given[0].cost, given[0].prior
     _check_simulations(simulations, cost)
     _check_cheap(cheap, cost)
     observations = _observations(given)
+    rounds = _rounds_of(n, len(observations)) if rounds is None else checked_count("rounds", rounds)
     _check_size(n, rounds, len(observations))
     simulations, done = _begun(simulations, cost, store)
     history: list[Agreement] = []
@@ -217,6 +224,12 @@ def _same_runs(simulator: AnySimulator, cheap: Simulations, new: Simulations, se
     return simulate_round(simulator, cheap, lambda: new.inputs, number, seed=seed, noise_block=shared, **running)
 
 
+def _rounds_of(n: int, observations: int) -> int:
+    """The number of rounds where nothing is said."""
+    of_each = n // observations
+    return _ROUNDS if of_each > _FEW_RUNS else min(max(of_each // _RUNS_OF_A_ROUND, 1), _MOST_ROUNDS)
+
+
 def _check_size(n: int, rounds: int, observations: int) -> None:
     """Raise ValueError unless every round has runs enough to judge the cost at every observation."""
     least = rounds * observations * _LEAST_RUNS
@@ -245,9 +258,10 @@ def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:
 
 
 def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, cheap: Simulations | None = None) -> Cost:
-    """The cost fitted on more simulations, in the same way; networks of marginal and general costs are trained on.
+    """The cost fitted on more simulations, in the same way.
 
-    Where parameters are held at values, simulations are of all parameters, and so is the fit.
+    Networks of general costs, and of marginal ones of many simulations, are trained on; all else is fitted anew. Where
+    parameters are held at values, simulations are of all parameters, and so is the fit.
     """
     if cost.whole is not None:
         whole = refit(cost.whole, simulations, seed=seed, progress=progress, cheap=cheap)
@@ -258,6 +272,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, ch
         method = "auto"
     elif isinstance(cost.form, MarginalForm):
         method = "marginal"
+    anew = method == "marginal" and len(simulations) <= _MOST_ANEW
     embedding: Literal["auto", "vector", "set", "series"] = cost.settings.get("embedding", "auto")
     made = fit_cost(
         simulations,
@@ -268,7 +283,7 @@ def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, ch
         embedding=embedding,
         failures=cost.settings.get("failures", "condition"),
         progress=progress,
-        start=cost,
+        start=None if anew else cost,
         cheap=cheap,
         measurement_error=cost.measurement_error,
     )
