@@ -202,6 +202,7 @@ def equations_of_members(
     trained = np.zeros((len(train_rows), n), bool)
     for own, rows in zip(trained, train_rows, strict=True):
         own[rows] = True
+        assert own.sum() == len(rows)  # one that comes twice would count once
     group = np.zeros(n, np.int64)
     for own in trained:
         group = np.unique(2 * group + own, return_inverse=True)[1]
