@@ -7,7 +7,7 @@ from jaxtyping import Float, PyTree
 
 from ..costs.cost import Cost
 from ..costs.failing_runs import labels
-from ..costs.forms import HilbertForm, MarginalForm
+from ..costs.forms import HilbertForm, MarginalForm, NetworkForm
 
 
 class HeldOutErrors(NamedTuple):
@@ -80,4 +80,6 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     if isinstance(cost.form, HilbertForm):
         networks = cost.form.mean.network_share
         return (1 - networks) * 2 * deleted + networks / members
-    return 2 / 3 * deleted if isinstance(cost.form, MarginalForm) else 1.0
+    if isinstance(cost.form, MarginalForm):
+        return 2 / 3 * deleted
+    return 1.0 if isinstance(cost.form, NetworkForm) else 1 / members
