@@ -73,7 +73,7 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     outputs have a network and others none, the factor lies between by their numbers.
     Of marginal distributions two thirds of the jackknife's factor, and of general networks 1, as they are trained on
     samples of the rows: errors of posterior means on problems with exact answers, over the errors that are said, have
-    then the median 0.67 of a normal distribution (docs/trust.md).
+    then about the median of a normal distribution's size, 0.67 (docs/trust.md).
     """
     held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
     deleted = (1 - held_out) / held_out
