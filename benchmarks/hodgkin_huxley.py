@@ -12,7 +12,6 @@ there too. `table` prints what has been found.
 """
 
 import argparse
-import csv
 import itertools
 import os
 import platform
@@ -25,6 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from csv_rows import append_rows, read_rows
 from exact_gibbs import Particles, Runs, exact_posterior
 
 import genbayes as gb
@@ -40,6 +40,7 @@ COLUMNS = (
     *("method", "simulations", "seed", "recording", "beta", "value", "error", "repeats", "predicted"),
     *("ess", "acceptance", "noise", "moves", *SECONDS, "message"),
 )
+METHODS = ("ace", "exact", "npe", "weighted")
 SAMPLED = 4000
 
 
@@ -79,16 +80,7 @@ class Experiment:
     def add(self, rows: Iterable[dict[str, Any]], **common: Any) -> None:
         """All rows of one recording at once, so that an interruption leaves none half done."""
         common["memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        path = self.out / f"{common['method']}.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            for row in rows:
-                texts = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in {**common, **row}.items()}
-                writer.writerow(texts)
-                print(", ".join(f"{k} {v}" for k, v in texts.items()), file=sys.stderr, flush=True)
+        append_rows(self.out / f"{common['method']}.csv", COLUMNS, ({**common, **row} for row in rows))
 
 
 def exact(experiment: Experiment, arguments: argparse.Namespace) -> None:
@@ -172,11 +164,8 @@ def fit_columns(n: int, seed: int, simulations: gb.Simulations, fitting: dict[st
 
 
 def read(out: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
-    for path in sorted(out.glob("*.csv")):
-        with path.open(newline="") as file:
-            rows += csv.DictReader(file)
-    return rows
+    # Other benchmarks may keep rows in the same folder.
+    return [row for method in METHODS for row in read_rows(out / f"{method}.csv")]
 
 
 def report(rows: list[dict[str, str]]) -> str:

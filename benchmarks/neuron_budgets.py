@@ -13,15 +13,14 @@ its rows to budgets.csv in --out and is skipped where it is there.
 """
 
 import argparse
-import csv
 import itertools
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from csv_rows import append_rows, read_rows
 
 import genbayes as gb
 from genbayes import hodgkin_huxley as hh
@@ -56,7 +55,7 @@ class Experiment:
     def is_done(self, case: str, simulations: int, seed: int, name: str) -> bool:
         """Whether the rows of a recording are there."""
         wanted = [case, str(simulations), str(seed), name]
-        return any([row[column] for column in COLUMNS[:4]] == wanted for row in read(self.path))
+        return any([row[column] for column in COLUMNS[:4]] == wanted for row in read_rows(self.path))
 
     def add(self, stack: gb.GibbsPosteriors, names: list[str], **common: Any) -> None:
         """Sample the posteriors, simulate anew at their draws, and append the rows of all of them at once."""
@@ -65,7 +64,7 @@ class Experiment:
         for (i, name), (j, beta) in itertools.product(enumerate(names), enumerate(BETAS)):
             distance, norm = self.measured(draws.draws(i, j).flat, stack.x_o[i], seed=common["seed"])
             rows.append({**common, "recording": name, "beta": beta, "distance": distance, "norm": norm})
-        self.append(rows)
+        append_rows(self.path, COLUMNS, rows)
 
     def measured(self, theta: np.ndarray, x_o: np.ndarray, *, seed: int) -> tuple[float, float]:
         """Mean absolute distance and L2 norm of one new run at each of some draws."""
@@ -74,18 +73,6 @@ class Experiment:
         runs = gb.simulate_at(self.task.simulator, chosen, seed=10_000 + seed, progress=False)
         z = (runs.x[runs.ok].astype(np.float64) - x_o) / np.array(PRIOR_PREDICTIVE_STD)
         return float(np.abs(z).mean()), float(np.sqrt(np.sum(z**2, axis=1)).mean())
-
-    def append(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows behind those of the folder."""
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            for row in rows:
-                texts = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
-                writer.writerow(texts)
-                print(", ".join(f"{k} {v}" for k, v in texts.items()), file=sys.stderr, flush=True)
 
 
 def run(experiment: Experiment, arguments: argparse.Namespace) -> None:
@@ -125,20 +112,12 @@ def exact(experiment: Experiment, arguments: argparse.Namespace) -> None:
             distance, norm = experiment.measured(draws.reshape(-1, draws.shape[-1]), x_o, seed=0)
             rows.append({"case": "exact", "simulations": 0, "seed": 0, "recording": name, "beta": beta})
             rows[-1] |= {"distance": distance, "norm": norm}
-        experiment.append(rows)
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows so far."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        append_rows(experiment.path, COLUMNS, rows)
 
 
 def table(arguments: argparse.Namespace) -> None:
     """Print mean over recordings, and the standard deviation of that mean between seeds, in Markdown."""
-    rows = read(arguments.out / "budgets.csv")
+    rows = read_rows(arguments.out / "budgets.csv")
     print(f"# Recordings of neurons by the number of simulations\n\n{EXPLAINED}\n")
     betas = [f"{beta:g}" for beta in BETAS]
     heads = [f"{what}, β {beta}" for what in ("distance", "L2 norm") for beta in betas]

@@ -33,12 +33,8 @@ def summary_without_messages(draws: Draws) -> str:
 
 
 def _print_parameters(draws: Draws, terminal: Terminal) -> None:
-    columns = [[f"{value:.4g}" for value in row] for row in draws.quantiles()]
-    header = ["parameter", "5 %", "50 %", "95 %"]
-    if draws.left_open is not None:
-        header.append("± fit")
-        columns.append([f"{value:.2g}" for value in draws.fit_errors])
-    rows = [list(row) for row in zip(draws.names, *columns, strict=True)]
+    # Without R-hat and effective sample size: where these are bad it is told.
+    header, *rows = [row[:-2] for row in draws.table()]
     terminal.table(header, rows, f"Parameters, {len(draws)} draws at beta {draws.beta:g}")
     for line in draws.integer_lines:
         terminal.say(line)

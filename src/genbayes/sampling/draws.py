@@ -78,12 +78,11 @@ class Draws:
     def _repr_html_(self) -> str:
         caption = f"{len(self)} draws by {self.sampler} at beta {self.beta:g}{self._known}, mean cost "
         caption += f"{self.cost.mean():.4g}"
-        header, *rows = self._table
+        header, *rows = self.table()
         return html_table(caption, header, rows, (*self.integer_lines, *self.outcome.messages))
 
-    @property
-    def _table(self) -> list[list[str]]:
-        """A header, and a row for each parameter."""
+    def table(self) -> list[list[str]]:
+        """The table of `summary` as texts: a header, and a row for each parameter; R-hat and ESS are the last."""
         columns = [
             ["parameter", *self.names],
             *([f"{100 * p:.0f} %", *(f"{value:.4g}" for value in self.quantiles((p,))[0])] for p in (0.05, 0.5, 0.95)),
@@ -281,7 +280,7 @@ class Draws:
 
         Quantiles; what the simulations leave open of the mean (± fit); R-hat and bulk ESS.
         """
-        table = self._table
+        table = self.table()
         width = max(len(row[0]) for row in table)
         least = {"R-hat": 7, "ESS": 7, "± fit": 8}
         widths = [least.get(title, 10) for title in table[0][1:]]
