@@ -120,14 +120,12 @@ def _cost_error(posterior: GibbsPosterior) -> float:
     errors = posterior.held_out_errors
     if errors is None:
         return float("nan")
-    usable = np.isfinite(errors.cost) & np.isfinite(errors.residual)
-    predicted, residual = errors.cost[usable], errors.residual[usable]
-    if len(predicted) < LEAST_ROWS:
+    if len(errors.cost) < LEAST_ROWS:
         return float("nan")
-    weights, effective, _ = weights_within_reach(predicted, posterior.beta)
+    weights, effective, _ = weights_within_reach(errors.cost, posterior.beta)
     if effective < LEAST_ROWS:
         return float("nan")
-    return posterior.beta * _root_mean_square(residual, weights)
+    return posterior.beta * _root_mean_square(errors.residual, weights)
 
 
 def _root_mean_square(residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"]) -> float:

@@ -11,7 +11,7 @@ from ..costs.forms import HilbertForm, MarginalForm, NetworkForm
 
 
 class HeldOutErrors(NamedTuple):
-    """What a cost says of simulations that it has not seen.
+    """What a cost says of simulations that it has not seen, of those whose cost and distance are finite.
 
     Attributes:
         theta: parameters of the rows.
@@ -54,7 +54,8 @@ def held_out_errors(
     if dim < rows.inputs.shape[1]:
         # Rows ran under conditions of their own: those near the observation's speak for it.
         predicted = predicted + _condition_penalty(rows.inputs[:, dim:], conditions) / beta
-    return HeldOutErrors(rows.inputs[:, :dim], predicted, residual, members)
+    usable = np.isfinite(predicted) & np.isfinite(residual)
+    return HeldOutErrors(rows.inputs[usable, :dim], predicted[usable], residual[usable], members[usable])
 
 
 def _condition_penalty(rows: Float[np.ndarray, "m c"], conditions: Float[np.ndarray, " c"]) -> Float[np.ndarray, " m"]:

@@ -142,11 +142,10 @@ class GibbsPosterior:
         found = log_density_error(
             z, errors.cost, errors.residual, errors.members, self.beta, jackknife=jackknife, integers=integers
         )
-        usable = np.isfinite(errors.cost) & np.isfinite(errors.residual)
         if not 0 < found.reach < 1:
             return found
-        weights, _, reach = weights_within_reach(errors.cost[usable], self.beta)
-        missed = np.sqrt(reach) * self._missed_at(errors.theta[usable], weights)
+        weights, _, reach = weights_within_reach(errors.cost, self.beta)
+        missed = np.sqrt(reach) * self._missed_at(errors.theta, weights)
         return replace(found, left_open=float(np.hypot(found.left_open, missed)))
 
     def uncertainty_at(self, theta: Float[np.ndarray, "m dim"]) -> float:
