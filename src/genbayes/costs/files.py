@@ -47,7 +47,7 @@ from .known_parameters import held_names, with_known
 from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
-_VERSION = 12
+_VERSION = 13
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -88,6 +88,7 @@ _RENAMED_CLASSES = {"Bend": "TailTransform"}
 _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "RidgeResidual": {"log_link": None, "log_most": None},
     "HilbertForm": {"directions": None, "shares": None},
+    "LogisticMixture": {"relative_spread": None},
     "MarginalForm": {"error": None},
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},

@@ -14,6 +14,7 @@ from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, first_of, stack
+from ..learning.relative_spread import relative_spread
 from ..learning.ridge import fit_polynomials
 from ..learning.shared_noise import SharedNoise
 from ..learning.streamed_equations import streamed_equations
@@ -49,7 +50,7 @@ def fit_marginal(
     stream: StreamedRows | None = None,
     error: ErrorOfValues | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
-    """Fits a mixture of logistic distributions to every coordinate, from a polynomial ridge fit of its mean.
+    """Fits a mixture of logistic distributions to every coordinate, from polynomials of its mean and its spread.
 
     Args:
         theta: parameters, (n, dim).
@@ -101,7 +102,7 @@ def _first(
     levels: Mapping[int, Sequence[int]] | None,
     stream: StreamedRows | None,
 ) -> LogisticMixture:
-    """The members before any training: ridge fits of the means, with what they leave over as the spread."""
+    """The members before any training: ridge fits of the means, and of the spread that they leave over."""
     transform = TailTransform.fit(values)
     transformed = np.asarray(jax.vmap(transform)(on_device(values)), np.float64)
     train_rows = np.unique(folds.train)
@@ -120,6 +121,7 @@ def _first(
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)
     residual = np.maximum(polynomials.errors.std(axis=0), floor)
+    spread = relative_spread(standardise, z, polynomials, transformed, residual)
     members = config.members
     size = values.shape[1] * 3 * _COMPONENTS
     return LogisticMixture(
@@ -128,6 +130,7 @@ def _first(
         residual=on_device(np.tile(residual, (members, 1)), np.float32),
         floor=on_device(np.tile(floor, (members, 1)), np.float32),
         network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
+        relative_spread=spread,
     )
 
 

@@ -137,6 +137,9 @@ def _export_mixture(stacked: LogisticMixture, member: int) -> dict[str, Any]:
         },
         "location": export_regression(only_member(stacked.location, member), each=False),
         "residual": double(mixture.residual),
+        "spread": None
+        if stacked.relative_spread is None
+        else export_regression(only_member(stacked.relative_spread, member), each=False),
         "floor": double(mixture.floor),
         "network": export_network(mixture.network),
     }

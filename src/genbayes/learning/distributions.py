@@ -166,16 +166,18 @@ def _half_width(
 
 
 class LogisticMixture(eqx.Module):
-    """Components around a polynomial ridge fit; a network says how far from it, how wide and how likely each is.
+    """Components around a fit of the mean, as wide as a fit of the spread; a network says how each departs from that.
 
     p(t_j | theta) = sum_c exp(log_weight_jc) logistic((t_j - mean_jc) / scale_jc) / scale_jc, in transformed units t.
 
     Attributes:
         transform: of every coordinate, t = transform(x).
-        location: the ridge fit of the mean of t.
-        residual: standard deviation of t around it, the unit of the components' means and scales.
+        location: fit of the mean of t.
+        residual: standard deviation of t around it, over all simulations.
         floor: scale that no component is narrower than.
-        network: gives the logarithms of weights, and the means and scales in units of `residual`.
+        network: gives the logarithms of weights, and the means and scales in units of the spread.
+        relative_spread: the spread around the location in units of `residual`; None where it is that everywhere, as in
+            files of earlier versions.
     """
 
     transform: TailTransform
@@ -183,18 +185,20 @@ class LogisticMixture(eqx.Module):
     residual: Float[Array, "*members coordinates"]
     floor: Float[Array, "*members coordinates"]
     network: ResidualMLP
+    relative_spread: RidgeResidual | None = None
 
     def __call__(self, theta: Float[Array, " dim"]) -> Components:
         """The components of every coordinate at one parameter."""
         residual, floor = jax.lax.stop_gradient((self.residual, self.floor))
+        spread = residual if self.relative_spread is None else residual * self.relative_spread(theta)
         z = self.location.standardise(theta)
         weights, means, scales = jnp.moveaxis(self.network(z).reshape(len(residual), 3, -1), 1, 0)
         # Components start side by side.
         means = means + jnp.linspace(-1.0, 1.0, means.shape[1])[None]
         return Components(
             jax.nn.log_softmax(weights, axis=1),
-            self.location(theta)[:, None] + residual[:, None] * means,
-            residual[:, None] * jnp.exp(jnp.minimum(scales - 1.0, 10.0)) + floor[:, None],
+            self.location(theta)[:, None] + spread[:, None] * means,
+            spread[:, None] * jnp.exp(jnp.minimum(scales - 1.0, 10.0)) + floor[:, None],
         )
 
     def log_density(self, theta: Float[Array, " dim"], t: Float[Array, " coordinates"]) -> Float[Array, " coordinates"]:

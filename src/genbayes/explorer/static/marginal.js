@@ -96,6 +96,7 @@ class Mixture {
     for (const name of ["centre", "width", "unit", "low", "high"]) this[name] = decoded(transform[name]);
     this.location = new Regression(data.location);
     this.residual = decoded(data.residual);
+    this.spread = data.spread && new Regression(data.spread);
     this.floor = decoded(data.floor);
     this.network = new Network(data.network);
     this.coordinates = this.residual.length;
@@ -109,6 +110,7 @@ class Mixture {
     const [weight, mean, scale] = [0, 1, 2].map(() => new Float64Array(n * size));
     const z = this.location.standardised(inputs, n, width);
     const locations = this.location.rows(inputs, n, width, null, z);
+    const spreads = this.spread && this.spread.rows(inputs, n, width, null, z);
     const all = turned(this.network.of(z, n), 3 * size, n);
     for (let i = 0; i < n; i++) {
       const raw = all.subarray(i * 3 * size, (i + 1) * 3 * size);
@@ -116,6 +118,7 @@ class Mixture {
       for (let j = 0; j < coordinates; j++) {
         const from = j * 3 * count;
         const to = i * size + j * count;
+        const spread = residual[j] * (spreads ? spreads[i * coordinates + j] : 1);
         let most = -Infinity;
         for (let c = 0; c < count; c++) most = Math.max(most, raw[from + c]);
         let total = 0;
@@ -123,8 +126,8 @@ class Mixture {
         for (let c = 0; c < count; c++) {
           const start = count > 1 ? -1 + (2 * c) / (count - 1) : -1;
           weight[to + c] /= total;
-          mean[to + c] = location[j] + residual[j] * (raw[from + count + c] + start);
-          scale[to + c] = residual[j] * Math.exp(Math.min(raw[from + 2 * count + c] - 1, 10)) + floor[j];
+          mean[to + c] = location[j] + spread * (raw[from + count + c] + start);
+          scale[to + c] = spread * Math.exp(Math.min(raw[from + 2 * count + c] - 1, 10)) + floor[j];
         }
       }
     }
