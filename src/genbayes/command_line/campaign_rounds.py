@@ -85,8 +85,8 @@ def make_round(campaign: Campaign, record: Record) -> Record:
     cost, simulations, record = _fitted(campaign, record)
     record = _sampled(campaign, cost, record)
     record = _checked(campaign, cost, simulations, record)
-    prior_runs = int(np.sum(simulations.round == 0))
-    return campaign.save(record.with_round(prior_runs, len(simulations) - prior_runs))
+    counts = simulations.counts
+    return campaign.save(record.with_round(counts.of_prior, counts.rows - counts.of_prior))
 
 
 def reportable(campaign: Campaign, cost: Cost, last: Round) -> list[Reportable]:
@@ -117,7 +117,7 @@ def _fitted(campaign: Campaign, record: Record) -> tuple[Cost, Simulations, Reco
     else:
         cost, simulations = _refined(campaign, record, present)
     log.say(
-        f"The cost is fitted on {int(simulations.ok.sum())} simulations. All this took "
+        f"The cost is fitted on {simulations.counts.succeeded} simulations. All this took "
         f"{told_seconds(time.monotonic() - started)}."
     )
     campaign.terminal.warn(cost.outcome.messages)
@@ -158,7 +158,7 @@ def _refined(campaign: Campaign, record: Record, present: Present) -> tuple[Cost
         refined = refine(
             posterior,
             problem.simulator,
-            simulations,
+            simulations if simulations.sampled_from is None else folder.simulations,
             present.runs,
             rounds=1,
             seed=options.seed,

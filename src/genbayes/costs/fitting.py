@@ -34,7 +34,7 @@ from .named_observations import as_vector
 from .paired_runs import PairedRows, pairs_of
 from .row_errors import NO_ERRORS, row_errors
 from .settings import fit_settings
-from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
+from .store_rows import ROWS_IN_MEMORY, StorePart, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
 from .unequal_sets import check_unequal_sets
 
@@ -44,7 +44,7 @@ _LEAST = 1e-32
 
 
 def fit_cost(
-    simulations: Simulations | str | Path,
+    simulations: Simulations | str | Path | StorePart,
     distance: Distance,
     *,
     seed: int = 0,
@@ -315,11 +315,18 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations | str | Path, distance: Distance, x_o: Observed | None) -> None:
-    if not isinstance(simulations, Simulations | str | Path):
+def _check_arguments(
+    simulations: Simulations | str | Path | StorePart, distance: Distance, x_o: Observed | None
+) -> None:
+    if not isinstance(simulations, Simulations | str | Path | StorePart):
         raise TypeError(
             f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations: give "
             "Simulations or the path of a store."
+        )
+    if isinstance(simulations, Simulations) and simulations.sampled_from is not None:
+        raise ValueError(
+            f"simulations are a sample of {len(simulations):,} of the {simulations.sampled_from.rows:,} rows of a "
+            "store: give fit_cost the path of the store, which it goes through in blocks."
         )
     if isinstance(distance, type):
         raise TypeError(f"distance is the class {distance.__name__}; make one of it: {distance.__name__}().")
