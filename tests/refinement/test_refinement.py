@@ -20,8 +20,8 @@ from genbayes.costs.forms import HilbertForm
 from genbayes.learning.folds import Folds
 from genbayes.refinement import rounds
 from genbayes.refinement.agreement import trend
-from genbayes.refinement.proposals import TEMPERS, shares
 from genbayes.refinement.new_fit import refit
+from genbayes.refinement.proposals import TEMPERS, shares
 from genbayes.simulations.running import simulate_round
 from genbayes.simulations.store import SimulationStore
 

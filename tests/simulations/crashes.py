@@ -19,7 +19,7 @@ class Killed(BaseException):
 
 @contextlib.contextmanager
 def killed_at(change: int | None, folder: Path, error: Callable[[], BaseException] = Killed) -> Iterator[list[str]]:
-    """Counts changes below a folder, and ends at one: a file has half of its content, and nothing is written ever after.
+    """Counts changes below a folder, and ends at one: a file has half of its content, nothing is written ever after.
 
     Args:
         change: number of the last change that does not happen, from 0; None for none.
