@@ -69,14 +69,16 @@ def main() -> None:
     # The short job has a run in it.
     share = max(runs / 2 / (seconds - short + SECONDS) for seconds, runs in (took(options.rows, 2) for _ in range(3)))
     lines = [
-        "| share of two workers | a worker, processor s | `import numpy`, processor s | ratio | two workers, s | import, s |",
+        "| share of two workers | a worker, processor s | `import numpy`, processor s | ratio | two workers, s "
+        "| import, s |",
         "|---|---|---|---|---|---|",
         f"| {np.minimum(share, 1):.1%} | {worker / 2:.3f} | {bare:.3f} | {worker / 2 / bare:.2f} "
         f"| {short - SECONDS:.2f} | {bare_passed:.2f} |",
     ]
     print("\n".join(lines))
     if options.out is not None:
-        head = f"# Workers\n\n`python benchmarks/workers.py`: {options.rows} runs of 20 ms on two workers, the best of three.\n"
+        command = "`python benchmarks/workers.py`"
+        head = f"# Workers\n\n{command}: {options.rows} runs of 20 ms on two workers, the best of three.\n"
         options.out.write_text("\n".join([head, *lines]) + "\n", "utf-8")
 
 
