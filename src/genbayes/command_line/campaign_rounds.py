@@ -24,7 +24,7 @@ from .campaign_decision import Judged, Point, Round, error_in_multiples
 from .campaign_log import Log, told_seconds
 from .campaign_record import Present, Record
 from .check_command import store_check
-from .folder import Folder, stored_cost, stored_draws, stored_simulations
+from .folder import Folder, refined_simulations, stored_cost, stored_draws, stored_simulations
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .sample_command import sample_and_store
@@ -146,10 +146,10 @@ def _refined(campaign: Campaign, record: Record, present: Present) -> tuple[Cost
     """New runs at draws of the cost of the round before, and the cost fitted on all."""
     problem, folder, options = campaign.problem, campaign.folder, campaign.options
     rounds = sum(one.step == "refine" for one in record.rounds) + 1
-    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    cost = stored_cost(problem, folder)
     if cost.settings.get("rounds") == rounds:
         # The campaign ended between the moment when this cost was stored and that in which it was noted.
-        return cost, simulations
+        return cost, stored_simulations(problem, folder)
     need_same_cost(cost, record.fitted, folder)
     beta = max(campaign.betas)
     campaign.log.say(f"Refining: {present.runs} runs at draws of the posterior at beta {beta:g} and wider ones.")
@@ -158,7 +158,7 @@ def _refined(campaign: Campaign, record: Record, present: Present) -> tuple[Cost
         refined = refine(
             posterior,
             problem.simulator,
-            simulations if simulations.sampled_from is None else folder.simulations,
+            refined_simulations(problem, folder, cost),
             present.runs,
             rounds=1,
             seed=options.seed,

@@ -143,6 +143,14 @@ def stored_simulations(problem: Problem, folder: Folder, n: int = ROWS_OF_SAMPLE
     return simulations
 
 
+def refined_simulations(problem: Problem, folder: Folder, cost: Cost) -> Simulations | Path:
+    """What `refine` is given: the simulations of the folder, or the path of a store that is read in blocks."""
+    # A cost with an error of measurement is fitted in memory, if that is possible.
+    most = ROWS_OF_SAMPLE if cost.measurement_error is None else max(1, folder.rows())
+    simulations = stored_simulations(problem, folder, most)
+    return simulations if simulations.sampled_from is None else folder.simulations
+
+
 def stored_cost(problem: Problem, folder: Folder) -> Cost:
     """The cost of the folder, by the distance that the problem names now where its networks serve that one too.
 

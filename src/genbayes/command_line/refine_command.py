@@ -12,7 +12,7 @@ from ..reports.markup import composed, paragraph, table
 from ..runtime.files import write_whole
 from ..runtime.processes import plain_main
 from .argument_types import Several, count, positive
-from .folder import Folder, command_line, save_section, stored_cost, stored_simulations
+from .folder import Folder, command_line, refined_simulations, save_section, stored_cost
 from .problem import Problem
 from .problem_options import (
     add_condition,
@@ -65,7 +65,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     folder = folder_of(options)
     folders = [replace(folder, observation=file.stem) for file in files] or [folder]
     drawn = {beta for one in (folder, *folders) for beta in one.betas()}
-    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    cost = stored_cost(problem, folder)
+    simulations = refined_simulations(problem, folder, cost)
     given = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
     beta = max(need_betas(given, problem, "refine", options))
     observations = [other_observation(problem, file).values for file in files] or [
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         refined = refine(
             posteriors,
             problem.simulator,
-            simulations if simulations.sampled_from is None else folder.simulations,
+            simulations,
             options.n_simulations,
             rounds=options.rounds,
             seed=options.seed,

@@ -115,7 +115,9 @@ def run_fit(
         rows_in_memory: of a folder with more simulations so many are fitted in memory, and all in blocks.
     """
     check_output_names(problem, simulations.outputs)
-    whole = folder.rows() <= rows_in_memory and simulations.sampled_from is None
+    # A fit with an error of measurement is one in memory, if that is possible.
+    alone = problem.measurement_error is not None
+    whole = simulations.sampled_from is None and (alone or folder.rows() <= rows_in_memory)
     cost = fit_cost(
         simulations if whole else folder.simulations,
         problem.distance,

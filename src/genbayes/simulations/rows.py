@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..distances.unequal_sets import trials_present
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
@@ -25,6 +24,7 @@ from .runs_elsewhere import Columns, asked_for, read_run_netcdf, read_run_table
 from .status import OK
 from .store import PENDING, SimulationStore, make_header
 from .stored_rows import as_dataset, fields_of_record, write_rows
+from .summary import summary_of
 from .writer_lock import only_writer
 from .zarr_folder import is_unfinished
 
@@ -210,22 +210,7 @@ class Simulations:
 
     def summary(self) -> str:
         """Return in a few plain lines how many runs there are, why some failed, and whether there is noise in them."""
-        counts = self.counts
-        text = f"{counts.rows} simulations of {self.simulator or 'a simulator'}: {counts.succeeded} ok, "
-        text += f"{counts.failed} failed, {counts.pending} pending; {self.seconds:.1f} s"
-        if self.sampled_from is not None:
-            text += f"; a sample of {len(self)} of them"
-        listed = [f"{count} x {what}" for count, what in self.failures()]
-        if listed:
-            text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
-        if self.unequal_sets and self.ok.any():
-            sizes = trials_present(self.x[self.ok]).sum(axis=1)
-            text += f"\nsets of {sizes.min()} to {sizes.max()} trials"
-        if self.deterministic:
-            text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost; "
-            text += "[fit] measurement_error = sd in a problem file)."
-        return text
+        return summary_of(self)
 
     def failures(self) -> list[tuple[int, str]]:
         """How many runs failed, and of what: one entry for each kind of failure with one example, the most first.
