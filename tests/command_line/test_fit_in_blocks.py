@@ -42,4 +42,6 @@ def test_what_is_refined_is_a_store_in_blocks_unless_it_has_to_be_in_memory(tmp_
     assert folder.refined_simulations(problem, place, cost) == place.simulations
     whole = gb.Simulations.open(place.simulations)
     alone = gb.fit_cost(whole, cost.distance, config=gb.FitConfig(**cost.settings["config"]), measurement_error=0.1)
-    assert len(folder.refined_simulations(problem, place, alone)) == 200
+    read = folder.refined_simulations(problem, place, alone)
+    assert isinstance(read, gb.Simulations)
+    assert len(read) == 200
