@@ -16,7 +16,7 @@ COMPILES = "the first one compiles, some 10 s"
 
 @contextmanager
 def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Advance]:
-    """Show how many of `total` steps are done; yields `advance(steps=1, note="")`; no steps and a note is shown at once.
+    """Show how many of `total` steps are done; yields `advance(steps=1, note="")`. A note to 0 steps is shown at once.
 
     Args:
         title: what is being done, e.g. "simulating".
