@@ -7,6 +7,7 @@ import numpy as np
 
 from ..costs.cost import Cost
 from ..costs.forms import HilbertForm, MarginalForm
+from ..costs.known_parameters import rows_as_known
 from ..costs.records import units_of
 from ..distances.additive import Growth
 from ..distances.unequal_sets import all_trials
@@ -187,7 +188,8 @@ def _simulated(cost: Cost, simulations: Simulations | None) -> np.ndarray | None
     """Outputs of runs that succeeded, at most `_MOST_RUNS` of them; None where none are at hand."""
     if simulations is not None and simulations.x.shape[1:] == cost.x_shape:
         ok = np.flatnonzero(simulations.ok)
-        x = simulations.x[ok[evenly_spaced(len(ok), _MOST_RUNS)]]
+        # As they would have been measured: an observation is off by that error, too.
+        x = rows_as_known(cost, simulations.selected(ok[evenly_spaced(len(ok), _MOST_RUNS)])).x
     elif cost.held_out is not None:
         x = cost.held_out.x[cost.held_out.ok]
     else:
