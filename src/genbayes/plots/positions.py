@@ -74,10 +74,12 @@ def predictive_position(
     for height, j in zip(heights, rows, strict=True):
         # The probability is 1 / (runs + 1) where no run lies as far out, 3 / (runs + 1) where one does.
         beyond_all = position.tail[j] < 2 / (position.runs + 1)
-        p = f"p < {number(2 / position.runs, 1)}" if beyond_all else f"p = {number(float(position.tail[j]), 2)}"
-        text = f"{short_number(float(position.observed[j]), 4)}   {p}"
-        ax.text(1.01, height, text, transform=ax.get_yaxis_transform(), fontsize=SMALL, va="center")
-    ax.text(1.01, 1.0, "observed, p", transform=ax.transAxes, fontsize=SMALL, va="bottom")
+        p = f"< {number(2 / position.runs, 1)}" if beyond_all else number(float(position.tail[j]), 2)
+        columns = ((1.13, "right", short_number(float(position.observed[j]), 4)), (1.15, "left", p))
+        for at, side, text in columns:
+            ax.text(at, height, text, transform=ax.get_yaxis_transform(), fontsize=SMALL, va="center", ha=side)
+    for at, side, text in ((1.13, "right", "observed"), (1.15, "left", "p")):
+        ax.text(at, 1.0, text, transform=ax.transAxes, fontsize=SMALL, va="bottom", ha=side)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     title = f"all {len(position.names)} coordinates together: p = {number(position.p_value, 2)}"
