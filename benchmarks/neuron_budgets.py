@@ -32,7 +32,8 @@ COLUMNS = (
     *("of_the_prior", "used", "rounds", "processor_s"),
 )
 CASES = ("prior", "alone", "together")
-RESIMULATED = 200
+# Draws that are simulated anew: of a posterior, and of the exact ones, beside which all others are put.
+RESIMULATED, RESIMULATED_EXACT = 200, 2000
 EXPLAINED = """\
 `python benchmarks/neuron_budgets.py run --data DIR --out bench`; its first lines say what is measured. Means over the
 recordings; ± is the standard deviation of that mean between seeds. `exact` runs the simulator inside the sampler
@@ -66,9 +67,11 @@ class Experiment:
             rows.append({**common, "recording": name, "beta": beta, "distance": distance, "norm": norm})
         append_rows(self.path, COLUMNS, rows)
 
-    def measured(self, theta: np.ndarray, x_o: np.ndarray, *, seed: int) -> tuple[float, float]:
-        """Mean absolute distance and L2 norm of one new run at each of some draws."""
-        chosen = theta[np.linspace(0, len(theta) - 1, RESIMULATED).round().astype(int)]
+    def measured(
+        self, theta: np.ndarray, x_o: np.ndarray, *, seed: int, runs: int = RESIMULATED
+    ) -> tuple[float, float]:
+        """Mean absolute distance and L2 norm of so many new runs at draws."""
+        chosen = theta[np.linspace(0, len(theta) - 1, runs).round().astype(int)]
         # The simulations of the fits have the seeds 0, 1, ...
         runs = gb.simulate_at(self.task.simulator, chosen, seed=10_000 + seed, progress=False)
         z = (runs.x[runs.ok].astype(np.float64) - x_o) / np.array(PRIOR_PREDICTIVE_STD)
@@ -108,8 +111,9 @@ def exact(experiment: Experiment, arguments: argparse.Namespace) -> None:
             continue
         rows = []
         for beta in BETAS:
-            draws = np.load(arguments.out / f"exact_0_{name}_{beta:g}.npy")
-            distance, norm = experiment.measured(draws.reshape(-1, draws.shape[-1]), x_o, seed=0)
+            chains = np.load(arguments.out / f"exact_0_{name}_{beta:g}.npy")
+            draws = chains.reshape(-1, chains.shape[-1])
+            distance, norm = experiment.measured(draws, x_o, seed=0, runs=RESIMULATED_EXACT)
             rows.append({"case": "exact", "simulations": 0, "seed": 0, "recording": name, "beta": beta})
             rows[-1] |= {"distance": distance, "norm": norm}
         append_rows(experiment.path, COLUMNS, rows)

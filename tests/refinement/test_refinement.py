@@ -19,7 +19,7 @@ from genbayes.command_line.folder import Folder, stored_sections
 from genbayes.costs.forms import HilbertForm
 from genbayes.learning.folds import Folds
 from genbayes.refinement import rounds
-from genbayes.refinement.agreement import trend
+from genbayes.refinement.agreement import Agreement, trend
 from genbayes.refinement.proposals import TEMPERS, shares
 from genbayes.refinement.rounds import refit
 from genbayes.simulations.running import simulate_round
@@ -117,6 +117,21 @@ def test_shares_are_those_of_every_observation():
     whose, share = shares(600, 5)
     for i in range(5):
         assert [np.mean(share[whose == i] == t) for t in (1.0, 1 / 4, 1 / 16)] == pytest.approx([2 / 3, 1 / 6, 1 / 6])
+
+
+def test_runs_that_are_too_few_for_a_line_do_not_suffice():
+    """A line in 8 parameters has 9 coefficients; from fewer than 27 runs a log density off by 10 nats looked right."""
+    rng = np.random.default_rng(0)
+    theta = rng.normal(size=(27, 8))
+    error = 10 * theta[:, 0] + rng.normal(size=27)
+    slope, resolution, p_value = trend(theta[:26], error[:26] - error[:26].mean(), np.zeros(26, int))
+    assert (slope, resolution) == (0, np.inf)
+    row = Agreement(1, 0, 1.0, 1.0, 1.0, 0.1, slope, resolution, p_value)
+    assert row.agrees
+    assert not row.suffices
+    slope, resolution, p_value = trend(theta, error, np.zeros(27, int))
+    assert slope > 5 > resolution
+    assert p_value < 1e-3
 
 
 def test_a_trend_is_found_and_noise_is_none():

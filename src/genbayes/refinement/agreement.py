@@ -29,7 +29,8 @@ class Agreement:
         error: standard error of `simulated` less `predicted`.
         slope: beta times the change of their difference over one posterior standard deviation, root mean square of the
             noise-free part: the error of the log density, up to a constant, that a line sees.
-        resolution: what noise alone would make of `slope`; an error below it cannot be seen in these runs.
+        resolution: what noise alone would make of `slope`; an error below it cannot be seen in these runs. Infinite
+            where they are too few for a line: fewer than three for each of its coefficients.
         p_value: of no difference at all, neither a shift nor a slope.
     """
 
@@ -105,8 +106,9 @@ def trend(
     m, dim = theta.shape
     std = theta.std(axis=0)
     z = (theta - theta.mean(axis=0)) / np.where(std > 0, std, 1.0)
-    # Too few runs for a line show a shift only.
-    if m < 3 * (dim + 1):
+    # Too few runs for a line show a shift only, and resolve no error of a log density, which a shift is none of.
+    few = m < 3 * (dim + 1)
+    if few:
         z = z[:, :0]
     lines = np.concatenate([np.ones((m, 1)), z], axis=1)
     # How much rows share is what a line leaves of them.
@@ -122,4 +124,5 @@ def trend(
     p_value = scipy.stats.f.sf(np.sum(fitted**2) / rank / variance, rank, m - rank)
     uncertain = variance * np.linalg.pinv(equal.T @ equal, rcond=1e-8)[1:, 1:]
     from_noise = float(np.sum(uncertain * (z.T @ z)) / m)
-    return float(np.sqrt(max(np.var(change) - from_noise, 0.0))), float(np.sqrt(from_noise)), float(p_value)
+    slope = float(np.sqrt(max(np.var(change) - from_noise, 0.0)))
+    return slope, np.inf if few else float(np.sqrt(from_noise)), float(p_value)
