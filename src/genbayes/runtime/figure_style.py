@@ -123,7 +123,7 @@ def cost_scale(ax: Any, values: np.ndarray) -> None:
 
 
 def evidence_scale(ax: Any, values: np.ndarray) -> None:
-    """Makes the y axis logarithmic where log evidences go far below 0; nearer to it that would leave one tick to read."""
+    """Makes the y axis logarithmic where log evidences go far below 0; nearer that would leave one tick to read."""
     if np.min(values) < -30:
         ax.set_yscale("symlog", linthresh=1.0)
 
