@@ -2,7 +2,8 @@
 
 Both are compiled before, and the bare call's outputs are copied to numpy. Beside them stands the floor: the bare call,
 drawing the parameters, and the same arrays written by numpy.save with a checksum and an fsync each, without chunks or
-anything that could be resumed. Wall and processor seconds, with their ratios; peak memory of the process, which also
+anything that could be resumed. And what the store's time is made of: drawing the parameters alone, and the same call
+without a store. Wall and processor seconds, with their ratios; peak memory of the process, which also
 holds the result. Prints, and writes to --out, a table.
 
     python benchmarks/million_runs.py --out benchmarks/million_runs.md
@@ -66,6 +67,8 @@ with tempfile.TemporaryDirectory() as folder:
     found = {
         "floor": min(seconds(lambda: written_plainly(folder, np.asarray(bare(numbers, theta)))) for _ in range(3)),
         "bare": min(seconds(lambda: np.asarray(bare(numbers, theta))) for _ in range(3)),
+        "parameters": min(seconds(lambda: np.asarray(prior.sample(n, seed=0))) for _ in range(3)),
+        "in_memory": min(seconds(lambda: gb.simulate(simulator, prior, n, seed=0, progress=False)) for _ in range(3)),
         "stored": min(
             seconds(lambda: gb.simulate(simulator, prior, n, seed=0, store=Path(folder) / str(i), progress=False))
             for i in range(3)
@@ -82,8 +85,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     lines = [
-        "| simulator | bare, s (processor) | floor | stored | stored / bare | stored / floor | peak, GiB |",
-        "|---|---|---|---|---|---|---|",
+        "| simulator | bare, s (processor) | floor | parameters | without a store | stored | stored / bare "
+        "| stored / floor | peak, GiB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for kind in ("4 normal numbers", "growth, 100 steps"):
         command = [sys.executable, "-c", RUNS, kind, str(options.runs)]
@@ -93,6 +97,7 @@ def main() -> None:
             kind,
             f"{wall:.2f} ({processor:.2f})",
             f"{least:.2f} ({of_least:.2f})",
+            *(f"{found[part][0]:.2f} ({found[part][1]:.2f})" for part in ("parameters", "in_memory")),
             f"{stored:.2f} ({of_stored:.2f})",
             f"{stored / wall:.1f} ({of_stored / processor:.1f})",
             f"{stored / least:.1f} ({of_stored / of_least:.1f})",
@@ -104,8 +109,9 @@ def main() -> None:
         head = (
             f"# A million small runs\n\n`python benchmarks/million_runs.py`: {options.runs:,} runs, least of three; "
             "seconds and in brackets processor seconds.\nThe floor: the bare call, drawing the parameters, and the "
-            "same arrays by numpy.save with checksum and fsync.\nThe rest is chunks, each written whole and "
-            "with a checksum, so that a run can be resumed at any.\n"
+            "same arrays by numpy.save with checksum and fsync.\nBetween parameters and runs without a store lies "
+            "tracing the simulator. The rest is chunks,\neach compressed and written whole, with a checksum, so that a "
+            "run can be resumed at any.\n"
         )
         options.out.write_text("\n".join([head, *lines]) + "\n", "utf-8")
 

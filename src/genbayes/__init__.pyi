@@ -63,6 +63,7 @@ from .simulations.observed_part import where_observed as where_observed
 from .simulations.rows import Simulations as Simulations
 from .simulations.running import simulate as simulate
 from .simulations.running import simulate_at as simulate_at
+from .simulations.sampled import sample_simulations as sample_simulations
 from .simulations.sbml_model import SBMLModel as SBMLModel
 from .simulations.sets_of_trials import sets_of_trials as sets_of_trials
 from .simulations.simulators import JaxSimulator as JaxSimulator

@@ -1,5 +1,6 @@
 """`Cost` as a function: broadcasting, gradients, members and what it refuses."""
 
+import inspect
 from typing import Any
 
 import jax
@@ -103,6 +104,19 @@ def test_disagreement_of_means_is_not_cost() -> None:
     found = cost.members(theta, VECTORS[:20]).mean(axis=-1) - cost(theta, VECTORS[:20])
     np.testing.assert_allclose(found, excess, rtol=1e-3, atol=1e-6)
     assert float(excess.min()) > 1e-8
+
+
+def test_arrays_are_fitted_as_their_simulations() -> None:
+    x, distance, _ = CASES["mse"]
+    cost = gb.fit_cost((THETA, x), distance, config=CONFIG, progress=False)
+    assert cost.names == ("theta_0", "theta_1")
+    np.testing.assert_array_equal(cost(THETA[:9], x[:9]), cost_of("mse")(THETA[:9], x[:9]))
+    # Without the tests' own look at types, which would be first.
+    fit, wrong = inspect.unwrap(gb.fit_cost), (THETA, x, NAMES)
+    with pytest.raises(TypeError, match=r"a pair \(theta, x\), got 3 of them"):
+        fit(wrong, distance)
+    with pytest.raises(TypeError, match=r"got list as simulations: give Simulations, arrays \(theta, x\)"):
+        fit(list(wrong), distance)
 
 
 def test_exact_cost() -> None:

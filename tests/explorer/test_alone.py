@@ -1,5 +1,6 @@
 """The explorer as a page of its own: in a notebook's frame, in a file, and what it refuses."""
 
+import base64
 import html
 import inspect
 import re
@@ -14,7 +15,9 @@ import numpyro.distributions as dist
 import pytest
 
 import genbayes as gb
+from genbayes.costs.measured import MeasurementError
 from genbayes.explorer.numbers import NotExportable
+from genbayes.explorer.payload import explorer_data
 from genbayes.explorer.server import PageServer
 
 MADE = runpy.run_path(str(Path(__file__).parent / "made_costs.py"))
@@ -75,8 +78,36 @@ def test_what_cannot_be_shown_is_refused(run) -> None:
         gb.explore(gb.GibbsPosterior(PRIOR, exact, np.zeros(2), 60.0), replace(draws, x_o=np.zeros(2)))
 
 
+def test_values_along_an_axis_are_shown_in_their_unit(run) -> None:
+    """Summaries with spreads that differ a hundredfold have units of their own; a series of counts has one."""
+    theta = np.asarray(PRIOR.sample(50, seed=2))
+    runs = gb.Simulations.from_arrays(theta, theta[:, :1] * np.array([1.0, 10.0, 100.0, 1000.0]), prior=PRIOR)
+    assert explorer_data(*run, simulations=runs)["relative"]
+    assert not explorer_data(*run, simulations=runs, axis=(TIMES, "time / s"))["relative"]
+
+
+def test_runs_reach_as_far_as_they_would_have_been_measured(run) -> None:
+    """A first value that every run has exactly is observed with an error, and is not outside."""
+    posterior, draws = run
+    theta = np.asarray(PRIOR.sample(400, seed=2))
+    runs = gb.Simulations.from_arrays(theta, theta[:, :1] * TIMES, prior=PRIOR)
+
+    def reach(posterior: gb.GibbsPosterior) -> tuple[float, float]:
+        data = explorer_data(posterior, draws, simulations=runs)
+        low, high = (np.frombuffer(base64.b64decode(data[name]["double"]), "<f8") for name in ("low", "high"))
+        return low[0], high[0]
+
+    assert reach(posterior) == (0.0, 0.0)
+    cost = replace(posterior.cost, measurement_error=MeasurementError(np.full(4, 0.1)))
+    low, high = reach(gb.GibbsPosterior(PRIOR, cost, posterior.x_o, posterior.beta))
+    # The extremes of 400 errors lie between 2 and 5 standard deviations, but for one in 10,000 cases.
+    assert 0.2 < -low < 0.5
+    assert 0.2 < high < 0.5
+
+
 def test_it_runs_in_a_frame_and_from_the_server(browser, run) -> None:
     """The sandbox of a notebook and the server's policy leave it its worker and its WebAssembly."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     shown = gb.explore(*run)
     notebook = f"<!doctype html><title>notebook</title>{shown._repr_html_()}"
     with PageServer({"/": lambda: notebook, "/page": lambda: shown.html}) as server:
@@ -93,6 +124,9 @@ def test_it_runs_in_a_frame_and_from_the_server(browser, run) -> None:
                 page.frames[-1].wait_for_selector(".status:has-text('effective draws')", timeout=20_000)
                 assert len(page.frames) == (1 if path else 2)
                 assert complaints == []
+                if path:
+                    found = axe.Axe().run(page)
+                    assert found.violations_count == 0, found.generate_report()
                 page.close()
         finally:
             server.shutdown()

@@ -114,9 +114,9 @@ def test_a_ladder_goes_from_light_to_dark() -> None:
     [legend] = figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == [
-        "β = 1.00",
+        "β = 1",
         "β = 3.16",
-        "β = 10.0",
+        "β = 10",
         "β = 31.6",
         "β = 100",
         "contours: 50, 90 %;\ndensities of one height",

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from genbayes import Cost, Draws, GibbsPosterior, Prior, plots, temperature
 from genbayes.checks.coverage import Coverage
 from genbayes.checks.position import predictive_position
-from genbayes.runtime.figure_style import OBSERVED, SEVERAL_COLOURS
+from genbayes.runtime.figure_style import OBSERVED, SEVERAL_COLOURS, apart
 from genbayes.temperature.choice import Choice
 
 PRIOR = Prior.uniform([-4.0, -4.0], [4.0, 4.0], names=["a", "b"])
@@ -136,6 +136,33 @@ def test_places_of_several_observations_are_in_the_reach_of_their_runs() -> None
         np.testing.assert_allclose(by_row, expected[order], atol=0.02)
         filled = [to_hex(line.get_markerfacecolor()) for line in lines(figure.axes[0], colour) if len(line.get_xdata())]
         assert (colour in filled) == (name == "far")
+
+
+def test_what_is_missing_in_one_has_a_dot_of_the_other() -> None:
+    runs = np.random.default_rng(1).standard_normal((400, 3))
+    first, second = np.array([0.5, np.nan, 3.0]), np.array([np.nan, 1.0, -0.5])
+    labels = ["a", "b", "c"]
+    found = {name: predictive_position(runs, x_o, labels=labels) for name, x_o in (("one", first), ("other", second))}
+    ax = plots.predictive_position(found).axes[0]
+    names = [text.get_text() for text in ax.get_yticklabels()]
+    assert sorted(names) == labels
+    for x_o, colour in ((first, BLUE), (second, RED)):
+        dots = np.concatenate([np.column_stack(line.get_data()) for line in lines(ax, colour)])
+        assert {names[row] for row in np.rint(dots[:, 1]).astype(int)} == {
+            n for n, x in zip(labels, x_o, strict=True) if x == x
+        }
+    with pytest.raises(ValueError, match="'other' has the coordinates"):
+        plots.predictive_position({"one": found["one"], "other": predictive_position(runs, second)})
+
+
+def test_labels_stay_apart_and_where_they_are() -> None:
+    places = np.array([3.0, 0.0, 1.0, 0.9, 0.95])
+    moved = apart(places, 0.2)
+    assert np.all(np.diff(np.sort(moved)) > 0.2 - 1e-12)
+    assert list(np.argsort(moved)) == list(np.argsort(places))
+    # Three within 0.1 need 0.4: no label moves by more than (0.4 - 0.1) / 2, and one that is free not at all.
+    assert np.max(np.abs(moved - places)) <= 0.15 + 1e-12
+    assert (moved[0], moved[1]) == (3.0, 0.0)
 
 
 def test_bands_of_several_with_one_observation_or_one_each() -> None:

@@ -20,8 +20,8 @@ from genbayes.costs.forms import HilbertForm
 from genbayes.learning.folds import Folds
 from genbayes.refinement import rounds
 from genbayes.refinement.agreement import Agreement, trend
+from genbayes.refinement.new_fit import refit
 from genbayes.refinement.proposals import TEMPERS, shares
-from genbayes.refinement.rounds import refit
 from genbayes.simulations.running import simulate_round
 from genbayes.simulations.store import SimulationStore
 
@@ -127,9 +127,11 @@ def test_runs_that_are_too_few_for_a_line_do_not_suffice():
     slope, resolution, p_value = trend(theta[:26], error[:26] - error[:26].mean(), np.zeros(26, int))
     assert (slope, resolution) == (0, np.inf)
     row = Agreement(1, 0, 1.0, 1.0, 1.0, 0.1, slope, resolution, p_value)
-    assert row.agrees and not row.suffices
+    assert row.agrees
+    assert not row.suffices
     slope, resolution, p_value = trend(theta, error, np.zeros(27, int))
-    assert slope > 5 > resolution and p_value < 1e-3
+    assert slope > 5 > resolution
+    assert p_value < 1e-3
 
 
 def test_a_trend_is_found_and_noise_is_none():

@@ -134,3 +134,17 @@ def test_numbers_that_no_run_can_have_are_told_with_the_file(tmp_path) -> None:
     # 1e99 is no number of single precision.
     with pytest.raises(ValueError, match=r"runs\.csv: `theta` has NaN or infinity in 1 rows \(first: 0\)"):
         gb.Simulations.from_csv(tmp_path / "runs.csv", ["rate"])
+
+
+def test_a_file_of_kilobytes_that_announces_gigabytes_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    h5netcdf = pytest.importorskip("h5netcdf")
+    path = tmp_path / "runs.nc"
+    with h5netcdf.File(path, "w") as file:
+        file.dimensions = {"run": 2**32}
+        for name in ("growth", "x"):
+            file.create_variable(name, ("run",), "f8", chunks=(10**6,), compression="gzip")
+    told = r"runs.nc.*cannot be read as NetCDF: it announces 68.7 GB in a file of \d"
+    with pytest.raises(ValueError, match=told):
+        Simulations.from_netcdf(path, "growth", "x")
+    with pytest.raises(ValueError, match=told):
+        gb.read_observation(path)

@@ -355,6 +355,14 @@ def test_progress_says_how_far_an_interrupted_job_got(capsys):
     assert "fitting: 2/3" in capsys.readouterr().err
 
 
+def test_progress_says_at_once_what_a_long_step_does(capsys):
+    with progress_bar("sampling", 1) as advance:
+        advance(0, note="compiles first")
+        assert "sampling: 0/1 (0 s, compiles first)" in capsys.readouterr().err
+        advance()
+    assert capsys.readouterr().err == "sampling: 1/1 (0 s)\n"
+
+
 def test_a_simulator_edited_between_two_calls_is_told(tmp_path):
     def make(factor):
         def simulator(theta, rng):

@@ -67,7 +67,7 @@ def crash_points(act, tmp_path, start=None, every=1):
     """Yields a store after every point (or every third, ...) at which `act` may die."""
     store = tmp_path / "runs.zarr"
     for change in range(0, 10_000, every):
-        for left in tmp_path.glob("runs.zarr*"):
+        for left in tmp_path.glob("runs*"):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         if start is not None:
             shutil.copytree(start, store)
@@ -82,12 +82,13 @@ def crash_points(act, tmp_path, start=None, every=1):
 
 
 @pytest.mark.slow
-def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp_path):
+@pytest.mark.parametrize("every", [2, LONG])
+def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp_path, every):
     whole = run(N)
     make_and_extend(tmp_path / "runs.zarr")
     expected = files(tmp_path / "runs.zarr")
     n_points = 0
-    for store, point in crash_points(make_and_extend, tmp_path):
+    for store, point in crash_points(make_and_extend, tmp_path, every=every):
         n_points += 1
         if store.exists():
             # Whoever looks at it meanwhile sees no row that was not run.
@@ -101,7 +102,7 @@ def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp
         if n_points % 4 == 0:
             with xr.open_zarr(store, chunks=None) as dataset:
                 assert np.array_equal(dataset.x.values, whole.x, equal_nan=True), point
-    assert n_points >= 78
+    assert n_points * every >= 180
 
 
 @pytest.mark.parametrize("every", [7, LONG])
@@ -135,6 +136,29 @@ def test_a_crash_while_saving_or_merging_loses_nothing(tmp_path, every):
     shards = sorted(tmp_path.glob("all-shard*.zarr"))
     for store, point in crash_points(lambda store: merge_simulations(store, shards), tmp_path, every=every):
         assert same(merge_simulations(store, shards), whole), point
+    # Into a store that has some of the rows: it grows, and keeps what it has.
+    some = tmp_path / "some.zarr"
+    run(8, store=some)
+    for store, point in crash_points(lambda store: merge_simulations(store, shards), tmp_path, some, every):
+        seen = Simulations.open(store)
+        assert np.array_equal(seen.x[:8], whole.x[:8].astype(seen.x.dtype), equal_nan=True), point
+        assert same(merge_simulations(store, shards), whole), point
+
+
+@pytest.mark.parametrize("every", [9, LONG])
+def test_a_crash_in_a_share_of_a_job_array_loses_nothing(tmp_path, every):
+    whole = run(N)
+    run(N, store=tmp_path / "all.zarr", shard=(1, 2))
+
+    def second(store):
+        return run(N, store=store.with_name("runs.zarr"), shard=(2, 2))
+
+    other = tmp_path / "runs-shard-1-of-2.zarr"
+    for store, point in crash_points(second, tmp_path, every=every):
+        second(store)
+        shutil.copytree(tmp_path / "all-shard-1-of-2.zarr", other)
+        assert same(merge_simulations(store), whole), point
+        shutil.rmtree(other)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

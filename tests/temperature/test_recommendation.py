@@ -78,3 +78,7 @@ def test_a_warning_against_the_preferred_rule() -> None:
     # The floor prefers calibrated where one noisy observation is all that it finds.
     noisy = choice("noise_floor", 9.9, 8.0, float("inf"), "Prefer the rule calibrated.")
     assert recommend([noisy, CALIBRATED]) == ((CALIBRATED,), "")
+    # Both are doubtful: far apart, neither is to be followed alone; near one another, the first will do.
+    doubtful = choice("noise_floor", 181.6, 155.0, 210.0, "not well sampled")
+    assert recommend([doubtful, warned]).choices == (warned, doubtful)
+    assert recommend([noisy, warned]).choices == (warned,)

@@ -15,7 +15,7 @@ def judge_failures(evidence: Evidence) -> list[Finding]:
     simulations = evidence.simulations
     if simulations is None:
         return []
-    n, failed = len(simulations), int(simulations.n_failed)
+    n, failed = simulations.counts.rows, simulations.counts.failed
     numbers = {"simulations": float(n), "failed": float(failed)}
     if failed == 0:
         return [Finding("ok", f"Simulations: none of {n:,} failed.", check="failures", numbers=numbers)]

@@ -111,7 +111,8 @@ def _begun(campaign: Campaign) -> Record:
         check_settings(record.settings, given, folder.result("campaign"), "--out")
         log.say(f"The campaign goes on: {_progress(record)}. The budget is {options.budget} runs.")
         return record
-    if folder.simulations.exists() and (stored_simulations(campaign.problem, folder).round > 0).any():
+    counts = stored_simulations(campaign.problem, folder).counts if folder.simulations.exists() else None
+    if counts is not None and counts.rows > counts.of_prior:
         raise ValueError(
             f"{folder.simulations} holds runs of a refinement, and a campaign begins with draws of the prior: name "
             "another folder by --out."

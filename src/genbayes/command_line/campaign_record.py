@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..runtime.damaged_files import damage_told
-from ..runtime.files import replaced_file
+from ..runtime.files import write_whole
 from .campaign_decision import Judged, Point, Round, Step
 
 _VERSION = 1
@@ -71,8 +71,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
-        with replaced_file(path) as beside:
-            beside.write_text(json.dumps({"version": _VERSION, **asdict(self)}, indent=1), "utf-8")
+        write_whole(path, json.dumps({"version": _VERSION, **asdict(self)}, indent=1))
 
 
 def read_record(path: Path) -> Record | None:

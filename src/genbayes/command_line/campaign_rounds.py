@@ -24,7 +24,7 @@ from .campaign_decision import Judged, Point, Round, error_in_multiples
 from .campaign_log import Log, told_seconds
 from .campaign_record import Present, Record
 from .check_command import store_check
-from .folder import Folder, stored_cost, stored_draws, stored_simulations
+from .folder import Folder, refined_simulations, stored_cost, stored_draws, stored_simulations
 from .problem import Problem
 from .problem_options import need_observation, posterior_of
 from .sample_command import sample_and_store
@@ -85,8 +85,8 @@ def make_round(campaign: Campaign, record: Record) -> Record:
     cost, simulations, record = _fitted(campaign, record)
     record = _sampled(campaign, cost, record)
     record = _checked(campaign, cost, simulations, record)
-    prior_runs = int(np.sum(simulations.round == 0))
-    return campaign.save(record.with_round(prior_runs, len(simulations) - prior_runs))
+    counts = simulations.counts
+    return campaign.save(record.with_round(counts.of_prior, counts.rows - counts.of_prior))
 
 
 def reportable(campaign: Campaign, cost: Cost, last: Round) -> list[Reportable]:
@@ -117,7 +117,7 @@ def _fitted(campaign: Campaign, record: Record) -> tuple[Cost, Simulations, Reco
     else:
         cost, simulations = _refined(campaign, record, present)
     log.say(
-        f"The cost is fitted on {int(simulations.ok.sum())} simulations. All this took "
+        f"The cost is fitted on {simulations.counts.succeeded} simulations. All this took "
         f"{told_seconds(time.monotonic() - started)}."
     )
     campaign.terminal.warn(cost.outcome.messages)
@@ -146,10 +146,10 @@ def _refined(campaign: Campaign, record: Record, present: Present) -> tuple[Cost
     """New runs at draws of the cost of the round before, and the cost fitted on all."""
     problem, folder, options = campaign.problem, campaign.folder, campaign.options
     rounds = sum(one.step == "refine" for one in record.rounds) + 1
-    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    cost = stored_cost(problem, folder)
     if cost.settings.get("rounds") == rounds:
         # The campaign ended between the moment when this cost was stored and that in which it was noted.
-        return cost, simulations
+        return cost, stored_simulations(problem, folder)
     need_same_cost(cost, record.fitted, folder)
     beta = max(campaign.betas)
     campaign.log.say(f"Refining: {present.runs} runs at draws of the posterior at beta {beta:g} and wider ones.")
@@ -158,7 +158,7 @@ def _refined(campaign: Campaign, record: Record, present: Present) -> tuple[Cost
         refined = refine(
             posterior,
             problem.simulator,
-            simulations,
+            refined_simulations(problem, folder, cost),
             present.runs,
             rounds=1,
             seed=options.seed,

@@ -10,6 +10,7 @@ from ..checks.verdict import EXIT_CODES, Check, check
 from ..costs.cost import Cost
 from ..plots.positions import predictive_position
 from ..reports.markup import Section, composed, paragraph, picture, table
+from ..runtime.files import write_whole
 from ..runtime.formatting import number
 from ..runtime.processes import plain_main
 from ..sampling.posterior import GibbsPosterior
@@ -126,7 +127,7 @@ def _print(found: Check, terminal: Terminal, *, everything: bool) -> None:
 def store_check(found: Check, folder: Folder, cost: Cost) -> list[Path]:
     """Stores the numbers of a check and its part of the report; returns the paths of the numbers and the report."""
     path = folder.result("check", found.beta)
-    path.write_text(found.to_json(), "utf-8")
+    write_whole(path, found.to_json())
     return [path, *save_section(folder, "check", section(found), cost, beta=found.beta)]
 
 

@@ -12,6 +12,7 @@ from ..explorer.alone import explore, page_alone
 from ..explorer.markup import scrolling
 from ..explorer.server import PageServer
 from ..observations import Observation
+from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
 from ..sampling.posterior import GibbsPosterior
 from ..simulations.rows import Simulations
@@ -75,7 +76,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     stacked = is_stacked(problem, options)
     shown = _of_stack(problem, folder, options, terminal) if stacked else _of_draws(problem, folder, options, terminal)
     # What has no explorer says so here, and not first in the browser.
-    first = shown[0].make()
+    with progress_bar("making the page", 1, not terminal.quiet) as advance:
+        first = shown[0].make()
+        advance()
     if len(shown) == 1:
         pages: dict[str, Callable[[], str]] = {"/": lambda: first}
     else:

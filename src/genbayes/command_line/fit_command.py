@@ -34,12 +34,11 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     """Fits the cost on the stored simulations."""
     problem, folder = problem_of(options, terminal), folder_of(options)
     done, stored = folder.stored()
-    in_blocks = folder.rows() > options.in_memory
-    simulations = stored_simulations(problem, folder, n=1 if in_blocks else None)
+    simulations = stored_simulations(problem, folder, options.in_memory)
     if done < stored:
         remedy = f"go on with: {command_line('simulate', problem)} -n {stored}"
         terminal.warn([f"Only {done} of {stored} simulations have been run, and these are used; {remedy}"])
-    fit_and_tell(problem, folder, simulations, options, terminal, options.in_memory if in_blocks else None)
+    fit_and_tell(problem, folder, simulations, options, terminal, options.in_memory)
     terminal.path(folder.cost)
 
 
@@ -49,15 +48,15 @@ def fit_and_tell(
     simulations: Simulations,
     options: argparse.Namespace,
     terminal: Terminal,
-    rows_in_memory: int | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> Cost:
     """Fits and stores the cost, and says how long it took and what went wrong; see `stages.run_fit`."""
     progress = not terminal.quiet
     cost = stages.run_fit(
         problem, folder, simulations, seed=options.seed, progress=progress, rows_in_memory=rows_in_memory
     )
-    seconds, told = seconds_of(cost.fit), f"{int(simulations.ok.sum())} simulations"
-    if rows_in_memory is not None:
+    seconds, told = seconds_of(cost.fit), f"{simulations.counts.succeeded} simulations"
+    if "rows_in_memory" in cost.settings:
         good = cost.settings["simulations"] - cost.settings["simulations_failed"]
         told = f"{good} simulations, {cost.settings['rows_in_memory']} of them in memory and all in blocks"
     terminal.say(f"fitted the cost on {told}: {seconds['run']:.1f} s, and {seconds['compile']:.1f} s of compiling")

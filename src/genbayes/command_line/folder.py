@@ -16,15 +16,19 @@ from ..priors.wording import changes_told
 from ..reports.markup import Section
 from ..reports.parts import add_part
 from ..runtime.damaged_files import damage_told
+from ..runtime.files import write_whole
 from ..runtime.named_values import Names
 from ..sampling.draws import Draws
 from ..simulations.rows import Simulations
+from ..simulations.sampled import ROWS_OF_SAMPLE, sample_simulations
 from ..simulations.shards import Shard
 from ..simulations.simulators import qualified_name
 from ..simulations.store import PENDING, SimulationStore
 from ..simulations.zarr_folder import is_unfinished
 from .problem import Problem
 
+# Numbers of outputs that are looked at for damage at a time: 16 MB in single precision.
+_NUMBERS_AT_ONCE = 2**22
 # The analyses that have a section, in the order in which they stand in a report.
 SECTIONS = ("check", "temperature", "sensitivity", "refinement", "campaign")
 
@@ -99,19 +103,20 @@ class Folder:
             return 0, 0
         store = SimulationStore.open(path, round=0)
         # Outputs are looked at, too, for damage: a part at a time, of a store that may be larger than the memory.
-        parts = np.array_split(np.arange(len(store)), 1 + len(store) // BLOCK)
+        numbers = len(store) * int(np.prod(store.x_shape or (1,)))
+        parts = np.array_split(np.arange(len(store)), 1 + max(len(store) // BLOCK, numbers // _NUMBERS_AT_ONCE))
         status = np.concatenate([store.read(chosen=part)["status"] for part in parts])
         status = status if shard is None else status[shard.owns(np.arange(len(status)))]
         return int(np.sum(status != PENDING)), len(status)
 
 
-def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -> Simulations:
-    """The simulations of the folder, which must be those of the problem.
+def stored_simulations(problem: Problem, folder: Folder, n: int = ROWS_OF_SAMPLE) -> Simulations:
+    """The simulations of the folder, which must be those of the problem; of very many a sample.
 
     Args:
         problem: whose they are.
         folder: where they are.
-        n: so many of the prior alone; all if None.
+        n: most rows that are read; a store with more may be larger than the memory.
 
     Raises:
         FileNotFoundError: there are none.
@@ -121,7 +126,7 @@ def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -
         raise FileNotFoundError(
             f"there are no simulations in {folder.path}. Run first: {command_line('simulate', problem)}"
         )
-    simulations = Simulations.open(folder.simulations, n=n)
+    simulations = sample_simulations(folder.simulations, n)
     if simulations.prior_description != problem.prior.describe():
         error = ValueError(
             f"the simulations in {folder.simulations} were made with another prior than that of {problem.path}. Undo "
@@ -136,6 +141,14 @@ def stored_simulations(problem: Problem, folder: Folder, n: int | None = None) -
             "Undo the change, or simulate into another folder (--out)."
         )
     return simulations
+
+
+def refined_simulations(problem: Problem, folder: Folder, cost: Cost) -> Simulations | Path:
+    """What `refine` is given: the simulations of the folder, or the path of a store that is read in blocks."""
+    # A cost with an error of measurement is fitted in memory, if that is possible.
+    most = ROWS_OF_SAMPLE if cost.measurement_error is None else max(1, folder.rows())
+    simulations = stored_simulations(problem, folder, most)
+    return simulations if simulations.sampled_from is None else folder.simulations
 
 
 def stored_cost(problem: Problem, folder: Folder) -> Cost:
@@ -223,7 +236,7 @@ def save_section(folder: Folder, name: str, section: Section, cost: Cost, *, bet
         The reports that were written already, and have it now.
     """
     content = {"title": section.title, "body": section.body, "level": section.level, "cost": fingerprint(cost)}
-    folder.section(name, beta).write_text(json.dumps(content), "utf-8")
+    write_whole(folder.section(name, beta), json.dumps(content))
     if beta is None:
         return [path for path in map(folder.report, folder.betas()) if add_part(path, section, cost)]
     draws, path = folder.draws(beta), folder.report(beta)

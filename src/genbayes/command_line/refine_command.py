@@ -9,9 +9,10 @@ from pathlib import Path
 from ..costs.files import save
 from ..refinement.rounds import Refined, refine
 from ..reports.markup import composed, paragraph, table
+from ..runtime.files import write_whole
 from ..runtime.processes import plain_main
 from .argument_types import Several, count, positive
-from .folder import Folder, command_line, save_section, stored_cost, stored_simulations
+from .folder import Folder, command_line, refined_simulations, save_section, stored_cost
 from .problem import Problem
 from .problem_options import (
     add_condition,
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     folder = folder_of(options)
     folders = [replace(folder, observation=file.stem) for file in files] or [folder]
     drawn = {beta for one in (folder, *folders) for beta in one.betas()}
-    cost, simulations = stored_cost(problem, folder), stored_simulations(problem, folder)
+    cost = stored_cost(problem, folder)
+    simulations = refined_simulations(problem, folder, cost)
     given = [options.beta] if options.beta else [*problem.sample.beta, *drawn]
     beta = max(need_betas(given, problem, "refine", options))
     observations = [other_observation(problem, file).values for file in files] or [
@@ -86,12 +88,14 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
             workers=workers_of(options, problem),
             progress=not terminal.quiet,
         )
-    save(refined.cost, folder.cost)
     # Equal observations are one to `refine`, which numbers them in the order in which they came.
     names: dict[bytes, str] = {}
     for one, file in zip(posteriors, files, strict=False):
         names.setdefault(one.x_o.tobytes(), str(file))
     _store(refined, list(names.values()), folder, folders, terminal)
+    # The cost at the end: as long as it is the one before, the same command does the same refinement again.
+    save(refined.cost, folder.cost)
+    terminal.path(folder.cost)
     _say_what_to_sample(problem, folders, files, beta, options, terminal)
 
 
@@ -134,12 +138,13 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
         )
         for one in refined.history
     ]
-    new = int((refined.simulations.round > 0).sum())
+    counts = refined.simulations.counts
+    new = counts.rows - counts.of_prior
     section = composed(
         "Refinement",
         [
             paragraph(
-                f"The cost was fitted on {len(refined.simulations) - new} draws of the prior and {new} simulations at "
+                f"The cost was fitted on {counts.of_prior} draws of the prior and {new} simulations at "
                 "tempered posterior draws. Each round's runs at beta were compared with the cost before it was fitted "
                 "to them:"
             ),
@@ -155,7 +160,7 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
         save_section(one, "refinement", section, refined.cost)
     path = folder.result("refinement")
     content = {
-        "simulations": len(refined.simulations),
+        "simulations": counts.rows,
         "new": new,
         "history": [
             {**asdict(one), **({"file": names[one.observation]} if names else {}), "agrees": one.agrees}
@@ -163,6 +168,5 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
         ],
         "warnings": list(refined.outcome.messages),
     }
-    path.write_text(json.dumps(content, indent=1), "utf-8")
-    terminal.path(folder.cost)
+    write_whole(path, json.dumps(content, indent=1))
     terminal.path(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..costs.cost import Cost
-from ..runtime.progress import progress_bar
+from ..runtime.progress import COMPILES, progress_bar
 from ..sampling.draws import Draws
 from ..sampling.sampler import samplers
 from ..sampling.stack import GibbsPosteriors
@@ -87,6 +87,7 @@ def sample_and_store(
     """Draws at one inverse temperature, of the problem's observation where no other is given."""
     given = dict(getattr(options, "condition", None) or ())
     with progress_bar(f"sampling at beta {beta:g}", 1, not terminal.quiet) as advance:
+        advance(0, note=COMPILES)
         draws = stages.run_sampling(
             problem,
             folder,

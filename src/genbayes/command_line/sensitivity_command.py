@@ -11,6 +11,7 @@ from ..costs.forms import MarginalForm
 from ..distances import AdditiveDistance, CappedError, HuberError, MeanAbsoluteError, MeanSquaredError
 from ..plots import sensitivities
 from ..reports.markup import composed, paragraph, picture, table
+from ..runtime.files import write_whole
 from ..runtime.processes import plain_main
 from ..sensitivity_analysis.analysis import Sensitivity, sensitivity
 from ..sensitivity_analysis.wording import variant_rows
@@ -159,7 +160,7 @@ def _store(found: Sensitivity, folder: Folder, cost: Cost, beta: float, terminal
     )
     reports = save_section(folder, "sensitivity", section, cost, beta=beta)
     path = folder.result("sensitivity", beta)
-    path.write_text(json.dumps(found.to_dict(), indent=1), "utf-8")
+    write_whole(path, json.dumps(found.to_dict(), indent=1))
     for written in (path, *reports):
         terminal.path(written)
 

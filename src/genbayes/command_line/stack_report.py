@@ -9,6 +9,7 @@ from ..observations import Observation
 from ..plots.stacks import stack as stack_picture
 from ..reports.markup import picture, section, table
 from ..reports.page import page
+from ..runtime.files import write_whole
 from ..sampling.draws_origin import same_observation
 from ..sampling.stack import GibbsPosteriors
 from ..sampling.stacked import StackedDraws
@@ -34,7 +35,7 @@ def judged(problem: Problem, folder: Folder, options: argparse.Namespace, termin
     found = check_stack(posteriors, draws, simulations, names=read.groups)
     stored = folder.stack(file.stem)
     result = stored.with_name(f"{file.stem}-stacked-check.json")
-    result.write_text(found.to_json(), "utf-8")
+    write_whole(result, found.to_json())
     report = stored.with_name(f"{file.stem}-stacked-report.html")
     write(report, problem, found)
     terminal.say(found.summary())

@@ -102,21 +102,24 @@ def run_fit(
     *,
     seed: int,
     progress: bool = True,
-    rows_in_memory: int | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> Cost:
     """Fits the cost and saves it.
 
     Args:
         problem: whose cost it is.
         folder: where it is saved.
-        simulations: to be fitted; a few of those in the folder where `rows_in_memory` is given.
+        simulations: of the folder, or a sample of them.
         seed: of the fit.
         progress: show progress bars.
-        rows_in_memory: fit all simulations of the folder with so many in memory.
+        rows_in_memory: of a folder with more simulations so many are fitted in memory, and all in blocks.
     """
     check_output_names(problem, simulations.outputs)
+    # A fit with an error of measurement is one in memory, if that is possible.
+    alone = problem.measurement_error is not None
+    whole = simulations.sampled_from is None and (alone or folder.rows() <= rows_in_memory)
     cost = fit_cost(
-        simulations if rows_in_memory is None else folder.simulations,
+        simulations if whole else folder.simulations,
         problem.distance,
         seed=seed,
         config=problem.fit,
@@ -126,7 +129,7 @@ def run_fit(
         measurement_error=problem.measurement_error,
         progress=progress,
         x_o=_scale_observation(problem, simulations.x_shape),
-        rows_in_memory=ROWS_IN_MEMORY if rows_in_memory is None else rows_in_memory,
+        rows_in_memory=rows_in_memory,
     )
     cost = replace(cost, settings={**cost.settings, **fit_settings(problem)})
     save(cost, folder.cost)

@@ -11,6 +11,7 @@ from ..costs.cost import Cost
 from ..observations import as_output
 from ..plots import temperatures
 from ..reports.markup import composed, paragraph, picture, table
+from ..runtime.files import write_whole
 from ..runtime.processes import plain_main
 from ..runtime.progress import progress_bar
 from ..simulations.rows import Simulations
@@ -248,6 +249,6 @@ def _store(
     path = folder.result("temperature")
     content = {**found.numbers(), "choices": [chosen.numbers() for chosen in choices], "not_chosen": failed}
     content["recommended"] = {"beta": advice.betas, "reason": advice.reason}
-    path.write_text(json.dumps(content, indent=1), "utf-8")
+    write_whole(path, json.dumps(content, indent=1))
     for written in (path, *reports):
         terminal.path(written)

@@ -34,7 +34,7 @@ from .named_observations import as_vector
 from .paired_runs import PairedRows, pairs_of
 from .row_errors import NO_ERRORS, row_errors
 from .settings import fit_settings
-from .store_rows import ROWS_IN_MEMORY, StoreRows, rows_to_fit
+from .store_rows import ROWS_IN_MEMORY, StorePart, StoreRows, rows_to_fit
 from .training_rows import TrainingRows
 from .unequal_sets import check_unequal_sets
 
@@ -44,7 +44,7 @@ _LEAST = 1e-32
 
 
 def fit_cost(
-    simulations: Simulations | str | Path,
+    simulations: Simulations | tuple[Any, Any] | str | Path | StorePart,
     distance: Distance,
     *,
     seed: int = 0,
@@ -67,7 +67,8 @@ def fit_cost(
 
     Args:
         simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded. Or the
-            path (or address) of a store, which may be larger than the memory.
+            path (or address) of a store, which may be larger than the memory. Or arrays (theta, x), as
+            `Simulations.from_arrays` takes them; parameters bear the names of a DataFrame, else theta_0, theta_1, ...
         distance: from `genbayes.distances`.
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
@@ -115,6 +116,8 @@ def fit_cost(
         >>> cost = gb.fit_cost("runs.zarr", gb.distances.MeanSquaredError())  # of ten million rows, say
     """
     _check_arguments(simulations, distance, x_o)
+    if isinstance(simulations, tuple):
+        simulations = Simulations.from_arrays(*simulations)
     rows_in_memory = checked_count("rows_in_memory", rows_in_memory, least=100)
     with rows_to_fit(simulations, rows_in_memory) as (rows, store):
         return _fit_rows(
@@ -315,11 +318,21 @@ def cost_kind(distance: Distance, method: str) -> CostKind:
     return "general"
 
 
-def _check_arguments(simulations: Simulations | str | Path, distance: Distance, x_o: Observed | None) -> None:
-    if not isinstance(simulations, Simulations | str | Path):
+def _check_arguments(simulations: Any, distance: Distance, x_o: Observed | None) -> None:
+    if not isinstance(simulations, Simulations | str | Path | StorePart | tuple):
         raise TypeError(
             f"fit_cost takes (simulations, distance), got {type(simulations).__name__} as simulations: give "
-            "Simulations or the path of a store."
+            "Simulations, arrays (theta, x), or the path of a store."
+        )
+    if isinstance(simulations, tuple) and len(simulations) != 2:
+        raise TypeError(
+            f"fit_cost takes arrays as a pair (theta, x), got {len(simulations)} of them. With a prior or conditions: "
+            "Simulations.from_arrays(theta, x, prior=prior)."
+        )
+    if isinstance(simulations, Simulations) and simulations.sampled_from is not None:
+        raise ValueError(
+            f"simulations are a sample of {len(simulations):,} of the {simulations.sampled_from.rows:,} rows of a "
+            "store: give fit_cost the path of the store, which it goes through in blocks."
         )
     if isinstance(distance, type):
         raise TypeError(f"distance is the class {distance.__name__}; make one of it: {distance.__name__}().")

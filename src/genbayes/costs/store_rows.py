@@ -24,6 +24,19 @@ from .settings import rows_joined, rows_told
 ROWS_IN_MEMORY = 8 * BLOCK
 
 
+@dataclass(frozen=True)
+class StorePart:
+    """A store without the rows of later rounds of refinement, as a cost knew it that had not seen them.
+
+    Attributes:
+        path: of the store.
+        up_to_round: the last round.
+    """
+
+    path: str | Path
+    up_to_round: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class StoreRows:
     """The store behind the simulations that are in memory.
@@ -85,20 +98,21 @@ class StoreRows:
 
 @contextmanager
 def rows_to_fit(
-    simulations: Simulations | str | Path, rows_in_memory: int
+    simulations: Simulations | str | Path | StorePart, rows_in_memory: int
 ) -> Iterator[tuple[Simulations, StoreRows | None]]:
     """The rows that are fitted in memory, and the store behind them where there are more.
 
     Args:
-        simulations: all in memory, or the path of a store.
+        simulations: all in memory, or a store, by its path or in part.
         rows_in_memory: of a store with no more rows all are read, as `Simulations.open` does.
     """
     if isinstance(simulations, Simulations):
         yield simulations, None
         return
-    with stored_blocks(simulations, min(BLOCK, rows_in_memory)) as blocks:
+    part = simulations if isinstance(simulations, StorePart) else StorePart(simulations)
+    with stored_blocks(part.path, min(BLOCK, rows_in_memory), part.up_to_round) as blocks:
         if blocks.rows <= rows_in_memory:
-            yield Simulations.open(simulations), None
+            yield Simulations.open(part.path) if part.up_to_round is None else blocks.read(*range(len(blocks))), None
             return
         size = blocks.rows_of_block
         # Whole blocks, evenly spaced: draws of the prior and rows of refinements are among them as in the store.

@@ -135,7 +135,8 @@ def explore(
         draws = posterior.sample(_DRAWS, seed=0)
     need_own_draws(posterior, draws)
     data = explorer_data(posterior, draws, simulations=simulations, axis=axis, labels=labels)
-    body = explorer_body(data)
+    # As in a report, whose headings the explorer's own stand below.
+    body = f"<h2>Explorer</h2>\n{explorer_body(data)}"
     title = title or "Generalized Bayesian inference"
     subtitle = f"{len(draws):,} draws of {len(draws.names)} parameters, beta {draws.beta:g}, sampler {draws.sampler}."
     page = page_alone(title, subtitle, body)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..costs.cost import Cost
 from ..costs.forms import HilbertForm, MarginalForm
+from ..costs.known_parameters import rows_as_known
 from ..costs.records import units_of
 from ..distances.additive import Growth
 from ..distances.unequal_sets import all_trials
@@ -86,7 +87,7 @@ def explorer_data(
         "why_whole": _why_whole(cost),
         "why_fixed": "The features of this distance are a function in Python, which a page cannot call: they are those "
         "of the observation that was sampled, whose values cannot be changed here.",
-        **_outputs(cost, x_o, simulations),
+        **_outputs(cost, x_o, simulations, one_quantity=across["where"] is not None),
         **across,
         "output_names": _names(cost, x_o, across, labels),
     }
@@ -142,8 +143,11 @@ def _why_whole(cost: Cost) -> str:
     return "This cost compares whole observations: values can be changed, and none can be left out or weighted."
 
 
-def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> dict[str, Any]:
-    """Where simulated outputs were, coordinate by coordinate, and how they are shown."""
+def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None, *, one_quantity: bool) -> dict[str, Any]:
+    """Where simulated outputs were, coordinate by coordinate, and how they are shown.
+
+    Summaries may have units that differ; values along an axis are of one quantity, and are shown in its unit.
+    """
     domain = {"log1p": [-1.0, None], "sqrt": [0.0, None]}.get(cost.frame.transform.name or "", [None, None])
     known: dict[str, Any] = {"domain": domain, "relative": False}
     x = _simulated(cost, simulations)
@@ -156,7 +160,7 @@ def _outputs(cost: Cost, x_o: np.ndarray, simulations: Simulations | None) -> di
     x = x.reshape(len(x), -1)
     low, centre, high = np.quantile(x, [0.0, 0.5, 1.0], axis=0)
     spread = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    relative = bool(x_o.ndim == 1 and spread.max() > _MOST_RATIO * spread.min())
+    relative = bool(x_o.ndim == 1 and not one_quantity and spread.max() > _MOST_RATIO * spread.min())
     return {
         **known,
         "runs": runs,
@@ -184,7 +188,8 @@ def _simulated(cost: Cost, simulations: Simulations | None) -> np.ndarray | None
     """Outputs of runs that succeeded, at most `_MOST_RUNS` of them; None where none are at hand."""
     if simulations is not None and simulations.x.shape[1:] == cost.x_shape:
         ok = np.flatnonzero(simulations.ok)
-        x = simulations.x[ok[evenly_spaced(len(ok), _MOST_RUNS)]]
+        # As they would have been measured: an observation is off by that error, too.
+        x = rows_as_known(cost, simulations.selected(ok[evenly_spaced(len(ok), _MOST_RUNS)])).x
     elif cost.held_out is not None:
         x = cost.held_out.x[cost.held_out.ok]
     else:

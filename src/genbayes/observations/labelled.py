@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.damaged_files import check_unpacked
+from ..runtime.damaged_files import check_announced, check_unpacked
 from .indices import check_order, reduced
 from .lines import Record, Records
 from .observation import Observation
@@ -116,6 +116,7 @@ def _of_netcdf(path: Path, wanted: Selection, key: str | None, *, decode_times: 
 
     # Durations stay numbers in their units.
     with xr.open_dataset(path, decode_times=decode_times, decode_timedelta=False) as opened:
+        check_announced(opened.nbytes, path)
         found = of_xarray(opened.load(), wanted, key, path.name)
         along = opened.coords.get(found.index_name) if found.index is not None else None
         unit = "" if along is None or decode_times else str(along.attrs.get("units", ""))

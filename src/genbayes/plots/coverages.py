@@ -9,8 +9,18 @@ import numpy as np
 from scipy.stats import kstwo
 
 from ..checks.coverage import Coverage
-from ..runtime.figure_style import ACCENT, DASHES, OBSERVED, POSTERIOR, PRIOR, SEVERAL_COLOURS, SMALL, subplots
-from ..runtime.formatting import number, plain
+from ..runtime.figure_style import (
+    ACCENT,
+    DASHES,
+    OBSERVED,
+    POSTERIOR,
+    PRIOR,
+    SEVERAL_COLOURS,
+    SMALL,
+    free_corner,
+    subplots,
+)
+from ..runtime.formatting import plain, short_number
 from ..sampling.ranks import band
 from .several import Shown, legend, same_names, several
 
@@ -44,7 +54,7 @@ def coverage(found: Coverage | Mapping[str, Coverage]) -> matplotlib.figure.Figu
     figure, axes = subplots(1, 2, (8.0, 3.6))
     _levels(axes[0, 0], found, found.joint_ranks, found.ranks)
     _differences(axes[0, 1], found, found.ranks)
-    figure.suptitle(f"{found.rows} held-out simulations, β = {number(found.beta)}", fontsize=9)
+    figure.suptitle(f"{found.rows} held-out simulations, β = {short_number(found.beta)}", fontsize=9)
     return figure
 
 
@@ -54,18 +64,18 @@ def _levels(ax: Any, found: Coverage, joint: np.ndarray, ranks: np.ndarray) -> N
     low, high = band(levels, found.rows)
     ax.fill_between(levels, low, high, color=PRIOR, alpha=0.35, linewidth=0, label="95 % band if calibrated")
     ax.plot([0, 1], [0, 1], color=OBSERVED, linewidth=0.8)
-    for j, column in enumerate(np.abs(2 * ranks - 1).T):
+    curves = [(column[:, None] <= levels).mean(axis=0) for column in np.abs(2 * ranks - 1).T]
+    for j, curve in enumerate(curves):
         label = "each parameter, central" if j == 0 else None
-        curve = (column[:, None] <= levels).mean(axis=0)
         ax.plot(levels, curve, color=POSTERIOR, alpha=0.5, linewidth=0.8, label=label)
     if ranks.shape[1] > 1:
-        curve = (joint[:, None] <= levels).mean(axis=0)
-        ax.plot(levels, curve, color=ACCENT, linewidth=1.4, label="jointly, highest density")
+        curves.append((joint[:, None] <= levels).mean(axis=0))
+        ax.plot(levels, curves[-1], color=ACCENT, linewidth=1.4, label="jointly, highest density")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
     ax.set_xlabel("level of the credible set")
     ax.set_ylabel("share that holds the truth")
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper left")
+    ax.legend(frameon=False, fontsize=SMALL, loc=free_corner(levels, np.array(curves)))
 
 
 def _differences(ax: Any, found: Coverage, ranks: np.ndarray) -> None:

@@ -18,7 +18,7 @@ from ..runtime.figure_style import (
     density_2d,
     window,
 )
-from ..runtime.formatting import number
+from ..runtime.formatting import number, short_number
 from ..temperature.ladders import Ladder
 from .pair_panels import bounds_of, columns_of, outer_labels, pair_axes
 from .pairs_compared import compared
@@ -104,7 +104,7 @@ def pair(
 def _steps(ladder: Ladder) -> dict[str, Any]:
     """The draws at some betas of a ladder by their names, the least and the largest among them."""
     places = np.unique(np.linspace(0, len(ladder) - 1, len(LADDER_COLOURS)).round().astype(int))
-    return {f"β = {number(float(ladder.betas[j]))}": ladder.draws.draws(0, int(j)) for j in places}
+    return {f"β = {short_number(float(ladder.betas[j]))}": ladder.draws.draws(0, int(j)) for j in places}
 
 
 def _marginal(

@@ -49,7 +49,7 @@ def ladder(draws: Draws | Mapping[str, Draws]) -> matplotlib.figure.Figure:
             log_scale(ax)
         elif key != "beta_ladder":
             share = values.max(initial=0.0) <= 1.001
-            ax.set_ylim(0, 1 if share else None)
+            ax.set_ylim(0, 1.04 if share else None)
             label = label.replace("size", "share") if share else label
         few_ticks(ax.xaxis, 5)
         ax.set_xlabel("stage")

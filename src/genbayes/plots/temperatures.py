@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..costs.records import units_of
-from ..runtime.figure_style import ACCENT, MOST_PARAMETERS, POSTERIOR, PRIOR, SMALL, cost_scale, subplots
-from ..runtime.formatting import number, plain
+from ..runtime.figure_style import (
+    ACCENT,
+    MOST_PARAMETERS,
+    POSTERIOR,
+    PRIOR,
+    SMALL,
+    apart,
+    cost_scale,
+    evidence_scale,
+    log_scale,
+    subplots,
+)
+from ..runtime.formatting import plain, short_number
 from ..runtime.units import unit_of_beta
 from ..temperature.choice import Choice
 from ..temperature.ladders import Ladder
@@ -56,7 +67,7 @@ def temperature(ladder: Ladder | Mapping[str, Ladder], choices: Sequence[Choice]
     cost_scale(ax, ladder.mean_cost)
     ax.set_title("cost of the draws", fontsize=9)
     ax.set_ylabel(textwrap.fill(plain(units_of(ladder.cost), 90), 36), fontsize=SMALL)
-    ax.legend(frameon=False, fontsize=SMALL)
+    ax.legend(framealpha=0.8, edgecolor="none", fontsize=SMALL)
     ax = axes[0, 1]
     ax.axhline(ladder.prior.dim, color=PRIOR, linewidth=1.2, label="all parameters")
     ax.plot(betas, ladder.effective_parameters, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4)
@@ -64,26 +75,28 @@ def temperature(ladder: Ladder | Mapping[str, Ladder], choices: Sequence[Choice]
     ax.set_title("effective parameters, 2 β² Var[cost]", fontsize=9)
     ax.legend(frameon=False, fontsize=SMALL)
     ax = axes[1, 0]
-    shown = np.argsort(ladder.widths[-1])[:MOST_PARAMETERS]
-    for k, j in enumerate(sorted(shown)):
+    shown = np.sort(np.argsort(ladder.widths[-1])[:MOST_PARAMETERS])
+    ends, reach = np.log(ladder.widths[-1, shown]), float(np.ptp(np.log(ladder.widths[:, shown])))
+    # Names at the ends of their lines, a line of text apart: some 7 % of the panel's height.
+    for k, (j, end) in enumerate(zip(shown, np.exp(apart(ends, 0.07 * reach)), strict=True)):
         shade = 0.35 + 0.65 * k / max(1, len(shown) - 1) if len(shown) > 1 else 1.0
         ax.plot(betas, ladder.widths[:, j], color=POSTERIOR, alpha=shade, linewidth=1.2)
         ax.annotate(
             plain(ladder.prior.names[j], 14),
-            (betas[-1], ladder.widths[-1, j]),
+            (betas[-1], end),
             xytext=(3, 0),
             textcoords="offset points",
             fontsize=SMALL - 1,
             va="center",
             color=POSTERIOR,
         )
-    ax.set_yscale("log")
+    log_scale(ax)
     note = f" ({len(shown)} narrowest of {ladder.prior.dim})" if ladder.prior.dim > len(shown) else ""
     ax.set_title(f"posterior width over prior width{note}", fontsize=9)
     ax = axes[1, 1]
     ax.plot(betas, ladder.log_evidence, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4)
     ax.set_title("log evidence, log Z(β) / Z(0)", fontsize=9)
-    ax.set_yscale("symlog", linthresh=1.0)
+    evidence_scale(ax, ladder.log_evidence)
     for ax in axes.flat:
         ax.set_xscale("log")
         for choice in choices:
@@ -95,7 +108,7 @@ def temperature(ladder: Ladder | Mapping[str, Ladder], choices: Sequence[Choice]
 
         style = {"color": ACCENT, "linewidth": 1.2}
         handles = [Line2D([], [], linestyle=_dashes(choice.rule), **style) for choice in choices]
-        texts = [f"{choice.rule}: β = {number(choice.beta)}" for choice in choices]
+        texts = [f"{choice.rule}: β = {short_number(choice.beta)}" for choice in choices]
         figure.legend(handles, texts, frameon=False, fontsize=SMALL, loc="outside lower center", ncols=len(choices))
     return figure
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..costs.records import units_of
-from ..runtime.figure_style import PRIOR, SMALL, cost_scale, subplots
+from ..runtime.figure_style import PRIOR, SMALL, cost_scale, evidence_scale, log_scale, subplots
 from ..runtime.formatting import plain
 from ..runtime.units import unit_of_beta
 from .several import Shown, legend, same_names
@@ -40,11 +40,11 @@ def temperatures_compared(shown: list[Shown]) -> matplotlib.figure.Figure:
     line = numbers.axhline(len(names), color=PRIOR, linewidth=1.2)
     numbers.set_ylim(bottom=0)
     numbers.set_title("effective parameters, 2 β² Var[cost]", fontsize=9)
-    widths.set_yscale("log")
+    log_scale(widths)
     mean = "" if len(names) == 1 else ", geometric mean"
     widths.set_title(f"posterior width over prior width{mean}", fontsize=9)
     evidences.set_title("log evidence, log Z(β) / Z(0)", fontsize=9)
-    evidences.set_yscale("symlog", linthresh=1.0)
+    evidence_scale(evidences, np.concatenate([one.one.log_evidence for one in shown]))
     for ax in axes.flat:
         ax.set_xscale("log")
     for ax in axes[1]:

@@ -8,19 +8,18 @@ is all but free of noise (`shared_noise`).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from ..costs.cost import Cost
 from ..costs.failing_runs import failures_told
-from ..costs.fitting import Method, fit_cost
-from ..costs.forms import HilbertForm, MarginalForm
-from ..costs.known_parameters import held_names, rows_as_known, with_known
-from ..learning.training import FitConfig
+from ..costs.forms import HilbertForm
+from ..costs.known_parameters import rows_as_known
+from ..costs.store_rows import ROWS_IN_MEMORY
 from ..runtime.counts import checked_count
 from ..runtime.outcome import Outcome
 from ..runtime.seeds import check_seed
@@ -32,6 +31,8 @@ from ..simulations.rows import Simulations
 from ..simulations.running import simulate_round
 from ..simulations.simulators import AnySimulator
 from .agreement import Agreement, measured_agreement
+from .known_rows import KnownRows
+from .new_fit import refit
 from .proposals import proposals, shares
 
 # Rows with the same random numbers. A posterior needs differences of the means more than their level, but that as well,
@@ -42,9 +43,6 @@ _LEAST_RUNS = 40
 # Rounds where nothing is said: two, or up to four where an observation has few runs, so that the first of them, which
 # a poor cost has placed, are few.
 _ROUNDS, _MOST_ROUNDS, _FEW_RUNS, _RUNS_OF_A_ROUND = 2, 4, 1000, 60
-# With more simulations the networks of marginal distributions are trained on from where they are. With fewer a fit
-# takes seconds, and the scales and polynomials of the first few runs, around which they are built, would stay.
-_MOST_ANEW = 600
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,7 +51,8 @@ class Refined:
 
     Attributes:
         cost: fitted on all simulations.
-        simulations: those given, then those of each round, which bear its number in `round`.
+        simulations: those given, then those of each round, which bear its number in `round`; of a store that is larger
+            than the memory a sample (`simulations.sampled_from`), then those of each round.
         posteriors: as given, with the new cost.
         history: predicted against re-simulated distance in every round, for every posterior.
         cheap: runs of a cheap simulator, with those at the new parameters; None without such a simulator.
@@ -104,7 +103,7 @@ class Refined:
 def refine(
     posteriors: GibbsPosterior | Sequence[GibbsPosterior] | GibbsPosteriors,
     simulator: AnySimulator,
-    simulations: Simulations,
+    simulations: Simulations | str | Path,
     n: int,
     *,
     rounds: int | None = None,
@@ -116,6 +115,7 @@ def refine(
     memory: int | str | None = None,
     progress: bool = True,
     cheap: tuple[AnySimulator, Simulations] | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.
 
@@ -127,7 +127,8 @@ def refine(
     Args:
         posteriors: one, several, or a stack; of one prior and cost.
         simulator: as given to `simulate`.
-        simulations: those that the cost was fitted on.
+        simulations: those that the cost was fitted on; or the path of their store, to which the new rows are written,
+            and which may be larger than the memory.
         n: number of new simulations, of all rounds and observations together.
         rounds: over which they are spread. None: two, or up to four where there are at most 1,000 an observation.
         seed: of draws, runs and fits.
@@ -140,11 +141,15 @@ def refine(
         progress: show progress bars.
         cheap: where the cost was fitted with runs of a cheap simulator: this simulator and these runs. It is run at the
             new parameters as well, with the same random numbers; its runs are not stored.
+        rows_in_memory: of a store, given by its path, with more rows so many are read; the cost is fitted on all (see
+            `fit_cost`).
 
     Raises:
         TypeError: posteriors are none, or simulations are none.
-        ValueError: the posteriors have different costs or priors; simulations of other parameters; too few new runs;
-            or cheap is missing where the cost needs it, or given where it does not.
+        FileNotFoundError: there is no store at the path given as simulations.
+        ValueError: the posteriors have different costs or priors; simulations of other parameters, or a sample of a
+            store; too few new runs; store is another path than simulations; or cheap is missing where the cost needs
+            it, or given where it does not.
 
     Example:
         >>> refined = gb.refine(posterior, simulator, simulations, 2000, seed=1)
@@ -153,22 +158,22 @@ def refine(
     given = _listed(posteriors)
     n, seed = checked_count("n", n), check_seed(seed)
     cost, prior = given[0].cost, given[0].prior
-    _check_simulations(simulations, cost)
+    store = store if isinstance(simulations, Simulations) else _same_store(simulations, store)
     _check_cheap(cheap, cost)
     observations = _observations(given)
     rounds = _rounds_of(n, len(observations)) if rounds is None else checked_count("rounds", rounds)
     _check_size(n, rounds, len(observations))
-    simulations, done = _begun(simulations, cost, store)
+    known = _known(simulations, cost, store, checked_count("rows_in_memory", rows_in_memory, least=100))
     history: list[Agreement] = []
     running: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": progress}
     for number in range(1, rounds + 1):
         size = n * number // rounds - n * (number - 1) // rounds
-        seeds = np.random.SeedSequence([seed, done + number]).generate_state(2).tolist()
+        seeds = np.random.SeedSequence([seed, known.rounds + 1]).generate_state(2).tolist()
         new = simulate_round(
             simulator,
-            simulations,
+            known.simulations,
             lambda size=size, seeds=seeds, cost=cost: proposals(prior, cost, observations, size, seeds[0], progress),
-            done + number,
+            known.rounds + 1,
             seed=seeds[1],
             noise_block=_noise_blocks(size, cost),
             store=store,
@@ -180,18 +185,28 @@ def refine(
             cheap = (cheap[0], cheap[1].joined(_same_runs(cheap[0], cheap[1], new, seeds[1], **running)))
         found = _agreements(observations, cost, rows_as_known(cost, new), number)
         history += found
-        simulations = simulations.joined(new)
-        cost = refit(cost, simulations, seed=seed, progress=progress, cheap=None if cheap is None else cheap[1])
+        known, cheap_runs = known.with_round(new), None if cheap is None else cheap[1]
+        cost = refit(cost, known.for_fit, seed=seed, progress=progress, cheap=cheap_runs, rows_in_memory=rows_in_memory)
         if all(agreement.suffices for agreement in found):
             break
     posteriors = [_with_cost(posterior, cost) for posterior in given]
-    return Refined(cost, simulations, posteriors, tuple(history), None if cheap is None else cheap[1])
+    return Refined(cost, known.simulations, posteriors, tuple(history), None if cheap is None else cheap[1])
+
+
+def _known(
+    simulations: Simulations | str | Path, cost: Cost, store: str | Path | None, rows_in_memory: int
+) -> KnownRows:
+    """What the cost was fitted on, checked; a store is made only once nothing is wrong."""
+    if isinstance(simulations, str | Path):
+        known = KnownRows.of_store(Path(simulations), cost, rows_in_memory)
+        _check_simulations(known.simulations, cost)
+        return known
+    _check_simulations(simulations, cost)
+    return KnownRows.of_memory(simulations, cost, store)
 
 
 def _check_simulations(simulations: Simulations, cost: Cost) -> None:
-    """Raise TypeError or ValueError unless a cost was fitted on simulations like these."""
-    if not isinstance(simulations, Simulations):
-        raise TypeError(f"simulations must be genbayes.Simulations, got {type(simulations).__name__}.")
+    """Raise ValueError unless a cost was fitted on simulations like these."""
     names = cost.names if cost.whole is None else cost.whole.names
     if (simulations.names, simulations.x_shape) != (names, cost.x_shape):
         raise ValueError(
@@ -240,54 +255,22 @@ def _check_size(n: int, rounds: int, observations: int) -> None:
         )
 
 
-def _begun(simulations: Simulations, cost: Cost, store: str | Path | None) -> tuple[Simulations, int]:
-    """The simulations that the cost knows, kept in the store, and the number of rounds behind them."""
-    if store is not None and not Path(store).exists():
-        simulations.save(store)
-    done = int(cost.settings.get("rounds", 0))
-    if store is None:
-        return simulations, max(done, int(simulations.round.max(initial=0)))
-    # Rounds that the cost has not seen were interrupted: they are in the store, and are gone on with.
-    return simulations.selected(simulations.round <= done), done
+def _same_store(simulations: Any, store: str | Path | None) -> Any:
+    """The store of simulations that are given by its path, to which new rows are written as well."""
+    if not isinstance(simulations, str | Path):
+        raise TypeError(f"simulations must be genbayes.Simulations or a path, got {type(simulations).__name__}.")
+    if store is not None and Path(store) != Path(simulations):
+        raise ValueError(
+            f"store is {store}, and simulations are those in {simulations}, to which the new rows are written: leave "
+            "store out."
+        )
+    return simulations
 
 
 def _noise_blocks(size: int, cost: Cost) -> Int[np.ndarray, " size"] | None:
     """Which rows of a round share their random numbers; None where the cost needs all that there are."""
     # What is learned of whole distributions, rather than of means, needs independent rows.
     return np.arange(size) // _SHARING + 1 if isinstance(cost.form, HilbertForm) else None
-
-
-def refit(cost: Cost, simulations: Simulations, *, seed: int, progress: bool, cheap: Simulations | None = None) -> Cost:
-    """The cost fitted on more simulations, in the same way.
-
-    Networks of general costs, and of marginal ones of many simulations, are trained on; all else is fitted anew. Where
-    parameters are held at values, simulations are of all parameters, and so is the fit.
-    """
-    if cost.whole is not None:
-        whole = refit(cost.whole, simulations, seed=seed, progress=progress, cheap=cheap)
-        return with_known(whole, held_names(cost))
-    config = FitConfig(**cost.settings["config"])
-    method: Method = "general"
-    if isinstance(cost.form, HilbertForm):
-        method = "auto"
-    elif isinstance(cost.form, MarginalForm):
-        method = "marginal"
-    anew = method == "marginal" and len(simulations) <= _MOST_ANEW
-    embedding: Literal["auto", "vector", "set", "series"] = cost.settings.get("embedding", "auto")
-    made = fit_cost(
-        simulations,
-        cost.distance,
-        seed=cost.settings.get("seed", seed),
-        config=config,
-        method=method,
-        embedding=embedding,
-        failures=cost.settings.get("failures", "condition"),
-        progress=progress,
-        start=None if anew else cost,
-        cheap=cheap,
-        measurement_error=cost.measurement_error,
-    )
-    return replace(made, settings={**cost.settings, **made.settings})
 
 
 def _listed(posteriors: Any) -> list[GibbsPosterior]:

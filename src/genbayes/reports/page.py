@@ -14,6 +14,7 @@ from ..checks.findings import findings
 from ..checks.predictive import PredictiveCheck
 from ..checks.verdict import Check
 from ..explorer.markup import explorer_part
+from ..runtime.files import write_whole
 from ..runtime.release import version
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
@@ -170,5 +171,5 @@ def page(path: str | os.PathLike, title: str, subtitle: str, found: list[Finding
     text = filled(title, subtitle, "\n".join([verdict(found), *parts]))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8")
+    write_whole(path, text)
     return path

@@ -11,7 +11,7 @@ import numpy as np
 from ..checks.finding import Finding, headline, ordered
 from ..costs.cost import Cost
 from ..costs.fingerprint import fingerprint
-from ..runtime.files import replaced_file
+from ..runtime.files import write_whole
 from ..sampling.draws import Draws
 from .markup import Section, section
 from .page_size import MOST_PAGE_BYTES, within_limit
@@ -77,8 +77,7 @@ def add_part(path: Path, part: Section, cost: Cost, draws: Draws | None = None) 
     # A function, for a text would be read for backslashes.
     inside = old.sub(lambda _: new, inside) if old.search(inside) else f"{inside}{new}\n"
     text = _judged_anew(text[:start] + inside + text[end:], part)
-    with replaced_file(path) as beside:
-        beside.write_text(text, "utf-8")
+    write_whole(path, text)
     return True
 
 

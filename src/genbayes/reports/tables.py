@@ -126,8 +126,11 @@ def settings_table(
 def _simulation_settings(simulations: Simulations | None) -> list[tuple[str, str]]:
     if simulations is None:
         return []
-    counts = f"{len(simulations):,} (seed {simulations.seed}), {int(simulations.n_failed):,} failed"
-    return [("simulator", simulations.simulator or "not recorded"), ("simulations", counts)]
+    counts = simulations.counts
+    told = f"{counts.rows:,} (seed {simulations.seed}), {counts.failed:,} failed"
+    if simulations.sampled_from is not None:
+        told += f"; what is shown of them is of {len(simulations):,}"
+    return [("simulator", simulations.simulator or "not recorded"), ("simulations", told)]
 
 
 def _known_settings(posterior: GibbsPosterior) -> list[tuple[str, str]]:

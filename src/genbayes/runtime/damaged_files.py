@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .memory import need_memory
+
 # Bytes that an archive may take when it is unpacked; whoever has more saves it as .npy, which needs no unpacking.
 MOST_UNPACKED = 4 * 2**30
+# Times that compression may have made measured data smaller; repeated numbers alone go further.
+_MOST_COMPRESSED = 200
 
 
 @contextmanager
@@ -90,6 +94,26 @@ def check_unpacked(archive: zipfile.ZipFile) -> None:
             f"unpacked it would take {size / 1e9:.3g} GB, more than {MOST_UNPACKED / 1e9:.3g} GB. Save an array as "
             ".npy, a table as CSV, or a part of it"
         )
+
+
+def check_announced(size: int, path: Path) -> None:
+    """Look whether the arrays of a file can be read, before any is.
+
+    Args:
+        size: bytes that the file announces.
+        path: of the file, whose arrays may be compressed.
+
+    Raises:
+        ValueError: that is more than `MOST_UNPACKED`, and far more than the file can hold.
+        MemoryError: it is more than the memory that is there.
+    """
+    there = path.stat().st_size
+    if size > max(MOST_UNPACKED, _MOST_COMPRESSED * there):
+        raise ValueError(
+            f"it announces {size / 1e9:.3g} GB in a file of {there / 1e9:.3g} GB, and no measured data are compressed "
+            "like that: save it without compression, or a part of it"
+        )
+    need_memory(size, f"Reading {path}", "Save a part of it.")
 
 
 def _array_of(file: Any, size: int) -> np.ndarray:

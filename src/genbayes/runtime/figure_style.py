@@ -122,6 +122,29 @@ def cost_scale(ax: Any, values: np.ndarray) -> None:
         ax.set_yscale("log")
 
 
+def evidence_scale(ax: Any, values: np.ndarray) -> None:
+    """Makes the y axis logarithmic where log evidences go far below 0; nearer that would leave one tick to read."""
+    if np.min(values) < -30:
+        ax.set_yscale("symlog", linthresh=1.0)
+
+
+def free_corner(levels: np.ndarray, coverage: np.ndarray) -> str:
+    """Where a legend hides nothing beside the diagonal: below curves (..., levels) above it, above those below it."""
+    return "lower right" if np.mean(coverage - levels) > 0 else "upper left"
+
+
+def apart(places: np.ndarray, least: float) -> np.ndarray:
+    """Places of labels, in their order, moved as little as it takes for neighbours to be `least` apart."""
+    order = np.argsort(places, kind="stable")
+    steps = least * np.arange(len(places))
+    # Rising places that are nearest to those wanted: the mean of the running extremes from both sides.
+    wanted = places[order] - steps
+    upper, lower = np.maximum.accumulate(wanted), np.minimum.accumulate(wanted[::-1])[::-1]
+    moved = np.empty(len(places))
+    moved[order] = (upper + lower) / 2 + steps
+    return moved
+
+
 def window(
     values: np.ndarray, bounds: Any = (-np.inf, np.inf), include: Any = None, level: float = 0.99
 ) -> tuple[float, float]:

@@ -29,6 +29,12 @@ def replaced_file(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file that takes the place of the one before, if there is one; see `replaced_file`."""
+    with replaced_file(path) as beside:
+        beside.write_text(text, "utf-8")
+
+
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yields a folder's path beside `path` to fill; on leaving, it takes the place of `path` and all that is in it.

@@ -16,6 +16,12 @@ def number(value: float | np.floating, digits: int = 3) -> str:
     return f"{value:.{digits - 1}e}"
 
 
+def short_number(value: float | np.floating, digits: int = 3) -> str:
+    """Formats as `number`, without zeros at the end of decimals: 30 and not 30.0, for what was chosen or counted."""
+    text = number(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+
+
 def plain(name: str, length: int = 40) -> str:
     """Shortens a long name, and keeps matplotlib from reading a dollar as mathematics."""
     return (name if len(name) <= length else name[: length - 1] + "…").replace("$", r"\$")

@@ -10,11 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Advance = Callable[..., None]
 _SECONDS_BETWEEN_LINES = 10.0
+# Said where the first step takes most of the time, and nothing is known of it before it ends.
+COMPILES = "the first one compiles, some 10 s"
 
 
 @contextmanager
 def progress_bar(title: str, total: int, enabled: bool = True) -> Iterator[Advance]:
-    """Show how many of `total` steps are done; yields `advance(steps=1, note="")`.
+    """Show how many of `total` steps are done; yields `advance(steps=1, note="")`. A note to 0 steps is shown at once.
 
     Args:
         title: what is being done, e.g. "simulating".
@@ -68,7 +70,7 @@ def _lines(title: str, total: int) -> Iterator[Advance]:
     def advance(steps: int = 1, note: str = "") -> None:
         nonlocal done, last_note, last_line
         done, last_note = done + steps, note
-        if done < total and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+        if done < total and (steps == 0 or time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES):
             last_line = time.monotonic()
             report()
 

@@ -19,6 +19,6 @@ def held_out_rows(cost: Cost, simulations: Simulations, least: int) -> tuple[Int
     same = same and cost.settings.get("simulator", simulations.simulator) == simulations.simulator
     fitted = cost.settings.get("simulations_prior", cost.settings.get("simulations", 0)) if same else 0
     # Draws of the prior are counted among themselves: rows of a refinement may lie between them.
-    fresh = usable & (np.cumsum(simulations.round == 0) > fitted)
+    fresh = usable & (simulations.counts.prior_numbers > fitted)
     enough = fresh.sum() >= least
     return np.flatnonzero(fresh if enough else usable), bool(not enough and fresh.sum() < usable.sum())

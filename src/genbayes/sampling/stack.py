@@ -17,7 +17,7 @@ from ..runtime.compiling import on_device
 from ..runtime.counts import checked_count
 from ..runtime.notebook import html_properties
 from ..runtime.outcome import Outcome
-from ..runtime.progress import progress_bar
+from ..runtime.progress import COMPILES, progress_bar
 from ..runtime.timing import stopwatch
 from ..runtime.units import unit_of_beta
 from .given import judge_conditions, judge_prior
@@ -191,6 +191,7 @@ class GibbsPosteriors:
         parts: list[Ladders] = []
         title = "sampling observations" if len(self) > 1 else f"sampling at {len(self.betas)} betas"
         with stopwatch() as seconds, progress_bar(title, len(self), progress) as advance:
+            advance(0, note=COMPILES)
             for first in range(0, len(self), size):
                 # The last rows again where a chunk is not full: another shape would compile another program.
                 rows = np.minimum(np.arange(first, first + size), len(self) - 1)

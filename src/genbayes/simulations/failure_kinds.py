@@ -1,25 +1,18 @@
 """Failed runs, counted by the kind of their failure."""
 
-from collections.abc import Sequence
-
-import numpy as np
-from jaxtyping import Int
-
-from .store import PENDING
+from collections.abc import Mapping
 
 
-def kinds_of_failures(status: Int[np.ndarray, " n"], reasons: Sequence[str]) -> list[tuple[int, str]]:
+def kinds_of_failures(counts: Mapping[str, int]) -> list[tuple[int, str]]:
     """How many runs failed, and of what: one entry for each kind of failure with one example, the most first.
 
     Args:
-        status: what became of each run, a number of `reasons`.
-        reasons: in words; what stands before the first colon is the kind.
+        counts: number of runs by the reason of their failure; what stands before the first colon is the kind.
     """
-    counts = np.bincount(status, minlength=len(reasons))
     kinds: dict[str, list[tuple[int, str]]] = {}
-    for k in range(PENDING + 1, len(reasons)):
-        if counts[k]:
-            kinds.setdefault(reasons[k].split(":")[0], []).append((int(counts[k]), reasons[k]))
+    for reason, count in counts.items():
+        if count:
+            kinds.setdefault(reason.split(":")[0], []).append((count, reason))
     found = []
     for kind, examples in kinds.items():
         most = max(examples)[1]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..distances.unequal_sets import trials_present
 from ..priors.parameter import described_levels
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
@@ -19,12 +18,13 @@ from ..runtime.memory import need_memory
 from ..runtime.named_values import Names
 from ..runtime.object_storage import fetched, is_remote, uploaded
 from .damage import warn_of
-from .failure_kinds import kinds_of_failures
 from .given_arrays import checked_runs
+from .row_counts import RowCounts
 from .runs_elsewhere import Columns, asked_for, read_run_netcdf, read_run_table
 from .status import OK
 from .store import PENDING, SimulationStore, make_header
 from .stored_rows import as_dataset, fields_of_record, write_rows
+from .summary import summary_of
 from .writer_lock import only_writer
 from .zarr_folder import is_unfinished
 
@@ -58,6 +58,8 @@ class Simulations:
         deterministic: whether two runs of one parameter gave the same output, where that was tried.
         outputs: names of the outputs' values, where the simulator gave them; x is then (n, k), in their order.
         unequal_sets: whether outputs are sets of unequal size (`sets_of_trials`): rows of NaN in x are then no trials.
+        sampled_from: counts of the rows of the store that these are a sample of (`sample_simulations`); None where
+            they are all.
     """
 
     theta: np.ndarray
@@ -77,6 +79,7 @@ class Simulations:
     deterministic: bool = False
     outputs: Names | None = None
     unequal_sets: bool = False
+    sampled_from: RowCounts | None = None
 
     def __post_init__(self) -> None:
         for name in ("round", "noise_block"):
@@ -141,7 +144,8 @@ class Simulations:
 
     def selected(self, rows: np.ndarray) -> "Simulations":
         """Some of the rows, by mask or number."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _ROWWISE})
+        sampled = None if self.sampled_from is None else self.sampled_from.selected(rows)
+        return replace(self, **{name: getattr(self, name)[rows] for name in _ROWWISE}, sampled_from=sampled)
 
     def in_order(self, outputs: Names | None) -> "Simulations":
         """With the values of outputs in the order of these names; values without names are taken to be in it.
@@ -181,7 +185,18 @@ class Simulations:
             moved = np.where(other.noise_block > 0, other.noise_block + self.noise_block.max(), 0)
             both["noise_block"] = np.concatenate([self.noise_block, moved])
         both["status"] = np.concatenate([self.status, renumbered[other.status]])
-        return replace(self, **both, reasons=tuple(reasons), seconds=self.seconds + other.seconds)
+        sampled = None if self.sampled_from is other.sampled_from is None else self.counts.joined(other.counts)
+        further = {"seconds": self.seconds + other.seconds, "sampled_from": sampled}
+        return replace(self, **both, reasons=tuple(reasons), **further)
+
+    @property
+    def counts(self) -> RowCounts:
+        """How many rows there are, and what became of them; of a sample, those of the store."""
+        if self.sampled_from is not None:
+            return self.sampled_from
+        codes = np.bincount(self.status, minlength=len(self.reasons)).tolist()
+        by_reason = dict(zip(self.reasons, codes, strict=True))
+        return RowCounts(int(np.sum(self.round == 0)), by_reason, np.cumsum(self.round == 0))
 
     @property
     def n_failed(self) -> int:
@@ -195,27 +210,14 @@ class Simulations:
 
     def summary(self) -> str:
         """Return in a few plain lines how many runs there are, why some failed, and whether there is noise in them."""
-        pending = int((self.status == PENDING).sum())
-        text = f"{len(self)} simulations of {self.simulator or 'a simulator'}: {int(self.ok.sum())} ok, "
-        text += f"{self.n_failed} failed, {pending} pending; {self.seconds:.1f} s"
-        listed = [f"{count} x {what}" for count, what in self.failures()]
-        if listed:
-            text += "\nfailed: " + "; ".join(listed[:5]) + ("; ..." if len(listed) > 5 else "")
-        if self.unequal_sets and self.ok.any():
-            sizes = trials_present(self.x[self.ok]).sum(axis=1)
-            text += f"\nsets of {sizes.min()} to {sizes.max()} trials"
-        if self.deterministic:
-            text += "\nThe simulator is deterministic: its outputs have no measurement error, and an observation has "
-            text += "(genbayes.with_measurement_error adds it to runs, fit_cost(..., measurement_error=sd) to a cost; "
-            text += "[fit] measurement_error = sd in a problem file)."
-        return text
+        return summary_of(self)
 
     def failures(self) -> list[tuple[int, str]]:
         """How many runs failed, and of what: one entry for each kind of failure with one example, the most first.
 
         Exceptions of one type are one kind, whatever they say.
         """
-        return kinds_of_failures(self.status, self.reasons)
+        return self.counts.failures()
 
     @classmethod
     def from_arrays(

@@ -12,6 +12,7 @@ from ..observations.cells import INFINITE, NumberStyle, checked_missing, number_
 from ..observations.headers import Head, read_head
 from ..observations.lines import Record, Records, read_records
 from ..priors.prior import Prior
+from ..runtime.damaged_files import check_announced
 from ..runtime.named_values import without_mask
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def read_run_netcdf(
             raise FileNotFoundError(f"there is no file {path}.")
         try:
             with xr.open_dataset(path) as opened:
+                check_announced(opened.nbytes, path)
                 data = opened.load()
         except MemoryError:
             raise

@@ -368,6 +368,10 @@ class SimulationStore:
         rows = self._rows[:n] if chosen is None else self._rows[chosen]
         return np.concatenate([self._values(name, rows)[0] for name in self._of_inputs], axis=1)
 
+    def status(self, chosen: np.ndarray) -> np.ndarray:
+        """Return what became of rows, (m,), as far as no output has to be read for it; damaged ones are pending."""
+        return self._values("status", self._rows[chosen])[0]
+
     @property
     def _of_inputs(self) -> list[str]:
         """The arrays of what a run depends on."""

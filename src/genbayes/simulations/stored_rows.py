@@ -71,6 +71,7 @@ def fields_of_record(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[s
     dim = len(record["names"])
     prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
     full = {"condition_names": (), "conditions_prior": [], "deterministic": False, "unequal_sets": False}
+    full["sampled_from"] = None
     full |= {**prior_rows, **record}
     full["outputs"] = Names.read(full.get("outputs"))
     full |= {"theta": full["inputs"][:, :dim], "conditions": full["inputs"][:, dim:]}

@@ -59,12 +59,12 @@ def recommend(choices: Sequence[Choice]) -> Recommendation:
         return Recommendation((trials,), reason)
     if suspects is not None:
         return _each(ranked, f"{suspects.rule} finds that the simulator looks misspecified, and then no beta is right")
-    if not first.outcome.ok and any(choice.outcome.ok for choice in others):
+    far = [choice for choice in others if _apart(first, choice)]
+    if not first.outcome.ok and (far or any(choice.outcome.ok for choice in others)):
         return _each(ranked, f"a warning above speaks against {first.rule}")
-    far = [f"{choice.rule} says {choice.beta:.4g}" for choice in others if _apart(first, choice)]
     if far:
-        reason = f"{', '.join(far)}: sample there, too, and where the answers differ report both. {_caution(first)}"
-        return Recommendation((first,), reason.strip())
+        says = ", ".join(f"{choice.rule} says {choice.beta:.4g}" for choice in far)
+        return Recommendation((first,), f"{says}: sample there, too, and where the answers differ report both.")
     return Recommendation((first,), _caution(first))
 
 

@@ -12,8 +12,8 @@ from scipy.interpolate import PchipInterpolator
 from ..costs.cost import Cost, Observed
 from ..priors.prior import Prior
 from ..runtime.counts import checked_count
-from ..runtime.figure_style import ACCENT, LEVEL_COLOURS, OBSERVED, POSTERIOR, PRIOR, SMALL, subplots
-from ..runtime.formatting import number, plain
+from ..runtime.figure_style import ACCENT, LEVEL_COLOURS, OBSERVED, POSTERIOR, PRIOR, SMALL, free_corner, subplots
+from ..runtime.formatting import plain, short_number
 from ..runtime.outcome import Outcome
 from ..runtime.units import unit_of_beta
 from ..sampling.ranks import HeldOut, Ranks, band, checked_levels, ranks_of_truth
@@ -289,8 +289,8 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     ax.set_ylim(0, 1)
     ax.set_xlabel("level of the credible set")
     ax.set_ylabel("coverage")
-    ax.set_title(f"at β = {number(chosen.beta)}", fontsize=9)
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper left")
+    ax.set_title(f"at β = {short_number(chosen.beta)}", fontsize=9)
+    ax.legend(frameon=False, fontsize=SMALL, loc=free_corner(levels, e["curve"]))
     return figure
 
 

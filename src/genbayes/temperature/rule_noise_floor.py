@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..distances import Distance
 from ..runtime.figure_style import ACCENT, POSTERIOR, PRIOR, SMALL, cost_scale, subplots
-from ..runtime.formatting import number, plain
+from ..runtime.formatting import plain, short_number
 from ..runtime.outcome import Outcome
 from ..runtime.units import unit_label, unit_of_beta
 from ..simulations.executors import Workers
@@ -364,7 +364,7 @@ def choose(question: Question) -> Choice:
 def draw(chosen: Choice) -> matplotlib.figure.Figure:
     """Expected cost and replicate distance with two standard errors; they meet at the chosen beta."""
     e = chosen.evidence
-    figure, axes = subplots(1, 1, (5.4, 3.4))
+    figure, axes = subplots(1, 1, (5.4, 3.9))
     ax = axes[0, 0]
     if "excess" in e:
         curves = [
@@ -379,12 +379,12 @@ def draw(chosen: Choice) -> matplotlib.figure.Figure:
     for mean, error, colour, label in curves:
         ax.plot(e["betas"], mean, color=colour, linewidth=1.5, label=label)
         ax.fill_between(e["betas"], mean - 2 * error, mean + 2 * error, color=colour, alpha=0.25, linewidth=0)
-    ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2, label=f"β = {number(chosen.beta)}")
+    ax.axvline(chosen.beta, color=ACCENT, linewidth=1.2, label=f"β = {short_number(chosen.beta)}")
     ax.set_xscale("log")
     cost_scale(ax, np.concatenate([curve[0] for curve in curves]))
     ax.set_xlabel(plain(f"inverse temperature β, {unit_of_beta(chosen.units)}", 60))
     ax.set_ylabel(plain(unit_label(chosen.units), 40))
-    ax.legend(framealpha=0.9, edgecolor="none", fontsize=SMALL)
+    figure.legend(frameon=False, fontsize=SMALL, loc="outside lower center")
     return figure
 
 
