@@ -61,6 +61,7 @@ _PARTS: dict[str, type] = {
         eqx.nn.Conv1d,
         distributions.LogisticMixture,
         distributions.TailTransform,
+        distributions.TransformedMean,
         embeddings.PairNetwork,
         embeddings.SetEmbedding,
         embeddings.TimeSeriesEmbedding,

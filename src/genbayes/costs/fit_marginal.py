@@ -14,13 +14,10 @@ from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, first_of, stack
-from ..learning.relative_spread import relative_spread
-from ..learning.ridge import fit_polynomials
-from ..learning.shared_noise import SharedNoise
-from ..learning.streamed_equations import streamed_equations
+from ..learning.mixture_start import mixture_start, transformed_rows
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
-from ..runtime.compiling import on_device, over_rows
+from ..runtime.compiling import on_device
 from .error_of_values import ErrorOfValues
 from .forms import MarginalForm
 
@@ -50,7 +47,7 @@ def fit_marginal(
     stream: StreamedRows | None = None,
     error: ErrorOfValues | None = None,
 ) -> tuple[MarginalForm, tuple[FitRecord, ...]]:
-    """Fits a mixture of logistic distributions to every coordinate, from polynomials of its mean and its spread.
+    """Fits a mixture of logistic distributions to every coordinate, from a fit of its mean and its spread.
 
     Args:
         theta: parameters, (n, dim).
@@ -102,35 +99,24 @@ def _first(
     levels: Mapping[int, Sequence[int]] | None,
     stream: StreamedRows | None,
 ) -> LogisticMixture:
-    """The members before any training: ridge fits of the means, and of the spread that they leave over."""
+    """The members before any training: fits of the means, and of the spread that they leave over."""
     transform = TailTransform.fit(values)
-    transformed = np.asarray(jax.vmap(transform)(on_device(values)), np.float64)
+    transformed = transformed_rows(transform, values)
     train_rows = np.unique(folds.train)
     standardise = best_coordinates(theta[train_rows], transformed[train_rows], levels).standardise
-    z = standardise.of_rows(theta)
-    noise = SharedNoise.independent(len(z))
-    equations = None
-    if stream is not None:
-
-        def labels(_: np.ndarray, x: np.ndarray) -> np.ndarray:
-            return np.asarray(over_rows(jax.vmap(transform), x.reshape(len(x), -1)), np.float64)
-
-        equations = streamed_equations(stream.mapped(labels), standardise, z, np.zeros(transformed.shape[1]))
-    polynomials = fit_polynomials(standardise, z, transformed, folds, noise, equations)
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)
-    residual = np.maximum(polynomials.errors.std(axis=0), floor)
-    spread = relative_spread(standardise, z, polynomials, transformed, residual)
-    members = config.members
+    start = mixture_start(theta, values, transform, standardise, folds, floor, stream)
+    members, width = config.members, standardise.of_rows(theta[:1]).shape[1]
     size = values.shape[1] * 3 * _COMPONENTS
     return LogisticMixture(
         transform=stack([transform] * members),
-        location=polynomials.ensemble,
-        residual=on_device(np.tile(residual, (members, 1)), np.float32),
+        location=start.location,
+        residual=on_device(np.tile(start.residual, (members, 1)), np.float32),
         floor=on_device(np.tile(floor, (members, 1)), np.float32),
-        network=stack([ResidualMLP(z.shape[1], size, config.width, config.depth, rng=rng) for _ in range(members)]),
-        relative_spread=spread,
+        network=stack([ResidualMLP(width, size, config.width, config.depth, rng=rng) for _ in range(members)]),
+        relative_spread=start.relative_spread,
     )
 
 

@@ -16,7 +16,7 @@ from ..costs.noise_on_scales import NoiseOnScales
 from ..costs.spread_around_mean import Spread
 from ..costs.spread_shares import SpreadShares
 from ..learning import logistic_rule
-from ..learning.distributions import LogisticMixture
+from ..learning.distributions import LogisticMixture, TransformedMean
 from ..learning.embeddings import Embedding, SetEmbedding, TimeSeriesEmbedding
 from ..learning.mean_model import MeanModel
 from .distances import export_features
@@ -135,7 +135,7 @@ def _export_mixture(stacked: LogisticMixture, member: int) -> dict[str, Any]:
         "transform": {
             name: double(getattr(mixture.transform, name)) for name in ("centre", "width", "unit", "low", "high")
         },
-        "location": export_regression(only_member(stacked.location, member), each=False),
+        "location": _export_location(only_member(stacked.location, member)),
         "residual": double(mixture.residual),
         "spread": None
         if stacked.relative_spread is None
@@ -143,6 +143,13 @@ def _export_mixture(stacked: LogisticMixture, member: int) -> dict[str, Any]:
         "floor": double(mixture.floor),
         "network": export_network(mixture.network),
     }
+
+
+def _export_location(location: MeanModel) -> dict[str, Any]:
+    """One member's; whether its predictions are still to be transformed."""
+    if isinstance(location, TransformedMean):
+        return {"mean": export_mean(location.mean), "transformed": True}
+    return {"mean": export_mean(location), "transformed": False}
 
 
 @export_form.register

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .layers import ResidualMLP
+from .mean_model import MeanModel
 from .logistic_rule import NODES, WEIGHTS, kink_errors
 from .ridge import RidgeResidual
 
@@ -151,6 +152,41 @@ class TailTransform(eqx.Module):
         return jnp.clip(centre + away, low, high)
 
 
+class TransformedMean(MeanModel):
+    """The transformed value of a mean output: a place near the mean of transformed values.
+
+    Attributes:
+        mean: of outputs in their own units.
+        transform: of every coordinate.
+    """
+
+    mean: MeanModel
+    transform: TailTransform
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.mean.outputs
+
+    @property
+    def network_share(self) -> float:
+        """Share of the outputs that a network predicts."""
+        return self.mean.network_share
+
+    @property
+    def is_multiplicative(self) -> bool:
+        """Whether some output is regressed on another scale than its own."""
+        return self.mean.is_multiplicative
+
+    def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The prediction at one parameter, by one member."""
+        return self.transform(self.mean(theta))
+
+    def mean_of_members(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
+        """The mean prediction at one parameter, of stacked members."""
+        return jnp.mean(eqx.filter_vmap(lambda member: member(theta))(self), axis=0)
+
+
 def _half_width(
     values: Float[np.ndarray, "n coordinates"],
     lower: Float[np.ndarray, " coordinates"],
@@ -181,7 +217,7 @@ class LogisticMixture(eqx.Module):
     """
 
     transform: TailTransform
-    location: RidgeResidual
+    location: MeanModel
     residual: Float[Array, "*members coordinates"]
     floor: Float[Array, "*members coordinates"]
     network: ResidualMLP
@@ -197,7 +233,7 @@ class LogisticMixture(eqx.Module):
         means = means + jnp.linspace(-1.0, 1.0, means.shape[1])[None]
         return Components(
             jax.nn.log_softmax(weights, axis=1),
-            self.location(theta)[:, None] + spread[:, None] * means,
+            jax.lax.stop_gradient(self.location)(theta)[:, None] + spread[:, None] * means,
             spread[:, None] * jnp.exp(jnp.minimum(scales - 1.0, 10.0)) + floor[:, None],
         )
 

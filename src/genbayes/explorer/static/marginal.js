@@ -1,6 +1,7 @@
 // The distribution of every output coordinate as a mixture of logistic ones: learning/distributions.py.
 import { blurred, ErrorOfValues } from "./blurred.js";
 import { decoded } from "./numbers.js";
+import { meanOf } from "./processes.js";
 import { Network, Regression, turned } from "./regressions.js";
 
 /** The mean over coordinates of E[growth((x_j - y_j) / scale_j) | theta]: any additive distance. */
@@ -94,7 +95,8 @@ class Mixture {
   constructor(data) {
     const transform = data.transform;
     for (const name of ["centre", "width", "unit", "low", "high"]) this[name] = decoded(transform[name]);
-    this.location = new Regression(data.location);
+    this.location = meanOf(data.location.mean);
+    this.isTransformed = data.location.transformed;
     this.residual = decoded(data.residual);
     this.spread = data.spread && new Regression(data.spread);
     this.floor = decoded(data.floor);
@@ -110,6 +112,7 @@ class Mixture {
     const [weight, mean, scale] = [0, 1, 2].map(() => new Float64Array(n * size));
     const z = this.location.standardised(inputs, n, width);
     const locations = this.location.rows(inputs, n, width, null, z);
+    if (this.isTransformed) for (let at = 0; at < locations.length; at++) locations[at] = this.transformed(locations[at], at % coordinates);
     const spreads = this.spread && this.spread.rows(inputs, n, width, null, z);
     const all = turned(this.network.of(z, n), 3 * size, n);
     for (let i = 0; i < n; i++) {
@@ -132,6 +135,10 @@ class Mixture {
       }
     }
     return { weight, mean, scale };
+  }
+
+  transformed(x, j) {
+    return (this.width[j] / this.unit[j]) * Math.asinh((x - this.centre[j]) / this.width[j]);
   }
 
   inverse(t, j) {
