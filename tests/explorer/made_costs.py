@@ -20,7 +20,7 @@ from genbayes.costs.spread_shares import SpreadShares
 from genbayes.distances.sets import KernelDistance
 from genbayes.distances.spread import OutputSpread
 from genbayes.learning.corrected_mean import CorrectedMean
-from genbayes.learning.distributions import LogisticMixture, TailTransform
+from genbayes.learning.distributions import LogisticMixture, TailTransform, TransformedMean
 from genbayes.learning.embeddings import Embedding, PairNetwork, SetEmbedding, TimeSeriesEmbedding, VectorEmbedding
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
@@ -160,19 +160,24 @@ def of_lines(prior: gb.Prior, theta: np.ndarray, x: np.ndarray) -> gb.Cost:
     return gb.Cost(form, distance, prior.names, x.shape[1:])
 
 
-def marginal(distance: gbd.AdditiveDistance, error: Any = None) -> gb.Cost:
-    """Four coordinates, two of them with heavy tails, and an error of measurement if one is given."""
+def marginal(distance: gbd.AdditiveDistance, error: Any = None, *, starts: bool = False) -> gb.Cost:
+    """Four coordinates, two of them with heavy tails, and an error of measurement if one is given.
+
+    `starts`: from a process, and from a spread that varies with the parameters.
+    """
     x = outputs(4)
     x[:, 2:] += RNG.standard_cauchy((300, 2))
     frame = Frame.of(x, "nothing", distance.output_transform)
     spread = OutputSpread.of(frame(x))
     transform = TailTransform.fit(frame(x))
-    members = []
+    members, mean, spreads = [], process(4) if starts else regression(4), positive(4) if starts else None
+    width = standardiser().of_rows(THETA).shape[1]
     for member in range(2):
-        location = jax.tree.map(lambda leaf, m=member: leaf[m], regression(4))
-        width = location.standardise.of_rows(THETA).shape[1]
+        location, own_spread = jax.tree.map(lambda leaf, m=member: leaf[m], (mean, spreads))
+        if starts:
+            location = TransformedMean(location.standardise, location, transform)
         scales = (jnp.full(4, 0.7), jnp.full(4, 0.01))
-        members.append(LogisticMixture(transform, location, *scales, network(width, 4 * 3 * 3)))
+        members.append(LogisticMixture(transform, location, *scales, network(width, 4 * 3 * 3), own_spread))
     framed = frame.moved(distance).with_spread(spread)
     of_values = None if error is None else ErrorOfValues.of(frame(x), error(frame(x)))
     form = MarginalForm.of(stack(members), jnp.asarray(spread.deviation, jnp.float32), framed, of_values)
@@ -245,6 +250,10 @@ def costs() -> dict[str, tuple[gb.Cost, np.ndarray]]:
         "energy": (of_features(gbd.EnergyDistance("unbiased", max_landmarks=12), 12, (5, 2), "units"), trials[:3]),
         "sliced": (of_features(gbd.SlicedWasserstein(n_projections=6), 30, (5, 2), "units"), trials),
         "absolute": (absolute, outputs(4)[0]),
+        "absolute from a process": (
+            marginal(gbd.MeanAbsoluteError("prior_predictive"), starts=True),
+            outputs(4)[0],
+        ),
         "capped": (absolute.with_distance(capped), outputs(4)[0]),
         "Huber with a gap": (absolute.with_distance(huber), gap),
         "squares of marginals": (absolute.with_distance(gbd.MeanSquaredError("prior_predictive")), outputs(4)[0]),

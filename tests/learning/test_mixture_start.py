@@ -1,0 +1,76 @@
+"""Where mixtures start from: a mean and a spread that follow the parameters, by whatever predicts held-out rows best."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import genbayes as gb
+from genbayes.learning import mixture_start as module
+from genbayes.learning.distributions import TailTransform, TransformedMean
+from genbayes.learning.folds import Folds
+from genbayes.learning.layers import Standardiser
+from genbayes.learning.mixture_start import MixtureStart, mixture_start
+from genbayes.learning.ridge import RidgeResidual
+
+TIMES = np.linspace(0, 4, 8)
+
+
+def started(theta: np.ndarray, values: np.ndarray) -> MixtureStart:
+    folds = Folds.make(np.arange(len(theta)), gb.FitConfig(members=2), 0)
+    floor = np.full(values.shape[1], 1e-4)
+    return mixture_start(theta, values, TailTransform.fit(values), Standardiser.fit(theta), folds, floor)
+
+
+def test_the_spread_is_that_of_the_noise_around_the_mean():
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(-1, 1, (4000, 2)).astype(np.float32)
+    deviation = np.exp(np.stack([1.0 * theta[:, 0] - 0.5 * theta[:, 1], 0.3 + 0.8 * theta[:, 1] ** 2], axis=1))
+    values = 5 + 3 * theta + deviation * rng.normal(size=(4000, 2))
+    start, transform = started(theta, values), TailTransform.fit(values)
+    relative = jax.vmap(jax.tree.map(lambda leaf: leaf[0], start.relative_spread))(jnp.asarray(theta))
+    found = np.log(np.asarray(relative) * start.residual * np.asarray(transform.unit) / deviation)
+    # Six coefficients of a log variance from n rows: each row tells it with variance 2, its root with 1/2.
+    assert np.sqrt(np.mean(found**2, axis=0)) == pytest.approx(0.0, abs=3 * np.sqrt(6 / 2 / 4000))
+    assert np.std(np.log(deviation), axis=0).min() > 0.25
+
+
+def test_a_process_is_the_mean_where_held_out_rows_ask_for_it_and_outputs_are_no_counts():
+    rng = np.random.default_rng(1)
+    theta = rng.uniform([0.5, 0.05], [3, 1], (300, 2)).astype(np.float32)
+    mean = np.exp(-theta[:, 1:] * TIMES) * np.cos(theta[:, :1] * TIMES)
+    start = started(theta, mean + 0.1 * rng.normal(size=mean.shape))
+    assert isinstance(start.location, TransformedMean)
+    # In units of the outputs' deviations of .4 to .6: little more than the noise.
+    assert start.residual.max() < 0.5
+    assert isinstance(started(theta, theta + 0.1 * rng.normal(size=theta.shape)).location, RidgeResidual)
+    assert isinstance(started(theta, rng.poisson(20 * (1 + mean)).astype(float)).location, RidgeResidual)
+
+
+@pytest.mark.slow
+def test_few_runs_leave_a_third_less_open(monkeypatch: pytest.MonkeyPatch):
+    """The expected absolute error of an oscillation, against its closed form; the mutant starts as before."""
+
+    def error() -> float:
+        cost = gb.fit_cost(simulations, gb.distances.MeanAbsoluteError(), progress=False)
+        return float(np.sqrt(np.mean((np.asarray(cost(at, x_o)) - exact) ** 2)))
+
+    rng = np.random.default_rng(2)
+    prior = gb.Prior.uniform([0.5, 0.05], [3, 1])
+
+    def mean(theta: Any) -> Any:
+        return jnp.exp(-theta[..., 1:] * TIMES) * jnp.cos(theta[..., :1] * TIMES)
+
+    simulations = gb.simulate(
+        lambda key, theta: mean(theta) + 0.2 * jax.random.normal(key, (8,)), prior, 300, seed=3, progress=False
+    )
+    at, x_o = rng.uniform([0.5, 0.05], [3, 1], (1000, 2)), np.asarray(mean(np.array([1.5, 0.3])))
+    # E|a + s e| = a (2 P(a / s) - 1) + 2 s p(a / s) with the normal distribution function P and density p.
+    away = (np.asarray(mean(at)) - x_o) / 0.2
+    exact = 0.2 * np.mean(away * (2 * stats.norm.cdf(away) - 1) + 2 * stats.norm.pdf(away), axis=1)
+    found = error()
+    monkeypatch.setattr(module, "_by_process", lambda *_: None)
+    assert found < 2 / 3 * error()
