@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from .layers import ResidualMLP
-from .mean_model import MeanModel
 from .logistic_rule import NODES, WEIGHTS, kink_errors
+from .mean_model import MeanModel
 from .ridge import RidgeResidual
 
 # Kurtosis of simulated values above which tails count as heavy: a normal distribution has 3, a Laplace distribution 6.

