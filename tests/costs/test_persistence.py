@@ -2,8 +2,9 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,7 @@ import safetensors.numpy
 
 import genbayes as gb
 from genbayes.costs import files
+from genbayes.costs.forms import MarginalForm
 from genbayes.distances import Distance, UserDistance
 
 CONFIG = gb.FitConfig(members=2, width=8, depth=1, max_epochs=2, targets=2, batch_size=64)
@@ -92,7 +94,6 @@ def test_settings_say_how_it_was_fitted(tmp_path: Path) -> None:
 
 
 def test_non_contiguous_arrays_survive(tmp_path: Path) -> None:
-    from dataclasses import replace
 
     cost = cost_of("mse")
     record = replace(cost.fit[0], train_loss=np.arange(6.0).reshape(2, 3).T)
@@ -222,13 +223,17 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_a_file_with_the_names_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """A mixture's `transform` of class TailTransform was called `bend` and Bend."""
+    """A mixture's `transform` of class TailTransform was called `bend` and Bend, and its spread was the same for all."""
 
     def change(described: dict) -> None:
         mixture = described["form"]["fields"]["distribution"]["fields"]
+        mixture["location"]["fields"].get("transform", {})["class"] = "Bend"
         mixture["bend"] = {**mixture.pop("transform"), "class": "Bend"}
+        del mixture["relative_spread"]
 
     path = rewritten(saved(tmp_path, "mae"), change)
     assert b"TailTransform" not in path.read_bytes()
-    theta = jnp.asarray(THETA[:10])
-    np.testing.assert_array_equal(gb.load(path)(theta, VECTORS.x[0]), cost_of("mae")(theta, VECTORS.x[0]))
+    theta, cost = jnp.asarray(THETA[:10]), cost_of("mae")
+    form = cast(MarginalForm, cost.form)
+    even = replace(cost, form=replace(form, distribution=replace(form.distribution, relative_spread=None)))
+    np.testing.assert_array_equal(gb.load(path)(theta, VECTORS.x[0]), even(theta, VECTORS.x[0]))
