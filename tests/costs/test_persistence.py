@@ -223,7 +223,7 @@ def test_what_cannot_be_saved(tmp_path: Path) -> None:
 
 
 def test_a_file_with_the_names_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    """A mixture's `transform` of class TailTransform was called `bend` and Bend, and its spread was the same for all."""
+    """A mixture's `transform` of class TailTransform was called `bend` and Bend, and its spread did not vary."""
 
     def change(described: dict) -> None:
         mixture = described["form"]["fields"]["distribution"]["fields"]
