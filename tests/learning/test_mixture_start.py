@@ -13,7 +13,7 @@ from genbayes.learning import mixture_start as module
 from genbayes.learning.distributions import TailTransform, TransformedMean
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
-from genbayes.learning.mixture_start import MixtureStart, mixture_start
+from genbayes.learning.mixture_start import MixtureStart, mixture_starts
 from genbayes.learning.ridge import RidgeResidual
 
 TIMES = np.linspace(0, 6, 12)
@@ -25,10 +25,10 @@ def oscillation(theta: Any) -> Any:
     return theta[..., 2:] * jnp.exp(-theta[..., 1:2] * TIMES) * jnp.cos(theta[..., :1] * TIMES)
 
 
-def started(theta: np.ndarray, values: np.ndarray) -> MixtureStart:
+def started(theta: np.ndarray, values: np.ndarray) -> list[MixtureStart]:
     folds = Folds.make(np.arange(len(theta)), gb.FitConfig(members=2), 0)
     floor = np.full(values.shape[1], 1e-4)
-    return mixture_start(theta, values, TailTransform.fit(values), Standardiser.fit(theta), folds, floor)
+    return mixture_starts(theta, values, TailTransform.fit(values), Standardiser.fit(theta), folds, floor)
 
 
 def test_the_spread_is_that_of_the_noise_around_the_mean():
@@ -36,7 +36,7 @@ def test_the_spread_is_that_of_the_noise_around_the_mean():
     theta = rng.uniform(-1, 1, (4000, 2)).astype(np.float32)
     deviation = np.exp(np.stack([1.0 * theta[:, 0] - 0.5 * theta[:, 1], 0.3 + 0.8 * theta[:, 1] ** 2], axis=1))
     values = 5 + 3 * theta + deviation * rng.normal(size=(4000, 2))
-    start, transform = started(theta, values), TailTransform.fit(values)
+    (start,), transform = started(theta, values), TailTransform.fit(values)
     relative = jax.vmap(jax.tree.map(lambda leaf: leaf[0], start.relative_spread))(jnp.asarray(theta))
     found = np.log(np.asarray(relative) * start.residual * np.asarray(transform.unit) / deviation)
     # Six coefficients of a log variance from n rows: each row tells it with variance 2, its root with 1/2.
@@ -44,14 +44,31 @@ def test_the_spread_is_that_of_the_noise_around_the_mean():
     assert np.std(np.log(deviation), axis=0).min() > 0.2
 
 
-def test_a_process_is_the_mean_where_held_out_rows_ask_for_it_and_outputs_are_no_counts():
+def test_a_process_is_tried_where_its_means_are_better_and_outputs_are_no_counts():
     rng = np.random.default_rng(1)
     theta = rng.uniform(LOW, HIGH, (300, 3)).astype(np.float32)
     mean = np.asarray(oscillation(theta), np.float64)
-    start = started(theta, mean + 0.1 * rng.normal(size=mean.shape))
-    assert isinstance(start.location, TransformedMean)
-    assert isinstance(started(theta, theta + 0.1 * rng.normal(size=theta.shape)).location, RidgeResidual)
-    assert isinstance(started(theta, rng.poisson(20 * (3 + mean)).astype(float)).location, RidgeResidual)
+    polynomials, process = started(theta, mean + 0.1 * rng.normal(size=mean.shape))
+    assert isinstance(polynomials.location, RidgeResidual)
+    assert isinstance(process.location, TransformedMean)
+    assert np.mean(process.residual) < 0.8 * np.mean(polynomials.residual)
+    assert len(started(theta, theta + 0.1 * rng.normal(size=theta.shape))) == 1
+    assert len(started(theta, rng.poisson(20 * (3 + mean)).astype(float))) == 1
+
+
+def test_the_likelihood_of_held_out_rows_chooses_the_start():
+    """Outputs that jump as soon as a parameter is positive: a smooth process is a poor place to start from."""
+    rng = np.random.default_rng(4)
+    for jumps in (False, True):
+        theta = rng.uniform(LOW, HIGH, (300, 3))
+        mean = np.asarray(oscillation(theta), np.float64)
+        x = mean + 0.1 * rng.normal(size=mean.shape)
+        if jumps:
+            x = np.where(x > 0.3, x + 2, np.where(x < -0.3, x - 2, 0.0))
+        simulations = gb.Simulations.from_arrays(theta, x)
+        cost = gb.fit_cost(simulations, gb.distances.MeanAbsoluteError(), progress=False)
+        form: Any = cost.form
+        assert isinstance(form.distribution.location, RidgeResidual) == jumps
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from ..learning.coordinates import best_coordinates
 from ..learning.distributions import LogisticMixture, TailTransform
 from ..learning.folds import Folds
 from ..learning.layers import ResidualMLP, first_of, stack
-from ..learning.mixture_start import mixture_start, transformed_rows
+from ..learning.mixture_start import mixture_starts, transformed_rows
 from ..learning.streamed_rows import StreamedRows, training_data
 from ..learning.training import FitConfig, FitRecord, train
 from ..runtime.compiling import on_device
@@ -65,32 +65,37 @@ def fit_marginal(
     """
     values = x.reshape(len(x), -1)
     if start is None:
-        mixtures = _first(theta, values, folds, config, rng, levels, stream)
+        untrained = _untrained(theta, values, folds, config, rng, levels, stream)
     else:
-        mixtures = replace(start.distribution, transform=start.distribution.transform.widened(values))
-    transform = first_of(mixtures.transform)
+        untrained = [replace(start.distribution, transform=start.distribution.transform.widened(values))]
+    transform = first_of(untrained[0].transform)
 
     def of_rows(theta: np.ndarray, x: np.ndarray) -> tuple[Array, Array]:
         return on_device(theta), jax.vmap(transform)(on_device(x.reshape(len(x), -1)))
 
     rows = training_data(of_rows, theta, x, folds, stream)
-    mixtures, record = train(
-        mixtures,
-        _negative_log_likelihood,
-        rows.data,
-        rows.train,
-        rows.validation,
-        config,
-        rng=rng,
-        name="marginal distributions",
-        loss_name="negative log-likelihood of a coordinate, mean over coordinates",
-        progress=progress,
-        renewed=rows.renewed,
-    )
-    return MarginalForm.of(mixtures, on_device(spread), distance, error), (record,)
+    trained = [
+        train(
+            mixtures,
+            _negative_log_likelihood,
+            rows.data,
+            rows.train,
+            rows.validation,
+            config,
+            rng=rng,
+            name="marginal distributions",
+            loss_name="negative log-likelihood of a coordinate, mean over coordinates",
+            progress=progress,
+            renewed=rows.renewed,
+        )
+        for mixtures in untrained
+    ]
+    mixtures, record = min(trained, key=lambda one: float(np.mean(one[1].best_loss)))
+    seconds = {part: sum(one.seconds.get(part, 0.0) for _, one in trained) for part in record.seconds}
+    return MarginalForm.of(mixtures, on_device(spread), distance, error), (replace(record, seconds=seconds),)
 
 
-def _first(
+def _untrained(
     theta: Float[np.ndarray, "n dim"],
     values: Float[np.ndarray, "n coordinates"],
     folds: Folds,
@@ -98,8 +103,8 @@ def _first(
     rng: np.random.Generator,
     levels: Mapping[int, Sequence[int]] | None,
     stream: StreamedRows | None,
-) -> LogisticMixture:
-    """The members before any training: fits of the means, and of the spread that they leave over."""
+) -> list[LogisticMixture]:
+    """Members before any training, of which the best are to be chosen: around fits of the means and of the spread."""
     transform = TailTransform.fit(values)
     transformed = transformed_rows(transform, values)
     train_rows = np.unique(folds.train)
@@ -107,17 +112,20 @@ def _first(
     std = transformed.std(axis=0)
     # A constant coordinate has neither spread nor error.
     floor = np.where(std > 0, np.where(_is_continuous(values), _FINE_FLOOR, _FLOOR) * std, _FLOOR)
-    start = mixture_start(theta, values, transform, standardise, folds, floor, stream)
     members, width = config.members, standardise.of_rows(theta[:1]).shape[1]
     size = values.shape[1] * 3 * _COMPONENTS
-    return LogisticMixture(
-        transform=stack([transform] * members),
-        location=start.location,
-        residual=on_device(np.tile(start.residual, (members, 1)), np.float32),
-        floor=on_device(np.tile(floor, (members, 1)), np.float32),
-        network=stack([ResidualMLP(width, size, config.width, config.depth, rng=rng) for _ in range(members)]),
-        relative_spread=start.relative_spread,
-    )
+    network = stack([ResidualMLP(width, size, config.width, config.depth, rng=rng) for _ in range(members)])
+    return [
+        LogisticMixture(
+            transform=stack([transform] * members),
+            location=start.location,
+            residual=on_device(np.tile(start.residual, (members, 1)), np.float32),
+            floor=on_device(np.tile(floor, (members, 1)), np.float32),
+            network=network,
+            relative_spread=start.relative_spread,
+        )
+        for start in mixture_starts(theta, values, transform, standardise, folds, floor, stream)
+    ]
 
 
 def _is_continuous(values: Float[np.ndarray, "n coordinates"]) -> Bool[np.ndarray, " coordinates"]:

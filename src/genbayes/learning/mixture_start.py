@@ -56,7 +56,7 @@ class _Location(NamedTuple):
     squares: Float[np.ndarray, "n k"]
 
 
-def mixture_start(
+def mixture_starts(
     theta: Float[np.ndarray, "n dim"],
     values: Float[np.ndarray, "n k"],
     transform: TailTransform,
@@ -64,8 +64,11 @@ def mixture_start(
     folds: Folds,
     floor: Float[np.ndarray, " k"],
     stream: StreamedRows | None = None,
-) -> MixtureStart:
-    """Polynomials, or a Gaussian process where rows are few and held-out ones show that it is better.
+) -> list[MixtureStart]:
+    """Polynomials, and a Gaussian process where rows are few and held-out ones show that its means are better.
+
+    Better means do not make a better start: a neuron that begins to fire jumps from one distribution to another, and
+    what a smooth process leaves over is hard to learn. The likelihood of held-out rows after training has to decide.
 
     Args:
         theta: parameters, (n, dim).
@@ -80,12 +83,15 @@ def mixture_start(
     location = _by_polynomials(values, transform, standardise, z, folds, stream)
     few = stream is None and len(theta) <= _MOST_ROWS
     process = _by_process(theta, values, transform, standardise, folds) if few else None
+    locations = [location]
     if process is not None and is_surely_better(*(np.sum(one.errors**2, axis=1) for one in (process, location))):
-        location = process
-    residual = np.maximum(location.errors.std(axis=0), floor)
-    return MixtureStart(
-        location.members, residual, _relative_spread(standardise, z, location.squares, residual, len(folds.train))
-    )
+        locations.append(process)
+    starts = []
+    for one in locations:
+        residual = np.maximum(one.errors.std(axis=0), floor)
+        spread = _relative_spread(standardise, z, one.squares, residual, len(folds.train))
+        starts.append(MixtureStart(one.members, residual, spread))
+    return starts
 
 
 def transformed_rows(transform: TailTransform, values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:

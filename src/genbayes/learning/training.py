@@ -126,21 +126,22 @@ class FitRecord:
     outcome: Outcome
 
     def __repr__(self) -> str:
-        first, best = (values.mean() for values in (self.validation_loss[:, 0], self._best_loss))
+        first, best = (values.mean() for values in (self.validation_loss[:, 0], self.best_loss))
         return f"FitRecord({self.name}: {self.loss_name} {first:.4g} before, {best:.4g} after training)"
 
     def _repr_html_(self) -> str:
         rows = [
             (f"member {i}", f"{first:.4g}", f"{best:.4g}", str(epoch))
             for i, (first, best, epoch) in enumerate(
-                zip(self.validation_loss[:, 0], self._best_loss, self.best_epoch, strict=True)
+                zip(self.validation_loss[:, 0], self.best_loss, self.best_epoch, strict=True)
             )
         ]
         header = ("", "validation loss before", "best", "epoch of the best")
         return html_table(f"{self.name}: {self.loss_name}", header, rows, self.outcome.messages)
 
     @property
-    def _best_loss(self) -> Float[np.ndarray, " members"]:
+    def best_loss(self) -> Float[np.ndarray, " members"]:
+        """Validation loss of each member's best epoch."""
         return self.validation_loss[np.arange(len(self.best_epoch)), self.best_epoch]
 
 

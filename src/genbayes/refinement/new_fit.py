@@ -8,6 +8,7 @@ from ..costs.fitting import Method, fit_cost
 from ..costs.forms import HilbertForm, MarginalForm
 from ..costs.known_parameters import held_names, with_known
 from ..costs.store_rows import ROWS_IN_MEMORY, StorePart
+from ..learning.distributions import TransformedMean
 from ..learning.training import FitConfig
 from ..simulations.rows import Simulations
 
@@ -40,7 +41,11 @@ def refit(
         method = "auto"
     elif isinstance(cost.form, MarginalForm):
         method = "marginal"
-    anew = method == "marginal" and isinstance(simulations, Simulations) and len(simulations) <= _MOST_ANEW
+    anew = isinstance(cost.form, MarginalForm) and (
+        # Around the process of a few runs no more is learned of many.
+        isinstance(cost.form.distribution.location, TransformedMean)
+        or (isinstance(simulations, Simulations) and len(simulations) <= _MOST_ANEW)
+    )
     embedding: Literal["auto", "vector", "set", "series"] = cost.settings.get("embedding", "auto")
     made = fit_cost(
         simulations,
