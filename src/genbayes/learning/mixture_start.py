@@ -2,7 +2,7 @@
 
 Of few runs a network learns little of either, and what it learns is noise: with 300 runs of five problems whose answers
 are known, posterior means of the absolute error were off by 0.25 to 0.44 of their standard deviations (rms; of an
-oscillation by 3.2) where the spread was constant and the mean a polynomial, and are now by 0.11 to 0.38 (0.6).
+oscillation by 3.2) where the spread was constant and the mean a polynomial, and are now by 0.17 to 0.38 (0.6).
 """
 
 from typing import NamedTuple
