@@ -68,10 +68,10 @@ class Experiment:
         append_rows(self.path, COLUMNS, rows)
 
     def measured(
-        self, theta: np.ndarray, x_o: np.ndarray, *, seed: int, runs: int = RESIMULATED
+        self, theta: np.ndarray, x_o: np.ndarray, *, seed: int, count: int = RESIMULATED
     ) -> tuple[float, float]:
         """Mean absolute distance and L2 norm of so many new runs at draws."""
-        chosen = theta[np.linspace(0, len(theta) - 1, runs).round().astype(int)]
+        chosen = theta[np.linspace(0, len(theta) - 1, count).round().astype(int)]
         # The simulations of the fits have the seeds 0, 1, ...
         runs = gb.simulate_at(self.task.simulator, chosen, seed=10_000 + seed, progress=False)
         z = (runs.x[runs.ok].astype(np.float64) - x_o) / np.array(PRIOR_PREDICTIVE_STD)
@@ -113,7 +113,7 @@ def exact(experiment: Experiment, arguments: argparse.Namespace) -> None:
         for beta in BETAS:
             chains = np.load(arguments.out / f"exact_0_{name}_{beta:g}.npy")
             draws = chains.reshape(-1, chains.shape[-1])
-            distance, norm = experiment.measured(draws, x_o, seed=0, runs=RESIMULATED_EXACT)
+            distance, norm = experiment.measured(draws, x_o, seed=0, count=RESIMULATED_EXACT)
             rows.append({"case": "exact", "simulations": 0, "seed": 0, "recording": name, "beta": beta})
             rows[-1] |= {"distance": distance, "norm": norm}
         append_rows(experiment.path, COLUMNS, rows)
