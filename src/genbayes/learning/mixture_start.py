@@ -24,7 +24,7 @@ from .ridge import PolynomialFit, RidgeResidual, fit_polynomials, log_linear_ens
 from .shared_noise import SharedNoise
 from .streamed_equations import streamed_equations
 from .streamed_rows import StreamedRows
-from .variances import VarianceRegression
+from .variances import ROWS_PER_COEFFICIENT, VarianceRegression
 from .warps import ROOT
 
 # Degree of the logarithm of a variance: squared residuals say little of more.
@@ -41,11 +41,12 @@ class MixtureStart(NamedTuple):
         location: fit of the mean of transformed outputs, each member's of its own rows.
         residual: standard deviation of transformed outputs around it, of rows that a member has not seen.
         relative_spread: that standard deviation at a parameter, in units of `residual`; the same for all members.
+            None where rows are too few to tell.
     """
 
     location: MeanModel
     residual: Float[np.ndarray, " k"]
-    relative_spread: RidgeResidual
+    relative_spread: RidgeResidual | None
 
 
 class _Location(NamedTuple):
@@ -156,8 +157,10 @@ def _relative_spread(
     squares: Float[np.ndarray, "n k"],
     unit: Float[np.ndarray, " k"],
     members: int,
-) -> RidgeResidual:
-    """Standard deviations in units, by squared errors of rows."""
+) -> RidgeResidual | None:
+    """Standard deviations in units, by squared errors of rows; None where a line takes too large a share of them."""
+    if len(z) < ROWS_PER_COEFFICIENT * z.shape[1]:
+        return None
     _, sizes, features = features_to(z, _DEGREE, standardise.groups)
     fits = VarianceRegression.of(features, sizes).fit(squares)
     size = max(len(fit.slopes) for fit in fits)

@@ -11,7 +11,7 @@ from .normal_equations import NormalEquations, Spectrum
 # Rounds of reweighting; more change nothing that held-out rows see.
 _ROUNDS = 4
 # Share of the rows that a coefficient of a variance function takes: squared residuals scatter more than outputs.
-_ROWS_PER_COEFFICIENT = 25
+ROWS_PER_COEFFICIENT = 25
 # E[log of a squared standard normal] is -1.27.
 _LOG_CHI_SQUARE = -1.27
 
@@ -54,7 +54,7 @@ class VarianceRegression(NamedTuple):
             features: of all rows, in the order of their degrees.
             sizes: number of features by degree.
         """
-        most = len(features) // _ROWS_PER_COEFFICIENT
+        most = len(features) // ROWS_PER_COEFFICIENT
         # A line of all parameters even so: to leave some of them out would be to say that they change nothing.
         allowed = tuple(size for degree, size in sizes.items() if degree == 1 or size <= most)
         columns = features[:, : max(allowed)]
