@@ -13,7 +13,7 @@ from genbayes.learning import mixture_start as module
 from genbayes.learning.distributions import TailTransform, TransformedMean
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
-from genbayes.learning.mixture_start import MixtureStart, mixture_starts
+from genbayes.learning.mixture_start import MixtureStart, mixture_starts, transformed_rows
 from genbayes.learning.ridge import RidgeResidual
 
 TIMES = np.linspace(0, 6, 12)
@@ -28,7 +28,9 @@ def oscillation(theta: Any) -> Any:
 def started(theta: np.ndarray, values: np.ndarray) -> list[MixtureStart]:
     folds = Folds.make(np.arange(len(theta)), gb.FitConfig(members=2), 0)
     floor = np.full(values.shape[1], 1e-4)
-    return mixture_starts(theta, values, TailTransform.fit(values), Standardiser.fit(theta), folds, floor)
+    transform = TailTransform.fit(values)
+    transformed = transformed_rows(transform, values)
+    return mixture_starts(theta, values, transformed, transform, Standardiser.fit(theta), folds, floor)
 
 
 def test_the_spread_is_that_of_the_noise_around_the_mean():

@@ -124,7 +124,7 @@ def _untrained(
             network=network,
             relative_spread=start.relative_spread,
         )
-        for start in mixture_starts(theta, values, transform, standardise, folds, floor, stream)
+        for start in mixture_starts(theta, values, transformed, transform, standardise, folds, floor, stream)
     ]
 
 

@@ -60,6 +60,7 @@ class _Location(NamedTuple):
 def mixture_starts(
     theta: Float[np.ndarray, "n dim"],
     values: Float[np.ndarray, "n k"],
+    transformed: Float[np.ndarray, "n k"],
     transform: TailTransform,
     standardise: Standardiser,
     folds: Folds,
@@ -74,6 +75,7 @@ def mixture_starts(
     Args:
         theta: parameters, (n, dim).
         values: outputs in their own units, (n, k).
+        transformed: the same in transformed units, see `transformed_rows`.
         transform: of outputs.
         standardise: fitted to the parameters.
         folds: rows of each member.
@@ -81,9 +83,9 @@ def mixture_starts(
         stream: all rows of a store and their outputs, where those given are a part of them.
     """
     z = standardise.of_rows(theta)
-    location = _by_polynomials(values, transform, standardise, z, folds, stream)
+    location = _by_polynomials(transformed, transform, standardise, z, folds, stream)
     few = stream is None and len(theta) <= _MOST_ROWS
-    process = _by_process(theta, values, transform, standardise, folds) if few else None
+    process = _by_process(theta, values, transformed, transform, standardise, folds) if few else None
     locations = [location]
     if process is not None and is_surely_better(*(np.sum(one.errors**2, axis=1) for one in (process, location))):
         locations.append(process)
@@ -101,7 +103,7 @@ def transformed_rows(transform: TailTransform, values: Float[np.ndarray, "n k"])
 
 
 def _by_polynomials(
-    values: Float[np.ndarray, "n k"],
+    transformed: Float[np.ndarray, "n k"],
     transform: TailTransform,
     standardise: Standardiser,
     z: Float[np.ndarray, "n width"],
@@ -109,10 +111,10 @@ def _by_polynomials(
     stream: StreamedRows | None,
 ) -> _Location:
     """Polynomials of transformed outputs."""
-    transformed, equations = transformed_rows(transform, values), None
+    equations = None
     if stream is not None:
         labels = stream.mapped(lambda _, x: transformed_rows(transform, x.reshape(len(x), -1)))
-        equations = streamed_equations(labels, standardise, z, np.zeros(values.shape[1]))
+        equations = streamed_equations(labels, standardise, z, np.zeros(transformed.shape[1]))
     fit = fit_polynomials(standardise, z, transformed, folds, SharedNoise.independent(len(z)), equations)
     return _Location(fit.ensemble, fit.errors, _squares(fit, transformed))
 
@@ -131,6 +133,7 @@ def _squares(polynomials: PolynomialFit, labels: Float[np.ndarray, "n k"]) -> Fl
 def _by_process(
     theta: Float[np.ndarray, "n dim"],
     values: Float[np.ndarray, "n k"],
+    transformed: Float[np.ndarray, "n k"],
     transform: TailTransform,
     standardise: Standardiser,
     folds: Folds,
@@ -144,8 +147,8 @@ def _by_process(
     # both sides, which no polynomial of the parameters follows.
     if process is None or np.any(np.asarray(process.ensemble.warps.kind) == ROOT):
         return None
-    transformed, held_out = transformed_rows(transform, values), values[noise.rows(data.held_out)]
-    errors = transformed_rows(transform, held_out) - transformed_rows(transform, held_out - process.errors)
+    held_out = noise.rows(data.held_out)
+    errors = transformed[held_out] - transformed_rows(transform, values[held_out] - process.errors)
     members = len(folds.train)
     mean = TransformedMean(process.ensemble.standardise, process.ensemble, stack([transform] * members))
     return _Location(mean, errors, (transformed - transformed_rows(transform, process.left_out)) ** 2)
