@@ -19,10 +19,17 @@ _SPEC.loader.exec_module(trust)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["gamma noise beta 400", pytest.param("growth beside a prior predictive scale", marks=pytest.mark.long)]
+    "name",
+    [
+        "gamma noise beta 400",
+        "absolute error at 1e minus 21",
+        "an observation inside a jump",
+        "huber error of t noise",
+        pytest.param("growth beside a prior predictive scale", marks=pytest.mark.long),
+    ],
 )
 def test_an_answer_that_was_wrong_in_silence_is_right(name: str) -> None:
-    """Seeds 0 to 2 gave shifts up to .25 where outputs grow, .05 of the other."""
+    """The table in benchmarks/trust.md has shifts up to .12 of them at this seed, where .3 is wrong."""
     found = trust.solve(trust.PROBLEMS[name](), 0, check=False)
     assert not found.wrong, found
 
