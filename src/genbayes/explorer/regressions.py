@@ -70,7 +70,7 @@ def export_polynomial(basis: Polynomial) -> dict[str, Any]:
         "centre": double(basis.centre),
         "half_width": double(basis.half_width),
         "bent": single(basis.bent),
-        # For every product its factors, as (coordinate, degree) one behind the other; degree -1 is the coordinate itself.
+        # For every product its factors, as (coordinate, degree) one behind the other; -1 is the coordinate itself.
         "products": [[int(n) for j in np.flatnonzero(row) for n in (j, row[j])] for row in degrees],
     }
 

@@ -55,7 +55,8 @@ def read_table(found: Records, wanted: Selection) -> Observation:
     if group is not None and wanted.only is not None:
         rows = _rows_of_group(found, head, rows, group, wanted.only)
     columns = _columns(found, head, wanted, (index, group))
-    asked = wanted.column is not None
+    # The only column of values can be no other, so that its texts are meant as numbers.
+    asked = wanted.column is not None or len(columns) == 1
     values = np.array([[_value(found, head, style, row, j, asked) for j in columns] for row in rows], np.float64)
     names = tuple(head.names[j] for j in columns) if head.named else ()
     units = tuple(head.units[j] for j in columns) if head.named else ()
@@ -244,7 +245,8 @@ def _value(found: Records, head: Head, style: NumberStyle, row: Record, j: int, 
 def _may_be_unit(head: Head, row: Record, cell: str) -> bool:
     """Whether a word stands in the row below the names."""
     first = next(one for one in head.rows if one.cells)
-    return head.named and row is first and cell[0].isalpha() and not INFINITE.fullmatch(cell) and not is_odd_number(cell)
+    is_word = cell[0].isalpha() and not INFINITE.fullmatch(cell) and not is_odd_number(cell)
+    return head.named and row is first and is_word
 
 
 def _pivoted(

@@ -37,9 +37,9 @@ BETAS = 16
 # Levels of the coverage curve at the chosen beta.
 CURVE = np.linspace(0.05, 0.95, 19)
 _RESAMPLED = 400
-# Errors of each held-out run where the cost knows that of the measurement: 200 parameters with one error each leave
-# beta of one parameter open by 12 %, with four by 6 %.
-_ERRORS = 4
+# Errors of each held-out run where the cost knows that of the measurement: 200 runs with one error each leave beta of
+# one parameter open by 12 %, with four by 6 %; of two parameters by 8 and, with two errors, by 6 %.
+_ERRORS_OF_ONE, _ERRORS = 4, 2
 # Of draws of the prior beside held-out rows: those are often simulated with seed 0, and would meet themselves.
 _SEED_OF_OTHERS = 2**31 + 7
 
@@ -67,7 +67,8 @@ def calibrated(
     largest excess, the one with the smallest mean over levels of (coverage - q)^2 / (q (1 - q)) is chosen (Syring and
     Martin 2019 calibrate one level for one data set by the bootstrap; here many simulated data sets take its place).
 
-    Where the cost knows the error of the measurement, each held-out run is measured four times, which costs no run.
+    Where the cost knows the error of the measurement, each held-out run is measured twice, that of a single parameter
+    four times, which costs no run.
 
     Args:
         prior: that the simulations were drawn from.
@@ -101,7 +102,8 @@ def calibrated(
     if simulations.deterministic and cost.measurement_error is None:
         raise ValueError(NO_NOISE.format(needs="held-out outputs that scatter about their means as observations do"))
     given = None if betas is None else checked_grid(betas)
-    held_out = HeldOut.of(prior, cost, simulations, rows, seed, x_o=x_o, errors=_ERRORS)
+    errors = _ERRORS_OF_ONE if prior.dim == 1 else _ERRORS
+    held_out = HeldOut.of(prior, cost, simulations, rows, seed, x_o=x_o, errors=errors)
     grid = _default_betas(prior, cost, held_out) if given is None else given
     found = ranks_of_truth(prior, cost, held_out, grid, n=n, seed=seed, sampler=sampler, progress=progress)
     return _chosen(grid, found, quantiles, prior.names, cost.distance.units, held_out.errors)
