@@ -232,7 +232,7 @@ def test_each_held_out_run_is_measured_several_times(simulations) -> None:
     assert (theta == theta[:1]).all()
     # Mean squares of 6,400 normal numbers, and correlations of the four errors of 1,600 outputs: four standard errors.
     assert abs(np.mean(errors**2) - 1) < 4 * np.sqrt(2 / 6400)
-    correlation = np.corrcoef(errors.reshape(4, 1600))
+    correlation = np.asarray(np.corrcoef(errors.reshape(4, 1600)))
     assert np.abs(correlation[np.triu_indices(4, 1)]).max() < 4 / np.sqrt(1600)
     bare = HeldOut.of(PRIOR, gb.fit_cost(runs, MeanSquaredError(), **QUICK), simulations, 200, 0, errors=4)
     assert bare.theta.shape == (200, 2)
