@@ -21,7 +21,6 @@ bandwidth = 1.0
 [observation]
 file = "trials.csv"
 column = "value"
-index = "trial"
 group = "animal"
 
 [sample]
@@ -65,8 +64,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "sets.toml").write_text(SETS)
     (tmp_path / "exact.toml").write_text(EXACT)
     rng = np.random.default_rng(0)
-    rows = [f"{name},{trial},{rng.normal(0.5, 1)}" for name, k in (("A", 9), ("B", 4)) for trial in range(k)]
-    (tmp_path / "trials.csv").write_text("animal,trial,value\n" + "\n".join(rows) + "\n")
+    rows = [f"{name},{rng.normal(0.5, 1)}" for name in "AABABAABAABAA"]
+    (tmp_path / "trials.csv").write_text("animal,value\n" + "\n".join(rows) + "\n")
     rows = [f"Ada,{hour},{0.7 + 0.3 * rng.normal()}" for hour in (0, 1, 2, 4)]
     (tmp_path / "doses.csv").write_text("patient,hour,conc\n" + "\n".join(rows) + "\n")
     return tmp_path
@@ -77,7 +76,7 @@ def test_sets_of_unequal_size_from_a_table_to_a_verdict(folder, capsys) -> None:
     assert cli.main(["fit", "sets.toml"]) == 0
     assert cli.main(["sample", "sets.toml"]) == 0
     assert cli.main(["check", "sets.toml"]) in (0, 3)
-    assert "observations" in capsys.readouterr().out
+    assert "observation trials.csv: 2 animals of 4 to 9 trials of value" in capsys.readouterr().out
     stored = gb.Simulations.open(folder / "sets" / "simulations.zarr")
     assert stored.unequal_sets
     draws = gb.StackedDraws.load(next((folder / "sets").glob("*stacked-draws.zarr")))
@@ -88,6 +87,9 @@ def test_sets_of_unequal_size_from_a_table_to_a_verdict(folder, capsys) -> None:
         alone = gb.GibbsPosterior(read_problem("sets.toml").prior, cost, draws.x_o[i, :count], 40.0)
         theta = draws.theta[i, 0].reshape(-1, 1)
         assert np.allclose(np.asarray(alone.cost_at(theta)), draws.cost[i, 0].reshape(-1), atol=1e-4)
+    (folder / "sets.toml").write_text(SETS.replace('"MMD"\nbandwidth = 1.0', '"SlicedWasserstein"'))
+    with pytest.raises(ValueError, match="'A' has 9 rows and 'B' 4. .* take a distance of sets such as MMD"):
+        read_problem("sets.toml")
     text = SETS.replace("max_trials = 25", "max_trials = 0")
     (folder / "sets.toml").write_text(text)
     with pytest.raises(ValueError, match="max_trials.*whole number of at least 1, got 0"):

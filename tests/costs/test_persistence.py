@@ -231,6 +231,16 @@ def test_a_file_with_the_names_of_an_earlier_version_is_read(tmp_path: Path) -> 
         mixture["bend"] = {**mixture.pop("transform"), "class": "Bend"}
         del mixture["relative_spread"]
 
+    def change_polynomials(node: Any) -> None:
+        """Products of polynomials had no straight coordinates."""
+        if isinstance(node, dict):
+            if node.get("class") == "Polynomial":
+                assert node["fields"].pop("straight") is None
+            for inner in node.values():
+                change_polynomials(inner)
+
+    path = rewritten(saved(tmp_path, "mse"), change_polynomials)
+    np.testing.assert_array_equal(gb.load(path)(THETA[:9], VECTORS.x[0]), cost_of("mse")(THETA[:9], VECTORS.x[0]))
     path = rewritten(saved(tmp_path, "mae"), change)
     assert b"TailTransform" not in path.read_bytes()
     theta, cost = jnp.asarray(THETA[:10]), cost_of("mae")

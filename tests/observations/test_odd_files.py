@@ -174,7 +174,11 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         {"group": "p", "index": "t"},
         ["line 3: 'A' has a row for t 0 in line 2"],
     ),
-    "groups of unequal size": ("p,c\nA,0\nA,1\nB,3\n", {"group": "p"}, ["'A' has 2 rows and 'B' 1", 'index="..."']),
+    "groups of unequal size": (
+        "p,c\nA,0\nA,1\nB,3\n",
+        {"group": "p"},
+        ["'A' has 2 rows and 'B' 1", 'index="..."', "trials=True"],
+    ),
     "a title above": (
         "Station Rhine\ndate,q\n2021-04-01,1\n",
         {},
@@ -232,7 +236,41 @@ REFUSED: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
         ["line 4: the index 'date' is 'Total', expected an ISO date"],
     ),
     "the names again": ("a,b\n1,2\na,b\n3,4\n", {}, ["line 3: expected a number in column 'a', got 'a'"]),
-    "numbers of Fortran": ("1.0D+02\n2.0D+01\n", {}, ["line 1: column 1 holds texts such as '1.0D+02'"]),
+    "numbers of Fortran": (
+        "1.0D+02\n2.0D+01\n",
+        {},
+        ["line 1: expected a number in column 1, got '1.0D+02'", "with an E, as 1.0E+02"],
+    ),
+    "thousands as in Switzerland, throughout": (
+        "t;q\n1;1'234.5\n2;2'000.0\n",
+        {"column": "q", "index": "t"},
+        ["line 2: expected a number in column 'q'", "may have thousands separators. Write numbers without"],
+    ),
+    "thousands by hard spaces, throughout": (
+        "t;q\n1;1\u00a0234,5\n2;2\u00a0000,0\n",
+        {"column": "q", "index": "t"},
+        ["line 2: expected a number in column 'q'", "may have thousands separators. Write numbers without"],
+    ),
+    "percentages throughout": (
+        "t,q\n1,50%\n2,20 %\n",
+        {"column": "q", "index": "t"},
+        ["line 2: expected a number in column 'q', got '50%'", "Write a percentage without its sign"],
+    ),
+    "true and false": (
+        "t,q\n1,True\n2,False\n",
+        {"column": "q", "index": "t"},
+        ["line 2: expected a number in column 'q', got 'True'", "Write 1 for true and 0 for false."],
+    ),
+    "hours until noon": (
+        "t,q\n2021-04-01 01:00 PM,1\n2021-04-01 02:00 PM,2\n",
+        {"index": "t"},
+        ["line 2: the index 't' is '2021-04-01 01:00 PM'", 'Say date_format="%Y-%m-%d %I:%M %p"'],
+    ),
+    "seconds behind a German date": (
+        "t,q\n01.04.2021 13:00:30,1\n02.04.2021 13:00:30,2\n",
+        {"index": "t"},
+        ["line 2: the index 't'", '"%d.%m.%Y %H:%M:%S" or date_format="%m.%d.%Y %H:%M:%S"'],
+    ),
     "another decimal mark": ("1\n", {"decimal": ";"}, ['decimal must be "." or ","']),
 }
 

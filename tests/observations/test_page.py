@@ -13,5 +13,5 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     code = "\n".join(re.findall(r"(?s)```python\n(.*?)```", PAGE.read_text()))
     exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
     promised = re.findall(r"print\(.*?\)  # (.*)", code)
-    assert len(promised) == 3
+    assert len(promised) == 4
     assert capsys.readouterr().out.splitlines() == promised

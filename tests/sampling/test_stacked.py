@@ -186,6 +186,7 @@ def test_ten_thousand_observations_within_the_bound():
     assert 0.9 < z.std() < 1.4
     assert abs(z.mean()) < 0.05
     assert draws.suspect.mean() < 0.25  # the diagnostics of 100 draws are noisy themselves
+    np.testing.assert_array_equal(draws.first(2).suspect, draws.suspect[:2])
 
 
 def test_single_posteriors_and_their_files(draws, tmp_path):

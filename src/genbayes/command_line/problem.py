@@ -20,6 +20,7 @@ from ..distances import Distance, UserDistance
 from ..distances.base import distance_classes
 from ..learning.training import FitConfig
 from ..observations import Observation, read_observation
+from ..observations.reading import options_for
 from ..priors.from_table import DISTRIBUTIONS, WHOLE
 from ..priors.prior import Prior
 from ..sampling.sampler import samplers
@@ -161,6 +162,9 @@ def read_problem(path: str | Path) -> Problem:
     config, method, embedding = _read_fit(fit, distance)
     conditions = _read_prior(top, "conditions") if "conditions" in content else None
     reading = _read_reading(top.table("observation"))
+    if distance.reads_unequal_sets and "group" in reading and "index" not in reading:
+        # Of a distance of sets the rows of a group are trials, as many as there are.
+        reading |= options_for(Path(top.table("observation").get("file", str, "")), {"trials": True})
     observation = _read_observation(top.table("observation"), reading) if "observation" in content else None
     if observation is not None and observation.groups is not None and conditions is not None:
         raise top.table("observation").error(

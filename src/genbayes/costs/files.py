@@ -47,7 +47,7 @@ from .known_parameters import held_names, with_known
 from .measured import MeasurementError
 
 _FORMAT = "genbayes-cost"
-_VERSION = 13
+_VERSION = 14
 # Files from this version on can be read: what they lack is known.
 _OLDEST = 6
 # The parts of a cost beside its distance; distances register themselves (`distance_classes`).
@@ -94,6 +94,7 @@ _ADDED_FIELDS: dict[str, dict[str, Any]] = {
     "EnergyDistance": {"unit": 1.0},
     "SlicedWasserstein": {"unit": 1.0},
     "Standardiser": {"indicators": None},
+    "Polynomial": {"straight": None},
     # Whether their scale was given in numbers or taken from simulations was not kept.
     **{
         name: {"scale_rule": "given", "transform": None}

@@ -64,11 +64,13 @@ def export_standardiser(standardise: Standardiser) -> dict[str, Any]:
 def export_polynomial(basis: Polynomial) -> dict[str, Any]:
     """Products of Legendre polynomials of one member: the degree of every coordinate in every product."""
     degrees = np.argmax(np.asarray(basis.chosen), axis=1).T if basis.chosen.shape[2] else np.zeros((0, 0))
+    if basis.straight is not None:
+        degrees = np.where(np.asarray(basis.straight).T > 0, -1, degrees)
     return {
         "centre": double(basis.centre),
         "half_width": double(basis.half_width),
         "bent": single(basis.bent),
-        # For every product its factors, as (coordinate, degree) one behind the other.
+        # For every product its factors, as (coordinate, degree) one behind the other; -1 is the coordinate itself.
         "products": [[int(n) for j in np.flatnonzero(row) for n in (j, row[j])] for row in degrees],
     }
 

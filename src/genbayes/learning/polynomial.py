@@ -1,13 +1,14 @@
 """Polynomial features of the parameters: the closed-form part of a regression, beyond straight lines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, combinations_with_replacement, product
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 from scipy.special import erf
 
 from ..runtime.compiling import on_device
@@ -29,19 +30,22 @@ class Polynomial(eqx.Module):
     """The coordinates of z themselves, and products of Legendre polynomials of z of total degree 2 to `degree`.
 
     A coordinate with flat ends (a uniform prior) is scaled to [-1, 1]; one with tails is bent by erf, so that the few
-    rows far out do not rule the fit and beyond them it goes on as a straight line.
+    rows far out do not rule the fit and beyond them it goes on as a straight line. So it does for each value of an
+    integer: a product of an indicator and one such coordinate has the coordinate as it is.
 
     Attributes:
         centre: middle of the range of every coordinate.
         half_width: half that range.
         bent: 1 where a coordinate is bent by erf, else 0.
         chosen: 1 where a feature has a coordinate's polynomial of that degree, else 0.
+        straight: 1 where a feature has the coordinate as it is in the place of that polynomial, else 0; None if none.
     """
 
     centre: Float[Array, " dim"]
     half_width: Float[Array, " dim"]
     bent: Float[Array, " dim"]
     chosen: Float[Array, "dim degrees features"]
+    straight: Float[Array, "dim features"] | None = None
 
     @classmethod
     def fit(cls, z: Float[np.ndarray, "n dim"], degree: int, groups: Groups = ()) -> "Polynomial":
@@ -53,7 +57,9 @@ class Polynomial(eqx.Module):
         powers = np.array(exponents, int).reshape(-1, z.shape[1]).T
         chosen = powers[:, None, :] == np.arange(degree + 1)[None, :, None]
         width = np.where(high > low, (high - low) / 2, 1.0)
-        return cls(*(on_device(part, np.float32) for part in ((low + high) / 2, width, bent, chosen)))
+        made = cls(*(on_device(part, np.float32) for part in ((low + high) / 2, width, bent, chosen)))
+        straight = _straight(powers, bent, groups)
+        return replace(made, straight=on_device(straight, np.float32)) if straight.any() else made
 
     def __call__(self, z: Float[Array, " dim"]) -> Float[Array, " size"]:
         """Features of one standardised parameter."""
@@ -65,6 +71,8 @@ class Polynomial(eqx.Module):
         for k in range(1, self.chosen.shape[1] - 1):
             legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
         each = jnp.einsum("jd,jdf->jf", jnp.stack(legendre, axis=1), self.chosen)
+        if self.straight is not None:
+            each = jnp.where(self.straight > 0, z[:, None], each)
         return jnp.concatenate([z, jnp.prod(each, axis=0)])
 
     def of_rows(self, z: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n size"]:
@@ -85,6 +93,10 @@ class Polynomial(eqx.Module):
         for k in range(1, chosen.shape[1] - 1):
             legendre.append(((2 * k + 1) * u * legendre[k] - k * legendre[k - 1]) / (k + 1))
         for j, power in enumerate(np.argmax(chosen, axis=1)):
+            if self.straight is not None:
+                alone = np.asarray(self.straight)[j] > 0
+                products[:, alone] *= z[:, j, None]
+                power = np.where(alone, 0, power)
             for degree in np.unique(power[power > 0]):
                 products[:, power == degree] *= legendre[degree][:, j, None]
 
@@ -124,6 +136,14 @@ def degrees(dim: int, n: int, groups: Groups = ()) -> dict[int, int]:
             break
         allowed[degree] = size
     return allowed
+
+
+def _straight(powers: Int[np.ndarray, "dim features"], bent: Bool[np.ndarray, " dim"], groups: Groups) -> np.ndarray:
+    """Where a feature is an indicator times a single coordinate that is bent elsewhere, (dim, features)."""
+    in_group = np.zeros(len(powers), bool)
+    in_group[[column for group in groups for column in group]] = True
+    alone = powers[in_group].any(axis=0) & (powers[~in_group].sum(axis=0) == 1)
+    return alone & (powers > 0) & (bent & ~in_group)[:, None]
 
 
 def _terms(dim: int, degree: int, groups: Groups) -> list[tuple[int, ...]]:

@@ -62,9 +62,20 @@ class NumberStyle:
             return 'has a decimal comma. Write 1.5, or say decimal=","'
         if re.fullmatch(r"\([\d.,]+\)", cell):
             return f"is no number. Write a negative number with a minus sign, as -{cell.strip('()')}."
+        if re.fullmatch(r"[+-]?[\d.,]+ ?%", cell):
+            return "is no number. Write a percentage without its sign, in the units of the simulator."
+        if re.fullmatch(r"[+-]?[\d.]+[dD][+-]?\d+", cell):
+            return f"is no number. Write its exponent with an E, as {re.sub('[dD]', 'E', cell)}."
+        if cell.casefold() in ("true", "false"):
+            return "is no number. Write 1 for true and 0 for false."
         if " #" in cell:
             return "is no number. A comment stands on a line of its own, which starts with #."
         return f"is no number. Correct it, or write NA where there is no value; or say missing={cell!r}."
+
+
+def is_odd_number(cell: str) -> bool:
+    """Whether a text may be meant as a number, such as 1'234.5 or 50%, and is no word."""
+    return any(letter.isdigit() for letter in cell) or cell.casefold() in ("true", "false")
 
 
 def checked_missing(missing: object) -> tuple[str, ...]:

@@ -89,8 +89,19 @@ def format_remedy(cell: str) -> str:
     forms = ("%Y{0}%m{0}%d",) if year_first else ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")
     if letters := re.search(r"[A-Za-z]{3,9}", cell[:14]):
         forms = ("%d{0}%b{0}%Y" if len(letters[0]) == 3 else "%d{0}%B{0}%Y",)
-    named = " or ".join(f'date_format="{form.format(mark)}"' for form in forms)
+    time = _time_format(cell)
+    named = " or ".join(f'date_format="{form.format(mark)}{time}"' for form in forms)
     return f"Say {named} (day, month and year in their order), or write dates as 2021-04-09."
+
+
+def _time_format(cell: str) -> str:
+    """The form of the time behind a date, empty where there is none."""
+    time = re.search(r"([ ,T]+)\d{1,2}:\d{2}(:\d{2})?(\.\d+)?(\s*)([AaPp][Mm])?", cell)
+    if time is None:
+        return ""
+    before, seconds, fraction, space, half = time.groups()
+    form = f"%{'I' if half else 'H'}:%M" + (":%S" if seconds else "") + (".%f" if fraction else "")
+    return f"{before}{form}" + (f"{space}%p" if half else "")
 
 
 def check_order(found: Records, name: str, index: np.ndarray, cells: Sequence[str], numbers: Sequence[int]) -> None:

@@ -27,6 +27,7 @@ class Observation:
         group_name: what a group is, such as "patient".
         source: where the values come from.
         notes: what was decided in reading, in words.
+        trials: how many trials each group has, where the values are sets without an index; the rest of a group is NaN.
 
     Example:
         >>> observation = gb.read_observation("discharge.csv", column="discharge", index="date")
@@ -43,6 +44,7 @@ class Observation:
     group_name: str = ""
     source: str = "the values"
     notes: tuple[str, ...] = ()
+    trials: tuple[int, ...] | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype) if copy or copy is None else np.asarray(self.values, dtype)
@@ -58,7 +60,15 @@ class Observation:
     @property
     def n_missing(self) -> int:
         """How many values are missing."""
-        return int(np.isnan(self.values).sum())
+        return int(self._missing.sum())
+
+    @property
+    def _missing(self) -> np.ndarray:
+        """Where a value is missing; what fills up a set is none."""
+        missing = np.isnan(self.values)
+        if self.trials is not None:
+            missing &= (np.arange(self.values.shape[1]) < np.array(self.trials)[:, None])[..., None]
+        return missing
 
     @property
     def gaps(self) -> np.ndarray:
@@ -94,7 +104,8 @@ class Observation:
         """What was read, in a line."""
         text = self._size() + (f" of {', '.join(self.names)}" if self.names and self._columns else "")
         if self.groups is not None:
-            text = f"{len(self.groups)} {_plural(self.group_name or 'observation', len(self.groups))}, each {text}"
+            each = ", each" if self.trials is None or len(set(self.trials)) == 1 else " of"
+            text = f"{len(self.groups)} {_plural(self.group_name or 'observation', len(self.groups))}{each} {text}"
         if self.n_missing:
             text += f", {self.n_missing} missing: {self.missing_places}"
         parts = [text, *self.notes]
@@ -124,6 +135,9 @@ class Observation:
 
     def _size(self) -> str:
         shape = self.values.shape[self.groups is not None :]
+        if self.trials is not None:
+            few, most = min(self.trials), max(self.trials)
+            return f"{few} to {most} trials" if few < most else f"{most} {_plural('trial', most)}"
         if self.index is None:
             if len(shape) == 1:
                 return f"{shape[0]} {_plural('value', shape[0])}"
@@ -140,7 +154,7 @@ class Observation:
     @property
     def missing_places(self) -> str:
         """Which values are missing, by the names and the index: the first few, and how many more."""
-        places = np.argwhere(np.isnan(self.values))
+        places = np.argwhere(self._missing)
         return _listed((self._place(tuple(place)) for place in places[:_MOST_NAMED].tolist()), len(places))
 
     def _place(self, place: tuple[int, ...]) -> str:

@@ -21,13 +21,13 @@ TEXTS = (".csv", ".txt", ".tsv", ".dat")
 SHEETS = (".xlsx", ".xls", ".xlsm")
 # The options that say something of a kind of file; all others are refused there.
 OPTIONS = {
-    "text": ("column", "index", "group", "only", "missing", "decimal", "date_format", "regular"),
-    "sheet": ("column", "index", "group", "only", "missing", "decimal", "date_format", "sheet", "regular"),
+    "text": ("column", "index", "group", "only", "missing", "decimal", "date_format", "regular", "trials"),
+    "sheet": ("column", "index", "group", "only", "missing", "decimal", "date_format", "sheet", "regular", "trials"),
     "netcdf": ("column", "index", "group", "only", "missing", "key", "regular"),
     "numpy file": ("missing",),
     "numpy archive": ("missing", "key"),
     "array": ("missing",),
-    "frame": ("column", "index", "group", "only", "missing", "date_format", "regular"),
+    "frame": ("column", "index", "group", "only", "missing", "date_format", "regular", "trials"),
     "xarray": ("column", "index", "group", "only", "missing", "key", "regular"),
 }
 
@@ -45,6 +45,7 @@ def read_observation(
     sheet: str | None = None,
     key: str | None = None,
     regular: bool = False,
+    trials: bool = False,
 ) -> Observation:
     """Reads measured data: their values, with NaN where one is missing, and what they are called.
 
@@ -66,6 +67,8 @@ def read_observation(
         sheet: of an Excel workbook.
         key: name of the array in an .npz file, or of the variable in a NetCDF file.
         regular: give NaN for members of a regular index (every day, hour, month, step) that have no row.
+        trials: the rows of a group are trials without order and without an index, whose number may differ from group to
+            group: the values are a stack of sets (groups, most trials, C), filled up with NaN, for distances of sets.
 
     Returns:
         `Observation`; `np.asarray` of it is the values, float64.
@@ -82,6 +85,7 @@ def read_observation(
     """
     options = {"column": column, "index": index, "group": group, "only": only, "missing": missing, "decimal": decimal}
     options |= {"date_format": date_format, "sheet": sheet, "key": key, "regular": regular or None}
+    options |= {"trials": trials or None}
     _check_types(options)
     path = Path(source) if isinstance(source, str | Path) else None
     if path is not None and not path.is_file():
@@ -93,7 +97,7 @@ def read_observation(
             raise ValueError(f"{option} = {value!r} is no option for {name}; it is for: {fitting}. Leave it out.")
     columns = None if column is None else (column,) if isinstance(column, str) else tuple(column)
     alone = None if only is None else str(only)
-    wanted = Selection(columns, index, group, checked_missing(missing), decimal, date_format, alone)
+    wanted = Selection(columns, index, group, checked_missing(missing), decimal, date_format, alone, trials)
     with nullcontext() if path is None else damage_told(path, "an observation"):
         read = _read(source, path, kind, wanted, sheet, key)
     return _checked(read, wanted, regular)
@@ -139,6 +143,12 @@ def _read(
 def _check_types(options: dict[str, Any]) -> None:
     if options["only"] is not None and options["group"] is None:
         raise ValueError(f"only = {options['only']!r} is one of several groups: name their column too, by group=.")
+    if options["trials"] is not None and options["group"] is None:
+        raise ValueError("trials = True is for the sets of several groups: name their column too, by group=.")
+    if options["trials"] is not None and options["index"] is not None:
+        raise ValueError(
+            f"trials = True is for rows without order, and there is index = {options['index']!r}: give one of the two."
+        )
     for name in ("index", "group", "decimal", "date_format", "sheet", "key"):
         if options[name] is not None and not isinstance(options[name], str):
             raise TypeError(f"{name} must be a text, got {options[name]!r}.")

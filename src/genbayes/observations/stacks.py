@@ -72,6 +72,13 @@ def as_stack(found: Observation, x_shape: tuple[int, ...], *, any_size: bool = F
         values = values[..., None] if values.ndim == 2 and x_shape[1] == 1 else values
         if values.ndim == 3 and values.shape[2] == x_shape[1]:
             return values
+    if found.trials is not None and len(set(found.trials)) > 1:
+        few, most = min(found.trials), max(found.trials)
+        raise ValueError(
+            f"{found.source} has {few} to {most} rows for each {found.group_name}, and outputs have the shape "
+            f"{x_shape}: only sets of trials (trials, trial_dim) may differ in their number, for a distance of such "
+            'sets. Name the column that tells which rows belong together, by index="...".'
+        )
     # A table of one column, or of one row, is read as a vector.
     m = len(values) if size == 1 or values.ndim > 1 else values.size // size
     if values.size != m * size or (

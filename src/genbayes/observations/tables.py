@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .cells import NumberStyle, number_style
+from .cells import INFINITE, NumberStyle, is_odd_number, number_style
 from .headers import Head, read_head
 from .indices import are_serials, check_order, format_remedy, is_dated, looks_dated, of_serials, parse_index
 from .lines import Record, Records
@@ -27,6 +27,7 @@ class Selection:
     decimal: str | None = None
     date_format: str | None = None
     only: str | None = None
+    trials: bool = False
 
 
 def read_table(found: Records, wanted: Selection) -> Observation:
@@ -54,7 +55,9 @@ def read_table(found: Records, wanted: Selection) -> Observation:
     if group is not None and wanted.only is not None:
         rows = _rows_of_group(found, head, rows, group, wanted.only)
     columns = _columns(found, head, wanted, (index, group))
-    values = np.array([[_value(found, head, style, row, j) for j in columns] for row in rows], np.float64)
+    # The only column of values can be no other, so that its texts are meant as numbers.
+    asked = wanted.column is not None or len(columns) == 1
+    values = np.array([[_value(found, head, style, row, j, asked) for j in columns] for row in rows], np.float64)
     names = tuple(head.names[j] for j in columns) if head.named else ()
     units = tuple(head.units[j] for j in columns) if head.named else ()
     notes = (note,) if note else ()
@@ -76,8 +79,8 @@ def read_table(found: Records, wanted: Selection) -> Observation:
         notes = (f"{head.names[group or 0]} {wanted.only} alone", *observation.notes)
         observation = replace(observation, notes=notes)
     elif group is not None:
-        observation = _pivoted(found, head, observation, rows, group)
-    return _as_vector(observation)
+        observation = _pivoted(found, head, observation, rows, group, trials=wanted.trials)
+    return observation if observation.trials is not None else _as_vector(observation)
 
 
 def _without_blank_start(found: Records, style: NumberStyle, given: Sequence[str]) -> Records:
@@ -217,14 +220,15 @@ def _columns(found: Records, head: Head, wanted: Selection, taken: tuple[int | N
     return columns
 
 
-def _value(found: Records, head: Head, style: NumberStyle, row: Record, j: int) -> float:
+def _value(found: Records, head: Head, style: NumberStyle, row: Record, j: int, asked: bool) -> float:
     value = style.value(row.cells[j])
     if value is not None and not np.isinf(value):
         return value
     cell, name = row.cells[j], f"column {head.names[j]!r}" if head.named else f"column {j + 1}"
     cells = _cells(head, j)
     others = [style.number(one) for one in cells if one != cell]
-    if value is None and len(cells) > 1 and all(one is None for one in others):
+    no_numbers = value is None and len(cells) > 1 and all(one is None for one in others)
+    if no_numbers and not (asked and is_odd_number(cell)):
         raise found.error(
             row.number,
             f"{name} holds texts such as {cell!r}. Name it by index= or group=, or choose others by column=.",
@@ -233,12 +237,21 @@ def _value(found: Records, head: Head, style: NumberStyle, row: Record, j: int) 
     text = f"expected a number in {name}, got {cell[:60]!r}, which {style.complaint(cell)}"
     if not head.named and row.number == above.number:
         text += " (The line has numbers, so it is taken for values and not for names.)"
-    elif head.named and row is next(one for one in head.rows if one.cells) and cell[0].isalpha():
+    elif _may_be_unit(head, row, cell):
         text += f" A row of units has them in brackets, as [{cell[:20]}]."
     raise found.error(row.number, text)
 
 
-def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], group: int) -> Observation:
+def _may_be_unit(head: Head, row: Record, cell: str) -> bool:
+    """Whether a word stands in the row below the names."""
+    first = next(one for one in head.rows if one.cells)
+    is_word = cell[0].isalpha() and not INFINITE.fullmatch(cell) and not is_odd_number(cell)
+    return head.named and row is first and is_word
+
+
+def _pivoted(
+    found: Records, head: Head, flat: Observation, rows: list[Record], group: int, *, trials: bool
+) -> Observation:
     """Rows of several observations, one after the other or mixed, as a stack."""
     labels = [row.cells[group] for row in rows]
     for row, label in zip(rows, labels, strict=True):
@@ -247,20 +260,21 @@ def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], 
     groups = tuple(dict.fromkeys(labels))
     numbers = {label: i for i, label in enumerate(groups)}
     members = np.array([numbers[label] for label in labels])
+    counts = np.bincount(members)
+    index, of_trials = None, None
     if flat.index is None:
-        counts = np.bincount(members)
-        if (counts != counts[0]).any():
+        if (counts != counts[0]).any() and not trials:
             other = int(np.flatnonzero(counts != counts[0])[0])
             raise ValueError(
                 f"{found.source}: {groups[0]!r} has {counts[0]} rows and {groups[other]!r} {counts[other]}. Name the "
-                'column that tells which of them belong together, by index="..."; of trials without order a column '
-                "that counts them in each group, and the simulator returns sets_of_trials (max_trials in problem.toml)."
+                'column that tells which of them belong together, by index="..."; if they are trials without order, '
+                "take a distance of sets such as MMD or EnergyDistance, and in Python say trials=True."
             )
         # The rows of a group are numbered in their order.
         places = np.empty(len(rows), int)
         for member in range(len(groups)):
             places[members == member] = np.arange(counts[member])
-        index = None
+        of_trials = tuple(counts.tolist()) if trials else None
     else:
         entries = flat.index.tolist()
         members_of_index = list(dict.fromkeys(entries)) if flat.index.dtype.kind == "U" else sorted(set(entries))
@@ -279,8 +293,10 @@ def _pivoted(found: Records, head: Head, flat: Observation, rows: list[Record], 
         first[key] = row.number
         values[member, place] = flat.values[i]
     absent = values.shape[0] * values.shape[1] - len(rows)
-    notes = (*flat.notes, f"no row for {absent} of the missing") if absent else flat.notes
-    return replace(flat, values=values, index=index, groups=groups, group_name=head.names[group], notes=notes)
+    told = absent and of_trials is None
+    notes = (*flat.notes, f"no row for {absent} of the missing") if told else flat.notes
+    name = head.names[group]
+    return replace(flat, values=values, index=index, groups=groups, group_name=name, notes=notes, trials=of_trials)
 
 
 def _as_vector(observation: Observation) -> Observation:

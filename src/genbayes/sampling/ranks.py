@@ -1,7 +1,7 @@
 """Ranks of the true parameters of held-out simulations among the draws of their posteriors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
@@ -21,6 +21,8 @@ from .stacked import StackedDraws
 RANK_SAMPLER = SMC(populations=2, min_particles=200, final_moves=2, max_stages=2000)
 # Held-out simulations without which no share is counted.
 LEAST_ROWS = 20
+# Observations whose posteriors are judged: judging all takes as long as sampling them.
+_MOST_JUDGED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,7 @@ class HeldOut:
         conditions: (m, c), or None where there are none.
         cost: (m,), of the true parameter to its own output.
         messages: what is wrong with the rows.
+        errors: how many outputs stand there of each run, with an error each; they are errors x runs in this order.
     """
 
     theta: Float[np.ndarray, "m dim"]
@@ -40,6 +43,7 @@ class HeldOut:
     conditions: np.ndarray | None
     cost: Float[np.ndarray, " m"]
     messages: tuple[str, ...]
+    errors: int = 1
 
     @classmethod
     def of(
@@ -51,13 +55,18 @@ class HeldOut:
         seed: int,
         *,
         x_o: Observed | None = None,
+        errors: int = 1,
     ) -> "HeldOut":
         """At most `most` rows that the cost was not fitted on, with the gaps of an observation if one is given.
+
+        Of a cost that knows the error of the measurement each run stands there `errors` times, with another error each:
+        these cost no run.
 
         Raises:
             ValueError: fewer than 20 rows can be used, or they are not of this prior.
         """
-        simulations = rows_as_known(cost, simulations)
+        error = cost.measurement_error
+        simulations = rows_as_known(replace(cost, measurement_error=None), simulations)
         if simulations.prior_description and simulations.prior_description != prior.describe():
             raise ValueError(
                 "simulations were drawn from another prior: the true parameters must be draws of the prior that the "
@@ -78,11 +87,15 @@ class HeldOut:
                 f"{LEAST_ROWS}."
             )
         rows = np.sort(np.random.default_rng(seed).permutation(found)[:most])
-        theta, x = simulations.theta[rows], simulations.x[rows]
+        errors = 1 if error is None else errors
+        simulations = simulations.selected(np.tile(rows, errors))
+        if error is not None:
+            simulations = error.added_to(simulations)
+        theta, x = simulations.theta, simulations.x
         if x_o is not None:
             x = with_gaps(x, cost.check_observation(x_o))
-        known = simulations.conditions[rows] if simulations.condition_names else None
-        return cls(theta, x, known, np.asarray(cost(theta, x, known), np.float64), messages)
+        known = simulations.conditions if simulations.condition_names else None
+        return cls(theta, x, known, np.asarray(cost(theta, x, known), np.float64), messages, errors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +148,9 @@ def ranks_of_truth(
     stack = GibbsPosteriors(prior, cost, held_out.x, betas, conditions=held_out.conditions)
     draws = stack.sample(n, seed=seed, sampler=RANK_SAMPLER if sampler is None else sampler, progress=progress)
     messages = held_out.messages
-    if np.mean(draws.suspect) > 0.1:
-        messages += (
-            f"{np.mean(draws.suspect):.0%} of the posteriors of held-out simulations are not well sampled: raise n.",
-        )
+    suspect = float(np.mean(draws.first(_MOST_JUDGED).suspect))
+    if suspect > 0.1:
+        messages += (f"{suspect:.0%} of the posteriors of held-out simulations are not well sampled: raise n.",)
     return Ranks(*_levels(prior, cost, draws, held_out, np.random.default_rng(seed)), messages)
 
 

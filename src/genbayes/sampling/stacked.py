@@ -1,7 +1,7 @@
 """`StackedDraws`: draws of the Gibbs posteriors of many observations at several inverse temperatures."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,6 +185,12 @@ class StackedDraws:
             conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
             integer_names=self.integer_names,
         )
+
+    def first(self, m: int) -> "StackedDraws":
+        """The draws of the first `m` observations."""
+        rowwise = ("theta", "cost", "x_o", "log_evidence", "acceptance", "stages", "conditions", "ancestor")
+        part = {name: None if (value := getattr(self, name)) is None else value[:m] for name in rowwise}
+        return replace(self, **part, messages={place: text for place, text in self.messages.items() if place[0] < m})
 
     def summary(self, most: int = 10) -> str:
         """A plain table: mean cost, least ESS and largest R-hat of the first posteriors, and what is wrong."""

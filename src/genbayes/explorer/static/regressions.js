@@ -69,7 +69,10 @@ export class Polynomial {
     for (let f = 0; f < products.length; f++) {
       const factors = products[f];
       let product = 1;
-      for (let i = 0; i < factors.length; i += 2) product *= legendre[factors[i] * degrees + factors[i + 1]];
+      for (let i = 0; i < factors.length; i += 2) {
+        const [j, degree] = [factors[i], factors[i + 1]];
+        product *= degree < 0 ? z[j] : legendre[j * degrees + degree];
+      }
       features[width + f] = product;
     }
   }
