@@ -18,8 +18,9 @@ from .shared_noise import SharedNoise
 # The prior of a length: log-normal around this many standard deviations of the input, with this log sd. It keeps the
 # length of an input that the outputs do not depend on from running away.
 _LENGTH, _LOG_SD = 2.0, 1.0
-# What is added to the diagonal of a kernel matrix so that it has a Cholesky factor.
-_JITTER = 1e-9
+# Added to the diagonal of a kernel matrix, in units of the signal's variance: as much as the least noise. Weights are the
+# smaller for it, and so is what rounding to single precision changes of their sum, in which most of them cancel.
+_JITTER = 1e-5
 # Least share of a row that its own prediction leaves over.
 _LEAST_LEFT = 1e-6
 # Least noise variance in units of the signal's: predictions are made in single precision.

@@ -94,7 +94,7 @@ export class Page {
     this.status = make("p", { class: "status", role: "status" });
     this.warnings = make("ul", { class: "doubts" });
     this.table = make("tbody");
-    const heads = ["parameter", "5 %", "median", "95 %", "sampled 5 %", "sampled 95 %"];
+    const heads = ["parameter", "5\u00a0%", "median", "95\u00a0%", "sampled 5\u00a0%", "sampled 95\u00a0%"];
     const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
     // On a phone the posterior comes first, and what moves it right below.
     const main = make("div", { class: "main" }, this.status, this.warnings);
