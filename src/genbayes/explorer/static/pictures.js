@@ -5,6 +5,19 @@ import { quantilesOfSorted } from "./numbers.js";
 // Points of one kind in a picture of two parameters.
 const MOST_POINTS = 500;
 
+function corners(pen, x, y, places) {
+  places.forEach(([right, down], i) => pen[i ? "lineTo" : "moveTo"](x + right, y + down));
+  pen.closePath();
+}
+
+/** Marks of the series of an observation, told apart by their form: the sign that stands for it, and its outline. */
+export const SHAPES = [
+  { sign: "●", outline: (pen, x, y, r) => pen.arc(x, y, r, 0, 2 * Math.PI) },
+  { sign: "■", outline: (pen, x, y, r) => pen.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r) },
+  { sign: "▲", outline: (pen, x, y, r) => corners(pen, x, y, [[0, -1.2 * r], [1.1 * r, 0.8 * r], [-1.1 * r, 0.8 * r]]) },
+  { sign: "◆", outline: (pen, x, y, r) => corners(pen, x, y, [[0, -1.3 * r], [1.1 * r, 0], [0, 1.3 * r], [-1.1 * r, 0]]) },
+];
+
 /** Colours of the page, light or dark. */
 export function colours(element) {
   const style = getComputedStyle(element);
@@ -320,7 +333,7 @@ function drawMark(pen, paint, scale, mark, many, isSelected) {
   pen.fillStyle = mark.off ? paint.card : mark.outside ? paint.accent : paint.text;
   pen.lineWidth = 1.5;
   pen.beginPath();
-  pen.arc(x, y, many ? 2 : 4 * Math.min(Math.max(Math.sqrt(mark.weight), 0.6), 1.6), 0, 2 * Math.PI);
+  SHAPES[mark.channel % SHAPES.length].outline(pen, x, y, many ? 2 : 4 * Math.min(Math.max(Math.sqrt(mark.weight), 0.6), 1.6));
   pen.fill();
   if (!many || mark.off) pen.stroke();
   if (!isSelected) return;
