@@ -56,11 +56,16 @@ export function shown(value, digits = 3) {
   return Math.abs(text) >= 1e7 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text);
 }
 
-/** Round numbers between two ends, each with a text of all its digits. */
+/** Round numbers between two ends, two at least, each with a text of all its digits. */
 export function ticks(low, high, most) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= 0.7 * rough) ?? 10 * power;
+  const sizes = [10, 5, 2, 1, 0.5].map((factor) => factor * power);
+  const between = (size) => Math.floor(high / size + 1e-9) - Math.ceil(low / size) + 1;
+  // The smallest one that is large enough, or the first below it that has room twice.
+  let at = sizes.findLastIndex((size) => size >= 0.7 * rough);
+  while (at + 1 < sizes.length && between(sizes[at]) < 2) at++;
+  const step = sizes[at];
   const result = [];
   for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) {
     const value = k * step;
