@@ -179,7 +179,10 @@ def test_a_steep_profile_does_not_hide_the_valley_of_another_parameter():
     """Costs 1000 (a - b)^2 + c^2: along a and b they rise to thousands, while draws, of beta 1, know c within 0.7."""
     prior = gb.Prior.uniform([-4.0] * 3, [4.0] * 3, names=["a", "b", "c"])
     cost = gb.Cost.exact(
-        lambda theta, x: 1000 * (theta[0] - theta[1]) ** 2 + (theta[2] - x[0]) ** 2, names=prior.names, x_shape=(1,), units="m"
+        lambda theta, x: 1000 * (theta[0] - theta[1]) ** 2 + (theta[2] - x[0]) ** 2,
+        names=prior.names,
+        x_shape=(1,),
+        units="m",
     )
     rng = np.random.default_rng(0)
     ridge = rng.uniform(-1, 1, (400, 1)) + 0.02 * rng.standard_normal((400, 2))

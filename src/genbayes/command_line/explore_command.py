@@ -172,8 +172,7 @@ def _named(one: Shown) -> str:
 def _index(title: str, what: str, shown: list[Shown]) -> str:
     """The page that leads to all others."""
     rows = "\n".join(
-        f'<tr><th scope="row"><a href="/{number}">{_named(one)}</a></th></tr>'
-        for number, one in enumerate(shown)
+        f'<tr><th scope="row"><a href="/{number}">{_named(one)}</a></th></tr>' for number, one in enumerate(shown)
     )
     head = '<thead><tr><th scope="col">explorer of</th></tr></thead>'
     body = f'<div class="scroll" {scrolling("explorers")}><table>\n{head}\n<tbody>\n{rows}\n</tbody>\n</table></div>'

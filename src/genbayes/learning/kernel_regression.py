@@ -18,7 +18,7 @@ from .shared_noise import SharedNoise
 # The prior of a length: log-normal around this many standard deviations of the input, with this log sd. It keeps the
 # length of an input that the outputs do not depend on from running away.
 _LENGTH, _LOG_SD = 2.0, 1.0
-# Added to the diagonal of a kernel matrix, in units of the signal's variance: as much as the least noise. Weights are the
+# Added to the diagonal of a kernel matrix, in units of the signal's variance: as much as the least noise. Weights are
 # smaller for it, and so is what rounding to single precision changes of their sum, in which most of them cancel.
 _JITTER = 1e-5
 # Least share of a row that its own prediction leaves over.

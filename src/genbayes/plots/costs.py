@@ -97,7 +97,7 @@ def cost_profiles(
 
 
 def _limit_cost(ax: Any, low: float, high: float, *costs: np.ndarray) -> None:
-    """Shows costs from the lowest to the highest one, or to far above those of the draws if these would be flat below it.
+    """Shows costs from the lowest to the highest one, or to far above the draws' if these would be flat below it.
 
     Parameters of which one compensates for another have steep profiles, which would hide all others.
     """
