@@ -36,7 +36,7 @@ class Table:
                 raise self.error(key, f"is not a key here{suggestion(key, known)}")
 
     def get(self, key: str, kind: Any, default: Any = None) -> Any:
-        """A value of a plain type, the default where the key is absent; a whole number is a float too, 1e4 a whole one."""
+        """A value of a plain type, the default where the key is absent; 3 is a float as well, 1e4 a whole number."""
         if key not in self.content:
             return default
         value = self.content[key]

@@ -71,9 +71,10 @@ def _bar(title: str, total: int) -> Iterator[Advance]:
             progress.update(task, advance=steps, note=note)
 
         yield advance
-        if not progress.tasks[0].finished:
-            note = progress.tasks[0].fields["note"]
-            progress.update(task, total=progress.tasks[0].completed, note=f"{note}, {_EARLY}" if note else _EARLY)
+        shown = progress.tasks[0]
+        if shown.completed < total:
+            note = shown.fields["note"]
+            progress.update(task, total=shown.completed, note=f"{note}, {_EARLY}" if note else _EARLY)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
