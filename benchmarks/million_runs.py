@@ -30,15 +30,23 @@ def normal(key, theta):
     return theta[0] + theta[1] * jax.random.normal(key, (4,))
 
 
-def growth(key, theta):
+def growth(key, theta, steps):
     def step(size, noise):
         size = size + 0.1 * theta[0] * size * (1 - size) + 0.02 * theta[1] * noise
         return size, size
 
-    return jax.lax.scan(step, 0.1, jax.random.normal(key, (100,)))[1][::10]
+    return jax.lax.scan(step, 0.1, jax.random.normal(key, (steps,)))[1][:: steps // 10]
 
 
-simulator = {"4 normal numbers": normal, "growth, 100 steps": growth}[kind]
+def growth_of_20(key, theta):
+    return growth(key, theta, 20)
+
+
+def growth_of_100(key, theta):
+    return growth(key, theta, 100)
+
+
+simulator = {"4 normal numbers": normal, "growth, 20 steps": growth_of_20, "growth, 100 steps": growth_of_100}[kind]
 prior = gb.Prior.uniform([0, 0.1], [1, 1], names=["a", "b"])
 theta = np.asarray(prior.sample(n, seed=0))
 numbers = np.arange(n)
@@ -89,7 +97,7 @@ def main() -> None:
         "| stored / floor | peak, GiB |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for kind in ("4 normal numbers", "growth, 100 steps"):
+    for kind in ("4 normal numbers", "growth, 20 steps", "growth, 100 steps"):
         command = [sys.executable, "-c", RUNS, kind, str(options.runs)]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
         (wall, processor), (stored, of_stored), (least, of_least) = found["bare"], found["stored"], found["floor"]

@@ -110,7 +110,7 @@ def test_rows_of_a_sensitivity_are_cut_in_lines_of_text_only():
 
 def test_the_best_draw_of_a_profile_lies_on_its_curve_and_all_is_explained():
     prior = Prior.uniform([0.0], [10.0], names=["a"])
-    cost = Cost.exact(lambda theta, x: jnp.square(theta[..., 0] - 5.0), names=("a",), x_shape=(1,), units="mV")
+    cost = Cost.exact(lambda theta, x: jnp.square(theta[..., 0] - 5.0), names=["a"], x_shape=[1], units="mV")
     posterior = GibbsPosterior(prior, cost, np.zeros(1), 1.0)
     # Ten thousand draws near the bound, and one, the best, far from all of them.
     theta = np.append(np.random.default_rng(0).uniform(0.0, 1.0, 9999), 4.0)

@@ -217,6 +217,10 @@ class CallableSimulator:
 def test_forms_of_a_simulator():
     assert run(CallableSimulator(), PRIOR, 3, seed=0).ok.all()
     assert run(CallableSimulator(), PRIOR, 3, seed=0).simulator.endswith(":CallableSimulator")
+    np.testing.assert_array_equal(
+        run(lambda parameters, rng: parameters + rng.normal(), PRIOR, 3, seed=0).x,
+        run(lambda theta, rng: theta + rng.normal(), PRIOR, 3, seed=0).x,
+    )
     scaled = functools.partial(lambda key, theta, scale: theta * scale, scale=2.0)
     np.testing.assert_allclose(run(scaled, PRIOR, 3, seed=0).x, 2 * PRIOR.sample(3, seed=0))
     assert run(jax.jit(jax_simulator), PRIOR, 3, seed=0).simulator.endswith(":jax_simulator")

@@ -1,6 +1,6 @@
 """`Cost`: the expected distance E[d(x, x_o) | theta] as a function of parameters and observations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -80,8 +80,8 @@ class Cost:
         cls,
         function: Callable[[Array, Array], Array],
         *,
-        names: tuple[str, ...],
-        x_shape: tuple[int, ...],
+        names: Sequence[str],
+        x_shape: Sequence[int],
         units: str,
         name: str = "exact",
     ) -> "Cost":
@@ -94,7 +94,8 @@ class Cost:
             units: of the distance.
             name: of the distance.
         """
-        return cls(FunctionForm(function), UserDistance(_no_distance, name=name, units=units), names, x_shape)
+        distance = UserDistance(_no_distance, name=name, units=units)
+        return cls(FunctionForm(function), distance, tuple(names), tuple(x_shape))
 
     def __repr__(self) -> str:
         kind = type(self.form).__name__

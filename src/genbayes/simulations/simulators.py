@@ -351,8 +351,8 @@ class PythonSimulator(Simulator):
 
     @classmethod
     def of(cls, simulator: Any, conditional: bool) -> "PythonSimulator | None":
-        """Take a function whose first parameters are `theta` and `rng`."""
-        return cls(simulator) if leading_parameters(simulator, conditional)[:2] == ("theta", "rng") else None
+        """Take a function whose second parameter is `rng`; the first may have a name of the user's."""
+        return cls(simulator) if leading_parameters(simulator, conditional)[1:2] == ("rng",) else None
 
     @property
     def name(self) -> str:
