@@ -18,9 +18,8 @@ from .shared_noise import SharedNoise
 # The prior of a length: log-normal around this many standard deviations of the input, with this log sd. It keeps the
 # length of an input that the outputs do not depend on from running away.
 _LENGTH, _LOG_SD = 2.0, 1.0
-# Added to the diagonal of a kernel matrix, in units of the signal's variance: as much as the least noise. Weights are
-# smaller for it, and so is what rounding to single precision changes of their sum, in which most of them cancel.
-_JITTER = 1e-5
+# What is added to the diagonal of a kernel matrix so that it has a Cholesky factor.
+_JITTER = 1e-9
 # Least share of a row that its own prediction leaves over.
 _LEAST_LEFT = 1e-6
 # Least noise variance in units of the signal's: predictions are made in single precision.
@@ -141,7 +140,10 @@ def solve(
     rows = noise.rows(units)
     seen = z[rows]
     centres = z[evenly_spaced(len(z), most_centres)] / fit.lengths
-    corner = np.linalg.cholesky(bumps(centres, centres) + _JITTER * np.eye(len(centres)))
+    # A projection is an approximation anyway: with as much as the least noise its weights are up to ten times smaller,
+    # and so is what rounding to single precision changes of their sum, in which most of them cancel.
+    jitter = _JITTER if len(centres) == len(z) else _LEAST_NOISE
+    corner = np.linalg.cholesky(bumps(centres, centres) + jitter * np.eye(len(centres)))
     smooth = scipy.linalg.solve_triangular(corner, bumps(centres, seen / fit.lengths), lower=True).T
     features = np.concatenate([smooth, np.sqrt(fit.linear) * np.insert(seen, 0, 1.0, axis=1)], axis=1)
     features, wanted = (noise.whitened(part, units) for part in (features, outputs[rows]))
