@@ -118,7 +118,7 @@ class Ramp(dist.Distribution):
 
 def test_a_distribution_that_declares_nothing_keeps_its_numbers():
     priors = [gb.Prior({"a": Ramp(high)}) for high in (1.0, 3.0)]
-    assert isinstance(priors[0].density.parameters[0].structure.leaves[0], Whole)
+    assert isinstance(priors[0].density.families[0].structure.leaves[0], Whole)
     for prior, high in zip(priors, (1.0, 3.0), strict=True):
         theta = np.asarray(prior.sample(1000, seed=0))
         # Mean 2/3 high, standard deviation high / sqrt(18): five standard errors.

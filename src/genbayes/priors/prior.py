@@ -60,7 +60,7 @@ class Prior:
         repeated = sorted({name for name in self._names if self._names.count(name) > 1})
         if repeated:
             raise ValueError(f"`distributions` gives two coordinates the same name: {repeated}. Rename a parameter.")
-        self.density = PriorDensity(tuple(parameter.density for parameter in self._parameters))
+        self.density = PriorDensity.of([parameter.density for parameter in self._parameters])
         # In the programs of samplers the numbers are constants, of which much is computed beforehand: as data they make
         # draws of a cheap cost take 1.6 times as long.
         self._constant: PriorDensity = jax.tree.map(np.asarray, self.density)
