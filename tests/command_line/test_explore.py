@@ -145,6 +145,8 @@ def test_many_observations_have_an_index(here, visited) -> None:
     assert sorted(found) == ["/", "/0", "/1", "/2", "/3"]
     assert "4 posteriors: observations doses.csv." in found["/"]
     assert '<a href="/3">patient B, beta 20</a>' in found["/"]
+    assert [href in found["/3"] for href in ('href="/2" rel="prev"', 'href="/"', 'rel="next"')] == [True, True, False]
+    assert [href in found["/0"] for href in ('rel="prev"', 'href="/"', 'href="/1" rel="next"')] == [False, True, True]
     assert "<h1>p: patient B</h1>" in found["/3"]
     assert '"axis":[0.0,3.0],"axis_label":"hour"' in found["/3"]
 

@@ -59,7 +59,7 @@ def test_everything_that_the_file_says_arrives(read, tmp_path):
         + DISTANCE
         + "[fit]\n"
         'members = 2\nlearning_rate = 1\nmethod = "general"\nembedding = "series"\n'
-        '[observation]\nfile = "x_o.csv"\n[sample]\nbeta = [1, 10.0]\nn = 7\nsampler = "nuts"\n'
+        '[observation]\nfile = "x_o.csv"\n[sample]\nbeta = [1, 10.0]\nn = 1e3\nsampler = "nuts"\n'
         '[report]\nlabels = ["a", "b"]\naxis = "year"\naxis_values = [1, 2]\nkind = "series"\n'
     )
     assert problem.name == "p"
@@ -76,7 +76,7 @@ def test_everything_that_the_file_says_arrives(read, tmp_path):
     assert problem.fit == replace(default_config(problem.distance, "general"), members=2, learning_rate=1.0)
     assert problem.fit != gb.FitConfig(members=2, learning_rate=1.0)
     assert (problem.method, problem.embedding) == ("general", "series")
-    assert (problem.sample.beta, problem.sample.n, problem.sample.sampler) == ((1.0, 10.0), 7, "nuts")
+    assert (problem.sample.beta, problem.sample.n, problem.sample.sampler) == ((1.0, 10.0), 1000, "nuts")
     assert (problem.report.labels, problem.report.axis, problem.report.kind) == (("a", "b"), "year", "series")
     assert problem.report.axis_values == (1.0, 2.0)
     assert problem.simulator(np.zeros(2), np.random.default_rng(0)).shape == (2,)
@@ -255,6 +255,7 @@ ERRORS = {
     ),
     "fit type": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = 1.5", "[fit] members: must be a whole number, got 1.5"),
     "fit bool": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = true", "[fit] members: must be a whole number, got True"),
+    "fit fraction": (HEAD + PRIOR + DISTANCE + "[fit]\nwidth = 1e400", "[fit] width: must be a whole number, got inf"),
     "fit value": (HEAD + PRIOR + DISTANCE + "[fit]\nmembers = 0", "[fit]: FitConfig: members must be a whole number"),
     "embedding": (
         HEAD + PRIOR + DISTANCE + '[fit]\nembedding = "serie"',

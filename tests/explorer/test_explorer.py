@@ -286,9 +286,11 @@ def test_what_scrolls_on_a_phone_is_reached_by_the_keyboard(browser, tmp_path) -
 def test_pages_of_other_forms_open(browser, tmp_path, name) -> None:
     cost, x_o = COSTS[name]
     posterior = gb.GibbsPosterior(MADE["PRIOR"], cost, x_o, 3.0)
-    body = explorer_part(posterior, some_draws(posterior, 400))
+    labels = ["left", "right"] if name == "general series" else None
+    body = explorer_part(posterior, some_draws(posterior, 400), labels=labels)
     with opened(browser, page(tmp_path / "page.html", name, "", [], [section("Explorer", body)]), NARROW) as shown:
         text = shown.inner_text("#explorer")
+        assert ("● left" in text and "■ right" in text) == (name == "general series")
         assert ("none can be left out" in text) == (name in ("MMD", "general series"))
         assert ("no predictive band" in text) == (name in ("MMD", "general series"))
         assert (shown.locator("select[aria-label='distance']").count() == 1) == (name == "absolute")

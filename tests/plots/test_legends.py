@@ -158,4 +158,11 @@ def test_the_cost_of_a_ladder_has_its_units():
         )
         figure: Any = plots.temperature(found)
         assert figure.axes[0].get_ylabel() == shown
+        # The band is that of the draws, as the legend says: 5 % and 95 % of 20 evenly spread values.
+        [band] = figure.axes[0].collections
+        assert band.get_label() == "90 % of the draws"
+        lowest, highest = values[0, 0], values[0, -1]
+        ends = [lowest + share * (highest - lowest) for share in (0.05, 0.95)]
+        of_first = [y for x, y in band.get_paths()[0].vertices if x == 1.0]
+        np.testing.assert_allclose(sorted(set(np.round(of_first, 9))), ends)
         assert figure.axes[2].get_xlabel() == f"inverse temperature β, {label}"

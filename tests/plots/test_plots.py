@@ -175,6 +175,28 @@ def test_cost_profiles_follow_the_cost_in_one_call(run):
     assert "predicted cost (squared log counts)" in texts(figure)
 
 
+def test_a_steep_profile_does_not_hide_the_valley_of_another_parameter():
+    """Costs 1000 (a - b)^2 + c^2: along a and b they rise to thousands, while draws, of beta 1, know c within 0.7."""
+    prior = gb.Prior.uniform([-4.0] * 3, [4.0] * 3, names=["a", "b", "c"])
+    cost = gb.Cost.exact(
+        lambda theta, x: 1000 * (theta[0] - theta[1]) ** 2 + (theta[2] - x[0]) ** 2,
+        names=prior.names,
+        x_shape=(1,),
+        units="m",
+    )
+    rng = np.random.default_rng(0)
+    ridge = rng.uniform(-1, 1, (400, 1)) + 0.02 * rng.standard_normal((400, 2))
+    theta = np.concatenate([ridge, 0.7 * rng.standard_normal((400, 1))], axis=1).astype(np.float32)
+    costs = 1000 * (theta[:, 0] - theta[:, 1]) ** 2 + theta[:, 2] ** 2
+    draws = gb.Draws(theta.reshape(4, 100, 3), costs.reshape(4, 100), prior.names, 1.0, np.zeros(1), "SMC", 0)
+    ax = panels(plots.cost_profiles(gb.GibbsPosterior(prior, cost, np.zeros(1), 1.0), draws))[2]
+    thick = max(ax.lines, key=lambda line: line.get_linewidth())
+    low, high = ax.get_ylim()
+    assert np.ptp(thick.get_ydata()) > 0.2 * (high - low)
+    # All but few draws are in sight.
+    assert low < costs.min() < np.quantile(costs, 0.95) < high
+
+
 # --- predictive
 
 

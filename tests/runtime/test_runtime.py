@@ -19,7 +19,7 @@ def test_the_standard_error_of_a_mean_counts_finite_values_only() -> None:
     np.testing.assert_equal(mean_and_error([np.nan]), (np.nan, np.nan))
 
 
-@pytest.mark.parametrize("value", [0, -1, 2.0, True, "3", None, np.float64(3)])
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "3", None, np.float64(3.5), np.nan, np.inf])
 def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
     with pytest.raises(ValueError, match=r"^SMC: chains must be a whole number of at least 1, got .*; use 4\.$"):
         checked_count("SMC: chains", value, remedy="; use 4")
@@ -27,6 +27,8 @@ def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
 
 def test_counts_are_python_integers() -> None:
     assert type(checked_count("n", np.int32(3))) is int
+    # As on the command line: 1e4 is a number of things.
+    assert [type(checked_count("n", value)) for value in (1e4, np.float64(3))] == [int, int]
     assert checked_count("n", 0, least=0) == 0
     with pytest.raises(ValueError, match=r"n must be a whole number of at least 2, got 1\.$"):
         checked_count("n", 1, least=2)

@@ -382,5 +382,6 @@ def test_a_simulator_edited_between_two_calls_is_told(tmp_path):
 
 
 def test_n_must_be_whole():
-    with pytest.raises(ValueError, match=r"`n` must be a whole number of at least 0, got 100.0; write int"):
-        PRIOR.sample(100.0, seed=0)  # pyright: ignore
+    with pytest.raises(ValueError, match=r"`n` must be a whole number of at least 0, got 100.5"):
+        PRIOR.sample(100.5, seed=0)  # pyright: ignore
+    assert PRIOR.sample(1e2, seed=0).shape == (100, 2)  # pyright: ignore

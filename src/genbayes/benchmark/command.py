@@ -50,7 +50,7 @@ def add_parser(commands: Commands) -> None:
         metavar="M",
         help=_choices(METHODS, methods),
     )
-    add("--simulations", type=count, default=10_000, metavar="N", help="per task and seed (default: 10000)")
+    add("-n", "--simulations", type=count, default=10_000, metavar="N", help="per task and seed (default: 10000)")
     text = "how many of each kind to draw (default: 10), or an .npz file of them"
     add("--observations", type=count_or_file, default=10, metavar="K|FILE", help=text)
     add("--observation-seed", type=natural, default=0, metavar="S", help="by which they are drawn (default: 0)")

@@ -87,6 +87,8 @@ def run_benchmark(
         | ({"observations": observations} if isinstance(observations, int) else {}),
         {"c2st": c2st, "resimulate": resimulate},
     )
+    simulations, draws, resimulate = map(int, (simulations, draws, resimulate))
+    c2st = None if c2st is None else int(c2st)
     if c2st != 0:
         need_scikit_learn()
     out, seeds = Path(out), [check_seed(seed) for seed in seeds]

@@ -14,6 +14,7 @@ from ..distances.gaps import with_gaps
 from ..runtime.counts import checked_count, evenly_spaced
 from ..runtime.named_values import Names
 from ..runtime.outcome import Outcome
+from ..runtime.progress import progress_bar
 from ..sampling.draws import Draws
 from ..sampling.draws_origin import need_own_draws
 from ..sampling.joint import remedy_for_joint
@@ -204,16 +205,22 @@ def check_predictive(
     )
     if not len(runs.theta):
         raise ValueError(f"all runs at posterior draws failed: {runs.summary}")
-    theta, x, replicate, both = _labelled(runs, posterior, distance)
+    with progress_bar("comparing the new runs", 3, progress) as advance:
+        theta, x, replicate, both = _labelled(runs, posterior, distance)
+        advance()
+        predicted = np.asarray(posterior.cost_at(theta))
+        advance()
+        log_density_error = posterior.uncertainty_at(theta)
+        advance()
     return PredictiveCheck(
         theta=theta,
         x=x,
-        predicted=np.asarray(posterior.cost_at(theta)),
+        predicted=predicted,
         simulated=both[0],
         replicate=replicate,
         n_failed=runs.n_failed,
         seconds=runs.seconds,
-        log_density_error=posterior.uncertainty_at(theta),
+        log_density_error=log_density_error,
         simulated_again=both[1],
         beta=posterior.beta,
         penalty=posterior.cost.penalty,

@@ -82,7 +82,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
     if len(shown) == 1:
         pages: dict[str, Callable[[], str]] = {"/": lambda: first}
     else:
-        pages = {f"/{number}": one.make for number, one in enumerate(shown)}
+        pages = {f"/{number}": partial(_among_others, number, shown) for number in range(len(shown))}
         what = f"observations {stack_file(problem, options).name}" if stacked else "one observation at several betas"
         pages["/"] = lambda: _index(problem.name, what, shown)
     with PageServer(pages, options.port) as server:
@@ -154,11 +154,25 @@ def _simulations(problem: Problem, folder: Folder) -> Simulations | None:
     return stored_simulations(problem, folder) if folder.simulations.exists() else None
 
 
+def _among_others(number: int, shown: list[Shown]) -> str:
+    """A page, with links to the one before, to all, and to the next one."""
+    links = ['<a href="/">all explorers</a>']
+    if number > 0:
+        links.insert(0, f'<a href="/{number - 1}" rel="prev">{_named(shown[number - 1])}</a>')
+    if number + 1 < len(shown):
+        links.append(f'<a href="/{number + 1}" rel="next">{_named(shown[number + 1])}</a>')
+    return shown[number].make().replace("<main>", f'<nav aria-label="explorers">{" | ".join(links)}</nav>\n<main>', 1)
+
+
+def _named(one: Shown) -> str:
+    """What a link to a page says."""
+    return f"{html.escape(one.name)}, beta {one.beta:g}"
+
+
 def _index(title: str, what: str, shown: list[Shown]) -> str:
     """The page that leads to all others."""
     rows = "\n".join(
-        f'<tr><th scope="row"><a href="/{number}">{html.escape(one.name)}, beta {one.beta:g}</a></th></tr>'
-        for number, one in enumerate(shown)
+        f'<tr><th scope="row"><a href="/{number}">{_named(one)}</a></th></tr>' for number, one in enumerate(shown)
     )
     head = '<thead><tr><th scope="col">explorer of</th></tr></thead>'
     body = f'<div class="scroll" {scrolling("explorers")}><table>\n{head}\n<tbody>\n{rows}\n</tbody>\n</table></div>'

@@ -259,8 +259,11 @@ def _build(table: Table, known: Mapping[str, type], name: str, key: str, **hidde
 
 
 def _value(value: Any, whole: bool) -> Any:
-    if whole and not all(isinstance(item, int) for item in (value if isinstance(value, list) else [value])):
+    items = value if isinstance(value, list) else [value]
+    if whole and not all(isinstance(item, int) or (isinstance(item, float) and item.is_integer()) for item in items):
         raise ValueError(f"{value!r} must be a whole number, such as 3, or a list of them")
+    if whole and not isinstance(value, list):
+        return int(value)
     return np.asarray(value, np.int32 if whole else np.float32) if isinstance(value, list) else value
 
 

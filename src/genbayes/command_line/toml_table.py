@@ -36,12 +36,14 @@ class Table:
                 raise self.error(key, f"is not a key here{suggestion(key, known)}")
 
     def get(self, key: str, kind: Any, default: Any = None) -> Any:
-        """A value of a plain type, the default where the key is absent; a whole number is a float as well."""
+        """A value of a plain type, the default where the key is absent; 3 is a float as well, 1e4 a whole number."""
         if key not in self.content:
             return default
         value = self.content[key]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if kind is int and isinstance(value, float) and value.is_integer():
+            return int(value)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             words = {str: "text in quotes", int: "a whole number", float: "a number", list: "a list [..., ...]"}
             words |= {bool: "true or false", dict: "a table {name = ...}"}

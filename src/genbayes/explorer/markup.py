@@ -21,7 +21,8 @@ MOST_BYTES = 1_000_000
 
 _EXACT = (
     "The page holds the fitted cost itself, not an approximation: polynomials, networks and mixtures as numbers. It is "
-    "computed in double precision from numbers in single precision, and agrees with Python's to about five digits. "
+    "computed in double precision from numbers in single precision. Python, in single precision, agrees to about five "
+    "digits, and to three or four where it sums a Gaussian process of almost exact runs. "
     "Draws are new for everything you ask: they are reweighted from stored ones, moved until they are independent, and "
     "carry Monte Carlo error. Checks beside it are those of the observation and the beta that were sampled."
 )

@@ -204,12 +204,13 @@ def _axis(x_o: np.ndarray, axis: Any, labels: Sequence[str] | None) -> dict[str,
     places, label, where = _times(axis)
     if len(places) != steps or not np.all(np.isfinite(places)):
         places, label, where = np.arange(steps, dtype=float), "number of the value", None
-    own = list(labels or [])
+    own = list(map(str, labels or []))
     return {
         "axis": places.tolist(),
         "axis_label": str(label or ""),
         "channels": int(channels),
-        "y_label": ", ".join(map(str, own)) if own and len(own) <= 3 else "value",
+        "channel_names": own if len(own) == channels else [],
+        "y_label": ", ".join(own) if own and len(own) <= 3 else "value",
         "where": where,
     }
 

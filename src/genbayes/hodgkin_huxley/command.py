@@ -41,7 +41,7 @@ def add_parser(commands: Commands) -> None:
     command = commands.add("hodgkin-huxley", run, text, problem=False, kept=kept, epilog=EXAMPLES)
     add = command.add_argument
     add("--recordings", type=Path, required=True, metavar="DIR", help="folder of .npz and .nwb files, or one file")
-    add("--simulations", type=count, default=10_000, dest="n_simulations", metavar="N", help="default: 10000")
+    add("-n", "--simulations", type=count, default=10_000, dest="n_simulations", metavar="N", help="default: 10000")
     text = "inverse temperatures (default: 25 50 100)"
     add("--beta", type=positive, nargs="+", action=Several, default=[25.0, 50.0, 100.0], metavar="B", help=text)
     text = "simulate and infer each recording under its own amplitude and initial voltage"

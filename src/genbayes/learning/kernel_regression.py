@@ -140,7 +140,10 @@ def solve(
     rows = noise.rows(units)
     seen = z[rows]
     centres = z[evenly_spaced(len(z), most_centres)] / fit.lengths
-    corner = np.linalg.cholesky(bumps(centres, centres) + _JITTER * np.eye(len(centres)))
+    # A projection is an approximation anyway: with as much as the least noise its weights are up to ten times smaller,
+    # and so is what rounding to single precision changes of their sum, in which most of them cancel.
+    jitter = _JITTER if len(centres) == len(z) else _LEAST_NOISE
+    corner = np.linalg.cholesky(bumps(centres, centres) + jitter * np.eye(len(centres)))
     smooth = scipy.linalg.solve_triangular(corner, bumps(centres, seen / fit.lengths), lower=True).T
     features = np.concatenate([smooth, np.sqrt(fit.linear) * np.insert(seen, 0, 1.0, axis=1)], axis=1)
     features, wanted = (noise.whitened(part, units) for part in (features, outputs[rows]))

@@ -21,7 +21,7 @@ from .mean_model import MeanModel
 from .network_means import Networks, networks_fitted
 from .polynomial import Polynomial, degrees
 from .polynomial_means import Polynomials, RegressionData, polynomials_fitted
-from .process_means import processes_fitted
+from .process_means import MOST_ROWS, processes_fitted
 from .ridge import RidgeResidual
 from .shared_noise import SharedNoise
 from .streamed_rows import StreamedRows
@@ -109,7 +109,11 @@ def fit_mean(
     # A polynomial of less than the highest degree that the rows allow, and no network: nothing is left to be found.
     highest = max(degrees(data.z.shape[1], len(data.z), standardise.groups))
     enough = not np.any(worth) and bool(np.all(polynomials.degree_of_each < highest))
-    process = processes_fitted(data, noise) if processes and not enough else None
+    process = None
+    if processes and not enough and len(data.labels) <= MOST_ROWS:
+        with progress_bar(f"fitting Gaussian processes to the {name}", 1, progress) as advance:
+            process = processes_fitted(data, noise)
+            advance()
     if process is not None and _is_process_better(process.errors, errors, data, noise):
         return FittedMean(process.ensemble, curved.record, process.left_out)
     ensemble = polynomials.ensemble

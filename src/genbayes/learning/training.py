@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from ..runtime.compiling import compiled, on_device
-from ..runtime.counts import checked_count
+from ..runtime.counts import set_counts
 from ..runtime.devices import divided
 from ..runtime.notebook import html_table
 from ..runtime.outcome import Outcome
@@ -84,12 +84,11 @@ class FitConfig:
         counts = ["members", "width", "depth", "least_steps", "max_epochs", "patience", "targets"]
         if self.batch_size is not None:
             counts.append("batch_size")
-        for name in counts:
-            checked_count(f"FitConfig: {name}", getattr(self, name))
+        set_counts(self, *counts)
+        set_counts(self, "noise_targets", least=0)
         for name in ("learning_rate", "noise_scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"FitConfig: {name} must be greater than 0, got {getattr(self, name)!r}.")
-        checked_count("FitConfig: noise_targets", self.noise_targets, least=0)
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"FitConfig: validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}; "

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 WIDTHS = {1: 4.5, 2: 6.5}  # inches, by the number of columns
+# Costs are shown up to the lowest one and so many times the spread of the draws'.
+_MOST_SPREADS = 5.0
 
 
 def cost_profiles(
@@ -89,10 +91,19 @@ def cost_profiles(
     units = units_of(posterior.cost)
     label = plain("predicted cost" + f" ({units})" * bool(units), 60)
     figure.supylabel(textwrap.fill(label, 22 * rows), fontsize=9)
-    low = min(cost[best], float(lines.min()))
-    high = max(float(lines[:, 0].max()), float(np.quantile(cost, 0.95)))
-    axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
+    low = min(float(cost[best]), float(lines.min()))
+    _limit_cost(axes[0, 0], low, float(lines[:, 0].max()), cost)
     return figure
+
+
+def _limit_cost(ax: Any, low: float, high: float, *costs: np.ndarray) -> None:
+    """Shows costs from the lowest to the highest one, or to far above the draws' if these would be flat below it.
+
+    Parameters of which one compensates for another have steep profiles, which would hide all others.
+    """
+    spread = max(float(np.quantile(cost, 0.95)) for cost in costs) - low
+    high = max(min(high, low + _MOST_SPREADS * spread), low + spread)
+    ax.set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
 
 
 def _compared(shown: list[Shown], draws: list[Draws], n_grid: int) -> matplotlib.figure.Figure:
@@ -123,12 +134,12 @@ def _compared(shown: list[Shown], draws: list[Draws], n_grid: int) -> matplotlib
             ax.plot(theta[best, j], cost[best], "o", color=one.colour, markersize=5)
             low = min(low, float(line.min()), float(cost[best]))
             # Where one is narrow, it is off the picture: it would flatten the others.
-            high = max(high, float(np.quantile(cost, 0.95)), float(np.quantile(line, 0.5)))
+            high = max(high, float(np.quantile(line, 0.5)))
         ax.set_xlabel(plain(names[j], 24))
         few_ticks(ax.xaxis)
     units = units_of(shown[0].one.cost)
     figure.supylabel(textwrap.fill(plain("predicted cost" + f" ({units})" * bool(units), 60), 22 * rows), fontsize=9)
-    axes[0, 0].set_ylim(low - 0.1 * (high - low) - 1e-12, high + 0.05 * (high - low) + 1e-12)
+    _limit_cost(axes[0, 0], low, high, *costs)
     from matplotlib.lines import Line2D
 
     dot = Line2D([], [], color=OBSERVED, marker="o", linestyle="none", markersize=5)

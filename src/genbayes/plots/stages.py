@@ -51,7 +51,7 @@ def ladder(draws: Draws | Mapping[str, Draws]) -> matplotlib.figure.Figure:
             share = values.max(initial=0.0) <= 1.001
             ax.set_ylim(0, 1.04 if share else None)
             label = label.replace("size", "share") if share else label
-        few_ticks(ax.xaxis, 5)
+        few_ticks(ax.xaxis, 5, whole=True)
         ax.set_xlabel("stage")
         ax.set_title(label, fontsize=9)
     if isinstance(draws, Mapping):

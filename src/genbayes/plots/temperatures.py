@@ -56,10 +56,10 @@ def temperature(ladder: Ladder | Mapping[str, Ladder], choices: Sequence[Choice]
             raise ValueError(f"choices are of one ladder, and there are {len(ladder)}: leave them out, or show one.")
         return temperatures_compared(several(ladder, "ladder"))
     figure, axes = subplots(2, 2, (8.0, 5.4), sharex=True)
-    betas, spread = ladder.betas, np.sqrt(ladder.cost_variance)
-    ax = axes[0, 0]
-    ax.fill_between(betas, *_band(ladder.mean_cost, spread, ladder.costs), color=POSTERIOR, alpha=0.15, linewidth=0)
-    ax.plot(betas, ladder.mean_cost, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4, label="expected ± s.d.")
+    betas, ax = ladder.betas, axes[0, 0]
+    band = np.quantile(ladder.costs, [0.05, 0.95], axis=1)
+    ax.fill_between(betas, *band, color=POSTERIOR, alpha=0.15, linewidth=0, label="90 % of the draws")
+    ax.plot(betas, ladder.mean_cost, "o-", color=POSTERIOR, markersize=2.5, linewidth=1.4, label="expected")
     for choice in choices:
         if {"betas", "replicate"} <= set(choice.evidence):
             curve = choice.evidence["betas"], choice.evidence["replicate"]
@@ -138,8 +138,3 @@ def _dashes(name: str) -> Any:
     """The line of a rule; a solid one for a choice that no registered rule made."""
     names = [rule.name for rule in rules()]
     return DASHES[names.index(name) % len(DASHES)] if name in names else "-"
-
-
-def _band(mean: np.ndarray, spread: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One standard deviation about the mean, never beyond the draws: costs are not below the least of them."""
-    return np.maximum(mean - spread, costs.min(axis=1)), mean + spread

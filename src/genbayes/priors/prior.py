@@ -247,7 +247,7 @@ class Prior:
         Raises:
             ValueError: `n` is negative, or `seed` out of range.
         """
-        n = checked_count("`n`", n, least=0, remedy="; write int(n)")
+        n = checked_count("`n`", n, least=0)
         key = jax.random.key(check_seed(seed))
         # Every n by the same program, chunk by chunk: each length would be compiled, and could round differently.
         starts = np.arange(0, max(n, 1), _ROWS_OF_A_DRAW, dtype=np.int32)

@@ -134,7 +134,8 @@ register(
 register(
     Entry(
         "profiles",
-        "A steep valley is a well-determined parameter, a flat line one that the data do not determine.",
+        "A steep valley is a well-determined parameter, a flat line one that the data do not determine. Where thin "
+        "lines have valleys beside the thick one's, another parameter makes up for this one.",
         lambda run: plots.cost_profiles(run.posterior, run.draws),
         40,
     )

@@ -41,7 +41,7 @@ def cache(folder: str | Path | None = None, *, max_bytes: int = MOST_BYTES) -> P
     # Imported here: `genbayes --help` reads this file, and needs no numpy.
     from .counts import checked_count
 
-    checked_count("max_bytes", max_bytes)
+    max_bytes = checked_count("max_bytes", max_bytes)
     path = _folder(os.environ) if folder is None else Path(folder).expanduser()
     if path is None:
         return None

@@ -74,11 +74,11 @@ def subplots(
     return figure, axes
 
 
-def few_ticks(axis: Any, count: int = 4) -> None:
-    """Leaves at most `count` intervals between the ticks of an x or y axis."""
+def few_ticks(axis: Any, count: int = 4, *, whole: bool = False) -> None:
+    """Leaves at most `count` intervals between the ticks of an x or y axis, which are whole numbers if so asked."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 5, 10] if whole else [1, 2, 2.5, 5, 10], integer=whole))
 
 
 def time_axis(axis: Any, times: np.ndarray) -> None:

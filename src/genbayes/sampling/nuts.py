@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..runtime.compiling import compiled
-from ..runtime.counts import checked_count
+from ..runtime.counts import set_counts
 from ..runtime.outcome import Outcome
 from .sampler import Advice, Sampled, register_sampler
 from .smc import SMC
@@ -43,9 +43,9 @@ class NUTS:
     start: SMC = field(default_factory=lambda: SMC(populations=4, min_particles=250))
 
     def __post_init__(self) -> None:
-        checked_count("NUTS: chains", self.chains, least=2)
-        checked_count("NUTS: warmup", self.warmup, least=50)
-        checked_count("NUTS: max_doublings", self.max_doublings)
+        set_counts(self, "chains", least=2)
+        set_counts(self, "warmup", least=50)
+        set_counts(self, "max_doublings")
         if not 0 < self.target_acceptance < 1:
             raise ValueError(f"NUTS: target_acceptance must lie between 0 and 1, got {self.target_acceptance!r}.")
 

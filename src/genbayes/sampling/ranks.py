@@ -11,6 +11,7 @@ from ..costs.cost import Cost, Observed
 from ..costs.known_parameters import rows_as_known
 from ..distances.gaps import with_gaps
 from ..priors.prior import Prior
+from ..runtime.progress import Advance, progress_bar
 from ..simulations.rows import Simulations
 from .held_out import held_out_rows
 from .smc import SMC
@@ -148,14 +149,16 @@ def ranks_of_truth(
     stack = GibbsPosteriors(prior, cost, held_out.x, betas, conditions=held_out.conditions)
     draws = stack.sample(n, seed=seed, sampler=RANK_SAMPLER if sampler is None else sampler, progress=progress)
     messages = held_out.messages
-    suspect = float(np.mean(draws.first(_MOST_JUDGED).suspect))
-    if suspect > 0.1:
-        messages += (f"{suspect:.0%} of the posteriors of held-out simulations are not well sampled: raise n.",)
-    return Ranks(*_levels(prior, cost, draws, held_out, np.random.default_rng(seed)), messages)
+    with progress_bar("ranking the true parameters", 1 + len(held_out.x), progress) as advance:
+        suspect = float(np.mean(draws.first(_MOST_JUDGED).suspect))
+        if suspect > 0.1:
+            messages += (f"{suspect:.0%} of the posteriors of held-out simulations are not well sampled: raise n.",)
+        advance()
+        return Ranks(*_levels(prior, cost, draws, held_out, np.random.default_rng(seed), advance), messages)
 
 
 def _levels(
-    prior: Prior, cost: Cost, draws: StackedDraws, held_out: HeldOut, rng: np.random.Generator
+    prior: Prior, cost: Cost, draws: StackedDraws, held_out: HeldOut, rng: np.random.Generator, advance: Advance
 ) -> tuple[Float[np.ndarray, "m b"], Float[np.ndarray, "m b dim"]]:
     theta = held_out.theta
     m, b = draws.theta.shape[:2]
@@ -170,6 +173,7 @@ def _levels(
         same = equal.all(axis=2)
         joint[i] = _rank(np.sum((advantage > 0) & ~same, axis=1), np.sum(same, axis=1), n, rng)
         below[i] = _rank(np.sum(values[i] < theta[i], axis=1), np.sum(equal, axis=1), n, rng)
+        advance()
     return joint, below
 
 

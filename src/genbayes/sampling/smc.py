@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from ..runtime.compiling import on_device
-from ..runtime.counts import checked_count
+from ..runtime.counts import set_counts
 from ..runtime.devices import devices_asked_for
 from ..runtime.outcome import Outcome
 from .sampler import Advice, Sampled, register_sampler
@@ -59,9 +59,8 @@ class SMC:
     max_stages: int = 200
 
     def __post_init__(self) -> None:
-        for name in ("populations", "moves", "final_moves", "max_steps", "max_stages"):
-            checked_count(f"SMC: {name}", getattr(self, name))
-        checked_count("SMC: min_particles", self.min_particles, least=50)
+        set_counts(self, "populations", "moves", "final_moves", "max_steps", "max_stages")
+        set_counts(self, "min_particles", least=50)
         if not 0 < self.ess_share < 1:
             raise ValueError(f"SMC: ess_share must lie between 0 and 1, got {self.ess_share!r}.")
 

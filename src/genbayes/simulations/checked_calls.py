@@ -45,12 +45,10 @@ def checked_conditions(conditions: Any, n: int) -> tuple[list[str], np.ndarray]:
 
 
 def checked_call(
-    simulator: AnySimulator, n: int, batch_size: int | None, workers: Workers, *, conditional: bool
-) -> Simulator:
-    """The simulator in its kind, after a look at what goes with it."""
-    checked_count("`n`", n)
-    if batch_size is not None:
-        checked_count("`batch_size`", batch_size)
+    simulator: AnySimulator, batch_size: int | None, workers: Workers, *, conditional: bool
+) -> tuple[Simulator, int | None]:
+    """The simulator in its kind, and the size of its batches, after a look at what goes with them."""
+    batch_size = None if batch_size is None else checked_count("`batch_size`", batch_size)
     checked_workers(workers)
     found = as_simulator(simulator, conditional=conditional)
     who, timeout, memory = unbounded(workers)
@@ -70,4 +68,4 @@ def checked_call(
             f"`workers` must be 1 for a {found.kind} simulator, got {given}: its runs are vectorised and use all "
             f"cores already. Raise `batch_size` instead."
         )
-    return found
+    return found, batch_size

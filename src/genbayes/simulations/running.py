@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..priors.prior import Prior
+from ..runtime.counts import checked_count
 from ..runtime.program_memory import make_room
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import CONDITION_STREAM, check_seed
@@ -92,8 +93,8 @@ def simulate(
         )
     make_room()
     workers = bounded(workers, timeout, memory)
-    simulator = checked_call(simulator, n, batch_size, workers, conditional=conditions is not None)
-    seed = check_seed(seed)
+    n, seed = checked_count("`n`", n), check_seed(seed)
+    simulator, batch_size = checked_call(simulator, batch_size, workers, conditional=conditions is not None)
     share = None if shard is None else checked_share(shard, n, store)
     inputs = np.asarray(prior.sample(n, seed=seed))
     header = make_header(prior.names, seed, prior.describe(), simulator.name, unequal_sets=simulator.unequal_sets)
@@ -158,7 +159,7 @@ def simulate_at(
     if len(names) != parameters.shape[1]:
         raise ValueError(f"`names` must have {parameters.shape[1]} entries, one per column of `theta`, got {names}.")
     workers = bounded(workers, timeout, memory)
-    simulator = checked_call(simulator, len(parameters), batch_size, workers, conditional=conditions is not None)
+    simulator, batch_size = checked_call(simulator, batch_size, workers, conditional=conditions is not None)
     header = make_header(names, check_seed(seed), [], simulator.name, unequal_sets=simulator.unequal_sets)
     if conditions is not None:
         known, given = checked_conditions(conditions, len(parameters))
@@ -206,7 +207,8 @@ def simulate_round(
         The round's rows alone.
     """
     workers = bounded(workers, timeout, memory)
-    simulator = checked_call(simulator, 1, batch_size, workers, conditional=bool(simulations.condition_names))
+    is_conditional = bool(simulations.condition_names)
+    simulator, batch_size = checked_call(simulator, batch_size, workers, conditional=is_conditional)
     of_runs = (simulations.names, seed, simulations.prior_description, simulations.simulator)
     header = make_header(*of_runs, unequal_sets=simulator.unequal_sets)
     if simulations.condition_names:

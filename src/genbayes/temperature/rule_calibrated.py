@@ -98,7 +98,7 @@ def calibrated(
         >>> choice = gb.temperature.calibrated(prior, cost, held_out, seed=0)
     """
     quantiles = np.sort(checked_levels(levels))
-    checked_count("rows", rows)
+    rows = checked_count("rows", rows)
     if simulations.deterministic and cost.measurement_error is None:
         raise ValueError(NO_NOISE.format(needs="held-out outputs that scatter about their means as observations do"))
     given = None if betas is None else checked_grid(betas)
@@ -205,12 +205,16 @@ def _judge(
         )
     # The bands give one false alarm in a hundred for all levels together, more or less, for these share their rows.
     low, high = band(levels, m, 0.99)
-    for q, share, a, b in zip(levels, reached, low, high, strict=True):
-        if not a <= share <= b:
-            messages.append(
-                f"No beta makes all levels right: at this one the {q:.0%} sets cover {share:.1%}. The shape of the "
-                "posterior is not that of the errors; choose the level that matters to you (levels)."
-            )
+    wrong = [
+        f"the {q:.0%} sets cover {share:.1%}"
+        for q, share, a, b in zip(levels, reached, low, high, strict=True)
+        if not a <= share <= b
+    ]
+    if wrong:
+        messages.append(
+            f"No beta makes all levels right: at this one {', '.join(wrong)}. The shape of the posterior is not that "
+            "of the errors; choose the level that matters to you (`levels`, --level)."
+        )
     low, high = band(CURVE, m, 1 - 0.01 / (len(names) * len(CURVE)))
     for name, curve in zip(names, by_parameter, strict=True):
         away = np.where(curve < low, curve - low, np.where(curve > high, curve - high, 0.0))

@@ -2,6 +2,7 @@
 import { decoded, quantilesOfSorted } from "./numbers.js";
 import { Dial, checkbox, disable, make } from "./controls.js";
 import { column } from "./columns.js";
+import { SHAPES } from "./pictures.js";
 
 // Factors from the report's beta to the ends of its slider.
 const [BELOW, ABOVE] = [1 / 256, 16];
@@ -94,7 +95,7 @@ export class Page {
     this.status = make("p", { class: "status", role: "status" });
     this.warnings = make("ul", { class: "doubts" });
     this.table = make("tbody");
-    const heads = ["parameter", "5 %", "median", "95 %", "sampled 5 %", "sampled 95 %"];
+    const heads = ["parameter", "5\u00a0%", "median", "95\u00a0%", "sampled 5\u00a0%", "sampled 95\u00a0%"];
     const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
     // On a phone the posterior comes first, and what moves it right below.
     const main = make("div", { class: "main" }, this.status, this.warnings);
@@ -102,7 +103,7 @@ export class Page {
     const table = { class: "scroll", tabindex: 0, role: "region", "aria-label": "Quantiles of the parameters" };
     const more = make("div", { class: "more" }, make("div", table, make("table", {}, head, this.table)));
     more.append(make("div", {}, make("h3", {}, "Cost of the draws"), this.costs));
-    this.root.replaceChildren(main, make("div", { class: "controls" }, ...this.controls()), more);
+    this.root.replaceChildren(main, make("div", { class: "controls" }, ...this.controls().filter(Boolean)), more);
     this.watchSize();
     this.catchPoints();
   }
@@ -110,6 +111,13 @@ export class Page {
   legend() {
     const key = (name, text) => make("span", { class: `key ${name}` }, text);
     return make("p", { class: "keys" }, key("now", "now"), key("report", "as sampled"), key("prior", "prior"));
+  }
+
+  /** Which mark is which series, where there are several, each of a form of its own. */
+  seriesKeys() {
+    const names = this.data.channel_names;
+    if (names.length < 2 || names.length > SHAPES.length) return null;
+    return make("p", { class: "keys" }, ...names.map((name, c) => make("span", {}, `${SHAPES[c].sign} ${name}`)));
   }
 
   controls() {
@@ -130,6 +138,7 @@ export class Page {
       make("h3", {}, "Inverse temperature beta"),
       this.betaDial.element,
       make("h3", {}, "Observation"),
+      this.seriesKeys(),
       this.observed,
       ...this.valueControls(),
       ...this.distanceControls(),

@@ -5,6 +5,19 @@ import { quantilesOfSorted } from "./numbers.js";
 // Points of one kind in a picture of two parameters.
 const MOST_POINTS = 500;
 
+function corners(pen, x, y, places) {
+  places.forEach(([right, down], i) => pen[i ? "lineTo" : "moveTo"](x + right, y + down));
+  pen.closePath();
+}
+
+/** Marks of the series of an observation, told apart by their form: the sign that stands for it, and its outline. */
+export const SHAPES = [
+  { sign: "●", outline: (pen, x, y, r) => pen.arc(x, y, r, 0, 2 * Math.PI) },
+  { sign: "■", outline: (pen, x, y, r) => pen.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r) },
+  { sign: "▲", outline: (pen, x, y, r) => corners(pen, x, y, [[0, -1.2 * r], [1.1 * r, 0.8 * r], [-1.1 * r, 0.8 * r]]) },
+  { sign: "◆", outline: (pen, x, y, r) => corners(pen, x, y, [[0, -1.3 * r], [1.1 * r, 0], [0, 1.3 * r], [-1.1 * r, 0]]) },
+];
+
 /** Colours of the page, light or dark. */
 export function colours(element) {
   const style = getComputedStyle(element);
@@ -43,11 +56,16 @@ export function shown(value, digits = 3) {
   return Math.abs(text) >= 1e7 || (text !== 0 && Math.abs(text) < 1e-3) ? text.toExponential() : String(text);
 }
 
-/** Round numbers between two ends, each with a text of all its digits. */
+/** Round numbers between two ends, two at least, each with a text of all its digits. */
 export function ticks(low, high, most) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= 0.7 * rough) ?? 10 * power;
+  const sizes = [10, 5, 2, 1, 0.5].map((factor) => factor * power);
+  const between = (size) => Math.floor(high / size + 1e-9) - Math.ceil(low / size) + 1;
+  // The smallest one that is large enough, or the first below it that has room twice.
+  let at = sizes.findLastIndex((size) => size >= 0.7 * rough);
+  while (at + 1 < sizes.length && between(sizes[at]) < 2) at++;
+  const step = sizes[at];
   const result = [];
   for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) {
     const value = k * step;
@@ -320,7 +338,7 @@ function drawMark(pen, paint, scale, mark, many, isSelected) {
   pen.fillStyle = mark.off ? paint.card : mark.outside ? paint.accent : paint.text;
   pen.lineWidth = 1.5;
   pen.beginPath();
-  pen.arc(x, y, many ? 2 : 4 * Math.min(Math.max(Math.sqrt(mark.weight), 0.6), 1.6), 0, 2 * Math.PI);
+  SHAPES[mark.channel % SHAPES.length].outline(pen, x, y, many ? 2 : 4 * Math.min(Math.max(Math.sqrt(mark.weight), 0.6), 1.6));
   pen.fill();
   if (!many || mark.off) pen.stroke();
   if (!isSelected) return;
