@@ -1,6 +1,6 @@
 """Posteriors against exact ones as parameters and outputs become many.
 
-python benchmarks/dimensions.py [--part parameters outputs largest] [--seeds 1] writes benchmarks/dimensions.md. The simulator
+python benchmarks/dimensions.py [--part PART ...] [--seeds 1] writes benchmarks/dimensions.md. The simulator
 adds noise of standard deviation 1 to A theta + s sin(B theta), with matrices of independent entries: s = 0 (linear),
 0.5 (mild) or 2 (strong). Parameters are standard normal; the distance is the mean squared error, and beta that of the
 ordinary posterior, half the number of outputs. The exact posterior is sampled by NUTS from the known cost. A shift is
