@@ -122,9 +122,8 @@ def test_n_is_the_number_of_runs_and_draws_that_of_draws() -> None:
             assert options["-n"].dest == "n_simulations"
         if "--draws" in options:
             assert options["--draws"].option_strings == ["--draws"]
-    assert all(
-        "-n" in parsers()[name]._option_string_actions for name in ("simulate", "run", "campaign", "refine", "demo")
-    )
+    of_runs = ("simulate", "run", "campaign", "refine", "demo", "benchmark", "hodgkin-huxley")
+    assert all("-n" in parsers()[name]._option_string_actions for name in of_runs)
     for name in ("sample", "run", "campaign", "temperature", "sensitivity", "demo"):
         assert "--draws" in parsers()[name]._option_string_actions
 

@@ -50,7 +50,8 @@ def add_parser(commands: Commands) -> None:
         metavar="M",
         help=_choices(METHODS, methods),
     )
-    add("-n", "--simulations", type=count, default=10_000, metavar="N", help="per task and seed (default: 10000)")
+    text = "per task and seed (default: 10000)"
+    add("-n", "--simulations", type=count, default=10_000, dest="n_simulations", metavar="N", help=text)
     text = "how many of each kind to draw (default: 10), or an .npz file of them"
     add("--observations", type=count_or_file, default=10, metavar="K|FILE", help=text)
     add("--observation-seed", type=natural, default=0, metavar="S", help="by which they are drawn (default: 0)")
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> None:
         {name: BENCHMARK[name] for name in options.task},
         {name: METHODS[name] for name in options.method},
         out=options.out,
-        simulations=options.simulations,
+        simulations=options.n_simulations,
         observations=options.observations,
         observation_seed=options.observation_seed,
         seeds=options.seed,
