@@ -78,7 +78,7 @@ def test_other_kinds_of_draws_are_told_as_before(tmp_path):
     xr.DataTree.from_dict({"posterior": xr.Dataset({"a": ("x", np.arange(3))})}).to_zarr(
         tmp_path / "other.zarr", consolidated=False
     )
-    with pytest.raises(ValueError, match="was not written by Draws.to_datatree"):
+    with pytest.raises(ValueError, match="other.zarr: the tree was not written by Draws.to_datatree"):
         gb.Draws.load(tmp_path / "other.zarr")
 
 

@@ -78,7 +78,9 @@ def load_tree(path: str | Path, read: "Callable[[xr.DataTree], Loaded]") -> Load
             return read(tree)
     except _Damaged as error:
         raise ValueError(f"{path} is damaged: {error}. Sample again, or bring it back from a copy.") from None
-    except (WrongTree, PermissionError):
+    except WrongTree as error:
+        raise WrongTree(f"{path}: {error}") from None
+    except PermissionError:
         raise
     except Exception as error:
         first = f"{type(error).__name__}: {str(error).strip()}".split("\n")[0][:150]
