@@ -53,6 +53,15 @@ def test_every_array_has_checksums(stored):
     assert len(chunks(stored[0])) == 4 * 4
 
 
+@pytest.mark.parametrize("name", ["theta", "conditions", "x", "status"])
+def test_rows_are_not_lost_where_an_array_is_said_to_be_shorter(stored, name):
+    """Of the status that was read as so many rows fewer, without a word."""
+    described = stored[0] / name / "zarr.json"
+    described.write_text(described.read_text().replace(f"    {N}", "    1 ", 1))
+    with pytest.raises(ValueError, match=rf"{name}/zarr.json says that there are 1 rows, and .* that there are {N}"):
+        Simulations.open(stored[0])
+
+
 def test_a_flipped_bit_in_any_chunk_is_found_and_its_rows_are_run_again(stored):
     store, whole = stored
     for number, chunk in enumerate(chunks(store)):

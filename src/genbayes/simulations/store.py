@@ -105,6 +105,7 @@ class SimulationStore:
                 f"Upgrade genbayes."
             )
         folder.check_attributes()
+        folder.check_lengths()
         if writable:
             folder.tidy()
         return cls(folder, path, round)

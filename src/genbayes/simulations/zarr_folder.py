@@ -89,6 +89,23 @@ class ZarrFolder:
                 f"was changed by hand. {_REMEDY} (Where the change was meant, remove the attribute {CHECKSUM!r}.)"
             )
 
+    def check_lengths(self) -> None:
+        """ValueError where an array is said to be shorter than it was: rows are only ever added."""
+        content = json.loads((self.path / "zarr.json").read_bytes())
+        try:
+            described = (content.get("consolidated_metadata") or {}).get("metadata", {})
+            before = {name: int(metadata["shape"][0]) for name, metadata in described.items()}
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise ValueError(
+                f"`path`: {self.path}/zarr.json does not say how long its arrays are: it is damaged. {_REMEDY}"
+            ) from None
+        for name, rows in before.items():
+            if self.has(name) and (now := self.array(name).shape[0]) < rows:
+                raise ValueError(
+                    f"`path`: {self.path / name / 'zarr.json'} says that there are {now} rows, and "
+                    f"{self.path}/zarr.json that there are {rows}: one of both files is damaged. {_REMEDY}"
+                )
+
     def set_attributes(self, **values: Any) -> None:
         """Set attributes, and their checksum with them, in one step."""
         self._attributes |= values
