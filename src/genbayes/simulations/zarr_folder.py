@@ -105,6 +105,8 @@ class ZarrFolder:
                     f"`path`: {self.path / name / 'zarr.json'} says that there are {now} rows, and "
                     f"{self.path}/zarr.json that there are {rows}: one of both files is damaged. {_REMEDY}"
                 )
+        # A writer may move one to its place before it is asked for.
+        self._arrays.clear()
 
     def set_attributes(self, **values: Any) -> None:
         """Set attributes, and their checksum with them, in one step."""
