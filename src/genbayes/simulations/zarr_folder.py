@@ -91,10 +91,8 @@ class ZarrFolder:
 
     def check_lengths(self) -> None:
         """ValueError where an array is said to be shorter than it was: rows are only ever added."""
-        content = json.loads((self.path / "zarr.json").read_bytes())
         try:
-            described = (content.get("consolidated_metadata") or {}).get("metadata", {})
-            before = {name: int(metadata["shape"][0]) for name, metadata in described.items()}
+            before = {name: int(metadata["shape"][0]) for name, metadata in (self._copied_metadata() or {}).items()}
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             raise ValueError(
                 f"`path`: {self.path}/zarr.json does not say how long its arrays are: it is damaged. {_REMEDY}"
@@ -214,9 +212,12 @@ class ZarrFolder:
 
     def _is_consolidated(self) -> bool:
         """Whether that copy is up to date."""
-        return json.loads((self.path / "zarr.json").read_bytes()).get("consolidated_metadata", {}).get("metadata") == (
-            self._metadata()
-        )
+        return self._copied_metadata() == self._metadata()
+
+    def _copied_metadata(self) -> Any:
+        """What that copy says, None where there is none."""
+        content = json.loads((self.path / "zarr.json").read_bytes())
+        return (content.get("consolidated_metadata") or {}).get("metadata")
 
     def _place(self, name: str) -> Path:
         """The folder of an array; of outputs that are just being converted, that of the old ones."""
