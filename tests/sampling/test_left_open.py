@@ -1,5 +1,6 @@
 """What the simulations leave open of an answer: against shifts in closed form, and against what fits get wrong."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,13 +55,15 @@ def test_errors_of_few_runs_are_of_the_size_that_is_said(tmp_path: Path) -> None
     )
     cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), progress=False)
     precision = np.eye(dim) + 2 * beta / 20 * line.T @ line
-    z = []
+    z, alone, x_os = [], [], []
     for seed in range(4):
         x_o = line @ rng.standard_normal(dim) + sd * rng.standard_normal(20)
         draws = gb.GibbsPosterior(prior, cost, x_o, beta).sample(4000, seed=seed)
         exact = np.linalg.solve(precision, 2 * beta / 20 * line.T @ x_o)
         sampling = [draws.standard_error(draws[name]) for name in draws.names]
         z.append((draws.flat.mean(axis=0) - exact) / np.hypot(draws.fit_errors, sampling))
+        alone.append(draws.fit_errors)
+        x_os.append(x_o)
         # The errors of the fit, not of the number of draws.
         assert np.mean(draws.fit_errors**2) > 2 * np.mean(np.square(sampling))
     # 32 numbers, of variance one if the errors are what is said, that share one fit: of eight independent ones the mean
@@ -70,6 +73,19 @@ def test_errors_of_few_runs_are_of_the_size_that_is_said(tmp_path: Path) -> None
     assert "± fit" in draws._repr_html_()
     draws.save(tmp_path / "draws.zarr")
     assert gb.Draws.load(tmp_path / "draws.zarr").summary() == draws.summary()
+    stack = gb.GibbsPosteriors(prior, cost, np.stack(x_os), [beta, 100 * beta]).sample(2000, seed=0, progress=False)
+    # By 500 draws of each instead of 1,000: their covariances with eight parameters are known to sqrt(8 / 500).
+    np.testing.assert_allclose(stack.fit_errors[:, 0], alone, rtol=0.5)
+    assert np.mean(stack.fit_errors[:, 0]) == pytest.approx(np.mean(alone), rel=0.15)
+    # All four at the beta that is too large, and perhaps one of the others.
+    assert re.search("uncertain in [456] of 8 posteriors", str(stack.outcome))
+    assert "uncertain by" not in str(stack.draws(2, 0).outcome)
+    assert "uncertain by" in str(stack.draws(2, 1).outcome)
+    np.testing.assert_allclose(stack.draws(2, 0).fit_errors, stack.fit_errors[2, 0])
+    stack.save(tmp_path / "stack.zarr")
+    again = gb.StackedDraws.load(tmp_path / "stack.zarr")
+    assert again.summary() == stack.summary()
+    np.testing.assert_array_equal(again.first(2).fit_errors, stack.fit_errors[:2])
 
 
 @pytest.mark.parametrize(("method", "distance"), [("marginal", "absolute"), ("general", "squared")])

@@ -35,7 +35,7 @@ MOST_NATS = 0.5
 MOST_UNCERTAIN = 0.35
 # How the message of it begins.
 UNCERTAIN = "The log density is uncertain"
-_REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."
+REMEDY = "Add simulations where the posterior is (refine), simulate more, or lower beta."
 # Standard errors beyond which an error is no coincidence, and the probability of a coincidence beyond them.
 SURE = 3.5
 # Share of the weight that one value of an integer may have before the others' rows are too few to lay a line.
@@ -84,12 +84,12 @@ class LogDensityError:
         if self.shift > MOST_SHIFT and self.shift_sure:
             messages.append(
                 f"{contradicted}it shifts the posterior by about {self.shift:.2g} of its standard deviations (standard "
-                f"error {self.shift_error:.2g}). {_REMEDY}"
+                f"error {self.shift_error:.2g}). {REMEDY}"
             )
         elif self.nats > MOST_NATS and self.nats_sure:
             messages.append(
                 f"{contradicted}the log density is off by about {self.nats:.2g} from place to place, as by a step or a "
-                f"fold that the regression does not follow. {_REMEDY}"
+                f"fold that the regression does not follow. {REMEDY}"
             )
         return Outcome(tuple(messages))
 
@@ -105,7 +105,7 @@ def uncertainty(nats: float, dim: int) -> Outcome:
         (
             f"{UNCERTAIN} by about {nats:.2g} from place to place, or {nats / np.sqrt(dim):.2g} standard deviations of "
             f"a parameter: the simulations say no more at this beta, so that the posterior may be shifted or too "
-            f"narrow. {_REMEDY}",
+            f"narrow. {REMEDY}",
         )
     )
 

@@ -27,6 +27,7 @@ from .posterior import GibbsPosterior
 from .sampler import Sampler
 from .smc import SMC, Ladders
 from .stacked import StackedDraws
+from .stacked_left_open import StackedLeftOpen
 from .target import Targets
 
 # Particles at work at one time. More would not be quicker (they fill the caches), and the memory beside the draws
@@ -198,8 +199,9 @@ class GibbsPosteriors:
                 count = min(size, len(self) - first)
                 parts.append(sampler.run_ladders(self._targets(rows), n, key=key, first=first, count=count))
                 advance(count)
+        theta = np.concatenate([part.theta for part in parts])
         return StackedDraws(
-            theta=np.concatenate([part.theta for part in parts]),
+            theta=theta,
             cost=np.concatenate([part.cost for part in parts]),
             names=self.prior.names,
             betas=self.betas,
@@ -216,6 +218,7 @@ class GibbsPosteriors:
             condition_names=self.cost.condition_names,
             prior_outcome=self.outcome,
             integer_names=self.prior.integer_names,
+            left_open=StackedLeftOpen.of(self.cost, theta, self.x_o, self.betas, self.conditions),
         )
 
     def _judged(self, sampler: SMC, parts: list[Ladders]) -> dict[tuple[int, int], tuple[str, ...]]:

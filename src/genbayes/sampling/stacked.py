@@ -17,6 +17,7 @@ from .convergence import bulk_size, certain, split_rhat
 from .draws import ESS_LIMIT, RHAT_LIMIT, Draws
 from .draws_files import WrongTree, data_frame, load_tree, parameter, save_tree, stacked_parameters, whole_numbers
 from .sampler import advice_of
+from .stacked_left_open import StackedLeftOpen
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,7 +26,7 @@ else:
     # Its import, with pandas, takes half a second.
     xr = lazy_loader.load("xarray")
 
-_HEADER = ("observation", "beta", "mean cost", "least ESS", "max R-hat")
+_HEADER = ("observation", "beta", "mean cost", "± fit / sd", "least ESS", "max R-hat")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +52,8 @@ class StackedDraws:
         integer_names: of the parameters that are integers.
         ancestor: number of the draw of the prior that each draw descends from, (m, b, chain, draw); None where it was
             not kept.
+        left_open: what the simulations leave open of each answer; None of an exact cost, and of draws out of a file of
+            an earlier version.
     """
 
     theta: Float[np.ndarray, "m b chain draw dim"]
@@ -70,6 +73,7 @@ class StackedDraws:
     prior_outcome: Outcome = field(default_factory=Outcome)
     integer_names: tuple[str, ...] = ()
     ancestor: Int[np.ndarray, "m b chain draw"] | None = None
+    left_open: StackedLeftOpen | None = None
 
     def __repr__(self) -> str:
         m, b, chains, draws, dim = self.theta.shape
@@ -79,17 +83,7 @@ class StackedDraws:
         return len(self.theta)
 
     def _repr_html_(self, most: int = 10) -> str:
-        b = len(self.betas)
-        rows = [
-            [
-                str(i),
-                f"{self.betas[j]:.4g}",
-                f"{self.cost[i, j].mean():.4g}",
-                f"{self.ess_bulk[i, j].min():.0f}",
-                f"{self.rhat[i, j].max():.3f}",
-            ]
-            for i, j in [(k // b, k % b) for k in range(min(most, len(self) * b))]
-        ]
+        b, rows = len(self.betas), self._rows(most)
         caption = f"{len(self)} observations x {b} betas, parameters {', '.join(self.names)}"
         more = [f"... {len(self) * b - most} more"] if len(self) * b > most else []
         return html_table(caption, _HEADER, rows, [*more, *self.outcome.messages])
@@ -158,7 +152,22 @@ class StackedDraws:
                 f"{'; ...' if len(where) > 5 else ''}): .draws(i, j).outcome says why. Ask for more draws, or "
                 f"{advice_of(self.sampler).chains_disagree}."
             )
+        if self.left_open is not None:
+            texts += self.left_open.outcome(self.betas, self.theta.shape[-1]).messages
         return Outcome(tuple(texts))
+
+    @cached_property
+    def fit_errors(self) -> Float[np.ndarray, "m b dim"]:
+        """Standard errors of posterior means that more simulations would make smaller; see `Draws.fit_errors`.
+
+        NaN where they are not known.
+        """
+        m, b, *_, dim = self.theta.shape
+        if self.left_open is None:
+            return np.full((m, b, dim), np.nan)
+        flat = self.theta.reshape(m, b, -1, dim)
+        found = [self.left_open(i, j, dim).error_of_means(flat[i, j]) for i, j in np.ndindex(m, b)]
+        return np.reshape(found, (m, b, dim))
 
     def draws(self, i: int, j: int = -1) -> Draws:
         """The draws of observation `i` at the `j`-th beta (the highest if not given)."""
@@ -167,6 +176,8 @@ class StackedDraws:
         chains, per_chain = self.theta.shape[2:4]
         evidence = self.log_evidence[i, j].astype(np.float64)
         top = evidence.max()
+        left_open = None if self.left_open is None else self.left_open(i, j, self.theta.shape[-1])
+        open_by = () if left_open is None else left_open.outcome.messages
         return Draws(
             theta=self.theta[i, j],
             cost=self.cost[i, j],
@@ -181,26 +192,52 @@ class StackedDraws:
                 **({} if self.ancestor is None else {"ancestor": self.ancestor[i, j]}),
             },
             seconds={name: value / (len(self) * len(self.betas)) for name, value in self.seconds.items()},
-            sampler_outcome=Outcome((*self.prior_outcome.messages, *self.messages.get((i, j), ()))),
+            sampler_outcome=Outcome((*self.prior_outcome.messages, *open_by, *self.messages.get((i, j), ()))),
             conditions=dict(zip(self.condition_names, self.conditions[i].tolist(), strict=True)),
             integer_names=self.integer_names,
+            left_open=left_open,
         )
 
     def first(self, m: int) -> "StackedDraws":
         """The draws of the first `m` observations."""
         rowwise = ("theta", "cost", "x_o", "log_evidence", "acceptance", "stages", "conditions", "ancestor")
         part = {name: None if (value := getattr(self, name)) is None else value[:m] for name in rowwise}
-        return replace(self, **part, messages={place: text for place, text in self.messages.items() if place[0] < m})
+        left_open = None if self.left_open is None else self.left_open.first(m)
+        return replace(
+            self,
+            **part,
+            left_open=left_open,
+            messages={place: text for place, text in self.messages.items() if place[0] < m},
+        )
+
+    def _rows(self, most: int) -> list[list[str]]:
+        """The table of the first posteriors."""
+        first = self.first(-(-most // len(self.betas)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            open_by = (first.fit_errors / first.theta.std(axis=(2, 3))).max(axis=-1)
+        return [
+            [
+                str(i),
+                f"{self.betas[j]:.4g}",
+                f"{first.cost[i, j].mean():.4g}",
+                f"{open_by[i, j]:.2g}" if np.isfinite(open_by[i, j]) else "",
+                f"{first.ess_bulk[i, j].min():.0f}",
+                f"{first.rhat[i, j].max():.3f}",
+            ]
+            for i, j in list(np.ndindex(len(first), len(self.betas)))[:most]
+        ]
 
     def summary(self, most: int = 10) -> str:
-        """A plain table: mean cost, least ESS and largest R-hat of the first posteriors, and what is wrong."""
-        lines = [f"{'observation':>11} {'beta':>10} {'mean cost':>11} {'least ESS':>10} {'max R-hat':>10}"]
-        b = len(self.betas)
-        for i, j in [(k // b, k % b) for k in range(min(most, len(self) * b))]:
-            cost, size, rhat = self.cost[i, j].mean(), self.ess_bulk[i, j].min(), self.rhat[i, j].max()
-            lines.append(f"{i:>11} {self.betas[j]:>10.4g} {cost:>11.4g} {size:>10.0f} {rhat:>10.3f}")
-        if len(self) * b > most:
-            lines.append(f"... {len(self) * b - most} more")
+        """A plain table of the first posteriors, and what is wrong.
+
+        Mean cost; the largest standard error that more simulations would make smaller, in posterior standard deviations
+        of its parameter (± fit / sd); least ESS and largest R-hat.
+        """
+        widths = [max(11, len(name) + 1) for name in _HEADER]
+        table = [_HEADER, *self._rows(most)]
+        lines = ["".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+        if (left := len(self) * len(self.betas) - most) > 0:
+            lines.append(f"... {left} more")
         return "\n".join([*lines, *self.outcome.messages])
 
     def to_dataframe(self) -> "DataFrame":
@@ -261,11 +298,13 @@ class StackedDraws:
             stats["ancestor"] = ((*chain, "draw"), self.ancestor)
         axes = ["observation", *(f"x_dim_{i}" for i in range(self.x_o.ndim - 1))]
         observed = {"x_o": (axes, self.x_o), "conditions": (["observation", "condition"], self.conditions)}
+        more = {} if self.left_open is None else {"left_open": self.left_open.to_dataset()}
         return xr.DataTree.from_dict(
             {
                 "posterior": xr.Dataset(values, coords=coords, attrs=attributes),
                 "sample_stats": xr.Dataset(stats, coords=coords),
                 "observed_data": xr.Dataset(observed),
+                **more,
             }
         )
 
@@ -301,6 +340,7 @@ class StackedDraws:
             prior_outcome=Outcome(tuple(json.loads(attributes["prior_messages"]))),
             integer_names=tuple(json.loads(attributes.get("integers", "[]"))),
             ancestor=np.asarray(stats["ancestor"]) if "ancestor" in stats.data_vars else None,
+            left_open=StackedLeftOpen.from_dataset(tree["left_open"].dataset) if "left_open" in tree.children else None,
         )
 
     def _by_parameter(self, diagnostic: Any) -> np.ndarray:
