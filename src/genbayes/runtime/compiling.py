@@ -17,8 +17,8 @@ F = TypeVar("F", bound=Callable)
 # products and exponentials, which are the same kernels at every level; level 1 takes 3.8 s.
 # Of a processor with vectors of 512 bits LLVM uses half if nothing else is said: fits take 8 to 12 % longer.
 OPTIONS = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
-# Without the library that XLA hands matrix products of a CPU to. It is the faster one in training, and the slower one in
-# a sampler, which multiplies many rows by small matrices: draws of a polynomial took half as long again.
+# Without the library that XLA hands matrix products of a CPU to. It is faster in training and slower in a sampler,
+# which multiplies many rows by small matrices: draws of a polynomial took half as long again.
 _OWN_PRODUCTS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
