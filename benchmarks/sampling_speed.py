@@ -4,8 +4,10 @@ The costs of the ten-dimensional linear Gaussian task, by features (what `fit_co
 network, are fitted once and copied to PyTorch; the copies' values are compared with the costs. Both samplers then draw
 from the same Gibbs posteriors, in one run, in float32, each on one thread: sbi's MCMCPosterior with its defaults
 (slice_np_vectorized, 20 chains, 200 warm-up steps, init by resampling), and GibbsPosteriors. Compilation is timed
-apart. Means and standard deviations of the draws are compared. With --peak (floating-point operations a second) the
-table has the share of the device's arithmetic that the gradients are; with --sbi 0 no PyTorch is needed.
+apart. Means and standard deviations of the draws are compared. The share of the device's arithmetic is that of --peak
+(floating-point operations a second), or of a product of two large matrices just before; with --sbi 0 no PyTorch is
+needed. A second table has the processor time of 10,000 draws of one observation, also of the demo's cost, which is four
+networks; a third, with --many, that of so many observations in one call.
 
     taskset -c 0 python benchmarks/sampling_speed.py --out benchmarks/sampling_speed.md
     python benchmarks/sampling_speed.py --sbi 0 --observations 1000 --draws 1000 --peak 67e12
@@ -30,6 +32,7 @@ from genbayes.costs.fitting import default_config
 from genbayes.costs.forms import HilbertForm, NetworkForm
 from genbayes.learning.ridge import RidgeResidual
 from genbayes.sampling.draws import bulk_size
+from genbayes.tasks.lynx_hare import lynx_hare
 
 BETAS = (1.0, 10.0, 100.0)
 COLUMNS = (
@@ -46,9 +49,11 @@ def main() -> None:
     parser.add_argument("--observations", type=int, default=20, help="of the stack that this library samples")
     parser.add_argument("--sbi", type=int, default=2, help="observations that sbi samples, one after the other")
     parser.add_argument("--epochs", type=int, default=30, help="of the fit, which is not what is timed")
-    parser.add_argument("--peak", type=float, help="floating-point operations a second of the device")
+    parser.add_argument("--peak", type=float, help="floating-point operations a second of the device; else measured")
+    parser.add_argument("--many", type=int, default=0, help="observations of the third table, 1,000 draws of each")
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     arguments = parser.parse_args()
+    arguments.peak = arguments.peak or measured_peak()
     task = gb.tasks.linear_gaussian()
     simulations = gb.simulate(task.simulator, task.prior, 10_000, seed=0, progress=False)
     config = replace(default_config(task.distance, "general"), max_epochs=arguments.epochs)
@@ -64,7 +69,7 @@ def main() -> None:
         "",
         "The cost of the ten-dimensional linear Gaussian by features (the default) and by the general network (four "
         f"members of three residual blocks); {jax.devices()[0].device_kind}; {arguments.draws} draws of each "
-        f"posterior; genbayes: {len(x)} observations in one call. Share: of {arguments.peak or 0:.3g} floating-point "
+        f"posterior; genbayes: {len(x)} observations in one call. Share: of {arguments.peak:.3g} floating-point "
         f"operations a second, what the gradients need. {comparison(costs, task, x, arguments)}",
         "",
         f"| {' | '.join(COLUMNS if arguments.sbi else COLUMNS[:OWN])} |",
@@ -74,6 +79,10 @@ def main() -> None:
         for beta in BETAS:
             lines.append(f"| {name} | {row(task, cost, x, beta, arguments)}")
             print(lines[-1], flush=True)
+    single = {"ten-dimensional": (task, costs["features"], x[0]), "demo": demo()}
+    lines += ["", *one_observation(single, arguments.peak)]
+    if arguments.many:
+        lines += ["", *many_observations(task, costs["features"], arguments.many)]
     text = "\n".join(lines) + "\n"
     print(text)
     if arguments.out:
@@ -97,10 +106,10 @@ def row(task: Any, cost: gb.Cost, x: np.ndarray, beta: float, arguments: argpars
     first = stack.sample(arguments.draws, seed=0, progress=False)
     ours = stack.sample(arguments.draws, seed=1, progress=False)
     milliseconds = 1000 * ours.seconds["run"] / (len(x) * arguments.draws)
-    share = operations(cost, x) * gradients(ours) * 1000 / milliseconds / arguments.peak if arguments.peak else None
+    share = operations(cost, x) * gradients(ours.stages.mean()) * 1000 / milliseconds / arguments.peak
     own = (
-        f"{beta:g} | {milliseconds:.5f} | {1000 / milliseconds:,.0f} | {gradients(ours):.0f} | "
-        f"{'' if share is None else f'{share:.1%}'} | {first.seconds.get('compile', 0.0):.1f} |"
+        f"{beta:g} | {milliseconds:.5f} | {1000 / milliseconds:,.0f} | "
+        f"{gradients(ours.stages.mean()):.0f} | {share:.1%} | {first.seconds.get('compile', 0.0):.1f} |"
     )
     if not arguments.sbi:
         return own
@@ -240,10 +249,66 @@ def operations(cost: gb.Cost, x: np.ndarray) -> float:
     return float(analysis["flops"]) / 1024
 
 
-def gradients(draws: gb.StackedDraws) -> float:
+def gradients(stages: float) -> float:
     """Gradients that a draw took, on average."""
     default = gb.SMC()
-    return float(draws.stages.mean() * default.moves * (1 + default.max_steps) / 2)
+    return float(stages * default.moves * (1 + default.max_steps) / 2)
+
+
+def measured_peak() -> float:
+    """Floating-point operations a second of a product of two matrices of 1024 by 1024."""
+    size, times = 1024, 10
+    matrix = jnp.ones((size, size))
+    product = jax.jit(lambda a: a @ a)
+    seconds = []
+    for _ in range(6):
+        started = time.perf_counter()
+        for _ in range(times):
+            product(matrix).block_until_ready()
+        seconds.append((time.perf_counter() - started) / times)
+    return 2 * size**3 / min(seconds)
+
+
+def demo() -> tuple[Any, gb.Cost, np.ndarray]:
+    """The task of `genbayes demo`, its cost and its observation."""
+    task = lynx_hare()
+    simulations = gb.simulate(task.simulator, task.prior, 20_000, seed=0, progress=False)
+    return task, gb.fit_cost(simulations, task.distance, progress=False), np.asarray(task.x_o)
+
+
+def one_observation(costs: dict[str, tuple[Any, gb.Cost, np.ndarray]], peak: float) -> list[str]:
+    """The second table: processor time of 10,000 draws, the least of three after compiling."""
+    lines = ["10,000 draws of one observation:", "", "| cost | beta | processor time, s | share of peak | least ESS |"]
+    lines.append("|---|---|---|---|---|")
+    for name, (task, cost, x_o) in costs.items():
+        for beta in BETAS:
+            posterior = gb.GibbsPosterior(task.prior, cost, x_o, beta)
+            posterior.sample(10_000, seed=0)
+            seconds = []
+            for seed in (1, 2, 3):
+                started = time.process_time()
+                draws = posterior.sample(10_000, seed=seed)
+                seconds.append(time.process_time() - started)
+            stages = len(draws.statistics["beta_ladder"])
+            share = operations(cost, x_o[None]) * gradients(stages) * 10_000 / min(seconds) / peak
+            lines.append(f"| {name} | {beta:g} | {min(seconds):.3f} | {share:.1%} | {draws.ess_bulk.min():.0f} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def many_observations(task: Any, cost: gb.Cost, count: int) -> list[str]:
+    """The third table: many observations of one cost."""
+    x = gb.simulate(task.simulator, task.prior, count, seed=1, progress=False).x
+    lines = [f"1,000 draws of each of {count:,} observations:", "", "| beta | processor time, s |", "|---|---|"]
+    for beta in BETAS:
+        stack = gb.GibbsPosteriors(task.prior, cost, x, beta)
+        # What is compiled has the shape of one chunk.
+        gb.GibbsPosteriors(task.prior, cost, x[:50], beta).sample(1000, seed=0, progress=False)
+        started = time.process_time()
+        stack.sample(1000, seed=1, progress=False)
+        lines.append(f"| {beta:g} | {time.process_time() - started:.1f} |")
+        print(lines[-1], flush=True)
+    return lines
 
 
 if __name__ == "__main__":

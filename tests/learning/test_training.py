@@ -11,7 +11,7 @@ import pytest
 
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import ResidualMLP, stack
-from genbayes.learning.training import FitConfig, FitRecord, is_behind, train
+from genbayes.learning.training import FitConfig, FitRecord, _has_settled, is_behind, train
 
 CONFIG = FitConfig(
     members=3, width=16, depth=1, max_epochs=25, batch_size=8, patience=3, learning_rate=1e-2, validation_fraction=0.25
@@ -211,3 +211,20 @@ def test_few_rows_are_trained_on_until_the_noise() -> None:
     # Twice the noise's variance for what 360 rows leave open; the labels' own is 0.5.
     assert best(FitConfig(members=2)) < 2 * noise**2
     assert best(FitConfig(members=2, batch_size=256, learning_rate=2e-3)) > 4 * noise**2
+
+
+def test_members_settle_together() -> None:
+    config = FitConfig(patience=10)
+    falling = np.linspace(2.0, 1.0, 21) + np.array([[0.0], [0.1], [0.2]])
+    assert not _has_settled(falling, falling.min(axis=1), config)
+    # From the tenth epoch on nothing is gained but by one member's chance, in the last one.
+    flat = np.maximum(falling, falling[:, 10:11])
+    flat[0, 20] -= 0.01
+    flat[1:, 11:] += 0.02
+    assert np.argmin(flat[0]) == 20
+    assert _has_settled(flat, flat.min(axis=1), config)
+    assert not _has_settled(flat[:, :20], flat[:, :20].min(axis=1), config)
+    # Those that have stopped, or never had a finite loss, stand still.
+    stopped = np.where((np.arange(21) > 15) & (np.arange(3) == 1)[:, None], np.nan, falling)
+    assert not _has_settled(stopped, np.nanmin(stopped, axis=1), config)
+    assert _has_settled(np.full((3, 21), np.nan), np.full(3, np.inf), config)

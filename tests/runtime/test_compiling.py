@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 
 import genbayes
 import genbayes as gb
-from genbayes.runtime.compiling import compiled, in_full_precision, on_device, shared_length
+from genbayes.runtime import compiling
+from genbayes.runtime.compiling import compiled, compiled_for_rows, in_full_precision, on_device, shared_length
 
 SOURCES = Path(genbayes.__file__).parent
 
@@ -34,6 +36,16 @@ def test_a_compiled_function_multiplies_in_full_precision() -> None:
     # The mutant: JAX's own default.
     assert "HIGHEST" not in of_jax
     assert "dot_general" in of_jax
+
+
+def test_a_program_for_rows_does_without_options_that_there_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, matrix = np.arange(12.0, dtype=np.float32).reshape(4, 3), np.eye(3, dtype=np.float32)[::-1].copy()
+    for options in (compiling._OWN_PRODUCTS, {"xla_cpu_of_another_version": ""}):
+        monkeypatch.setattr(compiling, "_OWN_PRODUCTS", options)
+        assert np.array_equal(compiled_for_rows(product)(jnp.asarray(rows), jnp.asarray(matrix)), rows[:, ::-1])
+    # The mutant: what JAX says of it.
+    with pytest.raises(jax.errors.JaxRuntimeError, match="No such compile option"):
+        compiling._compiled(product, options)(jnp.asarray(rows), jnp.asarray(matrix))
 
 
 def test_what_a_user_has_set_for_jax_stays() -> None:

@@ -17,6 +17,7 @@ from scipy import stats
 
 import genbayes as gb
 from genbayes.runtime.outcome import Outcome
+from genbayes.sampling.hamiltonian_moves import _normal
 from genbayes.sampling.sampler import Sampled
 from genbayes.tasks import linear_gaussian as task_of
 from genbayes.tasks.linear_gaussian import gibbs_posterior, log_evidence
@@ -52,6 +53,13 @@ def test_linear_gaussian_means_and_covariances(sampler, beta):
     assert covariance_error < 1
     assert draws.outcome.ok, draws.outcome
     np.testing.assert_allclose(draws.cost, COST(draws.theta, X_O), rtol=1e-4)
+
+
+def test_momenta_are_the_normal_numbers_of_their_keys() -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    rows = [jax.random.normal(key, (50, 4)) for key in keys]
+    # Two keys must not share theirs, nor rows of a key.
+    np.testing.assert_allclose(jax.jit(_normal, static_argnums=(1, 2))(keys, 50, 4), np.stack(rows), rtol=1e-5)
 
 
 def test_the_tolerance_sees_a_wrong_temperature():

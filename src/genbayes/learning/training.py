@@ -57,7 +57,8 @@ class FitConfig:
             rows, at least 32, at most 256.
         least_steps: of an epoch, for which a given `batch_size` is lowered, to 16 at least.
         max_epochs: passes over the training rows at most.
-        patience: epochs without a better validation loss after which a member stops.
+        patience: epochs without a better validation loss after which a member stops, and all of them without a better
+            mean of theirs.
         validation_fraction: share of the rows that a member never trains on.
         targets: outputs paired with every parameter of a step as if they were observed (general cost only).
         noise_targets: further such targets, made unlike the simulations: outputs plus noise; where they are sets,
@@ -209,9 +210,10 @@ def train(
             losses.append(np.asarray(new))
             best_epoch, best_loss = np.asarray(state.best_epoch), np.asarray(state.best_loss)
             advance(min(block, config.max_epochs - epoch), note=f"validation loss {best_loss.mean():.4g}")
-            if np.all(epoch + block - 1 - best_epoch >= config.patience):
+            validation = np.concatenate(losses, axis=1)[1].T
+            if np.all(epoch + block - 1 - best_epoch >= config.patience) or _has_settled(validation, best_loss, config):
                 break
-            if rival is not None and is_behind(np.concatenate(losses, axis=1)[1].T, rival.validation_loss):
+            if rival is not None and is_behind(validation, rival.validation_loss):
                 break
     train_loss, validation_loss = np.concatenate(losses, axis=1).transpose(0, 2, 1)
     record = FitRecord(
@@ -224,6 +226,18 @@ def train(
         outcome=_judge(name, best_loss, best_epoch, config),
     )
     return eqx.combine(_unravelled(state.best, weights), static), record
+
+
+def _has_settled(
+    losses: Float[np.ndarray, "members epochs"], best_loss: Float[np.ndarray, " members"], config: FitConfig
+) -> bool:
+    """Whether the members' mean validation loss was least as long ago as their patience lasts.
+
+    That single members go on to find a lower one, by their few held-out rows, is chance then.
+    """
+    # A member that has stopped stands where it was best.
+    mean = np.where(np.isnan(losses), best_loss[:, None], losses).mean(axis=0)
+    return bool(len(mean) - 1 - np.argmin(mean) >= config.patience)
 
 
 def is_behind(losses: Float[np.ndarray, "members epochs"], others: Float[np.ndarray, "members other_epochs"]) -> bool:

@@ -22,7 +22,7 @@ from blackjax.smc.ess import ess
 from blackjax.smc.resampling import systematic
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray, Shaped
 
-from ..runtime.compiling import compiled
+from ..runtime.compiling import compiled_for_rows
 from ..runtime.devices import divided_in_program
 from .hamiltonian_moves import Particles, evaluated, moved, own_keys
 from .target import Targets
@@ -103,7 +103,7 @@ class _State(eqx.Module):
     per_stage: dict[str, Float[Array, "stages p"]]
 
 
-@compiled
+@compiled_for_rows
 def sample(
     targets: Targets, key: PRNGKeyArray, first: Int[Array, ""], count: Int[Array, ""], settings: TemperingSettings
 ) -> Tempered:
