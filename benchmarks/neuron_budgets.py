@@ -32,6 +32,8 @@ COLUMNS = (
     *("of_the_prior", "used", "rounds", "processor_s"),
 )
 CASES = ("prior", "alone", "together")
+# Of sbi, by neuron_rivals.py.
+RIVALS = ("npe", "tsnpe")
 # Draws that are simulated anew: of a posterior, and of the exact ones, beside which all others are put.
 RESIMULATED, RESIMULATED_EXACT = 200, 2000
 EXPLAINED = """\
