@@ -20,7 +20,7 @@ from csv_rows import append_rows
 from neuron_budgets import COLUMNS, RIVALS, Experiment
 
 import genbayes as gb
-from genbayes.benchmark.methods.flows import FlowSettings, import_sbi, torch_scope
+from genbayes.benchmark.methods.flows import FlowSettings, NoTracker, import_sbi, torch_scope
 from genbayes.benchmark.methods.npe import NPE, FittedNPE
 
 SAMPLED = 4000
@@ -41,18 +41,20 @@ def tsnpe(experiment: Experiment, names: list[str], n: int, seed: int, rounds: i
     bounds = torch.as_tensor(np.asarray(task.prior.bounds, np.float32))
     x_o = torch.as_tensor(experiment.x_o[experiment.names.index(names[0])].astype(np.float32))[None]
     prior = utils.BoxUniform(bounds[:, 0], bounds[:, 1])
-    trainer, proposal, estimator = inference.NPE(prior=prior, density_estimator="nsf"), prior, None
+    trainer = inference.NPE(prior=prior, density_estimator="nsf", tracker=NoTracker(), show_progress_bars=False)
+    proposal, estimator = prior, None
     with torch_scope(seed):
         for k in range(rounds):
+            if estimator is not None:
+                posterior = trainer.build_posterior(estimator).set_default_x(x_o)
+                inside = utils.get_density_thresholder(posterior, LEFT_OUT, SUPPORT_DRAWS)
+                proposal = utils.RestrictedPrior(prior, inside, posterior, sample_with="sir")
             size = n * (k + 1) // rounds - n * k // rounds
             theta = proposal.sample((size,)).numpy()
             runs = gb.simulate_at(task.simulator, theta, seed=1000 * seed + k, names=task.prior.names, progress=False)
             trainer.append_simulations(torch.as_tensor(runs.theta[runs.ok]), torch.as_tensor(runs.x[runs.ok]))
             # Truncated proposals are the prior up to a constant: the loss of the first round stays right.
             estimator = trainer.train(force_first_round_loss=True, retrain_from_scratch=True)
-            posterior = trainer.build_posterior(estimator).set_default_x(x_o)
-            inside = utils.get_density_thresholder(posterior, LEFT_OUT, SUPPORT_DRAWS)
-            proposal = utils.RestrictedPrior(prior, inside, posterior, sample_with="sir")
     return FittedNPE(task.prior, task.distance, (x_o.shape[1],), estimator, {}, ())
 
 

@@ -52,7 +52,9 @@ def unbounded(workers: Any) -> Bounded:
     return workers if isinstance(workers, Bounded) else Bounded(workers)
 
 
-def run_rows_bounded(timeout: float | None, memory: int | None) -> Callable[..., tuple[list[float], list[Result], bool]]:
+def run_rows_bounded(
+    timeout: float | None, memory: int | None
+) -> Callable[..., tuple[list[float], list[Result], bool]]:
     """`run_rows` for an executor of the user's: the rows run in a process of their own, which can be ended."""
     return functools.partial(_run_rows_bounded, timeout, memory, pickled(serve))
 
