@@ -316,10 +316,16 @@ class SimulationStore:
             seconds.resize((length,))
             seconds[start:] = np.nan
             self._folder.consolidate()
-        for damage in read_rows(seconds, Path(self.path), rows, whole=False)[1]:
-            # A chunk that cannot be read could not be written in part.
-            (Path(self.path) / damage.chunk).unlink(missing_ok=True)
-        seconds.set_orthogonal_selection((place_of(rows),), run_seconds)
+        where = place_of(rows)
+        try:
+            seconds.set_orthogonal_selection((where,), run_seconds)
+        except (OSError, MemoryError):
+            raise
+        except Exception:
+            # A chunk that cannot be read cannot be written in part.
+            for damage in read_rows(seconds, Path(self.path), rows, whole=False)[1]:
+                (Path(self.path) / damage.chunk).unlink(missing_ok=True)
+            seconds.set_orthogonal_selection((where,), run_seconds)
 
     def _read_seconds(self, rows: np.ndarray) -> np.ndarray:
         """What runs took (m,), NaN where that is not known."""
