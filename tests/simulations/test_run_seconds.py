@@ -1,5 +1,6 @@
 """What every run took is kept with its row, whoever runs it, in memory and in stores."""
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,19 @@ def test_seconds_in_workers():
 def test_seconds_in_an_executor(n, timeout):
     with ThreadPoolExecutor(1) as executor:
         check(gb.simulate(sleeping, PRIOR, n, seed=0, workers=executor, timeout=timeout, progress=False))
+
+
+def test_of_a_run_whose_process_dies_nobody_knows_them():
+    first = PRIOR.sample(1, seed=0)[0, 0]
+
+    def deadly(theta, rng):
+        if theta[0] == first:
+            os._exit(3)
+        return theta
+
+    with ThreadPoolExecutor(1) as executor:
+        simulations = gb.simulate(deadly, PRIOR, 6, seed=0, workers=executor, timeout=20.0, progress=False)
+    assert simulations.ok.tolist() == np.isfinite(simulations.run_seconds).tolist() == [False] + [True] * 5
 
 
 def test_seconds_of_a_program():

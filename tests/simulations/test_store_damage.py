@@ -151,7 +151,9 @@ def test_what_runs_took_may_be_lost_and_costs_no_run(stored):
     assert same(seen, whole)
     assert np.flatnonzero(np.isnan(seen.run_seconds)).tolist() == [4, 5, 6, 7]
     # Rows of this chunk that are run again are known once more, the others are not.
-    zarr.open_group(str(store), mode="r+", use_consolidated=False)["status"][5] = 1
+    status = zarr.open_group(str(store), mode="r+", use_consolidated=False)["status"]
+    assert isinstance(status, zarr.Array)
+    status[5] = 1
     with pytest.warns(UserWarning, match="run_seconds/c/1"):
         run(store=store)
     again = Simulations.open(store)

@@ -14,7 +14,7 @@ from scipy.optimize import least_squares
 from ..simulations.rows import Simulations
 
 # Runs below which nothing is fitted, and above which a part of them is.
-_LEAST_ROWS, _MOST_ROWS = 40, 4000
+_LEAST_ROWS, _MOST_ROWS = 40, 1000
 # Seconds of a run below which it does not matter where the runs are.
 _LEAST_SECONDS = 0.01
 # What a fit has to take off the absolute errors of log seconds on unseen runs, and the range of seconds, as a standard
@@ -123,7 +123,11 @@ def _fitted(terms: Float[np.ndarray, "n f"], target: Float[np.ndarray, " n"]) ->
     """Coefficients that runs of a stalled machine do not move: least squares that grow linearly beyond a fifth."""
     start = np.linalg.lstsq(terms, target, rcond=1e-8)[0]
     found = least_squares(
-        lambda coefficients: terms @ coefficients - target, start, lambda _: terms, loss="soft_l1", f_scale=0.2
+        lambda coefficients: terms @ coefficients - target,
+        start,
+        lambda _: terms,  # pyright: ignore[reportArgumentType]
+        loss="soft_l1",
+        f_scale=0.2,
     )
     return found.x
 

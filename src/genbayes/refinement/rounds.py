@@ -132,7 +132,7 @@ def refine(
 
     Where it is known what single runs took (`Simulations.run_seconds`; not of JAX simulators), they take 10 ms or more,
     and the parameters tell who takes longer, draws are chosen inversely to the root of their seconds, at most five
-    times as often or as rarely as others: for as many runs as before that takes less time, and the error is the same.
+    times as often or as rarely as others: as many runs take less time, at about the same error.
 
     Args:
         posteriors: one, several, or a stack; of one prior and cost.

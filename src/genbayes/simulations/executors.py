@@ -257,8 +257,10 @@ class _Submitted:
             elif error is None:
                 seconds, results, cut_short = self._returned(future, len(tasks))
                 self.interrupted = self.interrupted or cut_short
-                self.seconds_per_row = sum(seconds) / len(tasks)
-                for (row, _), of_row in zip(results, seconds, strict=True):
+                # Of a run whose process has died nobody knows them.
+                known = {row: of_row for (row, _), of_row in zip(results, seconds, strict=True) if of_row == of_row}
+                self.seconds_per_row = sum(known.values()) / len(tasks)
+                for row, of_row in known.items():
                     self._overdue.note(row, of_row)
                 finished += results
             elif len(tasks) == 1:
