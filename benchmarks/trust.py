@@ -178,6 +178,20 @@ def counts_squared() -> Problem:
 
 
 @problem
+def outputs_clipped_at_zero() -> Problem:
+    t, noise = np.linspace(-1, 1, 12), 0.3
+    simulator = lambda theta, rng: np.maximum(0, theta[0] + theta[1] * t + noise * rng.standard_normal(12))  # noqa: E731
+    x_o, theta = simulator((0.2, 1.0), np.random.default_rng(3)), grid(*[np.linspace(-3, 3, 601)] * 2)
+    level = theta[:, :1] + theta[:, 1:] * t
+    above, density = stats.norm.cdf(level / noise), noise * stats.norm.pdf(level / noise)
+    mean, square = level * above + density, (level**2 + noise**2) * above + level * density
+    return Problem(
+        simulator, gb.Prior.uniform([-3, -3], [3, 3]), MeanSquaredError(), x_o, 60.0, 1500,
+        moments(theta, (square - 2 * mean * x_o + x_o**2).mean(1), 60.0),
+    )  # fmt: skip
+
+
+@problem
 def growth_of_counts() -> Problem:
     t, x_o = np.arange(6.0), np.array([5.0, 7, 8, 12, 15, 22])
     theta = grid(np.linspace(1, 20, 401), np.linspace(0, 3, 3001))

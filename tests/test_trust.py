@@ -1,4 +1,4 @@
-"""Problems of benchmarks/trust.py whose answers were wrong in silence, each of another kind."""
+"""Problems of benchmarks/trust.py whose answers were wrong, each of another kind."""
 
 import importlib.util
 import sys
@@ -19,18 +19,20 @@ _SPEC.loader.exec_module(trust)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",
+    ("name", "seed"),
     [
-        "gamma noise beta 400",
-        "absolute error at 1e minus 21",
-        "an observation inside a jump",
-        "huber error of t noise",
-        pytest.param("growth beside a prior predictive scale", marks=pytest.mark.long),
+        ("gamma noise beta 400", 0),
+        ("absolute error at 1e minus 21", 0),
+        ("an observation inside a jump", 0),
+        ("huber error of t noise", 0),
+        ("outputs clipped at zero", 0),
+        ("counts squared", 3),
+        pytest.param("growth beside a prior predictive scale", 0, marks=pytest.mark.long),
     ],
 )
-def test_an_answer_that_was_wrong_in_silence_is_right(name: str) -> None:
-    """The table in benchmarks/trust.md has shifts up to .12 of them at this seed, where .3 is wrong."""
-    found = trust.solve(trust.PROBLEMS[name](), 0, check=False)
+def test_an_answer_that_was_wrong_is_right(name: str, seed: int) -> None:
+    """Shifts up to .14 of them at this seed, where .3 is wrong."""
+    found = trust.solve(trust.PROBLEMS[name](), seed, check=False)
     assert not found.wrong, found
 
 

@@ -17,6 +17,9 @@ from ..runtime.compiling import compiled, on_device
 
 # Variances are smooth; of higher degrees their logarithm would follow single rows.
 _MOST_DEGREE = 4
+# Share of the mean spread below which all spreads are alike. Where outputs are clipped, their spread is 0 in a part of
+# the prior: to follow it down by thirty decades is not worth an error of one decade elsewhere.
+_SMALL_SHARE = 0.01
 
 
 def better_spread(
@@ -52,7 +55,7 @@ def better_spread(
     log_most = on_device(np.log(np.maximum(squares.max(axis=0), 1e-30)), np.float32)
     each = log_linear_ensemble(standardise, basis, intercept, slopes, log_most)
     rows = np.unique(noise.rows(folds.validation).reshape(-1))
-    floor = max(float(total.min()), 1e-300)
+    floor = max(float(total.min()), _SMALL_SHARE * float(total.mean()), 1e-300)
     deviances = []
     for candidate in (spread, each):
         predicted = np.maximum(np.asarray(_total(candidate, on_device(theta[rows])), np.float64), floor)

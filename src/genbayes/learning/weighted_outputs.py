@@ -2,22 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..runtime.counts import evenly_spaced
+from .polynomial import MOST_DEGREE
 from .variances import VarianceRegression
 from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
 # low degrees are tried.
 _MANY, _LOW_DEGREE = 16, 3
+# Link and highest degree of what is tried. With a log link mean and variance, fitted in turn, may settle where a high
+# degree follows single rows; of few coefficients they do not.
+_CANDIDATES = ((False, MOST_DEGREE), (True, MOST_DEGREE), (True, 2))
 # Outputs that are all tried with a log link where they are never negative; of more, those whose noise clearly varies.
 MOST_WEIGHTED = 40
 # Share by which the squared error of a group of held-out rows may be larger than that of plain least squares, and
 # standard errors beyond which it is no coincidence.
 _MOST_WORSE, _SURE = 0.3, 4.0
+# Share by which the squared errors of all weighted outputs together may be larger.
+_MOST_LOST = 0.1
 # Groups of rows of like variance, and rows in one at least.
 _GROUPS, _LEAST_ROWS = 8, 25
 # Rows by which a degree and a variance function are chosen.
@@ -52,6 +59,15 @@ class WeightedOutputs:
         return values
 
 
+class _Candidate(NamedTuple):
+    """A fit of one output, with each member's coefficients, errors on held-out rows and scores there."""
+
+    fit: WeightedFit
+    members: tuple[WeightedFit, ...]
+    errors: Float[np.ndarray, " held_out"]
+    score: Float[np.ndarray, " held_out"]
+
+
 def weighted_outputs(
     features: Float[np.ndarray, "n all"],
     sizes: Mapping[int, int],
@@ -63,7 +79,9 @@ def weighted_outputs(
     """Finds the outputs whose variance varies, and keeps a weighted fit where held-out rows prefer it.
 
     Weighted polynomials and, where no label is negative, exponentials of polynomials are compared with plain least
-    squares by the normal density that each gives to held-out rows.
+    squares by the normal density that each gives to held-out rows. Where outputs are clipped, or a process is off in a
+    part of the prior, their noise vanishes there, and these rows would have all the weight. That shows in the squared
+    errors of all outputs together, and no output has weights.
 
     Args:
         features: of all rows, in the order of their degrees.
@@ -90,19 +108,36 @@ def weighted_outputs(
     for j in map(int, uneven):
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
         tried = []
-        for log_link in (False, True) if labels[:, j].min() >= 0 else (False,):
-            fit = fit_weighted(of_some, sizes, labels[some, j], log_link=log_link, variances=variances)
+        for log_link, most in _CANDIDATES if labels[:, j].min() >= 0 else _CANDIDATES[:1]:
+            if tried and tried[-1].fit.log_link and tried[-1].fit.degree <= most:
+                continue
+            allowed = {degree: size for degree, size in sizes.items() if degree <= most}
+            fit = fit_weighted(of_some, allowed, labels[some, j], log_link=log_link, variances=variances)
             own = refitted(fit, features, labels[:, j], train_rows)
-            left = [labels[rows, j] - one.mean(features[rows]) for one, rows in zip(own, held_out_rows, strict=True)]
-            score = normal_score(np.concatenate(left), fit.variance(features[flat]))
-            tried.append((score.mean(), score, fit, own, np.concatenate(left)))
-        _, score, fit, own, left = min(tried, key=lambda candidate: candidate[0])
-        gain = plain - score
+            pairs = zip(own, held_out_rows, strict=True)
+            left = np.concatenate([labels[rows, j] - one.mean(features[rows]) for one, rows in pairs])
+            tried.append(_Candidate(fit, own, left, normal_score(left, fit.variance(features[flat]))))
+        best = min(tried, key=lambda candidate: candidate.score.mean())
+        gain = plain - best.score
         # One whose noise does not vary visibly has to gain beyond doubt.
         better = gain.mean() > (2 if varying[j] else 5) * gain.std() / np.sqrt(len(gain))
-        if better and not _loses_anywhere(left, plain_errors[:, j], fit.variance(features[flat])):
-            fits[j], members[j], errors[j] = fit, own, left
-    return WeightedOutputs(fits, members, errors)
+        if better and not _loses_anywhere(best.errors, plain_errors[:, j], best.fit.variance(features[flat])):
+            fits[j], members[j], errors[j] = best.fit, best.members, best.errors
+    return WeightedOutputs() if _lose_together(errors, plain_errors) else WeightedOutputs(fits, members, errors)
+
+
+def _lose_together(
+    errors: Mapping[int, Float[np.ndarray, " held_out"]], plain_errors: Float[np.ndarray, "held_out k"]
+) -> bool:
+    """Whether squared errors are larger than those of plain least squares, of all outputs together.
+
+    Right weights make them smaller. What a single output loses is hidden by its noise.
+    """
+    if not errors:
+        return False
+    plain = {j: plain_errors[:, j] ** 2 for j in errors}
+    lost = np.mean([own**2 / plain[j].mean() - plain[j] / plain[j].mean() for j, own in errors.items()], axis=0)
+    return bool(lost.mean() > max(_MOST_LOST, lost.std() / np.sqrt(len(lost))))
 
 
 def _loses_anywhere(
