@@ -45,9 +45,10 @@ used. Processor time of simulations, fits and refinement (alone: of one recordin
 EXPLAINED_RIVALS = """\
 `python benchmarks/neuron_rivals.py --data DIR --out bench`: sbi's neural spline flows, which have no β, measured in the
 same way. `npe`: one flow for all recordings, of draws of the prior; `tsnpe`: truncated sequential NPE, so many
-simulations for each recording, in five rounds. NPE-PFN, whose weights no package brings, is not run here: the figure
-of its authors (Vetter et al. 2025), for ten recordings with the same statistics, shows sequentially an L2 norm of 0.39
-with 1,000 and 0.24 with 10,000 simulations for each recording (read off)."""
+simulations for each recording, in five rounds, trained anew on all in each. NPE-PFN is not run here: its network's
+weights come with no package, but from their makers upon registration. The figure of its authors (Vetter et al. 2025),
+for ten recordings with the same statistics, shows in sequence an L2 norm of 0.39 with 1,000 and 0.24 with 10,000
+simulations for each recording (read off)."""
 
 
 class Experiment:
