@@ -17,6 +17,7 @@ from ..learning.embeddings import Embedding, VectorEmbedding
 from ..learning.success import SuccessModel, fit_success
 from ..learning.training import FitConfig, FitRecord
 from ..runtime.counts import checked_count
+from ..runtime.outcome import Outcome
 from ..runtime.program_memory import make_room
 from ..runtime.seeds import check_seed
 from ..simulations.rows import Simulations
@@ -31,6 +32,7 @@ from .frame import Frame
 from .held_out import HeldOutRows
 from .measured import MeasurementError
 from .named_observations import as_vector
+from .outlying_runs import outlying_runs
 from .paired_runs import PairedRows, pairs_of
 from .row_errors import NO_ERRORS, row_errors
 from .settings import fit_settings
@@ -220,6 +222,8 @@ def _fit_rows(
         settings["cheap"] = {"simulator": pairs.partners.simulator, "pairs": len(runs), "others": len(pairs.others)}
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
+    garbage = outlying_runs(distance, data.theta, distance.output_transform(data.x), names_of)
+    fit = (replace(fit[0], outcome=Outcome.joined([fit[0].outcome, garbage])), *fit[1:])
     fit = fit if record is None else (*fit, record)
     known, conditions = frame.moved_back(framed), simulations.condition_names
     made = Cost(form, known, *names, fit, settings, conditions, held_out, success, frame, spread, penalty)

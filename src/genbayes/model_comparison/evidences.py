@@ -5,7 +5,6 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
 
 from ..costs.cost import Cost, Observed
 from ..costs.forms import FunctionForm
@@ -13,6 +12,7 @@ from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import check_seed
+from ..sampling.left_open import LeftOpen
 from ..sampling.log_density_error import LEAST_ROWS, weights_within_reach
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.smc import SMC, log_mean_exp
@@ -21,6 +21,8 @@ from .comparison import ModelComparison, ModelEvidence
 # Independent populations, whose spread is the error of the evidence: with four it would be known to 40 % only.
 _POPULATIONS = 16
 _SUCCESS_DRAWS = 10_000
+# Standard errors beyond which held-out rows contradict the cost.
+_SURE = 2.0
 
 
 def compare_models(
@@ -94,7 +96,7 @@ def _evidence(
         name=name,
         log_evidence=float(log_mean_exp(each)) + log_success,
         error=float(np.hypot(error, success_error)),
-        cost_error=_cost_error(posterior),
+        cost_error=_cost_error(posterior, drawn.left_open),
         prior_probability=prior_probability,
         draws=drawn,
     )
@@ -110,28 +112,24 @@ def _log_success(posterior: GibbsPosterior, seed: int) -> tuple[float, float]:
     return float(np.log(probability.mean())), float(probability.std() / probability.mean() / np.sqrt(_SUCCESS_DRAWS))
 
 
-def _cost_error(posterior: GibbsPosterior) -> float:
-    """Beta times the mean error of the cost near the posterior, root mean square given what held-out rows say of it.
+def _cost_error(posterior: GibbsPosterior, left_open: LeftOpen | None) -> float:
+    """What an error of the cost adds to that of the log evidence, in nats.
 
-    A constant error of the cost cancels in a posterior; here it does not.
+    A constant error of the cost cancels in a posterior; here it does not. What the simulations leave open is told by
+    the members. By how much all of them are off near the posterior is told by held-out rows, where their noise does not
+    explain it; what they would need to be exact is no error of the cost, for the fit pools all rows.
     """
     if isinstance(posterior.cost.form, FunctionForm):
         return 0.0
     errors = posterior.held_out_errors
-    if errors is None:
-        return float("nan")
-    if len(errors.cost) < LEAST_ROWS:
+    if errors is None or left_open is None:
         return float("nan")
     weights, effective, _ = weights_within_reach(errors.cost, posterior.beta)
-    if effective < LEAST_ROWS:
-        return float("nan")
-    return posterior.beta * _root_mean_square(errors.residual, weights)
-
-
-def _root_mean_square(residual: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"]) -> float:
-    """Of a mean that is known by weighted rows: its estimate and that one's standard error together."""
-    mean = float(weights @ residual)
-    return float(np.sqrt(mean**2 + np.sum(weights**2 * (residual - mean) ** 2)))
+    mean = float(weights @ errors.residual)
+    noise = float(np.sqrt(np.sum(weights**2 * (errors.residual - mean) ** 2)))
+    judged = effective >= LEAST_ROWS and abs(mean) > _SURE * noise
+    missed = posterior.beta * np.sqrt(mean**2 - noise**2) if judged else 0.0
+    return float(np.hypot(left_open.error_of_log_evidence, missed))
 
 
 def _check_models(models: Any) -> None:

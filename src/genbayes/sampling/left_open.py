@@ -63,6 +63,11 @@ class LeftOpen(NamedTuple):
         missed = self.missed**2 * np.mean(away**2, axis=0) / self.dim
         return np.sqrt(np.sum(shifts**2, axis=0) + missed)
 
+    @property
+    def error_of_log_evidence(self) -> float:
+        """Standard error of the logarithm of the mean of exp(-beta cost) over the prior, in nats, to first order."""
+        return float(np.sqrt(np.sum(np.mean(self.log_density, axis=0) ** 2) + self.missed**2))
+
     def to_dataset(self) -> "xr.Dataset":
         """As a group of the tree that `Draws.to_datatree` makes."""
         return xr.Dataset(
