@@ -21,7 +21,9 @@ def test_a_run_in_a_hundred_that_is_garbage_is_told() -> None:
     garbage = rng.random(N) < 0.01
     x[garbage] += 1e6
     message = outlying_runs(MeanAbsoluteError(), theta, x, ["a", "b", "c"]).messages[0]
-    assert f"{garbage.sum()} of 2,000 runs" in message
+    found = int(message.split()[0])
+    # Of those without another one among their 20 neighbours, four of five, all are found.
+    assert garbage.sum() / 2 < found <= garbage.sum()
     assert "output a of one is 1e+06" in message
     assert "NaN" in message
     assert not outlying_runs(CappedError(2.0), theta, x).messages
@@ -46,6 +48,7 @@ def test_wild_outputs_are_no_garbage(seed: int) -> None:
         "extinct": np.where(theta[:, :1] < 0, 0.0, np.exp(3 + x)),
         "counts": rng.poisson(np.exp(np.minimum(3 * x, 20))).astype(float),
         "log normal": np.exp(theta[:, :1] + 2 * rng.standard_normal(x.shape)),
+        "overdispersed": rng.poisson(np.exp(np.minimum(6 * x[:, :2], 20)) * rng.gamma(0.3, 1, (N, 2))).astype(float),
         "constant": np.tile([7.0, 7.0], (N, 1)),
     }
     for name, outputs in wild.items():

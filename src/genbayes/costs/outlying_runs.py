@@ -20,7 +20,7 @@ from ..runtime.outcome import Outcome
 # Rows and coordinates that are looked at: what is rarer rules nothing.
 _MOST_ROWS, _MOST_COORDINATES = 4000, 100
 _LEAST_ROWS, _NEIGHBOURS = 100, 20
-# Times by which a run lies farther from runs at like parameters than these among themselves, and than nine of ten runs.
+# Times by which a run lies farther from runs at like parameters than any of these, and than nine of ten runs do.
 _FAR = 1000.0
 # A number that stands for a failure lies so many times the range of all others away from them, in so many runs.
 _RANGES, _LEAST_EQUAL = 10.0, 3
@@ -64,7 +64,7 @@ def outlying_runs(
     this = np.zeros(x.shape[1:], bool)
     this.flat[column] = True
     told = (
-        f"{outlying.sum():,} of {len(rows):,} runs{among} lie more than {_FAR:,.0f} times farther from runs at like "
+        f"{outlying.sum():,} or more of {len(rows):,} runs{among} lie over {_FAR:,.0f} times farther from runs at like "
         f"parameters than nine of ten others do ({listed(this, names)} of one is {flat[row, column]:.4g}): the "
         "expected distance counts them, and they rule it. If they are failed runs, let the simulator return NaN; if "
         "not, take CappedError, which does not grow with them."
@@ -95,7 +95,8 @@ def _far_from_neighbours(theta: Float[np.ndarray, "n dim"], x: Float[np.ndarray,
         around = values[near[:, 1:]]
         middle = np.median(around, axis=1)
         away = np.abs(values - middle)
-        spread = np.median(np.abs(around - middle[:, None]), axis=1)
+        # The farthest of them, for of growth over decades the next but one may be hundreds of times as large.
+        spread = np.max(np.abs(around - middle[:, None]), axis=1)
         far[:, j] = away > _FAR * np.maximum(spread, np.quantile(away, 0.9))
         # Of an output that hardly ever changes nothing is known.
         far[:, j] &= np.quantile(away, 0.9) > 0
