@@ -35,6 +35,7 @@ from .observations import Observation as Observation
 from .observations import read_observation as read_observation
 from .priors.prior import Prior as Prior
 from .refinement.agreement import Agreement as Agreement
+from .refinement.expected_seconds import RoundSeconds as RoundSeconds
 from .refinement.rounds import Refined as Refined
 from .refinement.rounds import refine as refine
 from .reports.citations import bibtex as bibtex

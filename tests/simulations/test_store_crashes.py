@@ -55,12 +55,15 @@ def make_and_extend(store):
 def same(one, two):
     assert one.reasons == two.reasons
     names = ("theta", "x", "status")
+    # What runs took differs; of which runs it is known, does not.
+    assert np.array_equal(np.isnan(one.run_seconds), np.isnan(two.run_seconds))
     return all(np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True) for name in names)
 
 
 def files(store):
-    """All chunks, byte by byte."""
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/c/**/*") if path.is_file()}
+    """All chunks, byte by byte, but for what runs took."""
+    chunks = (path for path in store.glob("*/c/**/*") if path.is_file() and "run_seconds" not in path.parts)
+    return {str(path.relative_to(store)): path.read_bytes() for path in chunks}
 
 
 def crash_points(act, tmp_path, start=None, every=1):
@@ -82,7 +85,7 @@ def crash_points(act, tmp_path, start=None, every=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("every", [2, LONG])
+@pytest.mark.parametrize("every", [3, LONG])
 def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp_path, every):
     whole = run(N)
     make_and_extend(tmp_path / "runs.zarr")
@@ -102,7 +105,7 @@ def test_a_crash_at_every_change_of_creation_run_and_extension_loses_nothing(tmp
         if n_points % 4 == 0:
             with xr.open_zarr(store, chunks=None) as dataset:
                 assert np.array_equal(dataset.x.values, whole.x, equal_nan=True), point
-    assert n_points * every >= 180
+    assert n_points * every >= 230
 
 
 @pytest.mark.parametrize("every", [7, LONG])

@@ -44,16 +44,18 @@ def stored(tmp_path):
 
 
 def chunks(store):
-    return sorted(path for path in store.glob("*/c/**/*") if path.is_file())
+    """Of all that answers depend on."""
+    return sorted(path for path in store.glob("*/c/**/*") if path.is_file() and "run_seconds" not in path.parts)
 
 
 def test_every_array_has_checksums(stored):
     group = zarr.open_group(str(stored[0]), mode="r", use_consolidated=False)
-    assert {name for name, array in group.arrays() if is_checked(array)} == {"theta", "conditions", "x", "status"}
+    checked = {"theta", "conditions", "x", "status", "run_seconds"}
+    assert {name for name, array in group.arrays() if is_checked(array)} == checked
     assert len(chunks(stored[0])) == 4 * 4
 
 
-@pytest.mark.parametrize("name", ["theta", "conditions", "x", "status"])
+@pytest.mark.parametrize("name", ["theta", "conditions", "x", "status", "run_seconds"])
 def test_rows_are_not_lost_where_an_array_is_said_to_be_shorter(stored, name):
     """Of the status that was read as so many rows fewer, without a word."""
     described = stored[0] / name / "zarr.json"
@@ -138,6 +140,44 @@ def test_what_no_run_brings_back_is_refused_with_the_file(stored):
     shutil.rmtree(store / "theta")
     with pytest.raises(ValueError, match="theta/zarr.json cannot be read"):
         Simulations.open(store)
+
+
+def test_what_runs_took_may_be_lost_and_costs_no_run(stored):
+    store, whole = stored
+    chunk = store / "run_seconds" / "c" / "1"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    with pytest.warns(UserWarning, match=r"run_seconds/c/1 .*4 rows from 4 to 7.*What these runs took is not known"):
+        seen = Simulations.open(store)
+    assert same(seen, whole)
+    assert np.flatnonzero(np.isnan(seen.run_seconds)).tolist() == [4, 5, 6, 7]
+    # Rows of this chunk that are run again are known once more, the others are not.
+    status = zarr.open_group(str(store), mode="r+", use_consolidated=False)["status"]
+    assert isinstance(status, zarr.Array)
+    status[5] = 1
+    with pytest.warns(UserWarning, match="run_seconds/c/1"):
+        run(store=store)
+    again = Simulations.open(store)
+    assert same(again, whole)
+    assert np.flatnonzero(np.isnan(again.run_seconds)).tolist() == [4, 6, 7]
+
+
+def test_a_store_without_what_runs_took_opens_and_grows(stored):
+    store, whole = stored
+    shutil.rmtree(store / "run_seconds")
+    assert np.isnan(Simulations.open(store).run_seconds).all()
+    grown = simulate(simulator, PRIOR, N + 5, seed=1, conditions=CONDITIONS, store=store, progress=False)
+    for seen in (grown, Simulations.open(store)):
+        assert same(seen.selected(np.arange(N)), whole)
+        assert np.isfinite(seen.run_seconds).tolist() == [False] * N + [True] * 5
+    # As an earlier release leaves it that has added rows.
+    seconds = zarr.open_group(str(store), mode="r+", use_consolidated=False)["run_seconds"]
+    assert isinstance(seconds, zarr.Array)
+    seconds.resize((N + 2,))
+    zarr_folder.ZarrFolder.open(store, (), writable=True).consolidate()
+    assert np.flatnonzero(np.isfinite(Simulations.open(store).run_seconds)).tolist() == [N, N + 1]
+    simulate(simulator, PRIOR, N + 8, seed=1, conditions=CONDITIONS, store=store, progress=False)
+    known = Simulations.open(store).run_seconds
+    assert np.flatnonzero(np.isfinite(known)).tolist() == [N, N + 1, *range(N + 5, N + 8)]
 
 
 def test_damage_in_a_round_of_refinement(stored):

@@ -153,6 +153,7 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
                 "Slope: how the difference changes over the posterior, times beta: an error of the log density. "
                 "Below its noise it cannot be seen."
             ),
+            *(paragraph(f"{one}.".capitalize()) for one in refined.seconds),
             *(paragraph(f"Warning: {text}") for text in refined.outcome.messages),
         ],
     )
@@ -166,6 +167,7 @@ def _store(refined: Refined, names: list[str], folder: Folder, folders: list[Fol
             {**asdict(one), **({"file": names[one.observation]} if names else {}), "agrees": one.agrees}
             for one in refined.history
         ],
+        "seconds": [asdict(one) for one in refined.seconds],
         "warnings": list(refined.outcome.messages),
     }
     write_whole(path, json.dumps(content, indent=1))

@@ -11,6 +11,7 @@ from ..priors.prior import Prior
 from ..runtime.compiling import on_device
 from ..sampling.posterior import GibbsPosterior
 from ..sampling.stack import GibbsPosteriors
+from .expected_seconds import ExpectedSeconds
 
 # Fractions of beta of successive rows, all of one observation. The runs at beta itself test the cost that chose them;
 # the wider ones hold the slopes, whose error falls with the spread of the parameters.
@@ -23,8 +24,18 @@ def shares(n: int, observations: int) -> tuple[Int[np.ndarray, " n"], Float[np.n
     return row // len(TEMPERS) % observations, np.asarray(TEMPERS)[row % len(TEMPERS)]
 
 
+# Draws for each row where some are preferred: of fewer nearly all would be chosen.
+_DRAWS_PER_ROW = 3
+
+
 def proposals(
-    prior: Prior, cost: Cost, observations: Sequence[GibbsPosterior], n: int, seed: int, progress: bool
+    prior: Prior,
+    cost: Cost,
+    observations: Sequence[GibbsPosterior],
+    n: int,
+    seed: int,
+    progress: bool,
+    seconds: ExpectedSeconds | None = None,
 ) -> Float[np.ndarray, "n inputs"]:
     """Draws of every observation's posterior at its beta and below, with its conditions.
 
@@ -35,6 +46,7 @@ def proposals(
         n: number of draws, of all observations together.
         seed: of the draws.
         progress: show a progress bar.
+        seconds: what runs take; those that take less are chosen more often. None: all alike.
 
     Returns:
         All parameters of the simulator, then its conditions (n, dim + c), float32; held ones have their values.
@@ -54,10 +66,17 @@ def proposals(
             conditions=known if known.size else None,
         )
         # Enough for one row each, and not fewer than the sampler has at work anyway.
-        draws = stack.sample(max(2000, -(-n // len(observations))), seed=seed, progress=progress).theta
+        wanted = -(-n // len(observations)) * (1 if seconds is None else _DRAWS_PER_ROW)
+        draws = stack.sample(max(2000, wanted), seed=seed, progress=progress).theta
         for (place, i), (j, temper) in product(enumerate(group), enumerate(tempers)):
             rows = np.flatnonzero((whose == i) & (share == temper))
             flat = draws[place, j].reshape(-1, prior.dim)
-            chosen = flat[rng.choice(len(flat), len(rows), replace=False)]
-            inputs[rows] = np.concatenate([chosen, np.broadcast_to(known[place], (len(rows), known.shape[1]))], axis=1)
-    return np.array(cost.in_order(on_device(inputs)))
+            drawn = np.concatenate([flat, np.broadcast_to(known[place], (len(flat), known.shape[1]))], axis=1)
+            chances = None if seconds is None else seconds.chances(_of_simulator(cost, drawn))
+            inputs[rows] = drawn[rng.choice(len(flat), len(rows), replace=False, p=chances)]
+    return _of_simulator(cost, inputs)
+
+
+def _of_simulator(cost: Cost, inputs: Float[np.ndarray, "n of_cost"]) -> Float[np.ndarray, "n inputs"]:
+    """What the simulator takes, from a posterior's parameters and its conditions."""
+    return np.array(cost.in_order(on_device(inputs.astype(np.float32))))

@@ -7,6 +7,7 @@ Where the cost is learned by regressing means (features), new runs share their r
 is all but free of noise (`shared_noise`).
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from ..simulations.rows import Simulations
 from ..simulations.running import simulate_round
 from ..simulations.simulators import AnySimulator
 from .agreement import Agreement, measured_agreement
+from .expected_seconds import RoundSeconds, expected_seconds, seconds_of_round
 from .known_rows import KnownRows
 from .new_fit import refit
 from .proposals import proposals, shares
@@ -56,6 +58,7 @@ class Refined:
         posteriors: as given, with the new cost.
         history: predicted against re-simulated distance in every round, for every posterior.
         cheap: runs of a cheap simulator, with those at the new parameters; None without such a simulator.
+        seconds: what runs took, of the rounds in which the draws were chosen by it.
     """
 
     cost: Cost
@@ -63,6 +66,7 @@ class Refined:
     posteriors: list[GibbsPosterior]
     history: tuple[Agreement, ...]
     cheap: Simulations | None = None
+    seconds: tuple[RoundSeconds, ...] = ()
 
     def __repr__(self) -> str:
         rounds = self.history[-1].round if self.history else 0
@@ -97,6 +101,7 @@ class Refined:
             )
         lines.append("slope: error of the log density over the posterior, by a line through new runs;")
         lines.append("noise: what noise alone would make of it")
+        lines += map(str, self.seconds)
         return "\n".join([*lines, *(f"warning: {text}" for text in self.outcome.messages)])
 
 
@@ -116,6 +121,7 @@ def refine(
     progress: bool = True,
     cheap: tuple[AnySimulator, Simulations] | None = None,
     rows_in_memory: int = ROWS_IN_MEMORY,
+    by_seconds: bool = True,
 ) -> Refined:
     """Simulates where the posteriors are, and fits their cost anew on all simulations.
 
@@ -123,6 +129,10 @@ def refine(
     sixteenth of it. The runs at beta itself are first compared with the cost that has not seen them. Once they agree
     with it at every observation, and are enough to have shown an error of half a unit of log density, the round's fit
     is the last.
+
+    Where it is known what single runs took (`Simulations.run_seconds`; not of JAX simulators), they take 10 ms or more,
+    and the parameters tell who takes longer, draws are chosen inversely to the root of their seconds, at most five
+    times as often or as rarely as others: as many runs take less time, at about the same error.
 
     Args:
         posteriors: one, several, or a stack; of one prior and cost.
@@ -143,6 +153,8 @@ def refine(
             new parameters as well, with the same random numbers; its runs are not stored.
         rows_in_memory: of a store, given by its path, with more rows so many are read; the cost is fitted on all (see
             `fit_cost`).
+        by_seconds: whether draws are chosen by what their runs take. Measured seconds differ from call to call, and so
+            do the draws then, but for those of a store that are gone on with: False for the same ones in every call.
 
     Raises:
         TypeError: posteriors are none, or simulations are none.
@@ -165,14 +177,17 @@ def refine(
     _check_size(n, rounds, len(observations))
     known = _known(simulations, cost, store, checked_count("rows_in_memory", rows_in_memory, least=100))
     history: list[Agreement] = []
+    of_rounds: list[RoundSeconds] = []
     running: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "progress": progress}
     for number in range(1, rounds + 1):
         size = n * number // rounds - n * (number - 1) // rounds
         seeds = np.random.SeedSequence([seed, known.rounds + 1]).generate_state(2).tolist()
+        seconds = expected_seconds(known.simulations) if by_seconds else None
+        propose = functools.partial(proposals, prior, cost, observations, size, seeds[0], progress, seconds)
         new = simulate_round(
             simulator,
             known.simulations,
-            lambda size=size, seeds=seeds, cost=cost: proposals(prior, cost, observations, size, seeds[0], progress),
+            propose,
             known.rounds + 1,
             seed=seeds[1],
             noise_block=_noise_blocks(size, cost),
@@ -183,6 +198,7 @@ def refine(
         )
         if cheap is not None:
             cheap = (cheap[0], cheap[1].joined(_same_runs(cheap[0], cheap[1], new, seeds[1], **running)))
+        of_rounds += [] if seconds is None else [seconds_of_round(seconds, new)]
         found = _agreements(observations, cost, rows_as_known(cost, new), number)
         history += found
         known, cheap_runs = known.with_round(new), None if cheap is None else cheap[1]
@@ -190,7 +206,8 @@ def refine(
         if all(agreement.suffices for agreement in found):
             break
     posteriors = [_with_cost(posterior, cost) for posterior in given]
-    return Refined(cost, known.simulations, posteriors, tuple(history), None if cheap is None else cheap[1])
+    cheap_runs = None if cheap is None else cheap[1]
+    return Refined(cost, known.simulations, posteriors, tuple(history), cheap_runs, tuple(of_rounds))
 
 
 def _known(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class Job:
         timeout: seconds that a run may take, None without a limit.
         memory: bytes that the process of a run may take, None without a limit.
         names: of the columns of `inputs`; `theta_0`, ..., then `condition_0`, ..., if not given.
+        run_seconds: gets the seconds that every run took, by the number of its row, before its result comes back;
+            stays empty where rows do not run one by one.
     """
 
     seed: int
@@ -69,6 +71,7 @@ class Job:
     timeout: float | None = None
     memory: int | None = None
     names: tuple[str, ...] = ()
+    run_seconds: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -100,7 +103,7 @@ def run_each(function: Callable[[np.ndarray, np.random.Generator, int], Any], jo
     """
     tasks = list(zip(job.rows.tolist(), job.numbers.tolist(), job.inputs, strict=True))
     batch = job.batch_size or _BATCH
-    overdue = Overdue(job.names)
+    overdue = Overdue(job.names, run_seconds=job.run_seconds)
     limited = job.timeout is not None or job.memory is not None
     if isinstance(job.workers, Executor):
         run = run_rows_bounded(job.timeout, job.memory) if limited else run_rows
@@ -131,7 +134,7 @@ def _one_by_one(
             watched.current = (task, began)
             done.append(run_row(function, seed, task))
             watched.current = None
-            overdue.note(time.monotonic() - began)
+            overdue.note(task[0], time.monotonic() - began)
             if len(done) >= batch or time.monotonic() - last_yield > _SECONDS_BETWEEN_YIELDS:
                 batch_done, done = done, []
                 yield batch_done
@@ -254,8 +257,11 @@ class _Submitted:
             elif error is None:
                 seconds, results, cut_short = self._returned(future, len(tasks))
                 self.interrupted = self.interrupted or cut_short
-                self.seconds_per_row = seconds / len(tasks)
-                self._overdue.note(seconds, len(tasks))
+                # Of a run whose process has died nobody knows them.
+                known = {row: of_row for (row, _), of_row in zip(results, seconds, strict=True) if of_row == of_row}
+                self.seconds_per_row = sum(known.values()) / len(tasks)
+                for row, of_row in known.items():
+                    self._overdue.note(row, of_row)
                 finished += results
             elif len(tasks) == 1:
                 finished.append((tasks[0][0], reason_of(error)))
@@ -270,7 +276,7 @@ class _Submitted:
             if future.running() and len(tasks) == 1:
                 self._overdue.look(tasks[0], now - self._since.setdefault(future, now))
 
-    def _returned(self, future: Future, rows: int) -> tuple[float, list[Result], bool]:
+    def _returned(self, future: Future, rows: int) -> tuple[list[float], list[Result], bool]:
         """What the submitted function has returned for so many rows.
 
         Raises:

@@ -14,7 +14,7 @@ from .rounding import Rounding, is_watched
 from .rows import Simulations
 from .shards import Shard, checked_shard, shard_paths
 from .status import OK, reason_code
-from .store import PENDING, SimulationStore, different_runs, make_header
+from .store import PENDING, SimulationStore, different_runs, make_header, unknown_seconds
 from .writer_lock import only_writer
 
 # What became of a row, as far as one is worth more than another: a run that succeeded is kept before one that failed.
@@ -101,6 +101,7 @@ class _Union:
         x: outputs (n, *x_shape) in the best precision that there is; None where no run succeeded.
         output_shape: of one output, as the simulator gave it.
         names: of the outputs' values.
+        run_seconds: what each run took (n,), NaN where that is not known.
         new: rows that the store at the target does not have, (n,) bool.
     """
 
@@ -110,6 +111,7 @@ class _Union:
     x: np.ndarray | None
     output_shape: tuple[int, ...]
     names: Names | None
+    run_seconds: np.ndarray
     new: np.ndarray
 
     def take(self, store: SimulationStore, rows: np.ndarray) -> np.ndarray:
@@ -122,6 +124,7 @@ class _Union:
         self.standing[taken] = standing[better]
         self.inputs[taken] = record["inputs"][better]
         texts = np.array([*record["reasons"]], object)[status[better]]
+        self.run_seconds[taken] = record["run_seconds"][better]
         self.reasons[taken] = np.where(standing[better] == _FAILED, texts, "")
         if self.x is not None and store.x_shape is not None:
             names, x = Names.read(record.get("outputs")), record["x"][better]
@@ -216,6 +219,7 @@ def _united(shares: dict[Shard, SimulationStore], before: SimulationStore | None
         x=None if kind is None else np.full((n, *(kind.x_shape or ())), np.nan, np.float64 if double else np.float32),
         output_shape=() if kind is None else _kind_of_outputs(kind)[0],
         names=None if kind is None else Names.read(kind.attributes.get("outputs")),
+        run_seconds=unknown_seconds(n),
         new=np.full(n, False),
     )
     for share, one in shares.items():
@@ -269,7 +273,7 @@ def _fill(store: SimulationStore, union: _Union, shares: dict[Shard, SimulationS
     for start in range(0, len(rows), _BLOCK):
         block = slice(start, start + _BLOCK)
         x = None if union.x is None else union.x[rows[block]]
-        store.write(rows[block], x, status[block], reasons)
+        store.write(rows[block], x, status[block], reasons, union.run_seconds[rows[block]])
     # By share, so that none is counted twice when the shares are put together again.
     counted = dict(attributes.get("shard_seconds", {}))
     own = attributes["seconds"] - sum(counted.values())

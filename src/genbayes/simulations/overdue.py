@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 
 from .worker import Task
@@ -19,17 +19,25 @@ class Overdue:
     Args:
         names: of the inputs.
         hint: what can be done about it.
+        run_seconds: gets the seconds of every run by the number of its row; nobody does if not given.
     """
 
-    def __init__(self, names: Sequence[str], hint: str = "Give a time limit by `timeout`, to have it end."):
+    def __init__(
+        self,
+        names: Sequence[str],
+        hint: str = "Give a time limit by `timeout`, to have it end.",
+        run_seconds: MutableMapping[int, float] | None = None,
+    ):
         self._names, self._hint = names, hint
+        self._of_row = {} if run_seconds is None else run_seconds
         self._seconds, self._count = 0.0, 0
         self._told: set[int] = set()
 
-    def note(self, seconds: float, runs: int = 1) -> None:
-        """Take the time of runs that have ended into account."""
+    def note(self, row: int, seconds: float) -> None:
+        """Take the time of a run that has ended into account."""
+        self._of_row[row] = seconds
         self._seconds += seconds
-        self._count += runs
+        self._count += 1
 
     @property
     def patience(self) -> float:

@@ -16,7 +16,7 @@ from .row_places import place_of
 from .rows import Simulations, from_record
 from .shards import Shard
 from .status import LARGEST, OK, output_problem, reason_code
-from .store import PENDING, SimulationStore
+from .store import PENDING, SimulationStore, unknown_seconds
 from .worker import Result
 
 # So many outputs of another shape than the store's, and none that fits, mean another simulator.
@@ -36,6 +36,7 @@ class Recorder:
         rows: rows that are to be run (m,).
         numbers: those of every row's random numbers (n,), its own if not given.
         of_share: which rows are this job's (n,) bool: those of the share `shard`, all if there is none.
+        run_seconds: what the runs that are to come in took, by row; whoever runs them sets and fills it.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Recorder:
         self._on_shape = on_shape
         self._store = store
         self._status = np.full(len(inputs), PENDING, np.int32)
+        self.run_seconds: dict[int, float] = {}
+        self._run_seconds = unknown_seconds(len(inputs))
         self._x: np.ndarray | None = None
         self._reasons: list[str] = list(header["reasons"])
         self._output_shape: tuple[int, ...] | None = None
@@ -205,6 +208,7 @@ class Recorder:
         if self._store is not None and self._store.x_dtype is not None:
             x = self._x.astype(self._store.x_dtype, copy=False)
         record = {"inputs": self.inputs, "x": x, "status": self._status, "reasons": self._reasons}
+        record["run_seconds"] = self._run_seconds
         if self.named.names is not None:
             record["outputs"] = self.named.names.stored
         return from_record({**self.header, **record, "seconds": self._seconds})
@@ -226,6 +230,7 @@ class Recorder:
             warn_of(record["damage"], store.path, "they are run again.")
             store.repair(record["damage"], stored)
         self._status = record["status"]
+        self._run_seconds = record["run_seconds"]
         self._reasons = list(record["reasons"])
         self._seconds = record["seconds"]
         if store.x_shape is not None:
@@ -285,6 +290,7 @@ class Recorder:
         place = place_of(rows)
         self._status[place] = OK
         self._status[rows[failed]] = [reason_code(problem, self._reasons) for problem in problems.values()]
+        self._run_seconds[place] = self._seconds_of(rows)
         self._n_new_failed += len(failed)
         self._note_in_a_row(problems, len(rows))
         if self._x is not None and x is not None:
@@ -296,9 +302,15 @@ class Recorder:
             if self._shard is not None:
                 self._settle_precision()
             known = None if self._x is None else self._x[place]
-            self._store.write(rows, known, self._status[place], self._reasons)
+            self._store.write(rows, known, self._status[place], self._reasons, self._run_seconds[place])
             if self._rounding.count >= _ENOUGH:
                 self._settle_precision()
+
+    def _seconds_of(self, rows: np.ndarray) -> np.ndarray | float:
+        """What rows took, taken out of what is still to come in."""
+        if not self.run_seconds:
+            return np.nan
+        return np.array([self.run_seconds.pop(row, np.nan) for row in rows.tolist()], np.float32)
 
     def _settle_precision(self) -> None:
         """Brings the store into the precision that its outputs need; once they had a single one, only into a double.

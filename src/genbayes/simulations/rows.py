@@ -22,7 +22,7 @@ from .given_arrays import checked_runs
 from .row_counts import RowCounts
 from .runs_elsewhere import Columns, asked_for, read_run_netcdf, read_run_table
 from .status import OK
-from .store import PENDING, SimulationStore, make_header
+from .store import PENDING, SimulationStore, make_header, unknown_seconds
 from .stored_rows import as_dataset, fields_of_record, write_rows
 from .summary import summary_of
 from .writer_lock import only_writer
@@ -31,7 +31,7 @@ from .zarr_folder import is_unfinished
 if TYPE_CHECKING:
     import xarray as xr
 
-_ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block")
+_ROWWISE = ("theta", "x", "status", "conditions", "round", "noise_block", "run_seconds")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +55,8 @@ class Simulations:
         round: (n,) int32, where a row's parameter comes from: 0 the prior, k the k-th round of `refine`.
         noise_block: (n,) int32, rows of one round and one positive number were run with the same random numbers; 0: a
             row with its own.
+        run_seconds: (n,) float32, what each run took, with its failures; NaN where that is not known, as of JAX
+            simulators, whose runs are one compiled program.
         deterministic: whether two runs of one parameter gave the same output, where that was tried.
         outputs: names of the outputs' values, where the simulator gave them; x is then (n, k), in their order.
         unequal_sets: whether outputs are sets of unequal size (`sets_of_trials`): rows of NaN in x are then no trials.
@@ -76,6 +78,7 @@ class Simulations:
     conditions_prior: list[dict] = field(default_factory=list)
     round: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
     noise_block: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+    run_seconds: np.ndarray = field(default_factory=lambda: unknown_seconds(0))
     deterministic: bool = False
     outputs: Names | None = None
     unequal_sets: bool = False
@@ -85,6 +88,8 @@ class Simulations:
         for name in ("round", "noise_block"):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.zeros(len(self.theta), np.int32))
+        if not len(self.run_seconds):
+            object.__setattr__(self, "run_seconds", unknown_seconds(len(self.theta)))
         if not self.condition_names and not len(self.conditions):
             object.__setattr__(self, "conditions", np.zeros((len(self.theta), 0), np.float32))
 

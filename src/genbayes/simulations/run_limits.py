@@ -52,14 +52,16 @@ def unbounded(workers: Any) -> Bounded:
     return workers if isinstance(workers, Bounded) else Bounded(workers)
 
 
-def run_rows_bounded(timeout: float | None, memory: int | None) -> Callable[..., tuple[float, list[Result], bool]]:
+def run_rows_bounded(
+    timeout: float | None, memory: int | None
+) -> Callable[..., tuple[list[float], list[Result], bool]]:
     """`run_rows` for an executor of the user's: the rows run in a process of their own, which can be ended."""
     return functools.partial(_run_rows_bounded, timeout, memory, pickled(serve))
 
 
 def _run_rows_bounded(
     timeout: float | None, memory: int | None, server: bytes, function: Callable, seed: int, tasks: list[Task]
-) -> tuple[float, list[Result], bool]:
+) -> tuple[list[float], list[Result], bool]:
     clock = _Clock()
     results = [
         one
@@ -67,18 +69,19 @@ def _run_rows_bounded(
         for one in part
     ]
     order = {task[0]: i for i, task in enumerate(tasks)}
-    return clock.seconds, sorted(results, key=lambda result: order[result[0]]), False
+    results.sort(key=lambda result: order[result[0]])
+    return [clock.seconds.get(row, math.nan) for row, _ in results], results, False
 
 
 class _Clock:
-    """In place of `Overdue`: adds up what rows take, without the start of their process."""
+    """In place of `Overdue`: remembers what every row takes, without the start of its process."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds: dict[int, float] = {}
 
-    def note(self, seconds: float, runs: int = 1) -> None:
-        """Take the time of runs into account."""
-        self.seconds += seconds
+    def note(self, row: int, seconds: float) -> None:
+        """Take the time of a run."""
+        self.seconds[row] = seconds
 
     def look(self, task: Task, seconds: float) -> None:
         """The one who has submitted the rows tells of them."""

@@ -257,6 +257,7 @@ def _run(
     try:
         with progress_bar("simulating", len(job), progress and len(job) > 0) as advance:
             if len(job):
+                recorder.run_seconds = job.run_seconds
                 for results in simulator.run(job if repeats is None else repeats.job):
                     results = results if repeats is None else repeats.without(list(results))
                     recorder.add(results)

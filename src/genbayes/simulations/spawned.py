@@ -201,8 +201,9 @@ class _Pool:
         seconds, results, interrupted = answer["rows"]
         memory = answer["memory"]
         self.interrupted = self.interrupted or interrupted
-        self.seconds_per_row = seconds / len(tasks)
-        self._overdue.note(seconds, len(tasks))
+        self.seconds_per_row = sum(seconds) / len(tasks)
+        for (row, _), of_row in zip(results, seconds, strict=True):
+            self._overdue.note(row, of_row)
         self._stillborn = 0
         finished = []
         for task, (row, outcome) in zip(tasks, results, strict=False):
@@ -263,6 +264,7 @@ class _Pool:
                 continue
             task, seconds = running
             if self._timeout is not None and seconds > self._timeout:
+                self._overdue.note(task[0], seconds)
                 finished += self._lost(worker, f"no answer within {self._timeout:g} s")
             elif self._most_memory is not None and worker.memory() > self._most_memory:
                 reason = f"took more than {self._most_memory / 1e9:.3g} GB of memory"

@@ -1,5 +1,6 @@
 """The Zarr store of simulations: one group with the arrays theta, conditions, x and status, readable with xarray."""
 
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -33,6 +34,13 @@ _CHECKED = (
 # What rows are numbered by, and the arrays that older stores have for it.
 ARRAY_NAMES = {"round": "origin", "noise_block": "block"}
 _VERSION_WITH = {"origin": 3, "block": 4}
+# What every run took. No answer depends on it: a store may be without, and what cannot be read of it is not known.
+_SECONDS = "run_seconds"
+
+
+def unknown_seconds(n: int) -> np.ndarray:
+    """What n runs took, where nobody knows it (n,)."""
+    return np.full(n, np.nan, np.float32)
 
 
 def make_header(
@@ -68,7 +76,9 @@ class SimulationStore:
 
     The array `origin` says where a row's parameter comes from: 0 the prior, k the k-th round of refinement. A store
     without it holds draws of the prior only. The array `block` says which rows of a round were run with the same
-    random numbers: those of one positive number. Opened for one round, the store looks as if there were no other rows.
+    random numbers: those of one positive number. The array `run_seconds` says what each run took; it is made once that
+    of one is known, and may be shorter than the others. Opened for one round, the store looks as if there were no other
+    rows.
     """
 
     def __init__(self, folder: ZarrFolder, path: str | Path, round: int | None = None):
@@ -271,8 +281,15 @@ class SimulationStore:
             new[start : start + len(part)] = part.astype(dtype)
         self._folder.take_converted()
 
-    def write(self, rows: np.ndarray, x: np.ndarray | None, status: np.ndarray, reasons: Sequence[str]) -> None:
-        """Write outputs (m, *x_shape) of sorted rows (m,), then the reasons, then the rows' status."""
+    def write(
+        self,
+        rows: np.ndarray,
+        x: np.ndarray | None,
+        status: np.ndarray,
+        reasons: Sequence[str],
+        run_seconds: np.ndarray | None = None,
+    ) -> None:
+        """Write outputs (m, *x_shape) of sorted rows (m,) and what they took, then the reasons, then their status."""
         rows = self._rows[rows]
         # Whole chunks are written as they are; by single rows, zarr would look for each.
         where = place_of(rows)
@@ -280,9 +297,50 @@ class SimulationStore:
             with np.errstate(over="ignore"):
                 x = x.astype(self.x_dtype, copy=False)
             self._folder.array("x").set_orthogonal_selection((where, *(slice(None) for _ in x.shape[1:])), x)
+        self._write_seconds(rows, run_seconds)
         if list(reasons) != self.attributes.get("reasons"):
             self.set_attributes(reasons=list(reasons))
         self._folder.array("status").set_orthogonal_selection((where,), status)
+
+    def _write_seconds(self, rows: np.ndarray, run_seconds: np.ndarray | None) -> None:
+        """Write what runs took; there is no array for it before that of one is known."""
+        if run_seconds is None or np.isnan(run_seconds).all():
+            return
+        length = self._folder.array("status").shape[0]
+        if not self._folder.has(_SECONDS):
+            self._folder.make_filled(_SECONDS, unknown_seconds(length), np.float32, np.nan)
+            self._folder.consolidate()
+        seconds = self._folder.array(_SECONDS)
+        # An earlier release adds rows without it.
+        if (start := seconds.shape[0]) < length:
+            seconds.resize((length,))
+            seconds[start:] = np.nan
+            self._folder.consolidate()
+        where = place_of(rows)
+        try:
+            seconds.set_orthogonal_selection((where,), run_seconds)
+        except (OSError, MemoryError):
+            raise
+        except Exception:
+            # A chunk that cannot be read cannot be written in part.
+            for damage in read_rows(seconds, Path(self.path), rows, whole=False)[1]:
+                (Path(self.path) / damage.chunk).unlink(missing_ok=True)
+            seconds.set_orthogonal_selection((where,), run_seconds)
+
+    def _read_seconds(self, rows: np.ndarray) -> np.ndarray:
+        """What runs took (m,), NaN where that is not known."""
+        found = unknown_seconds(len(rows))
+        if not self._folder.has(_SECONDS):
+            return found
+        seconds = self._folder.array(_SECONDS)
+        known = rows < seconds.shape[0]
+        found[known], damages = read_rows(seconds, Path(self.path), rows[known], whole=False)
+        if damages:
+            warnings.warn(
+                f"{self.path} is damaged: {damages[0]}. What these runs took is not known; nothing else depends on it.",
+                stacklevel=4,
+            )
+        return found
 
     def note_deterministic(self, value: bool) -> None:
         """Note whether runs of one parameter are all the same."""
@@ -338,6 +396,7 @@ class SimulationStore:
         elif damages:
             x[status == PENDING] = np.nan
         read = {"inputs": inputs, "x": x, "status": status, "damage": tuple(damages)}
+        read[_SECONDS] = self._read_seconds(rows)
         return {**read, **{name: self._numbers(array)[rows] for name, array in ARRAY_NAMES.items()}, **self.attributes}
 
     def repair(self, damages: Sequence[Damage], inputs: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..runtime.named_values import Names
 from .status import INITIAL_REASONS
-from .store import ARRAY_NAMES, PENDING, SimulationStore
+from .store import ARRAY_NAMES, PENDING, SimulationStore, unknown_seconds
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,13 +29,13 @@ def write_rows(simulations: Any, path: Path, header: dict[str, Any]) -> None:
     part = simulations.of_prior
     store = SimulationStore.create(path, header, part.inputs)
     store.create_outputs(simulations.x_shape, simulations.x.dtype, simulations.outputs)
-    store.write(np.arange(len(part)), part.x, part.status, simulations.reasons)
+    store.write(np.arange(len(part)), part.x, part.status, simulations.reasons, part.run_seconds)
     store.add_seconds(simulations.seconds)
     for k in np.unique(simulations.round[simulations.round > 0]).tolist():
         part = simulations.selected(simulations.round == k)
         store = SimulationStore.open(path, writable=True, round=k)
         store.append(part.inputs, part.noise_block)
-        store.write(np.arange(len(part)), part.x, part.status, simulations.reasons)
+        store.write(np.arange(len(part)), part.x, part.status, simulations.reasons, part.run_seconds)
 
 
 def as_dataset(simulations: Any, header: Mapping[str, Any]) -> "xr.Dataset":
@@ -44,6 +44,8 @@ def as_dataset(simulations: Any, header: Mapping[str, Any]) -> "xr.Dataset":
     arrays = {"theta": (("simulation", "parameter"), simulations.theta), "x": (dimensions, simulations.x)}
     status = {"status": simulations.status}
     status |= {array: getattr(simulations, name) for name, array in ARRAY_NAMES.items()}
+    if not np.isnan(simulations.run_seconds).all():
+        status["run_seconds"] = simulations.run_seconds
     status = {name: (("simulation",), values) for name, values in status.items()}
     coordinates = {"parameter": list(simulations.names)}
     if simulations.outputs is not None:
@@ -71,7 +73,7 @@ def fields_of_record(record: Mapping[str, Any], wanted: Sequence[str]) -> dict[s
     dim = len(record["names"])
     prior_rows = {name: np.zeros(len(status), np.int32) for name in ARRAY_NAMES}
     full = {"condition_names": (), "conditions_prior": [], "deterministic": False, "unequal_sets": False}
-    full["sampled_from"] = None
+    full |= {"sampled_from": None, "run_seconds": unknown_seconds(len(status))}
     full |= {**prior_rows, **record}
     full["outputs"] = Names.read(full.get("outputs"))
     full |= {"theta": full["inputs"][:, :dim], "conditions": full["inputs"][:, dim:]}

@@ -81,8 +81,8 @@ def reason_of(error: BaseException) -> str:
 
 def run_rows(
     function: Callable, seed: int, tasks: list[Task], note: Callable[[int], None] | None = None
-) -> tuple[float, list[Result], bool]:
-    """Run rows; returns the seconds that they took, their results, and whether an interrupt cut them short.
+) -> tuple[list[float], list[Result], bool]:
+    """Run rows; returns the seconds that each took, their results, and whether an interrupt cut them short.
 
     Args:
         function: `function(inputs, rng, row)`.
@@ -90,16 +90,18 @@ def run_rows(
         tasks: the rows.
         note: is told the place of every row before it begins.
     """
-    started = time.perf_counter()
+    seconds: list[float] = []
     results: list[Result] = []
     for index, task in enumerate(tasks):
         if note is not None:
             note(index)
+        started = time.perf_counter()
         try:
             results.append(run_row(function, seed, task))
         except KeyboardInterrupt:
-            return time.perf_counter() - started, results, True
-    return time.perf_counter() - started, results, False
+            return seconds, results, True
+        seconds.append(time.perf_counter() - started)
+    return seconds, results, False
 
 
 def serve(receive: Callable[[], bytes], writing: IO[bytes], start: dict[str, Any]) -> None:
@@ -157,7 +159,7 @@ def memory_in_use() -> int:
         return 0
 
 
-def run_elsewhere(path: list[str], function: bytes, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+def run_elsewhere(path: list[str], function: bytes, tasks: list[Task]) -> tuple[list[float], list[Result], bool]:
     """Run rows on another machine, or in another folder, where the function's module is to be found as it was here.
 
     Args:
@@ -185,7 +187,7 @@ class SharedTask:
         self._payload: bytes | None = None
         self.unsendable: Exception | None = None
 
-    def __call__(self, tasks: list[Task]) -> tuple[float, list[Result], bool]:
+    def __call__(self, tasks: list[Task]) -> tuple[list[float], list[Result], bool]:
         """Run rows in this process, see `run_rows`."""
         return self._run(tasks)
 

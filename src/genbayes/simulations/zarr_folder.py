@@ -160,9 +160,9 @@ class ZarrFolder:
             compressors=checked_codecs(),
         )
 
-    def make_filled(self, name: str, values: np.ndarray) -> None:
-        """Make an array of int32 with its values, as a whole or not at all."""
-        self.make_array(f"{name}{_PART}", (len(values),), np.int32, 0, ("simulation",))
+    def make_filled(self, name: str, values: np.ndarray, dtype: Any = np.int32, fill: Any = 0) -> None:
+        """Make an array of one number a row with its values, as a whole or not at all."""
+        self.make_array(f"{name}{_PART}", (len(values),), dtype, fill, ("simulation",))
         self.array(f"{name}{_PART}")[:] = values
         (self.path / f"{name}{_PART}").rename(self.path / name)
 

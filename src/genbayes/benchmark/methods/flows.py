@@ -90,7 +90,7 @@ def train_flow(
     with torch_scope(seed), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer = {"npe": inference.NPE, "nle": inference.NLE}[kind](
-            density_estimator=_density_estimator(x.shape[1:]), tracker=_NoTracker(), show_progress_bars=True
+            density_estimator=_density_estimator(x.shape[1:]), tracker=NoTracker(), show_progress_bars=True
         )
         trainer.append_simulations(torch.as_tensor(theta), torch.as_tensor(x))
         with progress_bar(f"training {kind}", settings.max_num_epochs, progress) as advance:
@@ -121,7 +121,7 @@ def _density_estimator(x_shape: tuple[int, ...]) -> str | Callable:
     return networks.posterior_nn("nsf", embedding_net=embedding)
 
 
-class _NoTracker:
+class NoTracker:
     """sbi's default tracker writes files into the working directory."""
 
     log_dir = None
