@@ -15,8 +15,9 @@ F = TypeVar("F", bound=Callable)
 
 # LLVM's full optimisation takes 9.4 s on the SMC program and gains nothing at run time, for the work is in matrix
 # products and exponentials, which are the same kernels at every level; level 1 takes 3.8 s.
+OPTIONS = {"xla_backend_optimization_level": 1}
 # Of a processor with vectors of 512 bits LLVM uses half if nothing else is said: fits take 8 to 12 % longer.
-OPTIONS = {"xla_backend_optimization_level": 1, "xla_cpu_prefer_vector_width": 512}
+_WHOLE_VECTORS = {"xla_cpu_prefer_vector_width": 512}
 # Without the library that XLA hands matrix products of a CPU to. It is faster in training and slower in a sampler,
 # which multiplies many rows by small matrices: draws of a polynomial took half as long again.
 _OWN_PRODUCTS = {"xla_cpu_experimental_ynn_fusion_type": ""}
@@ -41,31 +42,32 @@ def in_full_precision(function: F) -> F:
 
 def compiled(function: F) -> F:
     """Compiles a function of pytrees, in full precision; arguments that are not arrays are static."""
-    return _compiled(function, OPTIONS)
+    return _compiled(function, _WHOLE_VECTORS)
 
 
 def compiled_for_rows(function: F) -> F:
     """The same of a function that multiplies many rows by small matrices and trains nothing, such as a sampler."""
+    return _compiled(function, _WHOLE_VECTORS | _OWN_PRODUCTS)
 
+
+def _compiled(function: F, of_cpus: dict[str, Any]) -> F:
     @functools.cache
     def program() -> F:
         # Which options there are is known from the first call on: to ask sooner would choose the device.
-        return _compiled(function, OPTIONS | _OWN_PRODUCTS if _known(**_OWN_PRODUCTS) else OPTIONS)
+        options = OPTIONS | {name: value for name, value in of_cpus.items() if _is_known(name, value)}
+        # equinox hands further settings on to jax.jit; its stub does not say so.
+        return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=options))
 
     return cast(F, functools.wraps(function)(lambda *arguments, **named: program()(*arguments, **named)))
 
 
-def _compiled(function: F, options: dict[str, Any]) -> F:
-    # equinox hands further settings on to jax.jit; its stub does not say so.
-    return cast(F, cast(Any, eqx.filter_jit)(in_full_precision(function), compiler_options=options))
-
-
-def _known(**options: Any) -> bool:
-    """Whether this version of XLA has options, which come and go, and runs on a CPU, which they are about."""
+@functools.cache
+def _is_known(name: str, value: Any) -> bool:
+    """Whether this version of XLA has an option, which come and go, and runs on a CPU, which they are about."""
     if jax.default_backend() != "cpu":
         return False
     try:
-        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+        jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
     except jax.errors.JaxRuntimeError:
         return False
     return True
