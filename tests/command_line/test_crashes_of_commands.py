@@ -58,7 +58,8 @@ def found(folder: Path) -> list:
     """All numbers that commands leave; the seconds that they took are none."""
     cost, store = folder / "cost.safetensors", folder / "simulations.zarr"
     simulations = gb.Simulations.open(store)
-    chunks = {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/c/**/*") if path.is_file()}
+    stored = [path for path in store.glob("*/c/**/*") if path.is_file()]
+    chunks = {name: path.read_bytes() for path in stored if "run_seconds" not in (name := str(path.relative_to(store)))}
     texts = {path.name: path.read_text() for path in folder.glob("*.json") if path.name != "campaign.json"}
     draws = {path.name: gb.Draws.load(path) for path in folder.glob("draws-*.zarr")}
     numbers = {name: (one.theta.tobytes(), one.cost.tobytes()) for name, one in draws.items()}
