@@ -222,7 +222,7 @@ def _fit_rows(
         settings["cheap"] = {"simulator": pairs.partners.simulator, "pairs": len(runs), "others": len(pairs.others)}
     if x_o is not None:
         settings["scale_observation"] = np.asarray(x_o, np.float64).reshape(-1).tolist()
-    garbage = outlying_runs(distance, data.theta, distance.output_transform(data.x), names_of)
+    garbage = outlying_runs(distance, data.theta, data.x, names_of)
     fit = (replace(fit[0], outcome=Outcome.joined([fit[0].outcome, garbage])), *fit[1:])
     fit = fit if record is None else (*fit, record)
     known, conditions = frame.moved_back(framed), simulations.condition_names

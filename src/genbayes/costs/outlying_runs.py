@@ -37,13 +37,13 @@ def outlying_runs(
     Args:
         distance: of which the expectation is learned.
         theta: parameters of runs that succeeded.
-        x: their outputs, transformed as the distance has them.
+        x: their outputs, in data units.
         names: of the outputs' numbers.
     """
     if not isinstance(distance, CoordinateDistance) or isinstance(distance, CappedError) or len(x) < _LEAST_ROWS:
         return Outcome()
     rows = evenly_spaced(len(x), _MOST_ROWS)
-    flat = np.asarray(x[rows], np.float64).reshape(len(rows), -1)
+    flat = np.asarray(distance.output_transform(x[rows]), np.float64).reshape(len(rows), -1)
     among = "" if len(rows) == len(x) else " that were looked at"
     equal = _of_one_value(flat)
     if equal.any():

@@ -109,6 +109,7 @@ def weighted_outputs(
         plain = normal_score(plain_errors[:, j], np.full(len(flat), np.mean(plain_errors[:, j] ** 2)))
         tried = []
         for log_link, most in _CANDIDATES if labels[:, j].min() >= 0 else _CANDIDATES[:1]:
+            # The one before may be of so low a degree already.
             if tried and tried[-1].fit.log_link and tried[-1].fit.degree <= most:
                 continue
             allowed = {degree: size for degree, size in sizes.items() if degree <= most}

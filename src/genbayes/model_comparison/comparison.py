@@ -22,8 +22,9 @@ class ModelEvidence:
         name: of the model.
         log_evidence: in nats.
         error: its Monte Carlo standard error, from the spread between independent populations.
-        cost_error: what an error of the cost's level adds, as a standard error in nats, by held-out simulations near
-            the posterior; 0 of an exact cost, NaN where there were too few to tell.
+        cost_error: what an error of the cost adds, as a standard error in nats: by what the simulations leave open,
+            and by held-out ones near the posterior that contradict it; 0 of an exact cost, NaN of one without held-out
+            simulations, out of a file of an earlier version.
         prior_probability: of the model.
         draws: of its posterior.
     """
@@ -107,8 +108,8 @@ class ModelComparison:
         for model in self.models:
             if np.isnan(model.cost_error):
                 messages.append(
-                    f"{model.name}: too few held-out simulations lie within reach of the posterior to tell how far off "
-                    "the cost is there, and its error times beta goes into the evidence: refine, or simulate more."
+                    f"{model.name}: its cost comes without held-out simulations, out of a file of an earlier version, "
+                    "and how far off it is goes into the evidence: fit it again."
                 )
         for other in self.models:
             if other is not self.best:

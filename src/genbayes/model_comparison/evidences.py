@@ -12,6 +12,7 @@ from ..priors.prior import Prior
 from ..runtime.counts import checked_count
 from ..runtime.progress import progress_bar
 from ..runtime.seeds import check_seed
+from ..sampling.held_out_errors import HeldOutErrors
 from ..sampling.left_open import LeftOpen
 from ..sampling.log_density_error import LEAST_ROWS, weights_within_reach
 from ..sampling.posterior import GibbsPosterior
@@ -116,20 +117,27 @@ def _cost_error(posterior: GibbsPosterior, left_open: LeftOpen | None) -> float:
     """What an error of the cost adds to that of the log evidence, in nats.
 
     A constant error of the cost cancels in a posterior; here it does not. What the simulations leave open is told by
-    the members. By how much all of them are off near the posterior is told by held-out rows, where their noise does not
-    explain it; what they would need to be exact is no error of the cost, for the fit pools all rows.
+    the members; by how much all of them are off near the posterior, by held-out rows, as far as these contradict the
+    cost. Their own noise is no error of the cost, for the fit pools all rows.
     """
     if isinstance(posterior.cost.form, FunctionForm):
         return 0.0
     errors = posterior.held_out_errors
     if errors is None or left_open is None:
         return float("nan")
-    weights, effective, _ = weights_within_reach(errors.cost, posterior.beta)
+    missed = posterior.beta * _contradiction(errors, posterior.beta)
+    return float(np.hypot(left_open.error_of_log_evidence, missed))
+
+
+def _contradiction(errors: HeldOutErrors, beta: float) -> float:
+    """By how much held-out rows surely contradict the mean cost near the posterior, beyond their noise."""
+    if len(errors.cost) < LEAST_ROWS:
+        return 0.0
+    weights, effective, _ = weights_within_reach(errors.cost, beta)
     mean = float(weights @ errors.residual)
     noise = float(np.sqrt(np.sum(weights**2 * (errors.residual - mean) ** 2)))
-    judged = effective >= LEAST_ROWS and abs(mean) > _SURE * noise
-    missed = posterior.beta * np.sqrt(mean**2 - noise**2) if judged else 0.0
-    return float(np.hypot(left_open.error_of_log_evidence, missed))
+    sure = effective >= LEAST_ROWS and abs(mean) > _SURE * noise
+    return float(np.sqrt(mean**2 - noise**2)) if sure else 0.0
 
 
 def _check_models(models: Any) -> None:

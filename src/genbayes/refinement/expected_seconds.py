@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
+from ..runtime.counts import evenly_spaced
 from ..simulations.rows import Simulations
 
 # Runs below which nothing is fitted, and above which a part of them is.
@@ -91,7 +92,7 @@ def expected_seconds(simulations: Simulations) -> ExpectedSeconds | None:
     known = np.flatnonzero(simulations.run_seconds > 0)
     if len(known) < _LEAST_ROWS:
         return None
-    known = known[np.linspace(0, len(known) - 1, min(len(known), _MOST_ROWS)).astype(int)]
+    known = known[evenly_spaced(len(known), _MOST_ROWS)]
     inputs = simulations.inputs[known].astype(np.float64)
     target = np.log(simulations.run_seconds[known].astype(np.float64))
     if np.median(target) < np.log(_LEAST_SECONDS):

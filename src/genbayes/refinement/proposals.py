@@ -16,16 +16,14 @@ from .expected_seconds import ExpectedSeconds
 # Fractions of beta of successive rows, all of one observation. The runs at beta itself test the cost that chose them;
 # the wider ones hold the slopes, whose error falls with the spread of the parameters.
 TEMPERS = (1.0, 1.0, 1 / 4, 1.0, 1.0, 1 / 16)
+# Draws for each row where some are preferred: of fewer nearly all would be chosen.
+_DRAWS_PER_ROW = 3
 
 
 def shares(n: int, observations: int) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Observation and fraction of beta of every row of a round; of their numbers alone, so that a store can tell."""
     row = np.arange(n)
     return row // len(TEMPERS) % observations, np.asarray(TEMPERS)[row % len(TEMPERS)]
-
-
-# Draws for each row where some are preferred: of fewer nearly all would be chosen.
-_DRAWS_PER_ROW = 3
 
 
 def proposals(

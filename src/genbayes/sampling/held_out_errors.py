@@ -84,3 +84,18 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     if isinstance(cost.form, MarginalForm):
         return 2 / 3 * deleted
     return 1.0 if isinstance(cost.form, NetworkForm) else 1 / members
+
+
+def by_members(
+    cost: Cost, members: Float[np.ndarray, "... k members"], beta: float | Float[np.ndarray, "..."]
+) -> Float[np.ndarray, "... k members"]:
+    """What `LeftOpen.log_density` is, of each member's cost at draws of the posterior.
+
+    Args:
+        cost: of which these are the members.
+        members: the cost by every member.
+        beta: inverse temperature, one or of the leading axes.
+    """
+    k = members.shape[-1]
+    scale = np.asarray(beta)[..., None, None] * np.sqrt(jackknife_factor(cost, k) / max(k - 1, 1))
+    return scale * (members.mean(axis=-1, keepdims=True) - members)

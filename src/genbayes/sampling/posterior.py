@@ -20,7 +20,7 @@ from ..runtime.outcome import Outcome
 from ..runtime.units import unit_of_beta
 from .draws import Draws
 from .given import checked_beta, checked_conditions, judge_conditions, judge_prior
-from .held_out_errors import HeldOutErrors, held_out_errors, jackknife_factor
+from .held_out_errors import HeldOutErrors, by_members, held_out_errors, jackknife_factor
 from .held_values import held_columns
 from .left_open import LeftOpen
 from .levels import check_levels, judge_known_levels, judge_levels
@@ -155,12 +155,9 @@ class GibbsPosterior:
     def _left_open_at(self, theta: Float[np.ndarray, "m dim"], numbers: Int[np.ndarray, " m"]) -> LeftOpen:
         """By the members' disagreement, and by structure of the held-out rows that all members miss."""
         members = np.asarray(self.cost.members(theta, self._x, self._conditions), np.float64)
-        k = members.shape[1]
-        scale = self.beta * np.sqrt(jackknife_factor(self.cost, k) / max(k - 1, 1))
-        log_density = scale * (members.mean(axis=1, keepdims=True) - members)
         error = self.log_density_error
         missed = 0.0 if error is None or error.reach == 1.0 else self._missed_at(theta)
-        return LeftOpen(numbers, log_density, missed, self.prior.dim)
+        return LeftOpen(numbers, by_members(self.cost, members, self.beta), missed, self.prior.dim)
 
     def _missed_at(self, theta: Float[np.ndarray, "m dim"], weights: Float[np.ndarray, " m"] | None = None) -> float:
         """What all members miss of the log density at parameters of such weights, in nats.

@@ -10,7 +10,7 @@ from ..costs.cost import Cost
 from ..costs.forms import FunctionForm
 from ..runtime.counts import evenly_spaced
 from ..runtime.outcome import Outcome
-from .held_out_errors import jackknife_factor
+from .held_out_errors import by_members
 from .left_open import LeftOpen
 from .log_density_error import MOST_UNCERTAIN, REMEDY, UNCERTAIN
 
@@ -56,10 +56,8 @@ class StackedLeftOpen(NamedTuple):
         parts = []
         for own, observation, known in zip(flat[:, :, chosen], x_o, conditions, strict=True):
             members = np.asarray(cost.members(own, observation, known), np.float64)
-            parts.append(members.mean(axis=-1, keepdims=True) - members)
-        k = parts[0].shape[-1]
-        scale = betas[:, None, None] * np.sqrt(jackknife_factor(cost, k) / max(k - 1, 1))
-        return cls(chosen, (scale * np.stack(parts)).astype(np.float32))
+            parts.append(by_members(cost, members, betas).astype(np.float32))
+        return cls(chosen, np.stack(parts))
 
     def __call__(self, i: int, j: int, dim: int) -> LeftOpen:
         """That of one posterior, of `dim` parameters."""
