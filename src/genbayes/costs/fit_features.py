@@ -120,6 +120,8 @@ def fit_features(
             name="spread",
             progress=progress,
             weighted=not distance.reads_sets,
+            # A simulator whose means have no corners seldom has them in its noise.
+            corners=not fitted.lost_corners,
             stream=None if stream is None else stream.mapped(partial(_spread_labels, mean, of_block)),
         )
         spread, spread_records = spread_fit.ensemble, (spread_fit.record,)

@@ -45,11 +45,13 @@ class FittedMean(NamedTuple):
         record: of the networks' fit.
         left_out: predictions of every row by a fit that has not seen it, where the ensemble follows its own rows so
             closely that what it leaves of them is less than the noise; else None.
+        lost_corners: whether networks with corners were tried, and those without predict better.
     """
 
     ensemble: MeanModel
     record: FitRecord
     left_out: Float[np.ndarray, "n k"] | None = None
+    lost_corners: bool = False
 
 
 def fit_mean(
@@ -65,6 +67,7 @@ def fit_mean(
     progress: bool,
     weighted: bool = True,
     processes: bool = False,
+    corners: bool = True,
     stream: StreamedRows | None = None,
 ) -> FittedMean:
     """Regresses E[labels | theta] by squared loss, all outputs in the units of their own ridge residual.
@@ -85,6 +88,7 @@ def fit_mean(
         progress: show a progress bar.
         weighted: whether outputs may be fitted with weights; bounded ones, such as kernels, have nothing to gain.
         processes: whether Gaussian processes are tried where rows are few.
+        corners: whether a network with corners is tried at all.
         stream: all rows of a store and their labels, where those given are a part of them.
     """
     data = RegressionData.of(theta, labels, folds, standardise, stream)
@@ -94,14 +98,15 @@ def fit_mean(
     shared = {"rng": rng, "name": name, "progress": progress}
     lines, noise_before = lines_fitted(data, polynomials, noise), noise
     curved, noise = networks_fitted(data, polynomials, lines, noise, config, cornered=0.0, **shared)
-    worth = _worth_a_network(polynomials, curved, data, noise)
-    if np.any(worth):
+    worth, lost_corners = _worth_a_network(polynomials, curved, data, noise), False
+    if corners and np.any(worth):
         shared["rival"] = curved.record
         if noise is not noise_before:
             lines = lines_fitted(data, polynomials, noise)
         other, noise_of_other = networks_fitted(data, polynomials, lines, noise, config, cornered=_CORNERED, **shared)
         seconds = {part: curved.record.seconds.get(part, 0.0) + took for part, took in other.record.seconds.items()}
-        if _is_better(other, curved, polynomials, worth, data, noise_of_other):
+        lost_corners = not _is_better(other, curved, polynomials, worth, data, noise_of_other)
+        if not lost_corners:
             curved, noise = other, noise_of_other
             worth = _worth_a_network(polynomials, curved, data, noise)
         curved = replace(curved, record=replace(curved.record, seconds=seconds))
@@ -115,7 +120,7 @@ def fit_mean(
             process = processes_fitted(data, noise)
             advance()
     if process is not None and _is_process_better(process.errors, errors, data, noise):
-        return FittedMean(process.ensemble, curved.record, process.left_out)
+        return FittedMean(process.ensemble, curved.record, process.left_out, lost_corners)
     ensemble = polynomials.ensemble
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.
@@ -125,7 +130,8 @@ def fit_mean(
     # What a log link predicts is not centred.
     linear = 1.0 if ensemble.log_link is None else 1.0 - np.asarray(ensemble.log_link)
     intercept = on_device(np.asarray(ensemble.intercept) + linear * data.centre[None], np.float32)
-    return FittedMean(eqx.tree_at(lambda module: module.intercept, ensemble, intercept), curved.record)
+    ensemble = eqx.tree_at(lambda module: module.intercept, ensemble, intercept)
+    return FittedMean(ensemble, curved.record, lost_corners=lost_corners)
 
 
 def is_surely_better(squares: Float[np.ndarray, " held_out"], of_others: Float[np.ndarray, " held_out"]) -> bool:

@@ -73,7 +73,10 @@ class RidgeResidual(MeanModel):
 
     def __call__(self, theta: Float[Array, " dim"]) -> Float[Array, " k"]:
         """The prediction at one parameter."""
-        z = self.standardise(theta)
+        return self.of_standardised(self.standardise(theta))
+
+    def of_standardised(self, z: Float[Array, " width"]) -> Float[Array, " k"]:
+        """The prediction at one standardised parameter."""
         fit = self.ridge(z)
         return self.linked(fit if self.network is None else fit + jax.lax.stop_gradient(self.scale) * self.network(z))
 

@@ -6,7 +6,7 @@ Where the simulator always fails nothing was learned of the cost, and it extrapo
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,7 +18,7 @@ from ..runtime.compiling import compiled, on_device
 from .folds import Folds
 from .layers import ResidualMLP, Standardiser, stack
 from .polynomial import Polynomial, degrees
-from .training import FitConfig, FitRecord, train
+from .training import FitConfig, FitRecord, known_rows, train
 
 # A small network: one smooth function of few parameters, which is asked at every step of every sampler.
 SUCCESS_CONFIG = FitConfig(members=2, width=32, depth=1, max_epochs=60, patience=10, batch_size=128)
@@ -135,7 +135,7 @@ def fit_success(
     trained, record = train(
         start,
         _cross_entropy,
-        (on_device(inputs, np.float32), on_device(label, np.float32)),
+        _Rows(*(on_device(part, np.float32) for part in (z, features[:, : sizes[degree]], label))),
         folds.train,
         folds.validation,
         config,
@@ -183,19 +183,23 @@ def _sigmoid(logits: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return 0.5 * (1 + np.tanh(logits / 2))
 
 
-def _cross_entropy(module: Any, rows: Int[Array, " rows"], data: Any, key: PRNGKeyArray) -> Float[Array, ""]:
+class _Rows(NamedTuple):
+    """What the network is trained on: standardised inputs, their features, and 1 where a run succeeded."""
+
+    z: Float[Array, "n width"]
+    features: Float[Array, "n size"]
+    label: Float[Array, " n"]
+
+
+def _cross_entropy(
+    module: SuccessModel, rows: Int[Array, " rows"], data: _Rows, key: PRNGKeyArray
+) -> Float[Array, ""]:
+    """Of one member by itself, whose arrays have no leading axis."""
     del key
-    inputs, label = data
-    logits = jax.vmap(_one_member, in_axes=(None, 0))(module, inputs[rows])
-    return jnp.mean(jnp.logaddexp(0.0, jnp.where(label[rows] > 0.5, -logits, logits)))
-
-
-def _one_member(module: SuccessModel, inputs: Float[Array, " inputs"]) -> Float[Array, ""]:
-    """The log odds of one member by itself, whose arrays have no leading axis."""
-    z = module.standardise(inputs)
-    basis = jax.lax.stop_gradient(module.basis)
+    z, features, label = (known_rows(part, rows) for part in data)
     assert module.network is not None
-    return module.intercept + module.slopes @ basis(z) + module.network(z)[0]
+    logits = module.intercept + features @ module.slopes + jax.vmap(module.network)(z)[:, 0]
+    return jnp.mean(jnp.logaddexp(0.0, jnp.where(label > 0.5, -logits, logits)))
 
 
 def _held_out_losses(

@@ -228,6 +228,11 @@ def train(
     return eqx.combine(_unravelled(state.best, weights), static), record
 
 
+def known_rows(values: Float[Array, "n ..."], rows: Int[Array, " rows"]) -> Float[Array, "rows ..."]:
+    """Rows by numbers that exist: without the check of each of them a step takes a few hundredths less."""
+    return values.at[rows].get(mode="promise_in_bounds")
+
+
 def _has_settled(
     losses: Float[np.ndarray, "members epochs"], best_loss: Float[np.ndarray, " members"], config: FitConfig
 ) -> bool:
@@ -319,20 +324,22 @@ def _epochs(
     def loss_of(weights: Array, rows: Array, batch_key: PRNGKeyArray) -> Array:
         return loss(eqx.combine(unravel(weights), static), rows, data, batch_key)
 
-    def one_member(
-        member: _Member, batches: Array, validation_rows: Array, member_key: PRNGKeyArray, number: Array
-    ) -> tuple[_Member, Array]:
-        # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
-        validation = loss_of(member.weights, validation_rows, key)
-        judged, stops, had_stopped = _validated(member, validation, number, config)
-        weights, optimiser_state, losses = _trained_epoch(loss_of, member, batches, member_key, config)
-        shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([jnp.mean(losses), validation]))
-        return _Member(weights, optimiser_state, judged.best, judged.best_loss, judged.best_epoch), shown
-
     def one_epoch(state: _Member, scanned: tuple[Array, Array]) -> tuple[_Member, Array]:
         batches, number = scanned
+        # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
+        validation = jax.vmap(loss_of, in_axes=(0, 0, None))(state.weights, held_out, key)
+        validated = jax.vmap(lambda member, value: _validated(member, value, number, config))
+        judged, stops, had_stopped = validated(state, validation)
         keys = jax.random.split(jax.random.fold_in(key, number), members)
-        return jax.vmap(one_member, in_axes=(0, 0, 0, 0, None), out_axes=(0, 1))(state, batches, held_out, keys, number)
+        train_all = jax.vmap(lambda *of_member: _trained_epoch(loss_of, *of_member, config))
+        # A block goes on behind the end of the last member, where there is nothing to train.
+        weights, optimiser_state, losses = jax.lax.cond(
+            jnp.all(stops),
+            lambda: (state.weights, state.optimiser, jnp.zeros_like(validation)),
+            lambda: train_all(state.weights, state.optimiser, batches, keys),
+        )
+        shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([losses, validation]))
+        return _Member(weights, optimiser_state, judged.best, judged.best_loss, judged.best_epoch), shown
 
     state, shown = jax.lax.scan(one_epoch, state, (order, epoch + jnp.arange(block)))
     return state, jnp.moveaxis(shown, 1, 0)
@@ -353,12 +360,13 @@ def _validated(
 
 def _trained_epoch(
     loss_of: Callable[[Array, Array, PRNGKeyArray], Array],
-    member: _Member,
+    weights: Float[Array, " size"],
+    optimiser_state: PyTree,
     batches: Int[Array, "steps batch"],
     key: PRNGKeyArray,
     config: FitConfig,
-) -> tuple[Float[Array, " size"], PyTree, Float[Array, " steps"]]:
-    """One pass of Adam over the batches; returns weights, the optimiser's state and the loss of each step."""
+) -> tuple[Float[Array, " size"], PyTree, Float[Array, ""]]:
+    """One pass of Adam over the batches; returns weights, the optimiser's state and the steps' mean loss."""
     steps = batches.shape[0]
     optimiser = _optimiser(steps, config)
 
@@ -369,9 +377,9 @@ def _trained_epoch(
         return (weights + jnp.asarray(updates), optimiser_state), value
 
     (weights, optimiser_state), losses = jax.lax.scan(
-        step, (member.weights, member.optimiser), (batches, jax.random.split(key, steps))
+        step, (weights, optimiser_state), (batches, jax.random.split(key, steps))
     )
-    return weights, optimiser_state, losses
+    return weights, optimiser_state, jnp.mean(losses)
 
 
 def _judge(name: str, best_loss: np.ndarray, best_epoch: np.ndarray, config: FitConfig) -> Outcome:

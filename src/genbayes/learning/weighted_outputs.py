@@ -60,11 +60,12 @@ class WeightedOutputs:
 
 
 class _Candidate(NamedTuple):
-    """A fit of one output, with each member's coefficients, errors on held-out rows and scores there."""
+    """A fit of one output, with each member's coefficients, and errors, variances and scores of held-out rows."""
 
     fit: WeightedFit
     members: tuple[WeightedFit, ...]
     errors: Float[np.ndarray, " held_out"]
+    variance: Float[np.ndarray, " held_out"]
     score: Float[np.ndarray, " held_out"]
 
 
@@ -92,7 +93,9 @@ def weighted_outputs(
         plain_errors: of plain least squares, of held-out rows, one member after the other.
     """
     flat = held_out_rows.reshape(-1)
-    varying = varies(features[flat], sizes, plain_errors)
+    held_out = features[flat]
+    of_members = held_out.reshape(*held_out_rows.shape, -1)
+    varying = varies(held_out, sizes, plain_errors)
     uneven = varying.copy()
     if labels.shape[1] <= MOST_WEIGHTED:
         # A plain fit that fails where outputs are small leaves errors of one size.
@@ -115,14 +118,14 @@ def weighted_outputs(
             allowed = {degree: size for degree, size in sizes.items() if degree <= most}
             fit = fit_weighted(of_some, allowed, labels[some, j], log_link=log_link, variances=variances)
             own = refitted(fit, features, labels[:, j], train_rows)
-            pairs = zip(own, held_out_rows, strict=True)
-            left = np.concatenate([labels[rows, j] - one.mean(features[rows]) for one, rows in pairs])
-            tried.append(_Candidate(fit, own, left, normal_score(left, fit.variance(features[flat]))))
+            left = labels[flat, j] - np.concatenate([one.mean(of) for one, of in zip(own, of_members, strict=True)])
+            variance = fit.variance(held_out)
+            tried.append(_Candidate(fit, own, left, variance, normal_score(left, variance)))
         best = min(tried, key=lambda candidate: candidate.score.mean())
         gain = plain - best.score
         # One whose noise does not vary visibly has to gain beyond doubt.
         better = gain.mean() > (2 if varying[j] else 5) * gain.std() / np.sqrt(len(gain))
-        if better and not _loses_anywhere(best.errors, plain_errors[:, j], best.fit.variance(features[flat])):
+        if better and not _loses_anywhere(best.errors, plain_errors[:, j], best.variance):
             fits[j], members[j], errors[j] = best.fit, best.members, best.errors
     return WeightedOutputs() if _lose_together(errors, plain_errors) else WeightedOutputs(fits, members, errors)
 
