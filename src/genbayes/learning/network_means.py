@@ -156,7 +156,7 @@ def _squared_loss(
     del key
     z, labels = known_rows(data.z, units), known_rows(data.labels, units)
     errors = jax.vmap(jax.vmap(module.of_standardised))(z) - labels
-    scale = jax.lax.stop_gradient(module.scale)
+    scale = jax.lax.stop_gradient(module.scale)[None, None]
     if data.precision is None:
         errors = errors / scale
     else:
