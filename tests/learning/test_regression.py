@@ -9,15 +9,19 @@ import pytest
 from scipy.special import erf, eval_legendre
 
 import genbayes as gb
-from genbayes.learning import row_blocks
+from genbayes.costs import fit_features
+from genbayes.learning import means, row_blocks
 from genbayes.learning.folds import Folds
 from genbayes.learning.last_layer import last_layers_solved
 from genbayes.learning.layers import ResidualMLP, Standardiser, stack
-from genbayes.learning.means import fit_mean
+from genbayes.learning.means import FittedMean, fit_mean
+from genbayes.learning.network_means import _has_lost, networks_fitted
 from genbayes.learning.normal_equations import NormalEquations, equations_of_members
 from genbayes.learning.polynomial import Polynomial, degrees
 from genbayes.learning.ridge import RidgeResidual, fit_polynomials
 from genbayes.learning.shared_noise import SharedNoise
+from genbayes.learning.training import FitRecord
+from genbayes.runtime.outcome import Outcome
 
 RNG = np.random.default_rng(3)
 
@@ -68,11 +72,10 @@ def test_best_degree_is_the_truths() -> None:
     assert np.all(np.array(right) >= [1, 3])
 
 
-def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, np.ndarray]:
-    config = gb.FitConfig(members=2)
+def regressed(theta: np.ndarray, labels: np.ndarray, config: gb.FitConfig, **choices: bool) -> FittedMean:
     folds = Folds.make(np.arange(len(theta)), config, 0)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
-    ensemble = fit_mean(
+    return fit_mean(
         theta,
         labels,
         folds,
@@ -82,7 +85,12 @@ def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, n
         rng=np.random.default_rng(0),
         name="test",
         progress=False,
-    ).ensemble
+        **choices,
+    )
+
+
+def fitted(theta: np.ndarray, labels: np.ndarray) -> tuple[object, np.ndarray, np.ndarray]:
+    ensemble = regressed(theta, labels, gb.FitConfig(members=2)).ensemble
     grid = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (2000, theta.shape[1])), jnp.float32)
     return (
         cast(RidgeResidual, ensemble).network,
@@ -113,6 +121,50 @@ def test_a_kink_keeps_the_network() -> None:
     truth = np.abs(grid.sum(axis=1))
     left = truth - design @ np.linalg.lstsq(design, truth, rcond=None)[0]
     assert error < 0.5 * np.mean(left**2)
+
+
+def test_corners_that_lose_change_nothing(monkeypatch) -> None:
+    tried = []
+
+    def networks(*arguments, cornered: float, **named):
+        tried.append(cornered)
+        return networks_fitted(*arguments, cornered=cornered, **named)
+
+    monkeypatch.setattr(means, "networks_fitted", networks)
+    theta = np.random.default_rng(5).uniform(-1, 1, (2000, 6))
+    labels = np.sin(2 * theta.sum(axis=1, keepdims=True)) + 0.1 * np.random.default_rng(6).normal(size=(2000, 1))
+    config = gb.FitConfig(members=2, width=32, depth=1, max_epochs=25)
+    both, smooth = (regressed(theta, labels, config, corners=corners) for corners in (True, False))
+    assert (both.lost_corners, smooth.lost_corners) == (True, False)
+    assert tried == [0.0, 0.5, 0.0]
+    assert both.ensemble.network_share == 1.0
+    jax.tree.map(np.testing.assert_array_equal, both.ensemble, smooth.ensemble)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_the_spread_tries_no_corners_where_the_means_lost_them(monkeypatch, lost: bool) -> None:
+    corners_of = {}
+
+    def known(*arguments, name: str, **named) -> FittedMean:
+        corners_of[name] = named.get("corners", True)
+        return fit_mean(*arguments, name=name, **named)._replace(lost_corners=lost)
+
+    monkeypatch.setattr(fit_features, "fit_mean", known)
+    theta = RNG.uniform(-1, 1, (200, 1))
+    simulations = gb.Simulations.from_arrays(theta, theta + 0.1 * RNG.normal(size=(200, 1)), ["a"])
+    gb.fit_cost(simulations, gb.distances.MeanSquaredError(), config=gb.FitConfig(max_epochs=1), progress=False)
+    assert corners_of == {"mean features": True, "spread": not lost}
+
+
+def test_members_that_fell_behind_have_lost_unless_their_best_is_better() -> None:
+    def record(losses: list[float]) -> FitRecord:
+        best = np.array([int(np.argmin(losses))])
+        return FitRecord("test", "loss", np.zeros((1, 1)), np.array([losses]), best, {}, Outcome())
+
+    rival = record([1.0] * 5 + [0.5] * 10)
+    assert _has_lost(record([1.0] * 5 + [0.6] * 5), rival)
+    assert not _has_lost(record([1.0] * 5 + [0.5] * 5), rival)
+    assert not _has_lost(record([1.0, 0.4, 1.0, 1.0, 1.0] + [0.6] * 5), rival)
 
 
 def test_each_output_gets_what_suits_it() -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genbayes.learning import training
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import ResidualMLP, stack
 from genbayes.learning.training import FitConfig, FitRecord, _has_settled, is_behind, train
@@ -132,6 +133,24 @@ def test_behind_are_all_members_over_the_last_five_epochs() -> None:
         one = behind.copy()
         one[1, 7:] = better
         assert not is_behind(one, others)
+
+
+@pytest.mark.parametrize(("first", "trains"), [(0, True), (CONFIG.max_epochs - 1, True), (CONFIG.max_epochs, False)])
+def test_a_block_trains_nothing_behind_the_last_epoch(first: int, trains: bool) -> None:
+    config = replace(CONFIG, patience=100)
+    folds, rng = Folds.make(np.arange(N), config, 0), np.random.default_rng(0)
+    modules = stack([ResidualMLP(2, 1, CONFIG.width, CONFIG.depth, rng=rng) for _ in range(CONFIG.members)])
+    weights, static = eqx.partition(modules, eqx.is_inexact_array)
+    before, order = training._start(weights, config), training._order(folds.train, 5, config, rng)
+    data, held_out = (jnp.asarray(INPUTS), jnp.asarray(LABELS)), jnp.asarray(folds.validation)
+    after, (train_loss, validation_loss) = training._epochs(
+        before, weights, static, squared_error, data, order, held_out, jax.random.key(0), jnp.asarray(first), config
+    )
+    assert np.any(np.asarray(after.weights) != np.asarray(before.weights)) == trains
+    # Every epoch is validated, up to the one behind the last.
+    epochs = first + np.arange(5)
+    np.testing.assert_array_equal(np.isfinite(train_loss[:, 0]), epochs < CONFIG.max_epochs)
+    np.testing.assert_array_equal(np.isfinite(validation_loss[:, 0]), epochs <= CONFIG.max_epochs)
 
 
 def test_equal_seeds_give_equal_fits(fitted: tuple[Any, FitRecord, Folds]) -> None:
