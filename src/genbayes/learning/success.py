@@ -191,9 +191,7 @@ class _Rows(NamedTuple):
     label: Float[Array, " n"]
 
 
-def _cross_entropy(
-    module: SuccessModel, rows: Int[Array, " rows"], data: _Rows, key: PRNGKeyArray
-) -> Float[Array, ""]:
+def _cross_entropy(module: SuccessModel, rows: Int[Array, " rows"], data: _Rows, key: PRNGKeyArray) -> Float[Array, ""]:
     """Of one member by itself, whose arrays have no leading axis."""
     del key
     z, features, label = (known_rows(part, rows) for part in data)

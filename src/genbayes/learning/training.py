@@ -229,7 +229,7 @@ def train(
 
 
 def known_rows(values: Float[Array, "n ..."], rows: Int[Array, " rows"]) -> Float[Array, "rows ..."]:
-    """Rows by numbers that exist: without the check of each of them a step takes a few hundredths less."""
+    """Rows by their numbers, which exist: in a step of training, to check each of them would take its time."""
     return values.at[rows].get(mode="promise_in_bounds")
 
 
