@@ -72,7 +72,7 @@ def test_best_degree_is_the_truths() -> None:
     assert np.all(np.array(right) >= [1, 3])
 
 
-def regressed(theta: np.ndarray, labels: np.ndarray, config: gb.FitConfig, **choices: bool) -> FittedMean:
+def regressed(theta: np.ndarray, labels: np.ndarray, config: gb.FitConfig, *, corners: bool = True) -> FittedMean:
     folds = Folds.make(np.arange(len(theta)), config, 0)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
     return fit_mean(
@@ -85,7 +85,7 @@ def regressed(theta: np.ndarray, labels: np.ndarray, config: gb.FitConfig, **cho
         rng=np.random.default_rng(0),
         name="test",
         progress=False,
-        **choices,
+        corners=corners,
     )
 
 

@@ -6,6 +6,7 @@ leading axis of every array and are trained at once by vmap.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -328,16 +329,19 @@ def _epochs(
         batches, number = scanned
         # All validation rows, with the same key each time: a changing subset or pairing would blur the comparison.
         validation = jax.vmap(loss_of, in_axes=(0, 0, None))(state.weights, held_out, key)
-        validated = jax.vmap(lambda member, value: _validated(member, value, number, config))
-        judged, stops, had_stopped = validated(state, validation)
-        keys = jax.random.split(jax.random.fold_in(key, number), members)
-        train_all = jax.vmap(lambda *of_member: _trained_epoch(loss_of, *of_member, config))
+        validated = partial(_validated, number=number, config=config)
+        judged, stops, had_stopped = jax.vmap(validated)(state, validation)
+
+        def trained() -> tuple[Array, PyTree, Array]:
+            keys = jax.random.split(jax.random.fold_in(key, number), members)
+            of_member = partial(_trained_epoch, loss_of, config=config)
+            return jax.vmap(of_member)(state.weights, state.optimiser, batches, keys)
+
+        def left() -> tuple[Array, PyTree, Array]:
+            return state.weights, state.optimiser, jnp.zeros_like(validation)
+
         # A block goes on behind the end of the last member, where there is nothing to train.
-        weights, optimiser_state, losses = jax.lax.cond(
-            jnp.all(stops),
-            lambda: (state.weights, state.optimiser, jnp.zeros_like(validation)),
-            lambda: train_all(state.weights, state.optimiser, batches, keys),
-        )
+        weights, optimiser_state, losses = jax.lax.cond(jnp.all(stops), left, trained)
         shown = jnp.where(jnp.stack([stops, had_stopped]), jnp.nan, jnp.stack([losses, validation]))
         return _Member(weights, optimiser_state, judged.best, judged.best_loss, judged.best_epoch), shown
 
