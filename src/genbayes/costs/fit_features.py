@@ -105,7 +105,7 @@ def fit_features(
     spread: Spread
     # Scales on which noise is even are those of a simulator's own noise.
     if isinstance(mean, ProcessMean) and directions is None and errors is None:
-        spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
+        spread, spread_records = fit_noise_on_scales(mean, theta, features, left_out, squares, folds, noise), ()
     else:
         # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
         small = replace(config, width=max(8, config.width // 2), depth=1)
