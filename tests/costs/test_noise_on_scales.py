@@ -106,9 +106,9 @@ def test_the_level_of_heavy_noise_is_not_cut() -> None:
     expected = mean * np.exp(0.32)
     powers = noise_powers(x, expected, (x - expected) ** 2, SharedNoise.independent(2000))
     np.testing.assert_array_equal(powers.power, 2)
-    # The limit leaves 0.93 of the variance, which is e^0.64 - 1 in units of the squared mean. So limited, squares have a
-    # relative standard deviation of 3.8, the mean of 12 times 2,000 one of 3.8 / sqrt(24,000) = 0.025: three of these. A
-    # limit of three standard deviations of the outputs themselves would leave 0.62.
+    # The limit leaves 0.93 of the variance, which is e^0.64 - 1 in units of the squared mean. So limited, squares have
+    # a relative standard deviation of 3.8, the mean of 12 times 2,000 one of 3.8 / sqrt(24,000) = 0.025: three of
+    # these. A limit of three standard deviations of the outputs themselves would leave 0.62.
     level = powers.levels(np.arange(2000)).mean() / np.expm1(0.64)
     assert abs(level - 0.93) < 0.075
 
