@@ -10,6 +10,7 @@ import pytest
 import genbayes as gb
 from genbayes.costs.forms import HilbertForm
 from genbayes.costs.noise_on_scales import NoiseOnScales, fit_noise_on_scales
+from genbayes.costs.noise_powers import noise_powers
 from genbayes.learning.folds import Folds
 from genbayes.learning.layers import Standardiser
 from genbayes.learning.polynomial_means import RegressionData
@@ -48,6 +49,7 @@ def spread_of(process: Processes, theta: np.ndarray, x: np.ndarray) -> NoiseOnSc
     return fit_noise_on_scales(
         process.ensemble,
         theta.astype(np.float32),
+        x,
         process.left_out,
         squares,
         FOLDS,
@@ -75,6 +77,42 @@ def test_the_variance_follows_the_mean(kind: str) -> None:
     assert np.std(np.log(ratio)) < 0.2
 
 
+def test_the_power_is_that_of_the_noise_not_of_the_scale_that_a_function_needs() -> None:
+    rng = np.random.default_rng(5)
+    theta = rng.uniform(0.0, 1.0, (300, 2))
+    # Over three decades the means are exponentials, and best regressed as logarithms.
+    mean = np.exp(theta @ rng.uniform(1.0, 4.0, (2, 10)))
+    x = rng.poisson(mean).astype(float)
+    left_out = mean * np.exp(0.1 * rng.standard_normal(mean.shape))
+    powers = noise_powers(x, left_out, (x - left_out) ** 2, SharedNoise.independent(300))
+    # A process that misses means by a tenth adds 0.01 mean^2 to a variance of mean: more than that from 100 on.
+    np.testing.assert_array_equal(powers.power, 1)
+    np.testing.assert_array_equal(powers.added, 0.0)
+
+
+def test_features_with_noise_of_another_kind_have_their_own_power() -> None:
+    rng = np.random.default_rng(6)
+    mean = np.exp(rng.uniform(1.0, 5.0, (300, 9)))
+    x = np.concatenate([rng.poisson(mean[:, :6]), mean[:, 6:] + 5.0 + rng.standard_normal((300, 3))], axis=1)
+    expected = np.concatenate([mean[:, :6], mean[:, 6:] + 5.0], axis=1)
+    powers = noise_powers(x, expected, (x - expected) ** 2, SharedNoise.independent(300))
+    np.testing.assert_array_equal(powers.power, [1] * 6 + [0] * 3)
+
+
+def test_the_level_of_heavy_noise_is_not_cut() -> None:
+    rng = np.random.default_rng(7)
+    mean = np.exp(rng.uniform(1.0, 3.0, (2000, 12)))
+    x = mean * np.exp(0.8 * rng.standard_normal(mean.shape))
+    expected = mean * np.exp(0.32)
+    powers = noise_powers(x, expected, (x - expected) ** 2, SharedNoise.independent(2000))
+    np.testing.assert_array_equal(powers.power, 2)
+    # The limit leaves 0.93 of the variance, which is e^0.64 - 1 in units of the squared mean. So limited, squares have
+    # a relative standard deviation of 3.8, the mean of 12 times 2,000 one of 3.8 / sqrt(24,000) = 0.025: three of
+    # these. A limit of three standard deviations of the outputs themselves would leave 0.62.
+    level = powers.levels(np.arange(2000)).mean() / np.expm1(0.64)
+    assert abs(level - 0.93) < 0.075
+
+
 def test_a_parameter_that_is_the_noise_is_seen() -> None:
     rng = np.random.default_rng(1)
     theta = rng.uniform(LOW, HIGH, (300, 3))
@@ -99,8 +137,9 @@ def test_rows_that_the_mean_misses_are_no_noise() -> None:
     missed[::33] *= 5.0
     assert process.left_out is not None
     level = np.asarray(spread_of(process, theta, missed).level).mean(axis=0)
-    # Ten rows at the limit of 9 add (10 / 300) 9 = 0.3; without a limit they would add some 10 / 300 (4 / 0.2)^2 = 13.
-    assert np.all(level < 1.5 * clean)
+    # Ten rows at three standard deviations of logarithms add (10 / 300) ((e^0.6 - 1) / 0.2)^2 = 0.56; without a limit
+    # they would add some 10 / 300 (4 / 0.2)^2 = 13.
+    assert np.all(level < 1.8 * clean)
 
 
 @pytest.mark.slow

@@ -79,11 +79,9 @@ def fit_corrected(
     away = features - of_cheap
     standardise, _ = best_coordinates(theta, away, shared["levels"])
     # As much of the cheap runs' deviations is taken off as moves with the labels: their mean stays what it is.
-    differences = away - control_factors(standardise, theta, away, deviations) * deviations
+    differences = (away - control_factors(standardise, theta, away, deviations) * deviations).astype(np.float32)
     settings = {"standardise": standardise, "noise": noise, "rng": shared["rng"], "progress": shared["progress"]}
-    fitted = fit_mean(
-        theta, differences.astype(np.float32), folds, config, name="correction", processes=True, **settings
-    )
+    fitted = fit_mean(theta, differences, folds, config, name="correction", for_processes=differences, **settings)
     mean = CorrectedMean(fitted.ensemble.standardise, base.mean, fitted.ensemble)
     errors_alone, errors = (
         _held_out_squares(form, theta, features, folds, noise) for form in (alone, replace(base, mean=mean))

@@ -65,7 +65,7 @@ def fit_features(
         deviations: of such an error, for a distance that is not: features and self terms are means over the errors.
     """
     features, rests = features_and_rests(distance, x, deviations)
-    coordinates = features
+    coordinates, rests_of_all = features, rests
     train_rows = noise.rows(np.unique(folds.train))
     standardise, multiplicative = best_coordinates(theta[train_rows], features[train_rows], levels)
     directions = None
@@ -87,10 +87,12 @@ def fit_features(
         name="mean features",
         progress=progress,
         weighted=not distance.reads_sets,
-        processes=True,
+        for_processes=coordinates.astype(np.float32),
         stream=None if stream is None else stream.mapped(lambda _, x: of_block(x)[0].astype(np.float32)),
     )
     mean, mean_record = fitted.ensemble, fitted.record
+    if fitted.of_process:
+        directions, features, rests = None, coordinates, rests_of_all
     predicted = predicted_means(mean, theta)
     left_out = predicted if fitted.left_out is None else fitted.left_out
     squares = noise_squares(features, predicted, left_out)
@@ -104,8 +106,8 @@ def fit_features(
     labels = rests + np.sum(squares, axis=1)
     spread: Spread
     # Scales on which noise is even are those of a simulator's own noise.
-    if isinstance(mean, ProcessMean) and directions is None and errors is None:
-        spread, spread_records = fit_noise_on_scales(mean, theta, left_out, squares, folds, noise), ()
+    if isinstance(mean, ProcessMean) and errors is None:
+        spread, spread_records = fit_noise_on_scales(mean, theta, features, left_out, squares, folds, noise), ()
     else:
         # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
         small = replace(config, width=max(8, config.width // 2), depth=1)

@@ -1,8 +1,7 @@
-"""The spread of features around a Gaussian process, by the scales on which their noise is even.
+"""The spread of features around a Gaussian process: even, or proportional to the mean, or to its square.
 
-On the scale of roots, or of logarithms, the noise of a feature is about the same at all parameters: on its own scale
-the variance is then proportional to the mean, or to its square. That leaves one level for each feature where a free
-regression of squared deviations has a whole function to learn, from labels that scatter more than anything else.
+Most simulators have one of these kinds of noise. That leaves one level for each feature where a free regression of
+squared deviations has a whole function to learn, from labels that scatter more than anything else.
 """
 
 import jax
@@ -17,22 +16,16 @@ from ..learning.process_means import ProcessMean
 from ..learning.ridge import RidgeResidual, log_linear_ensemble
 from ..learning.shared_noise import SharedNoise
 from ..learning.variances import LogLinear, fit_variance
+from .noise_powers import noise_powers
 from .spread_around_mean import SpreadAroundMean
 
-# The median of a squared standard normal.
-_MEDIAN_SQUARE = 0.4549
-# A squared deviation beyond this many times its variance counts as so many. Where the process misses a corner of the
-# prior, what it misses is no noise, and would rule the level of all other places. Of a squared standard normal the
-# limit takes half a hundredth.
+# The noise of a row counts up to this many times its variance, where a factor is looked for.
 _MOST_RATIO = 9.0
-_RATIO_LEFT = 0.995
 # The noise may depend on the parameters by itself, as where one of them is its standard deviation: by no more than a
 # quadratic function, and only where squares prefer it by this many standard errors. What the process misses, in one
 # part of the prior more than in others, looks like it.
 _MOST_DEGREE = 2
 _BEYOND_DOUBT = 5.0
-# Least mean, in units of the average one, that a power is taken of.
-_LEAST_MEAN = 1e-9
 
 
 class NoiseOnScales(SpreadAroundMean):
@@ -40,8 +33,8 @@ class NoiseOnScales(SpreadAroundMean):
 
     Attributes:
         level: of every feature.
-        added: what the scales add to features.
-        power: 0 where noise is even on the feature's own scale, 1 on that of roots, 2 on that of logarithms.
+        added: to a mean before it is squared, of counts: their noise does not vanish where the mean does.
+        power: 0 where noise is even, 1 where its variance is proportional to the mean, 2 to the mean's square.
         factor: what else the noise depends on, the same for all features; 1 in doubt.
     """
 
@@ -74,49 +67,40 @@ class NoiseOnScales(SpreadAroundMean):
 def fit_noise_on_scales(
     mean: ProcessMean,
     theta: Float[np.ndarray, "n dim"],
+    features: Float[np.ndarray, "n k"],
     left_out: Float[np.ndarray, "n k"],
     squares: Float[np.ndarray, "n k"],
     folds: Folds,
     noise: SharedNoise,
 ) -> NoiseOnScales:
-    """Fits the level of every feature and, where one is surely seen, the factor.
+    """Fits the power and the level of every feature and, where one is surely seen, the factor.
 
     Args:
         mean: regression of the features, without directions.
         theta: parameters.
+        features: of every row.
         left_out: predictions of features that have not seen their row.
         squares: squared deviations, with the noise's variance as their own mean.
         folds: units of rows of each member.
         noise: which rows share random numbers.
     """
-    added, power = (np.asarray(part[0], np.float64) for part in (mean.warps.added, mean.warps.kind))
+    powers = noise_powers(features, left_out, squares, noise)
     standardise = first_of(mean.standardise)
-    basis, sizes, features = features_to(standardise.of_rows(theta), _MOST_DEGREE, standardise.groups)
-    values = left_out + added
-    shapes = np.maximum(values, _LEAST_MEAN * np.abs(values).mean(axis=0) + 1e-300) ** power
-    ratios = _ratios(_levels(shapes, squares) * shapes, squares)
-    with_factor = _is_sure(fit_variance(features, sizes, ratios)(features), ratios, noise)
+    basis, sizes, terms = features_to(standardise.of_rows(theta), _MOST_DEGREE, standardise.groups)
+    ratios = _ratios(powers.levels(np.arange(len(theta))) * powers.shapes, squares)
+    with_factor = _is_sure(fit_variance(terms, sizes, ratios)(terms), ratios, noise)
     levels, factors = [], []
     for rows in noise.rows(folds.train):
-        level = _levels(shapes[rows], squares[rows])
+        level = powers.levels(rows)
         levels.append(level)
-        of_rows = _ratios(level * shapes[rows], squares[rows])
-        factors.append(fit_variance(features[rows], sizes, of_rows) if with_factor else LogLinear(0.0, np.zeros(0)))
+        of_rows = _ratios(level * powers.shapes[rows], squares[rows])
+        factors.append(fit_variance(terms[rows], sizes, of_rows) if with_factor else LogLinear(0.0, np.zeros(0)))
     members = len(levels)
-    slopes = np.stack([np.pad(one.slopes, (0, features.shape[1] - len(one.slopes))) for one in factors])
+    slopes = np.stack([np.pad(one.slopes, (0, terms.shape[1] - len(one.slopes))) for one in factors])
     intercept = np.array([[one.intercept] for one in factors])
-    log_most = _f32([np.max(intercept + slopes @ features.T)])
+    log_most = _f32([np.max(intercept + slopes @ terms.T)])
     factor = log_linear_ensemble(standardise, basis, intercept, slopes[:, None], log_most)
-    return NoiseOnScales(_f32(levels), _f32([added] * members), _f32([power] * members), factor)
-
-
-def _levels(shapes: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
-    """The mean of squares in units of the variance's shape, without those far out."""
-    ratios = squares / shapes
-    typical = np.median(ratios, axis=0) / _MEDIAN_SQUARE
-    # Where most rows have no noise at all there is no typical one.
-    typical = np.where(typical > 0, typical, ratios.mean(axis=0))
-    return np.minimum(ratios, _MOST_RATIO * typical).mean(axis=0) / _RATIO_LEFT
+    return NoiseOnScales(_f32(levels), _f32([powers.added] * members), _f32([powers.power] * members), factor)
 
 
 def _ratios(variance: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:

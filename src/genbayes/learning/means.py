@@ -33,6 +33,9 @@ from .training import FitConfig, FitRecord
 _CORNERED = 0.5
 # Standard errors by which held-out rows have to be predicted better: by a Gaussian process than by all else, say.
 _SURE_GAIN = 2.0
+# Of so few rows a process that predicts better at all is taken: its centres are few, so draws take little time, and
+# beyond doubt would be asked of some twenty held-out rows.
+_FEW_ROWS = 300
 # Share of the median squared error below which an error is a coincidence, and all are equally good.
 _COINCIDENCE = 0.01
 
@@ -46,12 +49,14 @@ class FittedMean(NamedTuple):
         left_out: predictions of every row by a fit that has not seen it, where the ensemble follows its own rows so
             closely that what it leaves of them is less than the noise; else None.
         lost_corners: whether networks with corners were tried, and those without predict better.
+        of_process: whether the ensemble is a Gaussian process, of the outputs that these were given.
     """
 
     ensemble: MeanModel
     record: FitRecord
-    left_out: Float[np.ndarray, "n k"] | None = None
+    left_out: Float[np.ndarray, "n all"] | None = None
     lost_corners: bool = False
+    of_process: bool = False
 
 
 def fit_mean(
@@ -66,8 +71,8 @@ def fit_mean(
     name: str,
     progress: bool,
     weighted: bool = True,
-    processes: bool = False,
     corners: bool = True,
+    for_processes: Float[np.ndarray, "n all"] | None = None,
     stream: StreamedRows | None = None,
 ) -> FittedMean:
     """Regresses E[labels | theta] by squared loss, all outputs in the units of their own ridge residual.
@@ -87,8 +92,10 @@ def fit_mean(
         name: what is fitted, for messages.
         progress: show a progress bar.
         weighted: whether outputs may be fitted with weights; bounded ones, such as kernels, have nothing to gain.
-        processes: whether Gaussian processes are tried where rows are few.
         corners: whether a network with corners is tried at all.
+        for_processes: what Gaussian processes regress where rows are few, if they are to be tried: the labels, or all
+            outputs of which labels are the coordinates along a few orthonormal directions around the mean. A process
+            finds its own directions; what a polynomial cannot follow is not in those that it finds.
         stream: all rows of a store and their labels, where those given are a part of them.
     """
     data = RegressionData.of(theta, labels, folds, standardise, stream)
@@ -114,13 +121,12 @@ def fit_mean(
     # A polynomial of less than the highest degree that the rows allow, and no network: nothing is left to be found.
     highest = max(degrees(data.z.shape[1], len(data.z), standardise.groups))
     enough = not np.any(worth) and bool(np.all(polynomials.degree_of_each < highest))
-    process = None
-    if processes and not enough and len(data.labels) <= MOST_ROWS:
+    if for_processes is not None and not enough and len(labels) <= MOST_ROWS:
         with progress_bar(f"fitting Gaussian processes to the {name}", 1, progress) as advance:
-            process = processes_fitted(data, noise)
+            process = processes_fitted(RegressionData.of(theta, for_processes, folds, standardise), noise)
             advance()
-    if process is not None and _is_process_better(process.errors, errors, data, noise):
-        return FittedMean(process.ensemble, curved.record, process.left_out, lost_corners)
+        if process is not None and _is_process_better(process.errors, errors, for_processes, data, noise):
+            return FittedMean(process.ensemble, curved.record, process.left_out, lost_corners, of_process=True)
     ensemble = polynomials.ensemble
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.
@@ -134,26 +140,46 @@ def fit_mean(
     return FittedMean(ensemble, curved.record, lost_corners=lost_corners)
 
 
-def is_surely_better(squares: Float[np.ndarray, " held_out"], of_others: Float[np.ndarray, " held_out"]) -> bool:
-    """Whether squared errors of held-out rows are smaller than others, beyond doubt, by their logarithms."""
+def is_surely_better(
+    squares: Float[np.ndarray, " held_out"], of_others: Float[np.ndarray, " held_out"], gain: float = _SURE_GAIN
+) -> bool:
+    """Whether squared errors of held-out rows are smaller than others, by their logarithms.
+
+    Args:
+        squares: of every held-out row.
+        of_others: the same by what is there already.
+        gain: standard errors by which they have to be smaller.
+    """
     floor = _COINCIDENCE * np.median(of_others)
-    gain = np.log((of_others + floor) / (squares + floor))
-    return bool(np.mean(gain) > _SURE_GAIN * np.std(gain) / np.sqrt(len(gain)))
+    gains = np.log((of_others + floor) / (squares + floor))
+    return bool(np.mean(gains) > gain * np.std(gains) / np.sqrt(len(gains)))
 
 
 def _is_process_better(
-    errors: Float[np.ndarray, "held_out k"],
+    errors: Float[np.ndarray, "held_out all"],
     others: Float[np.ndarray, "held_out k"],
+    outputs: Float[np.ndarray, "n all"],
     data: RegressionData,
     noise: SharedNoise,
 ) -> bool:
-    """Whether a Gaussian process predicts held-out rows better than all else, beyond doubt.
+    """Whether a Gaussian process predicts held-out rows better than all else.
 
     A row counts by the logarithm of its squared error, all outputs together: so rows of small outputs count as much as
     those of large ones, among which the posterior of some observation lies just the same.
     """
-    squares, of_others = (np.sum(noise.whitened(part, data.held_out) ** 2, axis=1) for part in (errors, others))
-    return is_surely_better(squares, of_others)
+    rows = noise.rows(data.held_out)
+    # Across the directions along which the others predict, they predict the mean.
+    of_all = _squares(outputs[rows] - outputs.mean(axis=0), data, noise)
+    across = np.maximum(of_all - _squares(data.labels[rows], data, noise), 0.0)
+    squares, of_others = _squares(errors, data, noise), _squares(others, data, noise) + across
+    return is_surely_better(squares, of_others, 0.0 if len(outputs) <= _FEW_ROWS else _SURE_GAIN)
+
+
+def _squares(
+    errors: Float[np.ndarray, "held_out k"], data: RegressionData, noise: SharedNoise
+) -> Float[np.ndarray, " held_out"]:
+    """Of held-out rows, all outputs together."""
+    return np.sum(noise.whitened(errors, data.held_out) ** 2, axis=1)
 
 
 def _worth_a_network(
