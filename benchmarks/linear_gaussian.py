@@ -129,14 +129,18 @@ def speed_table(fits: list[float], samples: np.ndarray) -> str:
 def accuracy_table(title: str, scores: dict[str, list[np.ndarray]], over: str) -> str:
     perfect = ideal_accuracy_of(np.random.default_rng(1).normal(size=(DRAWS, 10)))
     note = f" (exact draws have {perfect:.3f}, the noise of the fitted normal)" if "ideal" in title else ""
+    count = len(scores["specified"])
+    what = f"mean and standard deviation over {count} {over}" if count > 1 else "one observation of each kind"
     lines = [
-        f"{title}; mean and standard deviation over {len(scores['specified'])} {over}. 0.5 is perfect{note}.",
+        f"{title}; {what}. 0.5 is perfect{note}.",
         "",
         "| observations | " + " | ".join(f"beta {beta:g}" for beta in BETAS) + " | published ACE, C2ST |",
         "|---|---|---|---|---|",
     ]
     for kind, table in scores.items():
-        cells = [f"{m:.3f} +- {s:.3f}" for m, s in zip(np.mean(table, axis=0), np.std(table, axis=0), strict=True)]
+        # Of a single one there is no deviation.
+        deviations = [f" +- {value:.3f}" if count > 1 else "" for value in np.std(table, axis=0)]
+        cells = [f"{m:.3f}{deviation}" for m, deviation in zip(np.mean(table, axis=0), deviations, strict=True)]
         published = " ".join(f"{value:.2f}" for value in PUBLISHED[kind])
         lines.append(f"| {kind} | " + " | ".join(cells) + f" | {published} |")
     return "\n".join(lines)
