@@ -1,7 +1,5 @@
 """Gaussian processes in `fit_mean`: where rows are few they are taken, and only where they predict better."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +23,7 @@ def oscillation(theta: np.ndarray) -> np.ndarray:
     return 2 * np.exp(-damping * TIMES) * np.cos(frequency * TIMES)
 
 
-def fitted(theta: np.ndarray, labels: np.ndarray, **settings: Any) -> FittedMean:
+def fitted(theta: np.ndarray, labels: np.ndarray, *, processes: bool = False) -> FittedMean:
     config = gb.FitConfig(max_epochs=20)
     theta, labels = theta.astype(np.float32), labels.astype(np.float32)
     return fit_mean(
@@ -38,7 +36,7 @@ def fitted(theta: np.ndarray, labels: np.ndarray, **settings: Any) -> FittedMean
         rng=np.random.default_rng(0),
         name="test",
         progress=False,
-        **settings,
+        for_processes=labels if processes else None,
     )
 
 
