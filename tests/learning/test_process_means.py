@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import genbayes as gb
 from genbayes.learning.coordinates import best_coordinates
 from genbayes.learning.folds import Folds
 from genbayes.learning.kernel_regression import bumps
-from genbayes.learning.means import FittedMean, fit_mean
+from genbayes.learning.means import FittedMean, _is_process_better, fit_mean
 from genbayes.learning.polynomial_means import RegressionData
 from genbayes.learning.process_means import ProcessMean, processes_fitted
 from genbayes.learning.ridge import RidgeResidual
@@ -152,3 +153,31 @@ def test_outputs_that_never_change_and_integer_parameters_are_no_obstacle() -> N
     )
     assert process is not None
     assert np.all(np.isfinite(process.errors))
+
+
+@pytest.mark.parametrize(("n", "taken"), [(300, True), (301, False)])
+def test_of_few_rows_the_better_process_is_taken_without_certainty(n: int, taken: bool) -> None:
+    rng = np.random.default_rng(6)
+    theta, labels = (rng.standard_normal((n, 1)).astype(np.float32) for _ in range(2))
+    folds = Folds.make(np.arange(n), gb.FitConfig(), 0)
+    data = RegressionData.of(theta, labels, folds, best_coordinates(theta, labels).standardise)
+    m = len(data.held_out)
+    # Logarithms of squared errors that are smaller by one standard error of their mean.
+    gains = np.resize([1.0, -1.0], m) + 1 / np.sqrt(m)
+    errors, others = np.exp(-gains / 2)[:, None], np.ones((m, 1))
+    assert _is_process_better(errors, others, labels, data, SharedNoise.independent(n)) == taken
+
+
+def test_a_process_of_all_outputs_races_what_the_others_leave_of_all() -> None:
+    rng = np.random.default_rng(7)
+    theta = rng.standard_normal((200, 1)).astype(np.float32)
+    # The labels are the first of two orthonormal directions; the signal of the second is left to the process.
+    outputs = np.stack([theta[:, 0], 3 * np.sin(5 * theta[:, 0])], axis=1)
+    folds = Folds.make(np.arange(200), gb.FitConfig(), 0)
+    data = RegressionData.of(theta, outputs[:, :1], folds, best_coordinates(theta, outputs).standardise)
+    rows = folds.validation.reshape(-1)
+    others = 0.1 * rng.standard_normal((len(rows), 1))
+    noise = SharedNoise.independent(200)
+    # Of the two outputs it leaves 0.2 each, others 0.1 of the first and 2 of the second.
+    assert _is_process_better(0.2 * rng.standard_normal((len(rows), 2)), others, outputs, data, noise)
+    assert not _is_process_better(np.full((len(rows), 2), 6.0), others, outputs, data, noise)

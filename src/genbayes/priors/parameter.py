@@ -177,7 +177,6 @@ def _check_precision(name: str, density: RealDensity) -> None:
     """
     draws = np.asarray(_some_draws(density), np.float64)
     limits = f"{_FLOAT32.tiny:.2g} to {_FLOAT32.max:.2g}"
-    low, middle, high = np.quantile(np.where(np.isfinite(draws), draws, np.inf), [0.16, 0.5, 0.84], axis=0)
     for j in range(draws.shape[1]):
         where = f"parameter {name!r}" + (f" (coordinate {j})" if draws.shape[1] > 1 else "")
         if np.median(np.abs(draws[:, j])) < float(_FLOAT32.tiny) or not np.isfinite(draws[:, j]).all():
@@ -186,11 +185,12 @@ def _check_precision(name: str, density: RealDensity) -> None:
                 f"computed (sizes {limits}): state it in other units, or its logarithm, and convert inside the "
                 "simulator."
             )
-        spread, step = high[j] - low[j], float(_FLOAT32.eps) * abs(middle[j])
+        low, middle, high = np.quantile(draws[:, j], [0.16, 0.5, 0.84])
+        spread, step = high - low, float(_FLOAT32.eps) * abs(middle)
         if spread < 128 * step:
             raise ValueError(
-                f"The draws of {where} lie around {middle[j]:.8g} within {spread:.2g}, where single precision tells "
-                f"only {spread / step:.0f} values apart: take the difference from {middle[j]:.8g} instead, and "
+                f"The draws of {where} lie around {middle:.8g} within {spread:.2g}, where single precision tells "
+                f"only {spread / step:.0f} values apart: take the difference from {middle:.8g} instead, and "
                 "add that inside the simulator."
             )
 
