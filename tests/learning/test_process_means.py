@@ -155,17 +155,17 @@ def test_outputs_that_never_change_and_integer_parameters_are_no_obstacle() -> N
     assert np.all(np.isfinite(process.errors))
 
 
-@pytest.mark.parametrize(("n", "taken"), [(300, True), (301, False)])
-def test_of_few_rows_the_better_process_is_taken_without_certainty(n: int, taken: bool) -> None:
+@pytest.mark.parametrize("certain", [True, False])
+def test_certainty_is_asked_of_many_rows_alone(certain: bool) -> None:
     rng = np.random.default_rng(6)
-    theta, labels = (rng.standard_normal((n, 1)).astype(np.float32) for _ in range(2))
-    folds = Folds.make(np.arange(n), gb.FitConfig(), 0)
+    theta, labels = (rng.standard_normal((300, 1)).astype(np.float32) for _ in range(2))
+    folds = Folds.make(np.arange(300), gb.FitConfig(), 0)
     data = RegressionData.of(theta, labels, folds, best_coordinates(theta, labels).standardise)
     m = len(data.held_out)
     # Logarithms of squared errors that are smaller by one standard error of their mean.
     gains = np.resize([1.0, -1.0], m) + 1 / np.sqrt(m)
     errors, others = np.exp(-gains / 2)[:, None], np.ones((m, 1))
-    assert _is_process_better(errors, others, labels, data, SharedNoise.independent(n)) == taken
+    assert _is_process_better(errors, others, labels, data, SharedNoise.independent(300), certain) != certain
 
 
 def test_a_process_of_all_outputs_races_what_the_others_leave_of_all() -> None:
@@ -179,5 +179,5 @@ def test_a_process_of_all_outputs_races_what_the_others_leave_of_all() -> None:
     others = 0.1 * rng.standard_normal((len(rows), 1))
     noise = SharedNoise.independent(200)
     # Of the two outputs it leaves 0.2 each, others 0.1 of the first and 2 of the second.
-    assert _is_process_better(0.2 * rng.standard_normal((len(rows), 2)), others, outputs, data, noise)
-    assert not _is_process_better(np.full((len(rows), 2), 6.0), others, outputs, data, noise)
+    assert _is_process_better(0.2 * rng.standard_normal((len(rows), 2)), others, outputs, data, noise, True)
+    assert not _is_process_better(np.full((len(rows), 2), 6.0), others, outputs, data, noise, True)

@@ -87,11 +87,11 @@ def fit_features(
         name="mean features",
         progress=progress,
         weighted=not distance.reads_sets,
-        for_processes=coordinates.astype(np.float32),
+        for_processes=features if distance.reads_sets else coordinates,
         stream=None if stream is None else stream.mapped(lambda _, x: of_block(x)[0].astype(np.float32)),
     )
     mean, mean_record = fitted.ensemble, fitted.record
-    if fitted.of_process:
+    if fitted.of_process and not distance.reads_sets:
         directions, features, rests = None, coordinates, rests_of_all
     predicted = predicted_means(mean, theta)
     left_out = predicted if fitted.left_out is None else fitted.left_out
@@ -105,8 +105,10 @@ def fit_features(
     # s - 2 <g, features> + ||g||^2, without the cancellation of large squares where outputs lie far from zero.
     labels = rests + np.sum(squares, axis=1)
     spread: Spread
-    # Scales on which noise is even are those of a simulator's own noise.
-    if isinstance(mean, ProcessMean) and errors is None:
+    # Noise that follows the means is that of the simulator alone, without an error of measurement. What a distance of
+    # sets has beside its features is in the labels only.
+    of_simulator = errors is None and deviations is None and not distance.reads_sets
+    if isinstance(mean, ProcessMean) and of_simulator:
         spread, spread_records = fit_noise_on_scales(mean, theta, features, left_out, squares, folds, noise), ()
     else:
         # The spread is one smooth function of few parameters: a small network learns it, and every draw costs less.
