@@ -113,6 +113,27 @@ def test_the_level_of_heavy_noise_is_not_cut() -> None:
     assert abs(level - 0.93) < 0.075
 
 
+def test_outputs_below_zero_have_a_limit_too() -> None:
+    rng = np.random.default_rng(8)
+    expected = rng.uniform(-3.0, 3.0, (400, 6))
+    x = expected + rng.standard_normal(expected.shape)
+    x[::40] += 30.0
+    powers = noise_powers(x, expected, (x - expected) ** 2, SharedNoise.independent(400))
+    np.testing.assert_array_equal(powers.power, 0)
+    # Ten rows of 400 count 9 each: 0.2 more than 1, give or take 3 sqrt(2 / 2400) = 0.09; without the limit 23.
+    level = powers.levels(np.arange(400))
+    assert abs(level.mean() - 1.2) < 0.1
+
+
+def test_outputs_without_noise_or_that_are_always_zero_are_no_obstacle() -> None:
+    expected = np.random.default_rng(9).uniform(1.0, 2.0, (300, 4))
+    expected[:, 3] = 0.0
+    x = expected.copy()
+    x[0, 0] += 1e-9
+    powers = noise_powers(x, expected, (x - expected) ** 2, SharedNoise.independent(300))
+    assert np.all(powers.levels(np.arange(300)) < 1e-18)
+
+
 def test_a_parameter_that_is_the_noise_is_seen() -> None:
     rng = np.random.default_rng(1)
     theta = rng.uniform(LOW, HIGH, (300, 3))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from ..learning.shared_noise import SharedNoise
 from ..learning.warps import LOGARITHM, Warps
@@ -21,7 +22,7 @@ _MOST_DEVIATIONS, _LEFT = 3.0, 0.995
 # Least mean, in units of the average one, that a power is taken of.
 _LEAST_MEAN = 1e-2
 # Degrees of freedom of the density by which powers are compared: what a process misses by far hardly counts.
-_FREEDOM, _ROUNDS = 4.0, 30
+_FREEDOM, _ROUNDS, _LEAST_LEVEL = 4.0, 30, 1e-12
 # Standard errors by which a feature has to prefer another power than all features together.
 _OWN_POWER = 2.0
 
@@ -69,8 +70,9 @@ def noise_powers(
     # The variance of counts is their mean; that of counts of more scatter about (mean + 1 / 2)^2.
     logarithms = Warps.of(np.where(positive, LOGARITHM, 0), features)
     added = np.stack([np.zeros(k), np.zeros(k), logarithms.added])
-    least = _LEAST_MEAN * np.abs(left_out).mean(axis=0) + 1e-300
-    means = [np.maximum(left_out + more, least) for more in added]
+    size = np.abs(left_out).mean(axis=0)
+    least = _LEAST_MEAN * np.where(size > 0, size, 1.0)
+    means = [_with_power(left_out, power, more, least) for power, more in enumerate(added)]
     shapes = np.stack([mean**power for power, mean in enumerate(means)])
     scores = np.stack([_scores(shape, squares) for shape in shapes])
     of_units = scores[:, noise.rows(np.arange(len(noise.shared)))].reshape(len(scores), -1, noise.size, k).mean(axis=2)
@@ -81,19 +83,28 @@ def noise_powers(
     is_sure = gain.mean(axis=0) > _OWN_POWER * gain.std(axis=0) / np.sqrt(len(gain))
     power = np.where(positive, np.where(is_sure, own, together), 0)
     limited = squares.copy()
-    for j, of_feature in enumerate(power):
-        value = np.maximum(features[:, j] + added[of_feature, j], least[j])
-        limited[:, j] *= _share_counted(value, means[of_feature][:, j], int(of_feature))
+    for j, of_feature in enumerate(map(int, power)):
+        value = _with_power(features[:, j], of_feature, added[of_feature, j], least[j])
+        limited[:, j] *= _share_counted(value, means[of_feature][:, j], of_feature)
     return NoisePowers(power, np.choose(power, added), np.choose(power, shapes), limited)
+
+
+def _with_power(
+    values: Float[np.ndarray, "n *k"], power: int, added: ArrayLike, least: ArrayLike
+) -> Float[np.ndarray, "n *k"]:
+    """What a power is taken of: means or features that are positive, unless the power is 0."""
+    return values if power == 0 else np.maximum(values + added, least)
 
 
 def _scores(shapes: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
     """Log density of deviations with a variance of these shapes, by t distributions with the best levels."""
     ratios = squares / shapes
+    # Where most rows have no noise at all the best level is 0.
+    least = _LEAST_LEVEL * ratios.mean(axis=0) + 1e-300
     level = _typical(ratios)
     for _ in range(_ROUNDS):
-        level = np.mean((_FREEDOM + 1) / (_FREEDOM + ratios / level) * ratios, axis=0)
-    return -0.5 * np.log(level * shapes) - 0.5 * (_FREEDOM + 1) * np.log1p(ratios / (_FREEDOM * level))
+        level = np.maximum(np.mean((_FREEDOM + 1) / (_FREEDOM + ratios / level) * ratios, axis=0), least)
+    return -0.5 * (np.log(level) + np.log(shapes)) - 0.5 * (_FREEDOM + 1) * np.log1p(ratios / (_FREEDOM * level))
 
 
 def _share_counted(
