@@ -91,7 +91,7 @@ def fit_features(
         stream=None if stream is None else stream.mapped(lambda _, x: of_block(x)[0].astype(np.float32)),
     )
     mean, mean_record = fitted.ensemble, fitted.record
-    if fitted.of_process and not distance.reads_sets:
+    if isinstance(mean, ProcessMean) and not distance.reads_sets:
         directions, features, rests = None, coordinates, rests_of_all
     predicted = predicted_means(mean, theta)
     left_out = predicted if fitted.left_out is None else fitted.left_out

@@ -4,14 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
 
 from ..learning.shared_noise import SharedNoise
-from ..learning.warps import LOGARITHM, Warps
+from ..learning.warps import LOGARITHM, ROOT, STRAIGHT, Warps, can_be_warped, unwarped, warped
 
-# The scale on which noise is even whose variance goes with this power of the mean, and the way back.
-_SCALES = (lambda value: value, np.sqrt, np.log)
-_BACK = (lambda value: value, np.square, np.exp)
+# Noise whose variance goes with this power of the mean is even on a scale of this kind.
+_KIND_OF_POWER = np.array([STRAIGHT, ROOT, LOGARITHM])
 # The median of a squared standard normal.
 _MEDIAN_SQUARE = 0.4549
 # A deviation counts up to so many standard deviations on the scale on which noise is even. Where the process misses a
@@ -66,13 +64,13 @@ def noise_powers(
         noise: which rows share random numbers.
     """
     k = features.shape[1]
-    positive = (features.min(axis=0) >= 0) & (features.max(axis=0) > features.min(axis=0))
+    positive = can_be_warped(features)
     # The variance of counts is their mean; that of counts of more scatter about (mean + 1 / 2)^2.
-    logarithms = Warps.of(np.where(positive, LOGARITHM, 0), features)
+    logarithms = Warps.of(np.where(positive, LOGARITHM, STRAIGHT), features)
     added = np.stack([np.zeros(k), np.zeros(k), logarithms.added])
     size = np.abs(left_out).mean(axis=0)
     least = _LEAST_MEAN * np.where(size > 0, size, 1.0)
-    means = [_with_power(left_out, power, more, least) for power, more in enumerate(added)]
+    means = np.stack([left_out, *np.maximum(left_out + added[1:, None], least)])
     shapes = np.stack([mean**power for power, mean in enumerate(means)])
     scores = np.stack([_scores(shape, squares) for shape in shapes])
     of_units = scores[:, noise.rows(np.arange(len(noise.shared)))].reshape(len(scores), -1, noise.size, k).mean(axis=2)
@@ -82,18 +80,9 @@ def noise_powers(
     gain = np.take_along_axis(of_units, own[None, None], axis=0)[0] - of_units[together]
     is_sure = gain.mean(axis=0) > _OWN_POWER * gain.std(axis=0) / np.sqrt(len(gain))
     power = np.where(positive, np.where(is_sure, own, together), 0)
-    limited = squares.copy()
-    for j, of_feature in enumerate(map(int, power)):
-        value = _with_power(features[:, j], of_feature, added[of_feature, j], least[j])
-        limited[:, j] *= _share_counted(value, means[of_feature][:, j], of_feature)
-    return NoisePowers(power, np.choose(power, added), np.choose(power, shapes), limited)
-
-
-def _with_power(
-    values: Float[np.ndarray, "n *k"], power: int, added: ArrayLike, least: ArrayLike
-) -> Float[np.ndarray, "n *k"]:
-    """What a power is taken of: means or features that are positive, unless the power is 0."""
-    return values if power == 0 else np.maximum(values + added, least)
+    values = np.where(power == 0, features, np.maximum(features + np.choose(power, added), least))
+    counted = squares * _shares_counted(values, np.choose(power, means), _KIND_OF_POWER[power])
+    return NoisePowers(power, np.choose(power, added), np.choose(power, shapes), counted)
 
 
 def _scores(shapes: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
@@ -107,18 +96,18 @@ def _scores(shapes: Float[np.ndarray, "n k"], squares: Float[np.ndarray, "n k"])
     return -0.5 * (np.log(level) + np.log(shapes)) - 0.5 * (_FREEDOM + 1) * np.log1p(ratios / (_FREEDOM * level))
 
 
-def _share_counted(
-    value: Float[np.ndarray, " n"], mean: Float[np.ndarray, " n"], power: int
-) -> Float[np.ndarray, " n"]:
-    """Of each row's squared deviation, what is left once the deviation is limited on the scale of this power."""
-    expected = _SCALES[power](mean)
-    deviation = _SCALES[power](value) - expected
+def _shares_counted(
+    values: Float[np.ndarray, "n k"], means: Float[np.ndarray, "n k"], kind: Int[np.ndarray, " k"]
+) -> Float[np.ndarray, "n k"]:
+    """Of squared deviations, what is left once deviations are limited on scales of these kinds."""
+    expected = warped(kind, means)
+    deviations = warped(kind, values) - expected
     # The mean of logarithms is another one than the logarithm of the mean.
-    middle = np.median(deviation)
-    limit = _MOST_DEVIATIONS * np.sqrt(_typical((deviation - middle)[:, None] ** 2)[0])
-    limited = _BACK[power](expected + np.clip(deviation, middle - limit, middle + limit))
-    whole = np.where(value == mean, 1.0, value - mean)
-    return np.minimum(((limited - mean) / whole) ** 2, 1.0)
+    middle = np.median(deviations, axis=0)
+    limit = _MOST_DEVIATIONS * np.sqrt(_typical((deviations - middle) ** 2))
+    limited = unwarped(kind, expected + np.clip(deviations, middle - limit, middle + limit))
+    whole = np.where(values == means, 1.0, values - means)
+    return np.minimum(((limited - means) / whole) ** 2, 1.0)
 
 
 def _typical(squares: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:

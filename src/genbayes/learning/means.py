@@ -44,19 +44,18 @@ class FittedMean(NamedTuple):
     """An ensemble that predicts means.
 
     Attributes:
-        ensemble: the members, stacked along the leading axis of every array.
+        ensemble: the members, stacked along the leading axis of every array; Gaussian processes are of what they were
+            given.
         record: of the networks' fit.
         left_out: predictions of every row by a fit that has not seen it, where the ensemble follows its own rows so
             closely that what it leaves of them is less than the noise; else None.
         lost_corners: whether networks with corners were tried, and those without predict better.
-        of_process: whether the ensemble is a Gaussian process, of the outputs that these were given.
     """
 
     ensemble: MeanModel
     record: FitRecord
     left_out: Float[np.ndarray, "n all"] | None = None
     lost_corners: bool = False
-    of_process: bool = False
 
 
 def fit_mean(
@@ -127,7 +126,7 @@ def fit_mean(
             advance()
         certain = len(labels) > _FEW_ROWS or not weighted
         if process is not None and _is_process_better(process.errors, errors, for_processes, data, noise, certain):
-            return FittedMean(process.ensemble, curved.record, process.left_out, lost_corners, of_process=True)
+            return FittedMean(process.ensemble, curved.record, process.left_out, lost_corners)
     ensemble = polynomials.ensemble
     if np.any(worth):
         # The features that only the other outputs' polynomials use are paid for no longer.

@@ -21,7 +21,7 @@ from .normal_equations import NormalEquations
 from .polynomial import MOST_DEGREE, features_to
 from .polynomial_means import RegressionData
 from .shared_noise import SharedNoise
-from .warps import LOGARITHM, ROOT, STRAIGHT, Warps
+from .warps import LOGARITHM, ROOT, STRAIGHT, Warps, can_be_warped
 
 # With more rows networks do as well.
 MOST_ROWS = 3000
@@ -176,8 +176,7 @@ def _module(fitted: _Fitted, solution: Solution, standardise: Standardiser) -> P
 
 def _best_scales(z: Float[np.ndarray, "n width"], labels: Float[np.ndarray, "n k"], noise: SharedNoise) -> Warps:
     """The scale of each output on which the density of rows left out is the highest."""
-    # A constant output may be 0 in every row, which has no logarithm.
-    allowed = (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
+    allowed = can_be_warped(labels)
     if not allowed.any():
         return Warps.of(np.full(labels.shape[1], STRAIGHT), labels)
     kinds, scores = (STRAIGHT, ROOT, LOGARITHM), []

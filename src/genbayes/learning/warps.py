@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 # The kinds of scale, by their numbers in `Warps.kind`.
 STRAIGHT, ROOT, LOGARITHM = 0, 1, 2
@@ -46,13 +46,13 @@ class Warps(eqx.Module):
         positive = np.min(np.where(labels > 0, labels, np.inf), axis=0)
         reaches_zero = (labels.min(axis=0) <= 0) & np.isfinite(positive)
         added = np.array([_ADDED[int(one)] for one in kind]) * np.where(reaches_zero, positive, 0.0)
-        warped = _warped(kind, labels + added)
+        on_scale = warped(kind, labels + added)
         level = np.stack([np.zeros(len(kind)), np.where(kind == ROOT, 0.0, 1.0), np.where(kind == ROOT, 1.0, 0.0)])
-        return cls(kind.astype(float), added, level, warped.min(axis=0), warped.max(axis=0))
+        return cls(kind.astype(float), added, level, on_scale.min(axis=0), on_scale.max(axis=0))
 
     def of_rows(self, labels: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         """Outputs on their scales, in double precision."""
-        return _warped(np.asarray(self.kind), labels + np.asarray(self.added))
+        return warped(np.asarray(self.kind), labels + np.asarray(self.added))
 
     def log_slope(self, labels: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         """Log of the derivative of the scale, by which likelihoods on different scales are compared."""
@@ -85,10 +85,22 @@ class Warps(eqx.Module):
         return numbers.where(self.kind == STRAIGHT, warped, curved - self.added)
 
 
-def _warped(kind: Shaped[np.ndarray, " k"], values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+def can_be_warped(labels: Float[np.ndarray, "n k"]) -> Bool[np.ndarray, " k"]:
+    """Which outputs are never negative. A constant one may be 0 in every row, which has no logarithm."""
+    return (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
+
+
+def warped(kind: Shaped[np.ndarray, " k"], values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """Values on scales of these kinds."""
     roots = np.sqrt(np.where(kind == ROOT, values, 1.0))
     logs = np.log(np.where(kind == LOGARITHM, values, 1.0))
     return np.where(kind == ROOT, roots, np.where(kind == LOGARITHM, logs, values))
+
+
+def unwarped(kind: Shaped[np.ndarray, " k"], values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+    """The way back from `warped`."""
+    exponentials = np.exp(np.where(kind == LOGARITHM, values, 0.0))
+    return np.where(kind == ROOT, values**2, np.where(kind == LOGARITHM, exponentials, values))
 
 
 def _level(

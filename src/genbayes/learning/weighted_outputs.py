@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from ..runtime.counts import evenly_spaced
 from .polynomial import MOST_DEGREE
 from .variances import VarianceRegression
+from .warps import can_be_warped
 from .weighted import WeightedFit, fit_weighted, normal_score, refitted, varies
 
 # Every output has weights, and so an eigendecomposition for every degree, of its own: of more outputs than this only
@@ -99,7 +100,7 @@ def weighted_outputs(
     uneven = varying.copy()
     if labels.shape[1] <= MOST_WEIGHTED:
         # A plain fit that fails where outputs are small leaves errors of one size.
-        uneven |= (labels.min(axis=0) >= 0) & (labels.max(axis=0) > labels.min(axis=0))
+        uneven |= can_be_warped(labels)
     uneven = np.flatnonzero(uneven)
     if len(uneven) > _MANY:
         sizes = {degree: size for degree, size in sizes.items() if degree <= _LOW_DEGREE}
