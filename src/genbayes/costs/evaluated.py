@@ -16,6 +16,9 @@ from .forms import CostForm
 from .frame import Frame, is_of_jax
 from .named_observations import as_vector
 
+# Observations whose members are asked in one call.
+_OBSERVATIONS_TOGETHER = 16
+
 
 def values_of_rows(cost: Any, theta: Numbers, x: Observed, conditions: Conditions, *, members: bool) -> Array:
     """What a call of a cost returns, or that of each of its members; see `Cost.__call__`."""
@@ -55,6 +58,42 @@ def values_of_rows(cost: Any, theta: Numbers, x: Observed, conditions: Condition
     else:
         values = over_rows(lambda rows, own: _values(cost.expectation, rows, own, False, members, gaps), inputs, x)
     return values.reshape(*batch, *values.shape[1:])
+
+
+def members_of_each(cost: Any, theta: np.ndarray, x_o: np.ndarray, conditions: np.ndarray, *, gaps: bool) -> np.ndarray:
+    """The cost by each member, of each of many checked observations at parameters of its own.
+
+    Args:
+        cost: whose members are asked.
+        theta: (m, k, dim).
+        x_o: (m, *x_shape).
+        conditions: (m, c).
+        gaps: whether any observation has missing values.
+
+    Returns:
+        (m, k, members).
+    """
+    known = np.broadcast_to(conditions[:, None], (*theta.shape[:2], conditions.shape[1]))
+    inputs = np.concatenate([theta, known], axis=2)
+    # One call of many observations, since a call takes longer than a few hundred cheap rows; of one length, since each
+    # is compiled.
+    together = len(theta) // _OBSERVATIONS_TOGETHER * _OBSERVATIONS_TOGETHER
+    blocks = [slice(k, k + _OBSERVATIONS_TOGETHER) for k in range(0, together, _OBSERVATIONS_TOGETHER)]
+    blocks += [slice(k, k + 1) for k in range(together, len(theta))]
+    x = cost.frame(x_o)
+    parts = [_members_of_each(cost.expectation, on_device(inputs[b]), on_device(x[b]), gaps) for b in blocks]
+    return np.concatenate(list(map(np.asarray, parts)))
+
+
+@compiled
+def _members_of_each(form: CostForm, inputs: Array, x: Array, gaps: bool) -> Array:
+    def of_one(observation: tuple[Array, Array]) -> Array:
+        rows, target = observation
+        embedded = form.embed(target, gaps=gaps)
+        return jax.vmap(lambda parameter: form.member_values(parameter, embedded))(rows)
+
+    # One after the other on a processor, whose caches do not hold more.
+    return jax.lax.map(of_one, (inputs, x), batch_size=None if jax.default_backend() == "cpu" else len(x))
 
 
 # This is plain `filter_jit`, because the compiler settings of `compiled` are refused inside a jit of the user's.

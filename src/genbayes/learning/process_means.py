@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ..runtime.compiling import on_device
 from ..runtime.counts import evenly_spaced
+from ..runtime.linear_algebra import on_one_thread
 from .kernel_regression import KernelFit, Solution, bumps, fit_kernel, solve
 from .layers import Standardiser, stack
 from .mean_model import MeanModel
@@ -129,6 +130,7 @@ class _Fitted(NamedTuple):
         return self.latent.back(self.latent.values - self.solution.errors)
 
 
+@on_one_thread
 def processes_fitted(data: RegressionData, noise: SharedNoise) -> Processes | None:
     """Fits hyperparameters to all rows and each member's weights to its training rows.
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..costs.cost import Cost
+from ..costs.evaluated import members_of_each
 from ..costs.forms import FunctionForm
 from ..runtime.counts import evenly_spaced
 from ..runtime.outcome import Outcome
@@ -46,6 +47,8 @@ class StackedLeftOpen(NamedTuple):
         x_o: Float[np.ndarray, "m *x_shape"],
         betas: Float[np.ndarray, " b"],
         conditions: Float[np.ndarray, "m c"],
+        *,
+        gaps: bool,
     ) -> "StackedLeftOpen | None":
         """By the members of a cost at draws of its posteriors; None for an exact one."""
         if isinstance(cost.form, FunctionForm):
@@ -53,11 +56,10 @@ class StackedLeftOpen(NamedTuple):
         m, b, *_, dim = theta.shape
         flat = theta.reshape(m, b, -1, dim)
         chosen = evenly_spaced(flat.shape[2], _MOST_JUDGED)
-        parts = []
-        for own, observation, known in zip(flat[:, :, chosen], x_o, conditions, strict=True):
-            members = np.asarray(cost.members(own, observation, known), np.float64)
-            parts.append(by_members(cost, members, betas).astype(np.float32))
-        return cls(chosen, np.stack(parts))
+        rows = flat[:, :, chosen].reshape(m, -1, dim)
+        members = members_of_each(cost, rows, x_o, conditions, gaps=gaps).astype(np.float64)
+        log_density = by_members(cost, members.reshape(m, b, len(chosen), -1), betas)
+        return cls(chosen, log_density.astype(np.float32))
 
     def __call__(self, i: int, j: int, dim: int) -> LeftOpen:
         """That of one posterior, of `dim` parameters."""

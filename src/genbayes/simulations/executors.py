@@ -15,7 +15,7 @@ from .spawned import rows_per_task, run_in_workers
 from .worker import Result, SharedTask, Task, not_sendable, pickled, reason_of, run_row, run_rows, sent_by_value, serve
 
 sent_by_value(*(f"{__package__}.{name}" for name in ("local_worker", "overdue", "program_processes", "spawned")))
-sent_by_value(f"{__package__}.run_limits")
+sent_by_value(f"{__package__}.run_limits", f"{__package__}.thread_limits", "genbayes.runtime.processes")
 
 # Who runs the rows of a Python simulator. A number is that of processes on this machine, which the library spawns and
 # ends; 1 runs in this process. An executor of the interface of `concurrent.futures` (threads, loky, Dask's

@@ -27,6 +27,7 @@ from .program_processes import Processes
 from .program_runs import JSON, Plan, run_program
 from .simulators import Simulator, registered
 from .templates import Template
+from .thread_limits import limits_of_threads
 from .worker import Result, sent_by_value
 
 sent_by_value(*(f"{__package__}.{name}" for name in ("templates", "program_outputs", "program_processes")))
@@ -222,6 +223,7 @@ def _run(plan: Plan, job: Job) -> Iterator[list[Result]]:
     threads = None
     if isinstance(job.workers, int) and job.workers > 1:
         # The runs are processes already: a thread that waits for each is enough.
+        plan = replace(plan, limits=limits_of_threads(job.workers, plan.environment))
         threads = ThreadPoolExecutor(job.workers)
         job = replace(job, workers=threads)
     try:

@@ -75,7 +75,7 @@ class LocalWorker:
         leaving: whether it is given nothing more.
     """
 
-    def __init__(self, start: dict[str, Any], processes: Processes, answers: "SimpleQueue"):
+    def __init__(self, start: dict[str, Any], processes: Processes, answers: "SimpleQueue", added: dict[str, str]):
         self._processes = processes
         self.tasks: list[list[Task]] = []
         self.fresh, self.leaving, self.base_memory = True, False, 0
@@ -88,7 +88,7 @@ class LocalWorker:
                 # Without a name nothing is left of it, however both processes end; the worker gets the open file.
                 os.unlink(name)
             options = subprocess._args_from_interpreter_flags()  # pyright: ignore[reportAttributeAccessIssue]
-            self._process = processes.begin([sys.executable, *options, "-c", _START], handle)
+            self._process = processes.begin([sys.executable, *options, "-c", _START], handle, added)
         except BaseException:
             with suppress(OSError):
                 os.unlink(name)

@@ -121,17 +121,18 @@ class Processes:
             raise KeyboardInterrupt
         return process.returncode if in_time else None
 
-    def begin(self, command: list[str], handle: int) -> subprocess.Popen:
+    def begin(self, command: list[str], handle: int, added: dict[str, str]) -> subprocess.Popen:
         """Start a program that talks to this process by its standard input and output; `end` ends it.
 
         Args:
             command: the program and its arguments.
             handle: of an open file that it gets, by the same number, where the platform hands over files.
+            added: variables beside those of this process.
         """
         self._watch()
         process = subprocess.Popen(
             command,
-            env={**os.environ, _MARK: self._mark},
+            env={**os.environ, **added, _MARK: self._mark},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ class Plan:
         memory_limit: in bytes.
         exit_codes: of success.
         keep_failed: folder for the scratch folders of failed runs.
+        limits: variables that limit the program's threads, where others run beside it.
     """
 
     program: str
@@ -61,6 +62,7 @@ class Plan:
     memory_limit: int | None
     exit_codes: tuple[int, ...]
     keep_failed: Path | None
+    limits: dict[str, str] = field(default_factory=dict)
 
 
 def run_program(plan: Plan, processes: Processes, inputs: np.ndarray, rng: np.random.Generator, row: int) -> np.ndarray:
@@ -119,7 +121,7 @@ def _start(plan: Plan, processes: Processes, command: list[str], folder: Path, v
             code = processes.run(
                 command,
                 folder=os.path.join(plan.base, plan.folder.filled(values)),
-                environment={**os.environ, **added},
+                environment={**os.environ, **plan.limits, **added},
                 streams=(given, opened[0], opened[1]),
                 timeout=plan.timeout,
                 memory_limit=plan.memory_limit,

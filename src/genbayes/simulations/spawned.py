@@ -13,6 +13,7 @@ import cloudpickle
 from .local_worker import GRACE_SECONDS, LocalWorker
 from .overdue import Overdue
 from .program_processes import Processes
+from .thread_limits import limits_of_threads
 from .worker import Result, Task, not_sendable
 
 WORKER_DIED = "worker process died"
@@ -123,6 +124,7 @@ class _Pool:
 
     def start(self, workers: int) -> None:
         """Start so many processes."""
+        self._environment = limits_of_threads(workers)
         self._memory = int(_MEMORY_SHARE * _memory_of_machine() / workers)
         for _ in range(workers):
             self._workers.append(self._new())
@@ -179,7 +181,7 @@ class _Pool:
 
     def _new(self) -> LocalWorker:
         try:
-            return LocalWorker(self._start, self._processes, self._answers)
+            return LocalWorker(self._start, self._processes, self._answers, self._environment)
         except OSError as error:
             raise RuntimeError(f"A worker process could not start ({error}). Use fewer `workers`.") from error
 
