@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import genbayes as gb
+from genbayes.costs.evaluated import members_of_each
 from genbayes.costs.fitting import Method
 from genbayes.sampling.left_open import LeftOpen
 
@@ -122,3 +123,21 @@ def test_an_exact_cost_leaves_nothing_to_say() -> None:
     draws = gb.GibbsPosterior(prior, cost, [0.5], 2.0).sample(200, seed=0)
     assert np.isnan(draws.fit_error(draws["m"]))
     assert "± fit" not in draws.summary()
+
+
+def test_members_of_many_observations_are_asked_together() -> None:
+    # The first sixteen in one call, the others one by one; with known conditions and a missing value.
+    def simulator(theta, rng, conditions):
+        return conditions[0] * theta + rng.standard_normal(2)
+
+    prior = gb.Prior.uniform([-1.0, -1.0], [1.0, 1.0], ["a", "b"])
+    doses = gb.Prior.uniform([0.5], [2.0], ["dose"])
+    simulations = gb.simulate(simulator, prior, 300, seed=0, conditions=doses, progress=False)
+    cost = gb.fit_cost(simulations, gb.distances.MeanSquaredError(), progress=False)
+    rng = np.random.default_rng(0)
+    x_o, known = rng.standard_normal((18, 2)), rng.uniform(0.5, 2.0, (18, 1))
+    x_o[3, 1] = np.nan
+    theta = rng.uniform(-1, 1, (18, 40, 2)).astype(np.float32)
+    found = members_of_each(cost, theta, x_o, known, gaps=True)
+    for i in (0, 3, 15, 17):
+        np.testing.assert_allclose(found[i], cost.members(theta[i], x_o[i], known[i]), rtol=1e-4, atol=1e-5)
