@@ -19,8 +19,6 @@ NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 @pytest.fixture(autouse=True)
 def no_limits(monkeypatch) -> None:
     """As on the machine of a user, who has set nothing."""
-    for name in limits_of_threads(2):
-        monkeypatch.delenv(name)
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
 
