@@ -35,6 +35,7 @@ FORMS = {
     "HilbertForm": "means of features",
     "MarginalForm": "marginal distributions",
     "NetworkForm": "a general network",
+    "EmulatedForm": "an emulator of outputs",
 }
 
 

@@ -10,6 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 WORDS = {
     "amortized": "amortized",
     "credible sets?": "credible-set",
+    "emulators?": "emulator",
     "effective sample size": "effective-sample-size",
     "feature costs?": "feature-cost",
     "Gibbs posteriors?": "gibbs-posterior",

@@ -39,7 +39,7 @@ from ..runtime.damaged_files import damage_told
 from ..runtime.files import replaced_file
 from ..runtime.object_storage import need_local
 from ..runtime.outcome import Outcome
-from . import corrected_spread, error_of_values, forms, noise_on_scales, spread_shares
+from . import corrected_spread, emulated, error_of_values, forms, noise_on_scales, spread_shares
 from .cost import Cost
 from .frame import Frame
 from .held_out import HeldOutRows
@@ -54,6 +54,7 @@ _OLDEST = 6
 _PARTS: dict[str, type] = {
     cls.__name__: cls
     for cls in (
+        emulated.EmulatedForm,
         forms.HilbertForm,
         forms.MarginalForm,
         forms.NetworkForm,

@@ -22,7 +22,7 @@ from ..runtime.compiling import compiled, on_device
 from .forms import NetworkForm
 
 # Distance, in units of the mean distance, below which errors count as absolute and no longer as relative.
-_FLOOR = 1e-3
+FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
 # a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
 # to the end: the last, smallest steps gain the most.
@@ -157,15 +157,18 @@ class _PairLoss:
             partners = (jnp.arange(n)[:, None] + 1 + jnp.arange(count)[None]) % n
             embedded = jax.vmap(module.embedding)(targets)
 
-            def row_errors(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Array:
-                def error(other: Array) -> Array:
-                    return gamma_deviance(module(one_z, embedded[other]), distance(one_x, targets[other]) / scale)
+            def row_errors(one_z: Array, one_x: Array, others: Array, targets: Array, embedded: Array) -> Any:
+                def error(other: Array) -> tuple[Array, Array]:
+                    label = distance(one_x, targets[other]) / scale
+                    # Of targets that were made unlike any output a distance may be undefined: the logarithm of a count.
+                    known = jnp.isfinite(label)
+                    return gamma_deviance(module(one_z, embedded[other]), jnp.where(known, label, 0.0)), known
 
                 return jax.vmap(error)(others)
 
-            errors = jax.vmap(row_errors, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
-            apart = noise_id[:, None] != noise_id[partners]
-            total, pairs = total + jnp.sum(jnp.where(apart, errors, 0.0)), pairs + jnp.sum(apart)
+            errors, known = jax.vmap(row_errors, in_axes=(0, 0, 0, None, None))(z, x, partners, targets, embedded)
+            counted = known & (noise_id[:, None] != noise_id[partners])
+            total, pairs = total + jnp.sum(jnp.where(counted, errors, 0.0)), pairs + jnp.sum(counted)
         return total / jnp.maximum(pairs, 1.0)
 
 
@@ -216,7 +219,7 @@ def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Floa
     between, and is 0.24 with this one. Both arguments in units of the mean distance; below a thousandth of it errors
     count as absolute.
     """
-    return jnp.log(predicted + _FLOOR) + (label + _FLOOR) / (predicted + _FLOOR)
+    return jnp.log(predicted + FLOOR) + (label + FLOOR) / (predicted + FLOOR)
 
 
 @compiled

@@ -64,8 +64,9 @@ def fit_cost(
     """Learns the expected distance to any observation from simulations alone (Gao, Deistler, Macke 2023).
 
     A distance with a feature map is learned by regressing the features (exact in the observation, however far it lies
-    from the simulations); an additive one through the marginal distributions of the output's coordinates; any other by
-    a network of parameter and observation.
+    from the simulations); an additive one through the marginal distributions of the output's coordinates; any other
+    through an emulator of the outputs (their mean, and scaled residuals of other runs) or by a network of parameter and
+    observation, whichever predicts unseen outputs better.
 
     Args:
         simulations: at least a few hundred; what is learned of outputs is learned from the rows that succeeded. Or the
@@ -75,8 +76,8 @@ def fit_cost(
         seed: of folds, first weights and batches.
         config: see `FitConfig`; if not given, that of `default_config`.
         method: "auto", or "marginal": the distributions of the output's coordinates, for any additive distance, which
-            `Cost.with_distance` then exchanges without a new fit; or "general": the general network even where the
-            distance has a structure to use.
+            `Cost.with_distance` then exchanges without a new fit; or "general": the general network alone, even
+            where the distance has a structure to use.
         embedding: how the general network reads an observation: as a "vector", as a "set" of trials
             (trials, trial_dim) or as a time "series" (time, channels); "auto" where the shape or the distance decides.
         progress: show progress bars.
@@ -201,12 +202,12 @@ def _fit_rows(
     stream = None if store is None else store.stream(config, seed, frame)
     rng = np.random.default_rng(seed)
     fitted = FormFit(data, x, framed, spread, runs, config, rng, progress, start, paired, stream, errors)
-    form, fit = fitted.of_kind(kind, reader)
+    form, fit, unseen = fitted.of_kind(kind, reader, emulated=method == "auto")
     names = (simulations.names, simulations.x_shape)
     success, record = _success(simulations, way, seed=seed, progress=progress)
     ran = simulations.status != PENDING
     failed = None if penalty is None or success is None else simulations.inputs[ran & ~simulations.ok]
-    held_out = HeldOutRows.of(data.theta, data.x, data.unseen, failed)
+    held_out = HeldOutRows.of(data.theta, data.x, unseen, failed)
     # Where runs fail, it is known that they do.
     seen = data.theta if success is None else simulations.inputs[ran]
     if pairs is not None:

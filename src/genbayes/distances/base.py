@@ -2,7 +2,7 @@
 
 A `HilbertDistance` is d(x, y) = s(x) + s(y) - 2 <features(x), features(y)>: regressing the features alone gives the
 expected distance to every y. An `AdditiveDistance` (additive.py) is a mean over coordinates: the marginal distributions
-of x give its expectation. Any other distance is learned by the general network.
+of x give its expectation. Any other distance is learned through an emulator of x, or by the general network.
 """
 
 import dataclasses

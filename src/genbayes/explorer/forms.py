@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..costs.corrected_spread import CorrectedSpread
+from ..costs.emulated import EmulatedForm
 from ..costs.error_of_values import ErrorOfValues
 from ..costs.forms import CostForm, FunctionForm, HilbertForm, MarginalForm, NetworkForm
 from ..costs.noise_on_scales import NoiseOnScales
@@ -54,6 +55,16 @@ def export_form(form: CostForm, x_o: np.ndarray) -> dict[str, Any]:
 def _(form: FunctionForm, x_o: np.ndarray) -> dict[str, Any]:
     del form, x_o
     raise NotExportable("The cost is a function in Python, which a page cannot call.")
+
+
+@export_form.register
+def _(form: EmulatedForm, x_o: np.ndarray) -> dict[str, Any]:
+    del x_o
+    raise NotExportable(
+        f"The cost calls the distance {form.distance.name!r}, a function in Python, which a page cannot call. A cost "
+        "that is a network alone can be explored: fit_cost(..., method='general'), in problem.toml [fit] method = "
+        '"general".'
+    )
 
 
 @export_form.register

@@ -36,7 +36,8 @@ def refit(
         whole = refit(cost.whole, simulations, **told)
         return with_known(whole, held_names(cost))
     config = FitConfig(**cost.settings["config"])
-    method: Method = "general"
+    # A general network where an emulator was tried beside it: both are tried again.
+    method: Method = cost.settings.get("method", "general")
     if isinstance(cost.form, HilbertForm):
         method = "auto"
     elif isinstance(cost.form, MarginalForm):

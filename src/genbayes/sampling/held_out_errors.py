@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from ..costs.cost import Cost
+from ..costs.emulated import EmulatedForm
 from ..costs.failing_runs import labels
 from ..costs.forms import HilbertForm, MarginalForm, NetworkForm
 
@@ -70,6 +71,7 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     Members of polynomials and processes differ by the rows that each holds out, a share f: (1 - f) / f by the delete-d
     jackknife for the variance of their mean. They share its bias: of a smoother that is tuned for the least error the
     square of it is of the same size, which makes the factor 2.
+    So do those of emulators.
     Networks of features differ by their first weights too, of which the ensemble's mean has 1 / members. Where some
     outputs have a network and others none, the factor lies between by their numbers.
     Of marginal distributions two thirds of the jackknife's factor, and of general networks 1, as they are trained on
@@ -78,7 +80,7 @@ def jackknife_factor(cost: Cost, members: int) -> float:
     """
     held_out = float(cost.settings.get("config", {}).get("validation_fraction", 0.5))
     deleted = (1 - held_out) / held_out
-    if isinstance(cost.form, HilbertForm):
+    if isinstance(cost.form, HilbertForm | EmulatedForm):
         networks = cost.form.mean.network_share
         return (1 - networks) * 2 * deleted + networks / members
     if isinstance(cost.form, MarginalForm):
