@@ -1,5 +1,6 @@
 """Costs of distances of a user's own through an emulator of the outputs."""
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,12 @@ def emulator(theta: np.ndarray, x: np.ndarray, distance: UserDistance = SQUARE) 
     return fit_emulator(theta, x, distance, SMALL, rng=np.random.default_rng(0), progress=False)
 
 
+@functools.cache
+def by_largest() -> gb.Cost:
+    """Of 200 runs of the linear simulator, by the largest difference."""
+    return gb.fit_cost(linear(200), LARGEST, config=SMALL, progress=False)
+
+
 def without_limits(form: EmulatedForm) -> EmulatedForm:
     """The form whose outputs may be anything."""
     return eqx.tree_at(lambda one: one.range, form, jnp.asarray([[-jnp.inf], [jnp.inf]]) * jnp.ones((2, 6)))
@@ -83,7 +90,7 @@ def test_mean_and_variance_of_emulated_outputs_are_those_of_the_regressions() ->
 
 
 def test_cost_of_a_linear_simulator_has_the_error_of_least_squares() -> None:
-    n, repeats = 300, 6
+    n, repeats = 300, 4
     theta = np.random.default_rng(5).uniform(-1, 1, (400, 2))
     x_o = SLOPES @ [0.3, -0.2]
     exact = np.mean((theta @ SLOPES.T - x_o) ** 2, axis=1) + 0.25
@@ -126,7 +133,8 @@ def test_noise_of_another_form_elsewhere_is_left_to_the_network() -> None:
         return jnp.mean((v[:8] - jnp.mean(v[:8])) * (v[8:] - jnp.mean(v[8:])))
 
     distance = UserDistance(lambda x, y: jnp.abs(product(x) - product(y)), name="product", units="1")
-    assert isinstance(gb.fit_cost((theta, x), distance, progress=False).form, NetworkForm)
+    config = replace(GENERAL_CONFIG, members=2, width=32, max_epochs=40)
+    assert isinstance(gb.fit_cost((theta, x), distance, config=config, progress=False).form, NetworkForm)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +211,7 @@ def test_targets_for_which_a_distance_is_undefined_are_left_out_of_the_network()
 
 
 def test_a_saved_cost_is_the_same(tmp_path: Path) -> None:
-    data = linear(200)
-    cost = gb.fit_cost(data, LARGEST, config=SMALL, progress=False)
+    data, cost = linear(200), by_largest()
     assert isinstance(cost.form, EmulatedForm)
     again = gb.load(gb.save(cost, tmp_path / "cost"), distance=LARGEST)
     np.testing.assert_array_equal(again(data[0][:20], data[1][0]), cost(data[0][:20], data[1][0]))
@@ -215,8 +222,7 @@ def test_a_saved_cost_is_the_same(tmp_path: Path) -> None:
 
 
 def test_more_simulations_try_both_again() -> None:
-    cost = gb.fit_cost(linear(200), LARGEST, config=SMALL, progress=False)
-    more = refit(cost, gb.Simulations.from_arrays(*linear(300)), seed=0, progress=False)
+    more = refit(by_largest(), gb.Simulations.from_arrays(*linear(300)), seed=0, progress=False)
     assert isinstance(more.form, EmulatedForm)
     assert more.settings["method"] == "auto"
     network = gb.fit_cost(linear(200), LARGEST, config=SMALL, method="general", progress=False)
@@ -237,7 +243,7 @@ def test_posterior_is_that_of_many_runs() -> None:
     mean = weight @ theta
     deviation = np.sqrt(weight @ (theta - mean) ** 2)
     prior = gb.Prior.uniform([-2, -2], [2, 2])
-    cost = gb.fit_cost(linear(300), LARGEST, progress=False)
+    cost = gb.fit_cost(linear(300), LARGEST, config=SMALL, progress=False)
     draws = np.asarray(gb.GibbsPosterior(prior, cost, x_o, 8.0).sample(2000, seed=0))
     # The bar of the cases of users: 0.3 standard deviations, and a factor of 1.33.
     assert np.all(np.abs(draws.mean(axis=0) - mean) < 0.3 * deviation)
@@ -245,7 +251,6 @@ def test_posterior_is_that_of_many_runs() -> None:
 
 
 def test_a_page_says_why_it_cannot_call_the_distance() -> None:
-    cost = gb.fit_cost(linear(200), LARGEST, config=SMALL, progress=False)
-    posterior = gb.GibbsPosterior(gb.Prior.uniform([-2, -2], [2, 2]), cost, SLOPES @ [0.5, 0.5], 8.0)
+    posterior = gb.GibbsPosterior(gb.Prior.uniform([-2, -2], [2, 2]), by_largest(), SLOPES @ [0.5, 0.5], 8.0)
     with pytest.raises(ValueError, match=r"'largest', a function in Python.*method='general'"):
         posterior.explore()
