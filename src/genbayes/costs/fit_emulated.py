@@ -20,7 +20,7 @@ from ..runtime.compiling import compiled, on_device
 from ..runtime.counts import evenly_spaced
 from .emulated import EmulatedForm
 from .fit_features import fit_features
-from .fit_general import FLOOR
+from .fit_general import gamma_deviance, spread_of_outputs
 from .forms import NetworkForm
 from .spread_around_mean import spread_at
 
@@ -105,8 +105,8 @@ def fit_emulator(
     positive = stream is None and bool(x.min() > 0)
     of_logarithms = positive and best_coordinates(theta, x.reshape(len(x), -1), levels).multiplicative
     x = np.log(x) if of_logarithms else x
-    deviation = x.astype(np.float64).std(axis=0)
-    scale = np.where(deviation > 0, deviation, 1.0)
+    # Rounding gives a constant number a standard deviation, too.
+    scale = np.where(x.max(axis=0) > x.min(axis=0), spread_of_outputs(x), 1.0)
     means = FitConfig(members=config.members, validation_fraction=config.validation_fraction)
     if folds is None:
         # Members of regressions do not train on samples of the rows, as those of networks do.
@@ -188,11 +188,9 @@ def is_emulator_better(
     others = emulator.rows[None] != rows[:, None]
     members = np.stack([emulating, networking], axis=1)[rows]
     by_row = (on_device(theta[rows]), on_device(x[rows]), on_device(others), on_device(members))
-    compared = np.asarray(_compared(emulator.form, network, by_row, on_device(x[targets])), np.float64)
-    label, emulated, by_network = np.moveaxis(compared + FLOOR, 2, 0)
+    sizes, gains = np.asarray(_compared(emulator.form, network, by_row, on_device(x[targets])), np.float64)
     apart = noise_id[rows][:, None] != noise_id[targets]
-    nearest = np.argsort(np.where(apart, emulated * by_network, np.inf), axis=0)[:_NEAREST]
-    gains = (np.log(by_network) + label / by_network) - (np.log(emulated) + label / emulated)
+    nearest = np.argsort(np.where(apart, sizes, np.inf), axis=0)[:_NEAREST]
     return bool(np.mean(np.take_along_axis(gains, nearest, axis=0)) > 0)
 
 
@@ -207,8 +205,8 @@ def _member_of_row(folds: Folds, n: int) -> Int[np.ndarray, " n"]:
 @compiled
 def _compared(
     form: EmulatedForm, network: NetworkForm, by_row: tuple[Array, ...], targets: Float[Array, "t *x_shape"]
-) -> Float[Array, "n t 3"]:
-    """Of every row and target the distance, and what emulator and network predict of it, in units of the network's."""
+) -> Float[Array, "2 n t"]:
+    """Of every row and target the product of both predictions, and by how much the emulator's loss is the smaller."""
     scale = network.scale[0]
     embedded = jax.vmap(network.embed)(targets)
 
@@ -217,10 +215,12 @@ def _compared(
         weight = others / jnp.sum(others)
 
         def of_target(target: Array, embedded: Array) -> Array:
-            emulated = jnp.sum(weight * form.member_distances(theta, target)[member[0]])
-            by_network = network.member_values(theta, embedded)[member[1]]
-            return jnp.stack([form.distance(output, target), emulated, by_network]) / scale
+            label = form.distance(output, target) / scale
+            emulated = jnp.sum(weight * form.member_distances(theta, target)[member[0]]) / scale
+            by_network = network.member_values(theta, embedded)[member[1]] / scale
+            gain = gamma_deviance(by_network, label) - gamma_deviance(emulated, label)
+            return jnp.stack([emulated * by_network, gain])
 
         return jax.vmap(of_target)(targets, embedded)
 
-    return jax.lax.map(of_row, by_row)
+    return jnp.moveaxis(jax.lax.map(of_row, by_row), 2, 0)

@@ -22,7 +22,7 @@ from ..runtime.compiling import compiled, on_device
 from .forms import NetworkForm
 
 # Distance, in units of the mean distance, below which errors count as absolute and no longer as relative.
-FLOOR = 1e-3
+_FLOOR = 1e-3
 # Many small steps: pairs of one step share their outputs' noise, so more of them in a step tell little more. With 16 to
 # a parameter and a third of the steps the error at the largest beta of two moons was twice as large. All members train
 # to the end: the last, smallest steps gain the most.
@@ -219,7 +219,7 @@ def gamma_deviance(predicted: Float[Array, ""], label: Float[Array, ""]) -> Floa
     between, and is 0.24 with this one. Both arguments in units of the mean distance; below a thousandth of it errors
     count as absolute.
     """
-    return jnp.log(predicted + FLOOR) + (label + FLOOR) / (predicted + FLOOR)
+    return jnp.log(predicted + _FLOOR) + (label + _FLOOR) / (predicted + _FLOOR)
 
 
 @compiled
